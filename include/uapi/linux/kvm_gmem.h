@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * gmem: guest memory that outlives its VMM.
+ *
+ * All that the gmem kernel modules add to KVM's userspace ABI. Use it beside
+ * <linux/kvm.h>; what an older <linux/kvm.h> lacks of guest_memfd itself is
+ * supplied at the end, with the numbers and layouts of Linux 6.12.
+ */
+#ifndef _UAPI_LINUX_KVM_GMEM_H
+#define _UAPI_LINUX_KVM_GMEM_H
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+/*
+ * KVM_CHECK_EXTENSION(KVM_CAP_GMEM), on /dev/kvm or on a VM: a mask of
+ * KVM_GMEM_CAP_* bits, 0 where this is not a gmem kernel. On a VM the mask
+ * is what that VM's type can do.
+ */
+#define KVM_CAP_GMEM			0x676d656d
+
+#define KVM_GMEM_CAP_LINK		(1U << 0)	/* KVM_LINK_GUEST_MEMFD */
+
+/**
+ * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
+ * @fd: file descriptor of a view, held by the caller, of another VM
+ * @flags: none are defined: zero
+ * @reserved: zero
+ *
+ * VM ioctl. Makes a view of the calling VM on the guest memory inode behind
+ * @fd and returns its file descriptor (O_CLOEXEC).
+ */
+struct kvm_link_guest_memfd {
+	__u64 fd;
+	__u64 flags;
+	__u64 reserved[6];
+};
+
+#define KVM_LINK_GUEST_MEMFD	_IOWR(KVMIO, 0xd6, struct kvm_link_guest_memfd)
+
+/*
+ * Linux 6.12's guest_memfd ABI, for those whose <linux/kvm.h> is older.
+ */
+#ifndef KVM_CREATE_GUEST_MEMFD
+
+#define KVM_CAP_USER_MEMORY2		231
+#define KVM_CAP_MEMORY_FAULT_INFO	232
+#define KVM_CAP_MEMORY_ATTRIBUTES	233
+#define KVM_CAP_GUEST_MEMFD		234
+#define KVM_CAP_VM_TYPES		235
+
+#define KVM_X86_DEFAULT_VM		0
+#define KVM_X86_SW_PROTECTED_VM		1
+
+#define KVM_MEM_GUEST_MEMFD		(1UL << 2)
+
+struct kvm_userspace_memory_region2 {
+	__u32 slot;
+	__u32 flags;
+	__u64 guest_phys_addr;
+	__u64 memory_size;
+	__u64 userspace_addr;
+	__u64 guest_memfd_offset;
+	__u32 guest_memfd;
+	__u32 pad1;
+	__u64 pad2[14];
+};
+
+#define KVM_SET_USER_MEMORY_REGION2 \
+	_IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
+
+struct kvm_memory_attributes {
+	__u64 address;
+	__u64 size;
+	__u64 attributes;
+	__u64 flags;
+};
+
+#define KVM_MEMORY_ATTRIBUTE_PRIVATE	(1ULL << 3)
+#define KVM_SET_MEMORY_ATTRIBUTES \
+	_IOW(KVMIO, 0xd2, struct kvm_memory_attributes)
+
+struct kvm_create_guest_memfd {
+	__u64 size;
+	__u64 flags;
+	__u64 reserved[6];
+};
+
+#define KVM_CREATE_GUEST_MEMFD \
+	_IOWR(KVMIO, 0xd4, struct kvm_create_guest_memfd)
+
+#define KVM_EXIT_MEMORY_FAULT		39
+#define KVM_MEMORY_EXIT_FLAG_PRIVATE	(1ULL << 3)
+
+#endif /* KVM_CREATE_GUEST_MEMFD */
+
+/**
+ * struct kvm_gmem_memory_fault - kvm_run's payload of KVM_EXIT_MEMORY_FAULT
+ * @flags: KVM_MEMORY_EXIT_FLAG_*
+ * @gpa: first guest physical address of the fault
+ * @size: bytes
+ *
+ * The same bytes as kvm_run.memory_fault, for those whose struct kvm_run has
+ * no such member: they start where kvm_run.hw does.
+ */
+struct kvm_gmem_memory_fault {
+	__u64 flags;
+	__u64 gpa;
+	__u64 size;
+};
+
+#endif /* _UAPI_LINUX_KVM_GMEM_H */

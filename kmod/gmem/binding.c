@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Bindings: memslots onto ranges of a view.
+ *
+ * A slot points to the view's file without holding it. The pointer is cleared
+ * by whichever comes first, the slot's end (unbind) or the view's (release);
+ * both hold the VM's slots_lock, or nobody is left to contend for it.
+ */
+#include <linux/file.h>
+
+#include "gmem.h"
+#include "trace.h"
+
+static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
+						   struct kvm_memory_slot *slot)
+{
+	pgoff_t first = slot->gmem.pgoff;
+	pgoff_t last = first + slot->npages - 1;
+	struct gmem_binding *b;
+
+	gmem_for_each_binding(b, view, first, last) {
+		if (b->slot == slot)
+			return b;
+	}
+	return NULL;
+}
+
+static int gmem_view_bind(struct gmem_view *view, struct file *file,
+			  struct gmem_binding *b)
+{
+	struct kvm_memory_slot *slot = b->slot;
+	struct gmem_inode *gi = view->inode;
+
+	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+
+	/* A range is bound once in a VM; another VM binds its own view. */
+	if (interval_tree_iter_first(&view->bindings, b->node.start, b->node.last))
+		return -EINVAL;
+
+	/*
+	 * The slot is not in the VM's memslots yet, and a slot with a view
+	 * can't change but only go: a fault that finds it finds the file.
+	 */
+	slot->gmem.pgoff = b->node.start;
+	WRITE_ONCE(slot->gmem.file, file);
+
+	mutex_lock(&gi->views_lock);
+	interval_tree_insert(&b->node, &view->bindings);
+	view->nr_bindings++;
+	mutex_unlock(&gi->views_lock);
+	return 0;
+}
+
+static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
+{
+	gmem_assert_views_writable(view->inode);
+
+	interval_tree_remove(&b->node, &view->bindings);
+	view->nr_bindings--;
+	WRITE_ONCE(b->slot->gmem.file, NULL);
+	trace_gmem_unbind(view, b->slot);
+	kfree(b);
+}
+
+/**
+ * gmem_view_drop_bindings() - unbind all memslots from a view
+ * @view: the view, about to go; its stage-2 ranges have been zapped
+ *
+ * Context: slots_lock, invalidate_lock for writing and views_lock are held.
+ */
+void gmem_view_drop_bindings(struct gmem_view *view)
+{
+	struct interval_tree_node *node;
+
+	lockdep_assert_held(&view->kvm->slots_lock);
+
+	while ((node = interval_tree_iter_first(&view->bindings, 0, ULONG_MAX)))
+		gmem_view_unbind(view, container_of(node, struct gmem_binding, node));
+}
+
+/**
+ * kvm_gmem_bind() - bind a new memslot to a view
+ * @kvm: the VM
+ * @slot: the slot, not yet visible to anyone
+ * @fd: a view of @kvm
+ * @offset: bytes into the inode
+ *
+ * Context: slots_lock is held. Takes invalidate_lock.
+ * Return: 0; -EBADF where @fd is not open; -EINVAL where it is not a view of
+ * @kvm, @offset is not page-aligned, or the range is not inside the inode or
+ * overlaps one that is bound; -ENOMEM.
+ */
+int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd, u64 offset)
+{
+	u64 size = (u64)slot->npages << PAGE_SHIFT;
+	struct gmem_binding *b;
+	struct gmem_view *view;
+	struct file *file;
+	u64 end;
+	int r = -EINVAL;
+
+	lockdep_assert_held(&kvm->slots_lock);
+
+	file = fget(fd);
+	if (!file)
+		return -EBADF;
+
+	view = gmem_view_of(file);
+	if (!view || view->kvm != kvm)
+		goto out;
+
+	if (!PAGE_ALIGNED(offset) || check_add_overflow(offset, size, &end) ||
+	    end > i_size_read(file_inode(file)))
+		goto out;
+
+	r = -ENOMEM;
+	b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+	if (!b)
+		goto out;
+
+	b->node.start = offset >> PAGE_SHIFT;
+	b->node.last = (end >> PAGE_SHIFT) - 1;
+	b->slot = slot;
+
+	filemap_invalidate_lock(file->f_mapping);
+	r = gmem_view_bind(view, file, b);
+	filemap_invalidate_unlock(file->f_mapping);
+	if (r)
+		kfree(b);
+	else
+		trace_gmem_bind(view, slot);
+
+	/*
+	 * Not kept, even on success: the file pins the VM, so a slot that
+	 * pinned the file would keep both for ever.
+	 */
+out:
+	fput(file);
+	return r;
+}
+
+/**
+ * kvm_gmem_unbind() - undo kvm_gmem_bind() before a memslot is freed
+ * @slot: the slot, which no fault can find any more: it was never visible, or
+ *	  kvm->srcu has been synchronized since it was taken away
+ *
+ * Context: slots_lock is held, or the VM is being destroyed. Takes
+ * invalidate_lock.
+ */
+void kvm_gmem_unbind(struct kvm_memory_slot *slot)
+{
+	struct gmem_binding *b;
+	struct gmem_view *view;
+	struct file *file;
+
+	/*
+	 * NULL: the view was released before. A VM that is being destroyed has
+	 * no view left, since each would hold a reference to it, so there is
+	 * nothing to contend for then. Otherwise slots_lock keeps a release
+	 * that has begun from getting further: the file's memory and its view
+	 * stay valid, whether or not a reference to it can still be had.
+	 */
+	file = slot->gmem.file;
+	if (!file)
+		return;
+
+	view = file->private_data;
+	lockdep_assert_held(&view->kvm->slots_lock);
+
+	/*
+	 * An invalidation in flight keeps both of its ends on one set of
+	 * bindings by holding invalidate_lock or views_lock: wait for it.
+	 */
+	filemap_invalidate_lock(gmem_mapping(view->inode));
+	mutex_lock(&view->inode->views_lock);
+	b = gmem_view_find_binding(view, slot);
+	if (!WARN_ON_ONCE(!b))
+		gmem_view_unbind(view, b);
+	mutex_unlock(&view->inode->views_lock);
+	filemap_invalidate_unlock(gmem_mapping(view->inode));
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * fallocate(2): allocate pages ahead of their first touch, punch holes.
+ */
+#include <linux/types.h>
+#include <linux/falloc.h>
+#include <linux/sched/signal.h>
+
+#include "gmem.h"
+
+/* How many pages are allocated before others get at the inode: 2 MiB. */
+#define GMEM_ALLOCATE_BATCH	512
+
+static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
+			       pgoff_t *next)
+{
+	pgoff_t index = start;
+
+	while (index < end) {
+		struct folio *folio;
+
+		if (signal_pending(current))
+			return -EINTR;
+
+		folio = gmem_folio_grab(gi, index);
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+
+		index = folio_next_index(folio);
+		folio_unlock(folio);
+		folio_put(folio);
+		cond_resched();
+	}
+
+	*next = index;
+	return 0;
+}
+
+/*
+ * invalidate_lock is let go between batches: allocating a terabyte must not
+ * hold up who wants to link, bind or punch. What was allocated before a
+ * failure stays, as posix says of fallocate and as Linux 6.12 has it.
+ */
+static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	pgoff_t index = offset >> PAGE_SHIFT;
+	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+	int r = 0;
+
+	/* The VFS has checked that the sum does not overflow. */
+	if (offset + len > i_size_read(&gi->vfs_inode))
+		return -EINVAL;
+
+	while (!r && index < end) {
+		pgoff_t stop = min(end, index + GMEM_ALLOCATE_BATCH);
+
+		filemap_invalidate_lock_shared(mapping);
+		r = gmem_allocate_batch(gi, index, stop, &index);
+		filemap_invalidate_unlock_shared(mapping);
+	}
+	return r;
+}
+
+static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	pgoff_t start = offset >> PAGE_SHIFT;
+	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+
+	filemap_invalidate_lock(mapping);
+	gmem_invalidate_begin(gi, start, end);
+	truncate_inode_pages_range(mapping, offset, offset + len - 1);
+	gmem_invalidate_end(gi, start, end);
+	filemap_invalidate_unlock(mapping);
+	return 0;
+}
+
+/**
+ * gmem_fallocate() - file_operations.fallocate of a view
+ * @file: the view
+ * @mode: FALLOC_FL_KEEP_SIZE, with FALLOC_FL_PUNCH_HOLE or without
+ * @offset: bytes, page-aligned
+ * @len: bytes, page-aligned
+ *
+ * Punched pages are gone from every VM's stage-2 tables before they are freed;
+ * who touches them next gets zeroed ones.
+ *
+ * Context: Process context, may sleep. Takes invalidate_lock.
+ * Return: 0; -EOPNOTSUPP for another mode; -EINVAL for what is not
+ * page-aligned, or to be allocated past the end; -EINTR, -ENOMEM, -EHWPOISON
+ * from allocating, with part of it done.
+ */
+long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
+{
+	struct gmem_inode *gi = GMEM_I(file_inode(file));
+	int r;
+
+	if (!(mode & FALLOC_FL_KEEP_SIZE))
+		return -EOPNOTSUPP;
+
+	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
+		return -EOPNOTSUPP;
+
+	if (!PAGE_ALIGNED(offset) || !PAGE_ALIGNED(len))
+		return -EINVAL;
+
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		r = gmem_punch_hole(gi, offset, len);
+	else
+		r = gmem_allocate(gi, offset, len);
+
+	if (!r)
+		file_modified(file);
+	return r;
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Stage-2 faults: the page behind a gfn.
+ *
+ * Runs inside kvm->srcu, with no lock. What it returns may be stale by then:
+ * the caller installs it under mmu_lock only if no invalidation came between,
+ * as invalidate.c says.
+ */
+#include <linux/file.h>
+
+#include "gmem.h"
+#include "trace.h"
+
+/**
+ * gmem_fault_folio() - the folio behind a gfn, found or allocated
+ * @file: the view's file, of which the caller holds a reference
+ * @slot: the memslot
+ * @gfn: inside @slot
+ *
+ * Context: Process context, may sleep; kvm->srcu or slots_lock is held.
+ * Return: the folio, locked and with a reference, or an ERR_PTR: -EFAULT where
+ * the slot has lost its view, -ENOMEM, -EHWPOISON.
+ */
+struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, gfn_t gfn)
+{
+	struct gmem_view *view = file->private_data;
+
+	/*
+	 * A slot keeps one file until it has none. While its view is released
+	 * no reference can be had, so the reference the caller has is to the
+	 * file that is still there.
+	 */
+	if (WARN_ON_ONCE(file != READ_ONCE(slot->gmem.file)))
+		return ERR_PTR(-EFAULT);
+
+	return gmem_folio_grab(view->inode, gmem_slot_index(slot, gfn));
+}
+
+/*
+ * Make a folio the guest's: tell the vendor, mark it. The folio is all zeroes
+ * (see folio.c), so the guest gets nothing of what the page held before.
+ */
+static int gmem_prepare_folio(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			      struct folio *folio)
+{
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_PREPARE
+	gfn_t first = gfn - (gmem_slot_index(slot, gfn) - folio->index);
+	int r;
+
+	r = kvm_arch_gmem_prepare(kvm, first, folio_pfn(folio), folio_order(folio));
+	if (r) {
+		pr_warn_ratelimited("gmem: can't prepare gfn %llx pfn %lx order %u: %d\n",
+				    first, folio_pfn(folio), folio_order(folio), r);
+		return r;
+	}
+#endif
+	folio_mark_uptodate(folio);
+	return 0;
+}
+
+/**
+ * kvm_gmem_get_pfn() - the page behind a private gfn
+ * @kvm: the VM
+ * @slot: a memslot with KVM_MEM_GUEST_MEMFD
+ * @gfn: inside @slot
+ * @pfn: where the page frame number goes
+ * @max_order: where the largest order goes that may be mapped; may be NULL
+ *
+ * A missing page is allocated, zeroed and prepared first.
+ *
+ * Context: Process context, may sleep; kvm->srcu is held for reading.
+ * Return: 0 with a reference to the page, or -errno: -EFAULT where the view
+ * was closed, -EHWPOISON, -ENOMEM, or what the vendor's prepare says.
+ */
+int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+		     kvm_pfn_t *pfn, int *max_order)
+{
+	pgoff_t index = gmem_slot_index(slot, gfn);
+	struct file *file = gmem_slot_get_file(slot);
+	struct folio *folio;
+	int r = 0;
+
+	if (!file)
+		return -EFAULT;
+
+	folio = gmem_fault_folio(file, slot, gfn);
+	if (IS_ERR(folio)) {
+		r = PTR_ERR(folio);
+		goto out;
+	}
+
+	if (!folio_test_uptodate(folio))
+		r = gmem_prepare_folio(kvm, slot, gfn, folio);
+
+	folio_unlock(folio);
+	if (r) {
+		folio_put(folio);
+		goto out;
+	}
+
+	*pfn = gmem_folio_pfn(folio, index);
+	if (max_order)
+		*max_order = 0;
+	trace_gmem_fault(file->private_data, index, gfn, *pfn);
+out:
+	fput(file);
+	return r;
+}
+EXPORT_SYMBOL_GPL(kvm_gmem_get_pfn);

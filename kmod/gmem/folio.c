@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pages come into an inode zeroed and leave it so.
+ *
+ * A folio in the page cache that is not up to date is all zeroes; one that is
+ * up to date has been prepared for the guest and may hold its content. This
+ * way a page is cleared once: by the allocator, which clears it in any case
+ * where the kernel initializes memory on allocation.
+ */
+#include <linux/highmem.h>
+
+#include "gmem.h"
+#include "trace.h"
+
+static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	gfp_t gfp = mapping_gfp_mask(mapping);
+	struct folio *folio;
+	int r;
+
+	/* Spreads over nodes by cpuset and the task's policy, as all page cache. */
+	folio = filemap_alloc_folio(gfp | __GFP_ZERO, 0);
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+
+	/* Charges the memory cgroup of the task that faults or fills. */
+	r = filemap_add_folio(mapping, folio, index, gfp);
+	if (r) {
+		folio_put(folio);
+		return ERR_PTR(r);
+	}
+
+	atomic_long_add(folio_nr_pages(folio), &gi->allocated);
+	return folio;
+}
+
+/**
+ * gmem_folio_grab() - find or allocate the folio of a page
+ * @gi: the inode
+ * @index: page offset, inside the inode's size
+ *
+ * A new folio is all zeroes and not up to date. Accessed, referenced and dirty
+ * state are not kept: the memory is unevictable and has no backing store.
+ *
+ * Context: Process context, may sleep. No folio lock is held.
+ * Return: the folio, locked and with a reference, or an ERR_PTR: -ENOMEM,
+ * -EHWPOISON where the page is poisoned.
+ */
+struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	struct folio *folio;
+
+	do {
+		folio = filemap_lock_folio(mapping, index);
+		if (folio != ERR_PTR(-ENOENT))
+			break;
+		/* Another task may add a folio here first: use that one then. */
+		folio = gmem_folio_add(gi, index);
+	} while (folio == ERR_PTR(-EEXIST));
+
+	if (!IS_ERR(folio) && folio_test_hwpoison(folio)) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return ERR_PTR(-EHWPOISON);
+	}
+	return folio;
+}
+
+/**
+ * gmem_folio_zero() - clear a folio's pages
+ * @folio: the folio
+ *
+ * Poisoned pages are left alone: writing to one is a machine check.
+ *
+ * Context: Any. The caller is the only one who can reach the content.
+ */
+void gmem_folio_zero(struct folio *folio)
+{
+	for (long i = 0; i < folio_nr_pages(folio); i++) {
+		struct page *page = folio_page(folio, i);
+
+		if (!PageHWPoison(page))
+			clear_highpage(page);
+	}
+}
+
+/*
+ * The allocator itself clears every page before it hands it out, or cleared
+ * it when it came back: see the init_on_alloc and init_on_free parameters.
+ */
+static bool gmem_allocator_clears(void)
+{
+	return want_init_on_alloc(0) || want_init_on_free();
+}
+
+/**
+ * gmem_free_folio() - address_space_operations.free_folio
+ * @folio: out of the page cache and, since the truncation that removes it
+ *	   follows an invalidation, in no VM's stage-2 tables
+ *
+ * The last step before the folio goes back to the allocator. The guest's
+ * content ends here, unless the allocator sees to that.
+ *
+ * Context: Process context; the folio is not on any list.
+ */
+void gmem_free_folio(struct folio *folio)
+{
+	kvm_pfn_t pfn = folio_pfn(folio);
+	long nr = folio_nr_pages(folio);
+
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_INVALIDATE
+	kvm_arch_gmem_invalidate(pfn, pfn + nr);
+#endif
+	if (folio_test_uptodate(folio) && !gmem_allocator_clears())
+		gmem_folio_zero(folio);
+
+	trace_gmem_free(pfn, folio_order(folio));
+}

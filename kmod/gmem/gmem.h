@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest memory engine: what its files share.
+ *
+ * Words
+ *
+ *   guest memory inode	owns the pages of one VM's memory: struct gmem_inode
+ *   view		one open file on that inode, of one VM: struct gmem_view
+ *   binding		a memslot's gfns onto a view's page offsets:
+ *			struct gmem_binding
+ *
+ * Files
+ *
+ *   module.c		set-up, tear-down, capabilities
+ *   inode.c		the pseudo filesystem and its inodes
+ *   folio.c		getting pages into an inode, and out of it
+ *   view.c		files, and the views behind them
+ *   link.c		KVM_LINK_GUEST_MEMFD
+ *   binding.c		memslots onto views
+ *   fault.c		what a stage-2 fault asks for
+ *   populate.c		first content from the vendor's launch commands
+ *   invalidate.c	taking pages out of every VM's stage-2 tables
+ *   fallocate.c	allocating and punching holes
+ *   fdinfo.c		facts for operators
+ *   x86.c		what depends on the type of an x86 VM
+ *   trace.h		trace/events/gmem
+ *
+ * Lock order, outermost first
+ *
+ *   kvm->lock
+ *     vcpu->mutex
+ *       kvm->slots_lock
+ *         mmap_lock
+ *           inode->i_mapping->invalidate_lock
+ *             folio lock
+ *               gmem_inode.views_lock
+ *                 i_mmap_rwsem
+ *                   kvm->mmu_lock
+ *
+ * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock.
+ * Memslot updates synchronize it under slots_lock, so nothing that a reader
+ * can wait for (a folio lock, views_lock) may be held while slots_lock is
+ * taken. No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
+ * held together in this directory.
+ *
+ * Views and bindings change only with invalidate_lock held for writing AND
+ * views_lock held; either of them alone keeps them still. Two locks, because
+ * memory failure arrives with the folio locked, where invalidate_lock may no
+ * longer be taken, while truncation takes folio locks, for which views_lock
+ * may not be held.
+ *
+ * The one exception to the rule that no lock is held while userspace memory
+ * is read: kvm_gmem_populate() calls SNP's launch update, as in Linux 6.12,
+ * with slots_lock and invalidate_lock held. No inode of an SNP VM can be
+ * mapped, hence no fault on it can want those locks inside mmap_lock.
+ */
+#ifndef __KVM_GMEM_H
+#define __KVM_GMEM_H
+
+#include <linux/fs.h>
+#include <linux/interval_tree.h>
+#include <linux/kvm_host.h>
+#include <linux/mutex.h>
+#include <linux/pagemap.h>
+
+#include <linux/kvm_gmem.h>
+
+#include "../kvm_mm.h"
+
+struct seq_file;
+
+/**
+ * struct gmem_inode - a guest memory inode
+ * @vfs_inode: its size is fixed at creation
+ * @flags: GUEST_MEMFD_FLAG_*, as given at creation; constant
+ * @module: kept loaded until the inode is gone; constant
+ * @views_lock: see the lock order above
+ * @views: struct gmem_view.entry of every view
+ * @nr_views: length of @views, protected as that is
+ * @allocated: pages that ever came into the inode; those that are not in the
+ *	       page cache any more have been freed
+ */
+struct gmem_inode {
+	struct inode vfs_inode;
+	u64 flags;
+	struct module *module;
+	struct mutex views_lock;
+	struct list_head views;
+	unsigned int nr_views;
+	atomic_long_t allocated;
+};
+
+/**
+ * struct gmem_view - one VM's view of a guest memory inode
+ * @kvm: the VM, of which the view holds a reference; constant
+ * @inode: the inode, whose reference the view's file holds; constant
+ * @entry: in gmem_inode.views; empty while not attached
+ * @bindings: struct gmem_binding.node by page offset, disjoint
+ * @nr_bindings: how many, protected as @bindings is
+ *
+ * @entry and @bindings change with invalidate_lock held for writing and
+ * views_lock held.
+ */
+struct gmem_view {
+	struct kvm *kvm;
+	struct gmem_inode *inode;
+	struct list_head entry;
+	struct rb_root_cached bindings;
+	unsigned int nr_bindings;
+};
+
+/**
+ * struct gmem_binding - a memslot bound to a range of a view
+ * @node: the page offsets, first and last
+ * @slot: the memslot, which unbinds before it is freed; constant
+ */
+struct gmem_binding {
+	struct interval_tree_node node;
+	struct kvm_memory_slot *slot;
+};
+
+static inline struct gmem_inode *GMEM_I(struct inode *inode)
+{
+	return container_of(inode, struct gmem_inode, vfs_inode);
+}
+
+static inline struct address_space *gmem_mapping(struct gmem_inode *gi)
+{
+	return gi->vfs_inode.i_mapping;
+}
+
+static inline pgoff_t gmem_slot_index(const struct kvm_memory_slot *slot, gfn_t gfn)
+{
+	return gfn - slot->base_gfn + slot->gmem.pgoff;
+}
+
+static inline struct file *gmem_slot_get_file(struct kvm_memory_slot *slot)
+{
+	/*
+	 * NULL also for a file whose last reference is gone but whose release
+	 * has not come around to clearing slot->gmem.file yet.
+	 */
+	return get_file_active(&slot->gmem.file);
+}
+
+/* Views and bindings may be walked: see the lock order. */
+static inline void gmem_assert_views_stable(struct gmem_inode *gi)
+{
+	lockdep_assert(lockdep_is_held(&gmem_mapping(gi)->invalidate_lock) ||
+		       lockdep_is_held(&gi->views_lock));
+}
+
+/* Views and bindings may be changed: see the lock order. */
+static inline void gmem_assert_views_writable(struct gmem_inode *gi)
+{
+	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+	lockdep_assert_held(&gi->views_lock);
+}
+
+#define gmem_for_each_binding(b, view, first, last)				\
+	for (struct interval_tree_node *__n =					\
+		     interval_tree_iter_first(&(view)->bindings, first, last);	\
+	     __n && ((b) = container_of(__n, struct gmem_binding, node), true);	\
+	     __n = interval_tree_iter_next(__n, first, last))
+
+/* inode.c */
+int gmem_fs_init(struct module *module);
+void gmem_fs_exit(void);
+struct gmem_inode *gmem_inode_create(loff_t size, u64 flags);
+struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations *fops,
+			     void *private_data);
+
+/* folio.c */
+struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
+void gmem_folio_zero(struct folio *folio);
+void gmem_free_folio(struct folio *folio);
+
+/* view.c */
+void gmem_view_init(struct module *module);
+struct gmem_view *gmem_view_of(struct file *file);
+struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
+
+/* binding.c */
+void gmem_view_drop_bindings(struct gmem_view *view);
+
+/* invalidate.c */
+void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end);
+void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end);
+void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
+
+/* fault.c */
+struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, gfn_t gfn);
+
+/* fallocate.c */
+long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
+
+/* fdinfo.c */
+void gmem_show_fdinfo(struct seq_file *m, struct file *file);
+
+/* x86.c */
+u32 gmem_arch_capabilities(struct kvm *kvm);
+
+static inline kvm_pfn_t gmem_folio_pfn(struct folio *folio, pgoff_t index)
+{
+	return folio_pfn(folio) + (index & (folio_nr_pages(folio) - 1));
+}
+
+#endif /* __KVM_GMEM_H */

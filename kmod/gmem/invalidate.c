@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Invalidation: taking a range of pages out of every VM's stage-2 tables.
+ *
+ * Begin, then change the pages, then end. In each VM with a binding in the
+ * range, begin raises kvm->mmu_invalidate_in_progress and zaps; end lowers it
+ * and raises kvm->mmu_invalidate_seq, all under that VM's mmu_lock. A stage-2
+ * fault samples the sequence before it asks for its page and, under mmu_lock,
+ * installs the page only if no invalidation of that gfn is in progress and the
+ * sequence is the same. So, whichever VM a fault in flight belongs to,
+ *
+ *   - it sampled before begin: it sees the count or the new sequence, and
+ *     starts over; what it had installed before begin, begin has zapped;
+ *   - it sampled between begin and end: it sees the count, or the sequence
+ *     that end raised;
+ *   - it sampled after end: the change is done, and it gets the new page.
+ *
+ * That holds only if end visits the very VMs that begin visited. The caller
+ * keeps one lock over both that keeps views and bindings still: see gmem.h.
+ */
+#include "gmem.h"
+#include "trace.h"
+
+/**
+ * gmem_view_invalidate_begin() - begin an invalidation in one VM
+ * @view: the VM's view
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Where the view has no binding in the range, the VM is not disturbed.
+ *
+ * Context: Process context, may sleep. invalidate_lock for writing or
+ * views_lock is held from before this call until after the matching
+ * gmem_view_invalidate_end(). Takes kvm->mmu_lock.
+ */
+void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end)
+{
+	struct kvm *kvm = view->kvm;
+	bool begun = false, flush = false;
+	struct gmem_binding *b;
+
+	gmem_assert_views_stable(view->inode);
+
+	gmem_for_each_binding(b, view, start, end - 1) {
+		struct kvm_memory_slot *slot = b->slot;
+		pgoff_t first = max(b->node.start, start);
+		pgoff_t last = min(b->node.last, end - 1);
+		struct kvm_gfn_range range = {
+			.start = slot->base_gfn + first - b->node.start,
+			.end = slot->base_gfn + last - b->node.start + 1,
+			.slot = slot,
+			.may_block = true,
+			/* These pages are mapped by private gfns only. */
+			.attr_filter = KVM_FILTER_PRIVATE,
+		};
+
+		if (!begun) {
+			begun = true;
+			KVM_MMU_LOCK(kvm);
+			kvm_mmu_invalidate_begin(kvm);
+		}
+
+		flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
+		trace_gmem_invalidate(view, range.start, range.end);
+	}
+
+	if (!begun)
+		return;
+
+	if (flush)
+		kvm_flush_remote_tlbs(kvm);
+	KVM_MMU_UNLOCK(kvm);
+}
+
+/**
+ * gmem_view_invalidate_end() - end an invalidation in one VM
+ * @view: the VM's view
+ * @start: as in the matching gmem_view_invalidate_begin()
+ * @end: likewise
+ *
+ * Context: as gmem_view_invalidate_begin().
+ */
+void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end)
+{
+	struct kvm *kvm = view->kvm;
+
+	gmem_assert_views_stable(view->inode);
+
+	if (!interval_tree_iter_first(&view->bindings, start, end - 1))
+		return;
+
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_end(kvm);
+	KVM_MMU_UNLOCK(kvm);
+}
+
+/**
+ * gmem_invalidate_begin() - begin an invalidation in every VM
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Context: as gmem_view_invalidate_begin(). One mmu_lock at a time.
+ */
+void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_view *view;
+
+	gmem_assert_views_stable(gi);
+
+	list_for_each_entry(view, &gi->views, entry)
+		gmem_view_invalidate_begin(view, start, end);
+}
+
+/**
+ * gmem_invalidate_end() - end an invalidation in every VM
+ * @gi: the inode
+ * @start: as in the matching gmem_invalidate_begin()
+ * @end: likewise
+ *
+ * Context: as gmem_invalidate_begin().
+ */
+void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_view *view;
+
+	gmem_assert_views_stable(gi);
+
+	list_for_each_entry(view, &gi->views, entry)
+		gmem_view_invalidate_end(view, start, end);
+}
+
+/**
+ * gmem_error_remove_folio() - address_space_operations.error_remove_folio
+ * @mapping: of a guest memory inode
+ * @folio: has a memory error, is locked and marked as poisoned
+ *
+ * Takes the folio out of every VM's stage-2 tables and leaves it where it is:
+ * what to do about the loss is userspace's decision, and until it punches the
+ * page away, whoever touches it gets -EHWPOISON from gmem_folio_grab(), which
+ * sees the mark that was set before this was called.
+ *
+ * invalidate_lock can't be had here: a hole being punched holds it and waits
+ * for this very folio's lock. Linux 6.12 takes it and can deadlock.
+ *
+ * Context: Process context, may sleep; memory_failure() holds the folio lock.
+ * Return: MF_DELAYED: the folio is out of reach but not removed.
+ */
+int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
+{
+	struct gmem_inode *gi = GMEM_I(mapping->host);
+	pgoff_t start = folio->index;
+	pgoff_t end = start + folio_nr_pages(folio);
+
+	mutex_lock(&gi->views_lock);
+	gmem_invalidate_begin(gi, start, end);
+	gmem_invalidate_end(gi, start, end);
+	mutex_unlock(&gi->views_lock);
+
+	return MF_DELAYED;
+}

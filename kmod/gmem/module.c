@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The engine's start and end, and what it tells of itself.
+ */
+#include "gmem.h"
+
+/**
+ * kvm_gmem_init() - set the engine up
+ * @module: the vendor module that initializes KVM
+ *
+ * Context: Module load, before /dev/kvm is there.
+ * Return: 0 or -errno.
+ */
+int kvm_gmem_init(struct module *module)
+{
+	gmem_view_init(module);
+	return gmem_fs_init(module);
+}
+
+/**
+ * kvm_gmem_exit() - tear the engine down
+ *
+ * Context: Module unload, after /dev/kvm is gone: no VM is left, nor a view or
+ * an inode, each of which keeps the module loaded.
+ */
+void kvm_gmem_exit(void)
+{
+	gmem_fs_exit();
+}
+
+/**
+ * kvm_gmem_check_extension() - KVM_CHECK_EXTENSION(KVM_CAP_GMEM)
+ * @kvm: the VM that is asked, or NULL for /dev/kvm
+ *
+ * Context: Any.
+ * Return: a mask of KVM_GMEM_CAP_*.
+ */
+int kvm_gmem_check_extension(struct kvm *kvm)
+{
+	return gmem_arch_capabilities(kvm);
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What depends on the type of an x86 VM.
+ */
+#include "gmem.h"
+
+/**
+ * gmem_arch_capabilities() - what a VM's type can do
+ * @kvm: the VM, or NULL: what some type can do
+ *
+ * Context: Any.
+ * Return: a mask of KVM_GMEM_CAP_*.
+ */
+u32 gmem_arch_capabilities(struct kvm *kvm)
+{
+	if (!kvm)
+		return KVM_GMEM_CAP_LINK;
+
+	switch (kvm->arch.vm_type) {
+	case KVM_X86_DEFAULT_VM:
+	case KVM_X86_SW_PROTECTED_VM:
+	case KVM_X86_SEV_VM:
+	case KVM_X86_SEV_ES_VM:
+		return KVM_GMEM_CAP_LINK;
+	default:
+		/* SNP and later: hardware assigns each page to one VM. */
+		return 0;
+	}
+}
