@@ -16,13 +16,10 @@ static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
 {
 	pgoff_t first = slot->gmem.pgoff;
 	pgoff_t last = first + slot->npages - 1;
-	struct gmem_binding *b;
+	struct gmem_binding *b = gmem_binding_first(view, first, last);
 
-	gmem_for_each_binding(b, view, first, last) {
-		if (b->slot == slot)
-			return b;
-	}
-	return NULL;
+	/* Bindings are disjoint: it is this one or none. */
+	return b && b->slot == slot ? b : NULL;
 }
 
 static int gmem_view_bind(struct gmem_view *view, struct file *file,
@@ -34,7 +31,7 @@ static int gmem_view_bind(struct gmem_view *view, struct file *file,
 	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
 
 	/* A range is bound once in a VM; another VM binds its own view. */
-	if (interval_tree_iter_first(&view->bindings, b->node.start, b->node.last))
+	if (gmem_binding_first(view, b->node.start, b->node.last))
 		return -EINVAL;
 
 	/*
@@ -70,12 +67,12 @@ static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
  */
 void gmem_view_drop_bindings(struct gmem_view *view)
 {
-	struct interval_tree_node *node;
+	struct gmem_binding *b;
 
 	lockdep_assert_held(&view->kvm->slots_lock);
 
-	while ((node = interval_tree_iter_first(&view->bindings, 0, ULONG_MAX)))
-		gmem_view_unbind(view, container_of(node, struct gmem_binding, node));
+	while ((b = gmem_binding_first(view, 0, ULONG_MAX)))
+		gmem_view_unbind(view, b);
 }
 
 /**

@@ -74,7 +74,7 @@ struct seq_file;
  * @vfs_inode: its size is fixed at creation
  * @flags: GUEST_MEMFD_FLAG_*, as given at creation; constant
  * @module: kept loaded until the inode is gone; constant
- * @views_lock: see the lock order above
+ * @views_lock: keeps views and their bindings still
  * @views: struct gmem_view.entry of every view
  * @nr_views: length of @views, protected as that is
  * @allocated: pages that ever came into the inode; those that are not in the
@@ -84,7 +84,7 @@ struct gmem_inode {
 	struct inode vfs_inode;
 	u64 flags;
 	struct module *module;
-	struct mutex views_lock;
+	struct mutex views_lock; /* see the lock order above */
 	struct list_head views;
 	unsigned int nr_views;
 	atomic_long_t allocated;
@@ -157,11 +157,24 @@ static inline void gmem_assert_views_writable(struct gmem_inode *gi)
 	lockdep_assert_held(&gi->views_lock);
 }
 
-#define gmem_for_each_binding(b, view, first, last)				\
-	for (struct interval_tree_node *__n =					\
-		     interval_tree_iter_first(&(view)->bindings, first, last);	\
-	     __n && ((b) = container_of(__n, struct gmem_binding, node), true);	\
-	     __n = interval_tree_iter_next(__n, first, last))
+/* The first binding that overlaps [start, last], and the one after @b. */
+static inline struct gmem_binding *gmem_binding_first(struct gmem_view *view,
+						      pgoff_t start, pgoff_t last)
+{
+	struct interval_tree_node *node;
+
+	node = interval_tree_iter_first(&view->bindings, start, last);
+	return node ? container_of(node, struct gmem_binding, node) : NULL;
+}
+
+static inline struct gmem_binding *gmem_binding_next(struct gmem_binding *b,
+						     pgoff_t start, pgoff_t last)
+{
+	struct interval_tree_node *node;
+
+	node = interval_tree_iter_next(&b->node, start, last);
+	return node ? container_of(node, struct gmem_binding, node) : NULL;
+}
 
 /* inode.c */
 int gmem_fs_init(struct module *module);

@@ -35,13 +35,19 @@
  */
 void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end)
 {
+	struct gmem_binding *b = gmem_binding_first(view, start, end - 1);
 	struct kvm *kvm = view->kvm;
-	bool begun = false, flush = false;
-	struct gmem_binding *b;
+	bool flush = false;
 
 	gmem_assert_views_stable(view->inode);
 
-	gmem_for_each_binding(b, view, start, end - 1) {
+	if (!b)
+		return;
+
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_begin(kvm);
+
+	for (; b; b = gmem_binding_next(b, start, end - 1)) {
 		struct kvm_memory_slot *slot = b->slot;
 		pgoff_t first = max(b->node.start, start);
 		pgoff_t last = min(b->node.last, end - 1);
@@ -54,18 +60,9 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 			.attr_filter = KVM_FILTER_PRIVATE,
 		};
 
-		if (!begun) {
-			begun = true;
-			KVM_MMU_LOCK(kvm);
-			kvm_mmu_invalidate_begin(kvm);
-		}
-
 		flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
 		trace_gmem_invalidate(view, range.start, range.end);
 	}
-
-	if (!begun)
-		return;
 
 	if (flush)
 		kvm_flush_remote_tlbs(kvm);
@@ -86,7 +83,7 @@ void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end
 
 	gmem_assert_views_stable(view->inode);
 
-	if (!interval_tree_iter_first(&view->bindings, start, end - 1))
+	if (!gmem_binding_first(view, start, end - 1))
 		return;
 
 	KVM_MMU_LOCK(kvm);
