@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_ENABLE_CAP(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM) on the destination VM.
+ *
+ * Linux has it for SEV and SEV-ES; that it moves the memory context of any VM
+ * with private memory follows an RFC on the KVM list.
+ */
+#include <linux/file.h>
+#include <linux/kvm_host.h>
+
+#include "move.h"
+
+/**
+ * kvm_move_check_extension() - KVM_CHECK_EXTENSION of the capability
+ * @kvm: the VM, or NULL for /dev/kvm
+ *
+ * Context: Any.
+ * Return: 1 where a VM of this type can be moved, on /dev/kvm where any can.
+ */
+int kvm_move_check_extension(struct kvm *kvm)
+{
+	if (!kvm)
+		return 1;
+
+	switch (kvm->arch.vm_type) {
+	case KVM_X86_SW_PROTECTED_VM:
+		return 1;
+	case KVM_X86_DEFAULT_VM:	/* may become one of SEV by KVM_SEV_INIT */
+	case KVM_X86_SEV_VM:
+	case KVM_X86_SEV_ES_VM:
+		return !!kvm_x86_ops.vm_move_enc_context_from;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * kvm_move_context_from() - move another VM's context here
+ * @kvm: the destination
+ * @cap: args[0] is the source VM's fd, the others are zero
+ *
+ * Context: VM ioctl of @kvm, no lock held. Waits for vCPUs of both that are in
+ * an ioctl.
+ * Return: 0, the source being dead; or -errno with nothing changed: -EBADF
+ * for what is not a VM's fd; -EINVAL for unknown args, the same VM, another
+ * type, or states that do not match; -EIO for a dead VM; -EBUSY where a move of
+ * either is in progress or a vCPU is being created; -EINTR.
+ */
+int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
+{
+	unsigned int source_fd = cap->args[0];
+
+	if (cap->args[0] > UINT_MAX)
+		return -EBADF;
+
+	if (cap->args[1] || cap->args[2] || cap->args[3])
+		return -EINVAL;
+
+	if (!kvm_move_check_extension(kvm))
+		return -EINVAL;
+
+	/* With encryption, the vendor locks both and calls back to memory.c. */
+	if (kvm->arch.vm_type != KVM_X86_SW_PROTECTED_VM)
+		return kvm_x86_call(vm_move_enc_context_from)(kvm, source_fd);
+
+	CLASS(fd, f)(source_fd);
+
+	if (fd_empty(f) || !file_is_kvm(fd_file(f)))
+		return -EBADF;
+
+	return kvm_move_vms(kvm, fd_file(f)->private_data);
+}

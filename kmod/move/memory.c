@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A VM's memory context: its attributes, and what memslots derive from them.
+ */
+#include <linux/kvm_host.h>
+
+#include "../attrs/vm.h"
+#include "../kvm_mm.h"
+#include "move.h"
+
+/* The next slot that userspace made, from @iter on; NULL at the end. */
+static struct kvm_memory_slot *kvm_move_user_slot(struct kvm_memslot_iter *iter)
+{
+	while (kvm_memslot_iter_is_valid(iter, ~0ULL)) {
+		if (iter->slot->id < KVM_USER_MEM_SLOTS)
+			return iter->slot;
+		kvm_memslot_iter_next(iter);
+	}
+	return NULL;
+}
+
+/*
+ * slots_lock keeps the files: a release that has begun waits for it before it
+ * lets go of its file. A slot whose view is closed has no inode to compare.
+ */
+static bool kvm_move_same_gmem(const struct kvm_memory_slot *dst,
+			       const struct kvm_memory_slot *src)
+{
+	if (!kvm_slot_can_be_private(src))
+		return true;
+
+	return dst->gmem.file && src->gmem.file &&
+	       file_inode(dst->gmem.file) == file_inode(src->gmem.file) &&
+	       dst->gmem.pgoff == src->gmem.pgoff;
+}
+
+static bool kvm_move_same_slot(const struct kvm_memory_slot *dst,
+			       const struct kvm_memory_slot *src)
+{
+	return dst->base_gfn == src->base_gfn && dst->npages == src->npages &&
+	       dst->flags == src->flags && kvm_move_same_gmem(dst, src);
+}
+
+static bool kvm_move_same_slots(struct kvm *dst, struct kvm *src, int as_id)
+{
+	struct kvm_memslot_iter d, s;
+	struct kvm_memory_slot *dst_slot, *src_slot;
+
+	kvm_memslot_iter_start(&d, __kvm_memslots(dst, as_id), 0);
+	kvm_memslot_iter_start(&s, __kvm_memslots(src, as_id), 0);
+
+	for (;;) {
+		dst_slot = kvm_move_user_slot(&d);
+		src_slot = kvm_move_user_slot(&s);
+		if (!dst_slot || !src_slot)
+			return dst_slot == src_slot;
+		if (!kvm_move_same_slot(dst_slot, src_slot))
+			return false;
+		kvm_memslot_iter_next(&d);
+		kvm_memslot_iter_next(&s);
+	}
+}
+
+static bool kvm_move_has_attributes(struct kvm *kvm)
+{
+	struct gmem_ranges *ranges = kvm_attrs_locked(kvm);
+
+	return ranges && !gmem_ranges_empty(ranges);
+}
+
+static bool kvm_move_has_gmem(struct kvm *kvm)
+{
+	struct kvm_memory_slot *slot;
+	int bkt;
+
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++) {
+		kvm_for_each_memslot(slot, bkt, __kvm_memslots(kvm, i)) {
+			if (kvm_slot_can_be_private(slot))
+				return true;
+		}
+	}
+	return false;
+}
+
+static int kvm_move_memory_check(struct kvm *dst, struct kvm *src)
+{
+	if (dst->vm_dead || src->vm_dead)
+		return -EIO;
+
+	if (kvm_move_has_attributes(dst))
+		return -EINVAL;
+
+	/* Without any of it, nothing refers to memslots: as SEV always did. */
+	if (!kvm_move_has_attributes(src) && !kvm_move_has_gmem(src) &&
+	    !kvm_move_has_gmem(dst))
+		return 0;
+
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(src); i++) {
+		if (!kvm_move_same_slots(dst, src, i))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * kvm_move_memory_prepare() - get ready to move the memory context
+ * @dst: the destination
+ * @src: the source, of the same type
+ *
+ * Context: kvm->lock and all vcpu->mutex of both are held. On success returns
+ * with slots_lock of both, for kvm_move_memory_finish() to let go.
+ * Return: 0, or -errno with nothing changed: -EINVAL where @dst has attributes
+ * or memslots do not match, -EIO for a dead VM, -EINTR.
+ */
+int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
+{
+	int r;
+
+	lockdep_assert_held(&dst->lock);
+	lockdep_assert_held(&src->lock);
+
+	if (mutex_lock_killable(&dst->slots_lock))
+		return -EINTR;
+
+	r = -EINTR;
+	if (mutex_lock_killable_nested(&src->slots_lock, KVM_MOVE_SOURCE))
+		goto err_dst;
+
+	r = kvm_move_memory_check(dst, src);
+	if (r)
+		goto err_src;
+	return 0;
+
+err_src:
+	mutex_unlock(&src->slots_lock);
+err_dst:
+	mutex_unlock(&dst->slots_lock);
+	return r;
+}
+EXPORT_SYMBOL_GPL(kvm_move_memory_prepare);
+
+/*
+ * The destination's stage-2 tables may hold what KVM_PRE_FAULT_MEMORY put
+ * there, by attributes that are about to change.
+ */
+static bool kvm_move_unmap_slot(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	struct kvm_gfn_range range = {
+		.slot = slot,
+		.start = slot->base_gfn,
+		.end = slot->base_gfn + slot->npages,
+		.may_block = true,
+		.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
+	};
+
+	return kvm_mmu_unmap_gfn_range(kvm, &range);
+}
+
+static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
+{
+	struct kvm_memory_slot *slot;
+	bool flush = false;
+	int bkt;
+
+	KVM_MMU_LOCK(dst);
+	kvm_mmu_invalidate_begin(dst);
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(dst); i++) {
+		kvm_for_each_memslot(slot, bkt, __kvm_memslots(dst, i))
+			flush |= kvm_move_unmap_slot(dst, slot);
+	}
+	if (flush)
+		kvm_flush_remote_tlbs(dst);
+
+	rcu_assign_pointer(dst->mem_attrs, ranges);
+
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(dst); i++) {
+		kvm_for_each_memslot(slot, bkt, __kvm_memslots(dst, i))
+			kvm_mmu_init_memslot_memory_attributes(dst, slot);
+	}
+	kvm_mmu_invalidate_end(dst);
+	KVM_MMU_UNLOCK(dst);
+}
+
+/**
+ * kvm_move_memory_commit() - move the memory context; the source is dead
+ * @dst: the destination
+ * @src: the source
+ *
+ * The source dies first. Its vCPUs can't be in the guest, since their mutexes
+ * are held, and never will be again, before the destination's may go there.
+ * Then its stage-2 tables are emptied: this is what costs by mapped pages.
+ *
+ * Context: between kvm_move_memory_prepare() and kvm_move_memory_finish().
+ */
+void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
+{
+	struct gmem_ranges *ranges = kvm_attrs_locked(src);
+
+	kvm_vm_dead(src);
+	kvm_arch_flush_shadow_all(src);
+
+	if (!ranges)
+		return;
+
+	/* The destination's own map, if it has one, is empty. */
+	rcu_assign_pointer(src->mem_attrs, kvm_attrs_locked(dst));
+	kvm_move_set_attributes(dst, ranges);
+}
+EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
+
+/**
+ * kvm_move_memory_finish() - undo the locking of kvm_move_memory_prepare()
+ * @dst: the destination
+ * @src: the source
+ *
+ * Context: after kvm_move_memory_prepare() has succeeded.
+ */
+void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
+{
+	mutex_unlock(&src->slots_lock);
+	mutex_unlock(&dst->slots_lock);
+}
+EXPORT_SYMBOL_GPL(kvm_move_memory_finish);

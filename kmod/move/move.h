@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Moving a VM's context to another VM of the same host.
+ *
+ * Files
+ *
+ *   enable_cap.c	KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM: which VM, who does it
+ *   vms.c		one move of two VMs, from the first lock to the last
+ *   memory.c		the part that every VM with private memory has
+ *
+ * A move is locks, checks and allocations, any of which can fail and leaves
+ * both VMs as they were; then a commit that can't fail. Lock order, each kind
+ * for the destination first and then, in a lockdep subclass of its own, for
+ * the source:
+ *
+ *   kvm->move_in_progress	of both, or -EBUSY
+ *     kvm->lock
+ *       vcpu->mutex		of every vCPU
+ *         kvm->slots_lock
+ *           kvm->mmu_lock	one at a time
+ *
+ * Whoever moves has both flags before it waits for any lock, so that a VM is
+ * part of one move at a time, and two moves never wait for each other: which
+ * way round two VMs are locked does not matter then.
+ */
+#ifndef __KVM_MOVE_H
+#define __KVM_MOVE_H
+
+#include <linux/kvm_host.h>
+
+/* Lockdep subclasses, where the destination's lock is the plain one. */
+enum kvm_move_subclass {
+	KVM_MOVE_DESTINATION,
+	KVM_MOVE_SOURCE,
+	/* vCPUs after a VM's first one */
+	KVM_MOVE_OTHER_VCPUS,
+};
+
+/* enable_cap.c */
+int kvm_move_check_extension(struct kvm *kvm);
+int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
+
+/* vms.c */
+int kvm_move_vms(struct kvm *dst, struct kvm *src);
+
+/* memory.c */
+int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src);
+void kvm_move_memory_commit(struct kvm *dst, struct kvm *src);
+void kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
+
+#endif /* __KVM_MOVE_H */

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One move of two VMs, from the first lock to the last.
+ */
+#include <linux/kvm_host.h>
+
+#include "move.h"
+#include "x86.h"
+
+static int kvm_move_begin(struct kvm *dst, struct kvm *src)
+{
+	if (atomic_cmpxchg_acquire(&dst->move_in_progress, 0, 1))
+		return -EBUSY;
+
+	if (atomic_cmpxchg_acquire(&src->move_in_progress, 0, 1)) {
+		atomic_set_release(&dst->move_in_progress, 0);
+		return -EBUSY;
+	}
+	return 0;
+}
+
+static void kvm_move_end(struct kvm *dst, struct kvm *src)
+{
+	atomic_set_release(&src->move_in_progress, 0);
+	atomic_set_release(&dst->move_in_progress, 0);
+}
+
+/*
+ * Unlocks the first @nr vCPUs. Lockdep knows of the first one only, see
+ * kvm_move_lock_vcpus(): tell it of each other one before it is unlocked.
+ */
+static void kvm_move_unlock_vcpus(struct kvm *kvm, unsigned long nr)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (i == nr)
+			break;
+		if (i)
+			mutex_acquire(&vcpu->mutex.dep_map, KVM_MOVE_OTHER_VCPUS, 0, _THIS_IP_);
+		mutex_unlock(&vcpu->mutex);
+	}
+}
+
+/*
+ * Waits for vCPUs that are running: they hold their mutex until they leave to
+ * userspace. There may be more of them than lockdep can keep account of, so it
+ * is told that all but the first are let go at once. That kvm->lock is held is
+ * what makes the order among them irrelevant.
+ */
+static int kvm_move_lock_vcpus(struct kvm *kvm, enum kvm_move_subclass subclass)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	lockdep_assert_held(&kvm->lock);
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (mutex_lock_killable_nested(&vcpu->mutex,
+					       i ? KVM_MOVE_OTHER_VCPUS : subclass)) {
+			kvm_move_unlock_vcpus(kvm, i);
+			return -EINTR;
+		}
+		if (i)
+			mutex_release(&vcpu->mutex.dep_map, _THIS_IP_);
+	}
+	return 0;
+}
+
+/* With kvm->lock of both: a vCPU that is not online yet can't become so. */
+static int kvm_move_check_vms(struct kvm *dst, struct kvm *src)
+{
+	if (dst->vm_dead || src->vm_dead)
+		return -EIO;
+
+	if (dst->arch.vm_type != src->arch.vm_type)
+		return -EINVAL;
+
+	if (kvm_is_vcpu_creation_in_progress(dst) || kvm_is_vcpu_creation_in_progress(src))
+		return -EBUSY;
+
+	return 0;
+}
+
+/* With the vCPUs locked: they can't begin to run. */
+static int kvm_move_check_fresh(struct kvm *dst)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, dst) {
+		if (kvm_vcpu_has_run(vcpu))
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int kvm_move_locked(struct kvm *dst, struct kvm *src)
+{
+	int r;
+
+	r = kvm_move_check_vms(dst, src);
+	if (r)
+		return r;
+
+	r = kvm_move_lock_vcpus(dst, KVM_MOVE_DESTINATION);
+	if (r)
+		return r;
+
+	r = kvm_move_lock_vcpus(src, KVM_MOVE_SOURCE);
+	if (r)
+		goto out_dst;
+
+	r = kvm_move_check_fresh(dst);
+	if (r)
+		goto out_src;
+
+	r = kvm_move_memory_prepare(dst, src);
+	if (r)
+		goto out_src;
+
+	kvm_move_memory_commit(dst, src);
+	kvm_move_memory_finish(dst, src);
+out_src:
+	kvm_move_unlock_vcpus(src, ULONG_MAX);
+out_dst:
+	kvm_move_unlock_vcpus(dst, ULONG_MAX);
+	return r;
+}
+
+/**
+ * kvm_move_vms() - move the context of one VM to another
+ * @dst: the destination
+ * @src: the source, dead afterwards
+ *
+ * Context: Process context, may sleep, no lock held; the caller holds a
+ * reference to each VM.
+ * Return: 0, or -errno with nothing changed: see kvm_move_context_from().
+ */
+int kvm_move_vms(struct kvm *dst, struct kvm *src)
+{
+	int r;
+
+	if (dst == src)
+		return -EINVAL;
+
+	r = kvm_move_begin(dst, src);
+	if (r)
+		return r;
+
+	r = -EINTR;
+	if (mutex_lock_killable(&dst->lock))
+		goto out_end;
+	if (mutex_lock_killable_nested(&src->lock, KVM_MOVE_SOURCE))
+		goto out_dst;
+
+	r = kvm_move_locked(dst, src);
+
+	mutex_unlock(&src->lock);
+out_dst:
+	mutex_unlock(&dst->lock);
+out_end:
+	kvm_move_end(dst, src);
+	return r;
+}
