@@ -153,7 +153,7 @@ static bool kvm_move_unmap_slot(struct kvm *kvm, struct kvm_memory_slot *slot)
 		.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
 	};
 
-	return kvm_mmu_unmap_gfn_range(kvm, &range);
+	return kvm_unmap_gfn_range(kvm, &range);
 }
 
 static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
@@ -164,6 +164,7 @@ static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
 
 	KVM_MMU_LOCK(dst);
 	kvm_mmu_invalidate_begin(dst);
+	kvm_mmu_invalidate_range_add(dst, 0, ~0ULL);
 	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(dst); i++) {
 		kvm_for_each_memslot(slot, bkt, __kvm_memslots(dst, i))
 			flush |= kvm_move_unmap_slot(dst, slot);
