@@ -40,7 +40,8 @@
  * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock.
  * Memslot updates synchronize it under slots_lock, so nothing that a reader
  * can wait for (a folio lock, views_lock) may be held while slots_lock is
- * taken. No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
+ * taken. Invalidation takes it for reading inside mmu_lock, to look a slot up.
+ * No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
  * held together in this directory.
  *
  * Views and bindings change only with invalidate_lock held for writing AND
@@ -185,7 +186,8 @@ struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations
 
 /* folio.c */
 struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
-void gmem_folio_zero(struct folio *folio);
+void gmem_folio_set_stale(struct folio *folio);
+void gmem_folio_make_zero(struct folio *folio);
 void gmem_free_folio(struct folio *folio);
 
 /* view.c */

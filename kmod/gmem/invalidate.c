@@ -21,6 +21,21 @@
 #include "gmem.h"
 #include "trace.h"
 
+/*
+ * KVM binds a new memslot before it allocates what the slot keeps of its
+ * mappings (rmaps, in a VM that has shadow page tables), frees that again
+ * before it unbinds a slot that comes to nothing, and frees that of a deleted
+ * slot only after it was unbound. So what a bound slot has to unmap may be looked at
+ * while the VM's memslots have it, by its id: a slot that is being deleted
+ * stands there as a copy that is marked invalid.
+ */
+static bool gmem_slot_is_installed(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	guard(srcu)(&kvm->srcu);
+
+	return id_to_memslot(__kvm_memslots(kvm, slot->as_id), slot->id);
+}
+
 /**
  * gmem_view_invalidate_begin() - begin an invalidation in one VM
  * @view: the VM's view
@@ -60,7 +75,11 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 			.attr_filter = KVM_FILTER_PRIVATE,
 		};
 
-		flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
+		/* Faults in flight are to see the range either way. */
+		if (gmem_slot_is_installed(kvm, slot))
+			flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
+		else
+			kvm_mmu_invalidate_range_add(kvm, range.start, range.end);
 		trace_gmem_invalidate(view, range.start, range.end);
 	}
 
