@@ -37,8 +37,8 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 }
 
 /*
- * Make a folio the guest's: tell the vendor, mark it. The folio is all zeroes
- * (see folio.c), so the guest gets nothing of what the page held before.
+ * Make a folio the guest's: tell the vendor, mark it. The folio is all zeroes,
+ * so the guest gets nothing of what the page held before.
  */
 static int gmem_prepare_folio(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			      struct folio *folio)
@@ -46,7 +46,11 @@ static int gmem_prepare_folio(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 #ifdef CONFIG_HAVE_KVM_ARCH_GMEM_PREPARE
 	gfn_t first = gfn - (gmem_slot_index(slot, gfn) - folio->index);
 	int r;
+#endif
 
+	gmem_folio_make_zero(folio);
+
+#ifdef CONFIG_HAVE_KVM_ARCH_GMEM_PREPARE
 	r = kvm_arch_gmem_prepare(kvm, first, folio_pfn(folio), folio_order(folio));
 	if (r) {
 		pr_warn_ratelimited("gmem: can't prepare gfn %llx pfn %lx order %u: %d\n",

@@ -22,9 +22,13 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	struct gmem_inode *gi = view->inode;
 	unsigned long allocated, resident;
 
-	/* In this order, so that no page seems to be freed that was not. */
-	resident = READ_ONCE(gmem_mapping(gi)->nrpages);
+	/*
+	 * A page is counted after it has come in. In this order, one that comes
+	 * in between is not taken for one that was freed.
+	 */
 	allocated = atomic_long_read(&gi->allocated);
+	smp_rmb();
+	resident = READ_ONCE(gmem_mapping(gi)->nrpages);
 
 	seq_printf(m, "gmem-ino:\t%lu\n", gi->vfs_inode.i_ino);
 	seq_printf(m, "gmem-size:\t%lld\n", i_size_read(&gi->vfs_inode));

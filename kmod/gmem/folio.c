@@ -2,10 +2,11 @@
 /*
  * Pages come into an inode zeroed and leave it so.
  *
- * A folio in the page cache that is not up to date is all zeroes; one that is
- * up to date has been prepared for the guest and may hold its content. This
- * way a page is cleared once: by the allocator, which clears it in any case
- * where the kernel initializes memory on allocation.
+ * A folio in the page cache that is not up to date is all zeroes, unless it is
+ * marked as stale: populating it failed in the middle. One that is up to date
+ * has been prepared for the guest and may hold its content. This way a page is
+ * cleared once: by the allocator, which clears it in any case where the kernel
+ * initializes memory on allocation.
  */
 #include <linux/highmem.h>
 
@@ -68,21 +69,42 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 	return folio;
 }
 
-/**
- * gmem_folio_zero() - clear a folio's pages
- * @folio: the folio
- *
- * Poisoned pages are left alone: writing to one is a machine check.
- *
- * Context: Any. The caller is the only one who can reach the content.
- */
-void gmem_folio_zero(struct folio *folio)
+/* Poisoned pages are left alone: writing to one is a machine check. */
+static void gmem_folio_zero(struct folio *folio)
 {
 	for (long i = 0; i < folio_nr_pages(folio); i++) {
 		struct page *page = folio_page(folio, i);
 
 		if (!PageHWPoison(page))
 			clear_highpage(page);
+	}
+}
+
+/**
+ * gmem_folio_set_stale() - say that a folio holds content that nobody is to see
+ * @folio: not up to date
+ *
+ * It is cleared when it is used next or freed, not now: the page may still be
+ * the firmware's after a launch command failed, as Linux 6.12 takes care of.
+ *
+ * Context: invalidate_lock is held for writing: @folio is in the page cache.
+ */
+void gmem_folio_set_stale(struct folio *folio)
+{
+	folio_set_owner_2(folio);
+}
+
+/**
+ * gmem_folio_make_zero() - make sure that a folio is all zeroes
+ * @folio: locked and not up to date
+ *
+ * Context: Process context.
+ */
+void gmem_folio_make_zero(struct folio *folio)
+{
+	if (folio_test_owner_2(folio)) {
+		gmem_folio_zero(folio);
+		folio_clear_owner_2(folio);
 	}
 }
 
@@ -100,8 +122,8 @@ static bool gmem_allocator_clears(void)
  * @folio: out of the page cache and, since the truncation that removes it
  *	   follows an invalidation, in no VM's stage-2 tables
  *
- * The last step before the folio goes back to the allocator. The guest's
- * content ends here, unless the allocator sees to that.
+ * The guest's content ends here, unless the allocator sees to that. A fault in
+ * flight may still have a reference, but can't install the folio any more.
  *
  * Context: Process context; the folio is not on any list.
  */
@@ -113,8 +135,11 @@ void gmem_free_folio(struct folio *folio)
 #ifdef CONFIG_HAVE_KVM_ARCH_GMEM_INVALIDATE
 	kvm_arch_gmem_invalidate(pfn, pfn + nr);
 #endif
-	if (folio_test_uptodate(folio) && !gmem_allocator_clears())
-		gmem_folio_zero(folio);
+	if (folio_test_uptodate(folio) || folio_test_owner_2(folio)) {
+		if (!gmem_allocator_clears())
+			gmem_folio_zero(folio);
+	}
+	folio_clear_owner_2(folio);
 
 	trace_gmem_free(pfn, folio_order(folio));
 }

@@ -238,8 +238,19 @@ int gmem_fs_init(struct module *module)
  */
 void gmem_fs_exit(void)
 {
+	/*
+	 * The VFS lets go of a file's mount after its inode, whose reference to
+	 * the module was the last one: wait for those on their way, so that the
+	 * superblock ends here and not after us. may_umount() allows for one
+	 * reference beside the mount's own.
+	 */
+	mntget(gmem_mnt);
+	while (!may_umount(gmem_mnt))
+		schedule_timeout_uninterruptible(1);
+	mntput(gmem_mnt);
+
 	kern_unmount(gmem_mnt);
-	/* Inodes are freed after a grace period. */
+	/* Inodes, and maps of ranges, are freed after a grace period. */
 	rcu_barrier();
 	kmem_cache_destroy(gmem_inode_cache);
 }

@@ -19,8 +19,9 @@ struct gmem_populate {
 
 /*
  * One page. The folio stays unlocked while the vendor copies from userspace,
- * which may fault; invalidate_lock keeps it in the page cache, and nobody maps
- * it meanwhile: only private gfns can, and the caller has slots_lock.
+ * which may fault; invalidate_lock keeps it in the page cache. No fault maps it
+ * meanwhile: a guest that is being launched does not run, and its stage-2
+ * tables can't be filled ahead either (kvm->arch.pre_fault_allowed).
  */
 static int gmem_populate_page(struct gmem_populate *p, gfn_t gfn, void __user *src)
 {
@@ -48,8 +49,7 @@ static int gmem_populate_page(struct gmem_populate *p, gfn_t gfn, void __user *s
 	if (!r)
 		folio_mark_uptodate(folio);
 	else
-		/* What is not up to date is all zeroes. */
-		gmem_folio_zero(folio);
+		gmem_folio_set_stale(folio);
 out:
 	folio_put(folio);
 	return r;

@@ -14,11 +14,12 @@
 u32 gmem_arch_capabilities(struct kvm *kvm)
 {
 	if (!kvm)
-		return KVM_GMEM_CAP_LINK;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE;
 
 	switch (kvm->arch.vm_type) {
-	case KVM_X86_DEFAULT_VM:
 	case KVM_X86_SW_PROTECTED_VM:
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE;
+	case KVM_X86_DEFAULT_VM:
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
 		return KVM_GMEM_CAP_LINK;

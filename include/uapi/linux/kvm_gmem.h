@@ -20,6 +20,8 @@
 #define KVM_CAP_GMEM			0x676d656d
 
 #define KVM_GMEM_CAP_LINK		(1U << 0)	/* KVM_LINK_GUEST_MEMFD */
+/* KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM moves the attributes of private memory */
+#define KVM_GMEM_CAP_MOVE		(1U << 1)
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
