@@ -93,7 +93,7 @@ typedef bool (*kvm_attrs_slot_fn)(struct kvm *kvm, struct kvm_gfn_range *range);
 
 /* Calls @fn for the part of each memslot that is in [@start, @end). */
 static bool kvm_attrs_walk_slots(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes,
-				    kvm_attrs_slot_fn fn)
+				 kvm_attrs_slot_fn fn)
 {
 	struct kvm_memslot_iter iter;
 	bool ret = false;
@@ -148,7 +148,7 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_end(kvm);
 	kvm_attrs_walk_slots(kvm, start, end, attributes,
-				kvm_arch_post_set_memory_attributes);
+			     kvm_arch_post_set_memory_attributes);
 	KVM_MMU_UNLOCK(kvm);
 }
 

@@ -27,7 +27,7 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	 * in between is not taken for one that was freed.
 	 */
 	allocated = atomic_long_read(&gi->allocated);
-	smp_rmb();
+	smp_rmb(); /* a lost race shows up in @resident, see above */
 	resident = READ_ONCE(gmem_mapping(gi)->nrpages);
 
 	seq_printf(m, "gmem-ino:\t%lu\n", gi->vfs_inode.i_ino);

@@ -191,7 +191,6 @@ void gmem_folio_make_zero(struct folio *folio);
 void gmem_free_folio(struct folio *folio);
 
 /* view.c */
-void gmem_view_init(struct module *module);
 struct gmem_view *gmem_view_of(struct file *file);
 struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
 

@@ -208,7 +208,7 @@ struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations
 
 /**
  * gmem_fs_init() - mount the pseudo filesystem
- * @module: whom open files and live inodes keep loaded
+ * @module: whom live inodes keep loaded
  *
  * Context: Module load.
  * Return: 0 or -errno.

@@ -13,7 +13,6 @@
  */
 int kvm_gmem_init(struct module *module)
 {
-	gmem_view_init(module);
 	return gmem_fs_init(module);
 }
 

@@ -7,6 +7,8 @@
  * open, a VM as long as its views are, and closing a view takes the memory
  * away from that VM's guest and from nobody else.
  */
+#include <linux/module.h>
+
 #include "gmem.h"
 #include "trace.h"
 
@@ -114,23 +116,14 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static struct file_operations gmem_view_fops = {
+/* The vendor module is kept by the view's VM, and by the inode. */
+static const struct file_operations gmem_view_fops = {
+	.owner		= THIS_MODULE,
 	.open		= generic_file_open,
 	.release	= gmem_view_release,
 	.fallocate	= gmem_fallocate,
 	.show_fdinfo	= gmem_show_fdinfo,
 };
-
-/**
- * gmem_view_init() - say whom open views keep loaded
- * @module: the vendor module, which holds kvm.ko in turn
- *
- * Context: Module load.
- */
-void gmem_view_init(struct module *module)
-{
-	gmem_view_fops.owner = module;
-}
 
 /**
  * gmem_view_of() - the view behind a file
