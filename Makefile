@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+#
+# gmem's targets. Each folder builds itself; here stands what needs what.
+
+KMOD := $(MAKE) --no-print-directory -C kmod
+BUILD := $(MAKE) --no-print-directory -C
+
+.PHONY: help
+help: ## list the targets
+	@echo 'gmem: guest memory that outlives its VMM'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r target what; do printf '  make %-14s %s\n' "$$target" "$$what"; done
+
+# ---- what everything needs
+
+.PHONY: setup kernel
+setup: ## install the Debian packages that are missing
+	@scripts/setup
+kernel: setup ## download and unpack Debian's 6.12 kernel into .cache
+	@scripts/fetch-kernel
+
+# ---- builds
+
+.PHONY: kmod kmod-stock kmod-debug kernel-debug lib vmm upstream tests
+kmod: kernel ## build kvm.ko, kvm-amd.ko and kvm-intel.ko with gmem
+	+@$(KMOD) ours
+kmod-stock: kernel ## build the same modules with nothing of ours, to compare with
+	+@$(KMOD) stock
+kernel-debug: kernel ## build a kernel with KASAN, lockdep, fault injection (once, 15 minutes)
+	+@$(KMOD) kernel-debug
+kmod-debug: kernel-debug ## build the modules with gmem for the debug kernel
+	+@$(KMOD) debug
+upstream: kernel ## build KVM's own selftests from the kernel's source
+	+@$(BUILD) tests/upstream
+lib: setup ## build libgmem
+	+@$(BUILD) lib
+vmm: lib ## build the demonstration VMM
+	+@$(BUILD) vmm
+tests: lib upstream
+	+@$(BUILD) tests
+
+# ---- what is run
+
+.PHONY: check test test-debug demo bench shell
+check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
+	@scripts/check
+test: kmod kmod-stock vmm tests ## run all tests
+	@tests/run
+test-debug: kmod-debug vmm tests ## run the tests on the debug kernel
+	@tests/run --kmod debug
+demo: kmod vmm ## hand a running guest's memory to a second VMM and kill the first
+	@vmm/demo
+bench: kmod kmod-stock vmm tests ## measure against stock KVM
+	@bench/run
+shell: kmod ## a shell inside the lab
+	@lab/shell
+
+# ---- cleaning
+
+.PHONY: clean distclean
+clean: ## remove what was built, keep what was downloaded
+	rm -rf .cache/build .cache/kmod .cache/upstream .cache/upstream.lock
+distclean: ## remove downloads and the debug kernel too
+	rm -rf .cache
