@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A module that gets its kernel into trouble: insmod trouble.ko what=warn.
+ * tests/lab/contract inserts it to see that the lab reports it.
+ */
+#include <linux/module.h>
+#include <linux/sched.h>
+
+static char *what = "";
+module_param(what, charp, 0);
+
+/* Waits for nobody, deaf to signals: a task that hangs. */
+static void hang(void)
+{
+	for (;;) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule();
+	}
+}
+
+/* Reads through a pointer that is wrong at run time only. */
+static void oops(void)
+{
+	unsigned long nowhere = 16;
+
+	OPTIMIZER_HIDE_VAR(nowhere);
+	pr_info("%d\n", *(int *)nowhere);
+}
+
+static int __init trouble_init(void)
+{
+	if (!strcmp(what, "warn"))
+		WARN(1, "a warning that was asked for\n");
+	else if (!strcmp(what, "bug"))
+		BUG();
+	else if (!strcmp(what, "oops"))
+		oops();
+	else if (!strcmp(what, "hang"))
+		hang();
+	return -EAGAIN;
+}
+module_init(trouble_init);
+
+MODULE_DESCRIPTION("Gets the kernel into trouble on request");
+MODULE_LICENSE("Dual MIT/GPL");
