@@ -1,0 +1,514 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libgmem: guest memory that outlives its VMM, for VMM authors.
+ *
+ * A thin C API over KVM's ioctls for guest memory and for what goes along with
+ * it when a guest changes its VMM process. The library has no state, no
+ * threads and no locks of its own, never prints and never exits.
+ *
+ * Conventions, for every function below unless it says otherwise:
+ *  - It returns a file descriptor, a count, or 0; or a negative errno.
+ *  - Addresses, offsets and sizes are in bytes, times in milliseconds.
+ *  - File descriptors that it returns are the caller's to close, and O_CLOEXEC.
+ *  - Functions that take a VM or a vCPU must be called by the process that
+ *    created the VM: KVM ties a VM to its creator and says EIO to others.
+ *  - Distinct objects may be used by distinct threads at the same time; one
+ *    object only by one at a time, but for what gmem_vcpu_set_immediate_exit()
+ *    says.
+ */
+#ifndef GMEM_H
+#define GMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kvm_run;
+struct kvm_regs;
+struct kvm_sregs;
+
+/* ---- KVM and its VMs (kvm.c) ---- */
+
+/*
+ * gmem_kvm_open - open KVM
+ *
+ * Returns a descriptor of /dev/kvm. Errors: ENOENT (no KVM module loaded),
+ * EACCES (not for this user), ENOSYS (it speaks another API than version 12).
+ */
+int gmem_kvm_open(void);
+
+/*
+ * gmem_check_extension - KVM_CHECK_EXTENSION
+ * @fd: /dev/kvm, or a VM for what that VM can do
+ * @capability: KVM_CAP_*
+ *
+ * Returns the capability's value, 0 where KVM does not have it. With
+ * KVM_CAP_GMEM the value is a mask of KVM_GMEM_CAP_* bits.
+ */
+int gmem_check_extension(int fd, uint32_t capability);
+
+/*
+ * gmem_vm_create - create a VM
+ * @kvm: /dev/kvm
+ * @type: KVM_X86_DEFAULT_VM, KVM_X86_SW_PROTECTED_VM, ...
+ *
+ * Returns the VM's descriptor. Errors: EINVAL (this KVM has no such type).
+ */
+int gmem_vm_create(int kvm, uint64_t type);
+
+/*
+ * struct gmem_slot - a memslot, as it is bound and as it is handed over
+ * @slot: KVM's number of it
+ * @flags: KVM_MEM_*; KVM_MEM_GUEST_MEMFD where it has private memory
+ * @gpa: first guest physical address
+ * @size: of the slot
+ * @private_offset: where the slot begins in its view
+ * @shared_offset: where the slot begins in the file of its shared memory
+ * @private_fd: the view; in a message, which of the message's descriptors it
+ *	is; -1: none
+ * @shared_fd: the file that is mapped for its shared memory, or -1 where the
+ *	VMM maps memory that the guest never uses; in a message as above
+ *
+ * Offsets, addresses and sizes are multiples of the page size.
+ */
+struct gmem_slot {
+	uint32_t slot;
+	uint32_t flags;
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t private_offset;
+	uint64_t shared_offset;
+	int32_t private_fd;
+	int32_t shared_fd;
+};
+
+/*
+ * gmem_vm_set_memory - KVM_SET_USER_MEMORY_REGION2
+ * @vm: VM
+ * @slot: what to bind; @shared_fd and @shared_offset are not looked at
+ * @host: the shared memory of the slot in this process, @size bytes
+ *
+ * Errors are KVM's: EINVAL (alignment, flags, a view of another VM, a range of
+ * it that is bound already), EEXIST (overlaps another slot).
+ */
+int gmem_vm_set_memory(int vm, const struct gmem_slot *slot, void *host);
+
+/*
+ * struct gmem_range - a range of guest physical addresses and its attributes
+ * @gpa: first address
+ * @size: bytes
+ * @attributes: KVM_MEMORY_ATTRIBUTE_*
+ */
+struct gmem_range {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t attributes;
+};
+
+/*
+ * gmem_vm_set_attributes - KVM_SET_MEMORY_ATTRIBUTES
+ *
+ * Errors are KVM's: EINVAL (alignment, an attribute this VM type has not),
+ * ENOMEM.
+ */
+int gmem_vm_set_attributes(int vm, const struct gmem_range *range);
+
+/* ---- Guest memory (memfd.c) ---- */
+
+/*
+ * gmem_memfd_create - make a guest memory inode, and its first view
+ * @vm: the VM that the view belongs to
+ * @size: of the inode: fixed from here on
+ * @flags: GUEST_MEMFD_FLAG_*
+ *
+ * Returns the view's descriptor. Errors: EINVAL (size, flags), ENOMEM, EMFILE.
+ */
+int gmem_memfd_create(int vm, uint64_t size, uint64_t flags);
+
+/*
+ * gmem_memfd_link - make another VM's view of the same guest memory inode
+ * @vm: the VM that the new view belongs to
+ * @memfd: a view of another VM; it may be closed afterwards
+ *
+ * Returns the new view's descriptor. Errors: EINVAL (@memfd is not open, not a
+ * view, or one of @vm already), EOPNOTSUPP (the VM's type cannot), EMFILE,
+ * ENOMEM, ENOTTY (KVM is not gmem's).
+ */
+int gmem_memfd_link(int vm, int memfd);
+
+/*
+ * struct gmem_facts - what the kernel tells about a view and its inode
+ * @ino: inode number: the same for all views of one inode
+ * @size: of the inode
+ * @flags: GUEST_MEMFD_FLAG_* of its creation
+ * @resident: pages that it has now
+ * @allocated: pages ever allocated for it
+ * @freed: pages ever freed from it
+ * @views: views that are open
+ * @bindings: bindings of this view
+ */
+struct gmem_facts {
+	uint64_t ino;
+	uint64_t size;
+	uint64_t flags;
+	uint64_t resident;
+	uint64_t allocated;
+	uint64_t freed;
+	uint64_t views;
+	uint64_t bindings;
+};
+
+/*
+ * gmem_memfd_facts - read a view's facts
+ * @pid: the process that has the view open, 0 for the caller
+ * @fd: the view's descriptor in that process
+ * @facts: filled in
+ *
+ * Any process that may read /proc/@pid/fdinfo may call it. Errors: EBADF (no
+ * such descriptor, or not of guest memory), EACCES, ESRCH (no such process).
+ */
+int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
+
+/* ---- vCPUs (vcpu.c) ---- */
+
+/*
+ * struct gmem_vcpu - a vCPU of a VM of this process
+ * @fd: its descriptor
+ * @id: KVM's number of it
+ * @kvm: /dev/kvm, the caller's
+ * @vm: its VM, the caller's
+ * @run: the page that it shares with KVM
+ * @run_size: bytes mapped at @run
+ */
+struct gmem_vcpu {
+	int fd;
+	uint32_t id;
+	int kvm;
+	int vm;
+	struct kvm_run *run;
+	size_t run_size;
+};
+
+/*
+ * gmem_vcpu_create - create a vCPU and map its run page
+ * @kvm, @vm: borrowed: they stay open for as long as the vCPU is used
+ * @id: its number, below KVM_CAP_MAX_VCPU_ID
+ * @vcpu: filled in; unchanged on error
+ */
+int gmem_vcpu_create(int kvm, int vm, uint32_t id, struct gmem_vcpu *vcpu);
+
+/* gmem_vcpu_close - unmap and close; may be called twice */
+void gmem_vcpu_close(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_run - KVM_RUN
+ *
+ * Returns 0 when the guest left for the reason in @run->exit_reason. -EINTR: a
+ * signal came or immediate_exit is set; nothing is pending then, and the state
+ * is complete. -EFAULT and -EHWPOISON may come with
+ * @run->exit_reason KVM_EXIT_MEMORY_FAULT.
+ *
+ * An exit that KVM wants answered (port I/O, MMIO) is complete only after the
+ * next call: state that is read before is between two instructions. Set
+ * immediate_exit and call until it returns -EINTR.
+ */
+int gmem_vcpu_run(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_set_immediate_exit - make gmem_vcpu_run() return at once, or not
+ *
+ * The one function that another thread may call while one is in
+ * gmem_vcpu_run(). To stop a running vCPU: call it, then send that thread a
+ * signal that has a handler.
+ */
+void gmem_vcpu_set_immediate_exit(struct gmem_vcpu *vcpu, int on);
+
+/* gmem_vcpu_set_regs - KVM_SET_REGS */
+int gmem_vcpu_set_regs(struct gmem_vcpu *vcpu, const struct kvm_regs *regs);
+
+/* gmem_vcpu_get_sregs - KVM_GET_SREGS */
+int gmem_vcpu_get_sregs(struct gmem_vcpu *vcpu, struct kvm_sregs *sregs);
+
+/* gmem_vcpu_set_sregs - KVM_SET_SREGS */
+int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs);
+
+/* gmem_vcpu_use_host_cpuid - give the guest all the CPUID that KVM supports */
+int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
+
+/* ---- A vCPU's state (state.c) ---- */
+
+/*
+ * What a vCPU's state consists of, in the order in which it is set: later
+ * kinds depend on earlier ones. The numbers are part of the wire format.
+ */
+enum gmem_state_kind {
+	GMEM_STATE_CPUID,	/* struct kvm_cpuid2 */
+	GMEM_STATE_TSC_KHZ,	/* uint32_t */
+	GMEM_STATE_SREGS,	/* struct kvm_sregs2 */
+	GMEM_STATE_LAPIC,	/* struct kvm_lapic_state, where KVM has it */
+	GMEM_STATE_XCRS,	/* struct kvm_xcrs */
+	GMEM_STATE_XSAVE,	/* struct kvm_xsave, as long as KVM_CAP_XSAVE2 */
+	GMEM_STATE_MSRS,	/* struct kvm_msrs */
+	GMEM_STATE_EVENTS,	/* struct kvm_vcpu_events */
+	GMEM_STATE_MP_STATE,	/* struct kvm_mp_state */
+	GMEM_STATE_DEBUGREGS,	/* struct kvm_debugregs */
+	GMEM_STATE_REGS,	/* struct kvm_regs */
+	GMEM_STATE_NESTED,	/* struct kvm_nested_state, where KVM has it */
+	GMEM_STATE_KINDS
+};
+
+/*
+ * struct gmem_blob - one piece of state
+ * @data: as KVM gives it; NULL where this piece is absent
+ * @size: bytes
+ */
+struct gmem_blob {
+	void *data;
+	uint32_t size;
+};
+
+/*
+ * struct gmem_vcpu_state - all that a vCPU is, memory apart
+ * @id: KVM's number of the vCPU
+ * @blobs: by enum gmem_state_kind
+ *
+ * VM-wide devices (in-kernel irqchip, PIT, kvmclock) are not vCPU state.
+ */
+struct gmem_vcpu_state {
+	uint32_t id;
+	struct gmem_blob blobs[GMEM_STATE_KINDS];
+};
+
+/*
+ * gmem_vcpu_get_state - read the state of a vCPU that is stopped
+ * @state: filled in; free with gmem_vcpu_state_free(). Empty on error.
+ */
+int gmem_vcpu_get_state(struct gmem_vcpu *vcpu, struct gmem_vcpu_state *state);
+
+/*
+ * gmem_vcpu_set_state - write state to a vCPU that has never run
+ * @failed: NULL, or where to store which kind KVM refused
+ *
+ * Errors: EINVAL (a blob of the wrong size, or content that KVM refuses, such
+ * as an MSR that this vCPU has not), and KVM's own. After an error the vCPU is
+ * part old, part new: close its VM.
+ */
+int gmem_vcpu_set_state(struct gmem_vcpu *vcpu,
+			const struct gmem_vcpu_state *state,
+			enum gmem_state_kind *failed);
+
+/* gmem_vcpu_state_free - free the blobs; may be called twice */
+void gmem_vcpu_state_free(struct gmem_vcpu_state *state);
+
+/* gmem_state_name - "cpuid", "msrs", ...; "unknown" for what is none */
+const char *gmem_state_name(enum gmem_state_kind kind);
+
+/* ---- Handover: messages (message.c, decode.c) ---- */
+
+/*
+ * A handover is a dialogue between the source, whose VM has the guest, and the
+ * destination, which connects to the source's socket:
+ *
+ *	destination		source			the guest
+ *	REQUEST    ------------>			runs under the source
+ *		   <------------ MEMORY			runs
+ *	LINKED     ------------>			runs
+ *		   <------------ STATE			is stopped
+ *	COMMIT     ------------>			is stopped
+ *		   <------------ GIVEN			is the destination's
+ *	RUNNING    ------------>			runs there
+ *
+ * Between MEMORY and the end, the source leaves layout and attributes alone.
+ *
+ * Never two owners: the source runs the guest until it has sent STATE. From
+ * there it may run it again only if the dialogue ended before COMMIT came, or
+ * if the destination's process is gone and RUNNING had not come. The
+ * destination runs the guest only after GIVEN, having sent RUNNING; or, having
+ * STATE, when the source's process is gone. A socket that was closed does not
+ * say that a process is gone: gmem_peer_wait_gone() does.
+ *
+ * Either side may send ABORT, with a reason, in place of its next message, up
+ * to COMMIT and GIVEN.
+ */
+enum gmem_message_kind {
+	GMEM_MESSAGE_REQUEST = 1,
+	GMEM_MESSAGE_MEMORY,
+	GMEM_MESSAGE_LINKED,
+	GMEM_MESSAGE_STATE,
+	GMEM_MESSAGE_COMMIT,
+	GMEM_MESSAGE_GIVEN,
+	GMEM_MESSAGE_RUNNING,
+	GMEM_MESSAGE_ABORT,
+	GMEM_MESSAGE_KINDS
+};
+
+/* Limits of one message; what is past them is refused on both sides. */
+#define GMEM_MAX_FDS		64
+#define GMEM_MAX_SLOTS		4096
+#define GMEM_MAX_RANGES		65536
+#define GMEM_MAX_VCPUS		1024
+#define GMEM_MAX_BLOB		65536		/* bytes */
+#define GMEM_MAX_DEVICES	(1024 * 1024)	/* bytes */
+#define GMEM_MAX_TEXT		256		/* bytes, the final 0 included */
+#define GMEM_MAX_MESSAGE	(64 * 1024 * 1024) /* bytes */
+
+/*
+ * struct gmem_message - a message, to send or received
+ * @kind: which one: which of the following it has
+ * @vm_type: MEMORY: KVM_X86_*
+ * @nr_slots, @slots: MEMORY: the memslots; their descriptors are indexes
+ * @nr_ranges, @ranges: MEMORY: attributes that are not 0
+ * @nr_fds, @fds: MEMORY: descriptors, each used by a slot at least
+ * @nr_vcpus, @vcpus: STATE: vCPUs
+ * @devices_size, @devices: STATE: the VMM's own, opaque to the library
+ * @error: ABORT: a positive errno
+ * @text: ABORT: the reason, for a person
+ *
+ * For sending, the pointers and descriptors stay the caller's. What is
+ * received belongs to the message until gmem_message_free().
+ */
+struct gmem_message {
+	enum gmem_message_kind kind;
+	uint64_t vm_type;
+	uint32_t nr_slots;
+	uint32_t nr_ranges;
+	uint32_t nr_vcpus;
+	uint32_t nr_fds;
+	struct gmem_slot *slots;
+	struct gmem_range *ranges;
+	struct gmem_vcpu_state *vcpus;
+	int fds[GMEM_MAX_FDS];
+	size_t devices_size;
+	void *devices;
+	int error;
+	char text[GMEM_MAX_TEXT];
+};
+
+/*
+ * gmem_message_encode - lay a message out as it goes over the socket
+ * @buffer: where to store a buffer, to be given to free()
+ *
+ * Returns its bytes. Descriptors are not in it. Errors: EINVAL (the message
+ * is not one that gmem_message_decode() would take), ENOMEM.
+ */
+ssize_t gmem_message_encode(const struct gmem_message *message, void **buffer);
+
+/*
+ * gmem_message_decode - read a message from bytes that may be anything
+ * @message: filled in, but for @fds, which are -1; empty on error
+ * @buffer, @size: exactly one message
+ *
+ * Errors: EBADMSG (no message, cut short, too long), EPROTONOSUPPORT (another
+ * version), EPROTO (well-formed, with a content that its kind may not have),
+ * ENOMEM.
+ */
+int gmem_message_decode(struct gmem_message *message, const void *buffer,
+			size_t size);
+
+/* gmem_message_free - free what was received and close its descriptors */
+void gmem_message_free(struct gmem_message *message);
+
+/*
+ * gmem_message_take_fd - take a descriptor out of a received message
+ *
+ * Returns the descriptor, from now on the caller's. EBADF: there is none of
+ * that index, or it was taken.
+ */
+int gmem_message_take_fd(struct gmem_message *message, uint32_t index);
+
+/* gmem_message_name - "REQUEST", ...; "unknown" for what is none */
+const char *gmem_message_name(enum gmem_message_kind kind);
+
+/* ---- Handover: the socket (socket.c) ---- */
+
+/*
+ * gmem_listen - make the socket that destinations connect to
+ * @path: of the socket, mode 0600 from its first instant; the caller's to
+ *	unlink
+ *
+ * Errors: EADDRINUSE (@path exists), ENAMETOOLONG, ENOENT, EACCES.
+ */
+int gmem_listen(const char *path);
+
+/*
+ * gmem_accept - take one destination
+ *
+ * Returns its connection. EPERM: the process at the other end is of another
+ * user, and not root: it was turned away.
+ */
+int gmem_accept(int listener);
+
+/*
+ * gmem_connect - connect to a source
+ *
+ * Returns the connection. Errors: ENOENT (no such socket), ECONNREFUSED
+ * (nobody listens), EPERM as for gmem_accept(), ENAMETOOLONG.
+ */
+int gmem_connect(const char *path);
+
+/*
+ * gmem_send - send a message
+ * @timeout: for the whole of it, -1 for ever
+ *
+ * Returns the bytes sent. Errors: EINVAL (as gmem_message_encode()), EPIPE
+ * (the peer has closed), ETIMEDOUT. After an error the connection is of no
+ * more use: close it.
+ */
+ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout);
+
+/*
+ * gmem_receive - receive a message
+ * @message: filled in; free with gmem_message_free(). Empty unless the
+ *	result is positive.
+ * @timeout: for the whole of it, -1 for ever
+ *
+ * Returns the bytes received, or 0 when the peer has closed. What comes may
+ * be hostile: errors as gmem_message_decode(), and EPROTO (the descriptors are
+ * not as many as it says), EBADF (a descriptor is not what its slot needs:
+ * private_fd a view, shared_fd a file sealed with F_SEAL_SHRINK, both long
+ * enough), EMFILE, ETIMEDOUT. Whatever the error, no received descriptor stays
+ * open. After an error the connection is of no more use: close it.
+ */
+ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout);
+
+/* ---- Handover: who is at the other end (peer.c) ---- */
+
+/*
+ * struct gmem_peer - the process at the other end of a connection
+ * @pidfd: of the process, or -1 where the kernel cannot say
+ * @pid: its number as seen from here
+ * @uid: its user
+ */
+struct gmem_peer {
+	int pidfd;
+	pid_t pid;
+	uid_t uid;
+};
+
+/* gmem_peer_open - find out the peer of a connection */
+int gmem_peer_open(int socket, struct gmem_peer *peer);
+
+/*
+ * gmem_peer_wait_gone - wait until the peer's process is no more
+ * @timeout: how long to wait, 0 to ask only, -1 for ever
+ *
+ * Returns 0 when it is gone with all its descriptors and VMs (it may not have
+ * been waited for by its parent). ETIMEDOUT: it lives. EBADF: cannot be told.
+ */
+int gmem_peer_wait_gone(const struct gmem_peer *peer, int timeout);
+
+/* gmem_peer_kill - SIGKILL to the peer's process; ESRCH: it is gone already */
+int gmem_peer_kill(const struct gmem_peer *peer);
+
+/* gmem_peer_close - forget it; may be called twice */
+void gmem_peer_close(struct gmem_peer *peer);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMEM_H */

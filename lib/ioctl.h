@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The one way of the library into KVM. Not public. */
+#ifndef GMEM_IOCTL_H
+#define GMEM_IOCTL_H
+
+#include <linux/kvm_gmem.h>
+
+/* KVM_MAX_CPUID_ENTRIES of x86, the most that it gives or takes. */
+#define MAX_CPUID_ENTRIES	256
+
+/* ioctl(2), but it returns -errno. @arg: a pointer, or the integer argument. */
+int gmem_ioctl(int fd, unsigned long request, const void *arg);
+
+#endif /* GMEM_IOCTL_H */

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+/* Guest memory inodes and their views. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gmem.h"
+#include "ioctl.h"
+
+int gmem_memfd_create(int vm, uint64_t size, uint64_t flags)
+{
+	struct kvm_create_guest_memfd create = { .size = size, .flags = flags };
+
+	return gmem_ioctl(vm, KVM_CREATE_GUEST_MEMFD, &create);
+}
+
+int gmem_memfd_link(int vm, int memfd)
+{
+	struct kvm_link_guest_memfd link = { .fd = memfd };
+
+	/* Else sign extension would make it the kernel's business. */
+	if (memfd < 0)
+		return -EINVAL;
+	return gmem_ioctl(vm, KVM_LINK_GUEST_MEMFD, &link);
+}
+
+static const struct {
+	const char *key;
+	size_t offset;
+	int base;
+} fact_lines[] = {
+	{ "gmem-ino:", offsetof(struct gmem_facts, ino), 10 },
+	{ "gmem-size:", offsetof(struct gmem_facts, size), 10 },
+	{ "gmem-flags:", offsetof(struct gmem_facts, flags), 16 },
+	{ "gmem-resident:", offsetof(struct gmem_facts, resident), 10 },
+	{ "gmem-allocated:", offsetof(struct gmem_facts, allocated), 10 },
+	{ "gmem-freed:", offsetof(struct gmem_facts, freed), 10 },
+	{ "gmem-views:", offsetof(struct gmem_facts, views), 10 },
+	{ "gmem-bindings:", offsetof(struct gmem_facts, bindings), 10 },
+};
+
+#define NR_FACTS (sizeof(fact_lines) / sizeof(fact_lines[0]))
+
+static const char *line_after(const char *text, const char *key)
+{
+	size_t length = strlen(key);
+
+	while (text && strncmp(text, key, length)) {
+		text = strchr(text, '\n');
+		if (text)
+			text++;
+	}
+	return text ? text + length : NULL;
+}
+
+/* All lines or none: a file that has only some is not a view. */
+static int parse_facts(const char *text, struct gmem_facts *facts)
+{
+	struct gmem_facts found = { 0 };
+	size_t i;
+
+	for (i = 0; i < NR_FACTS; i++) {
+		const char *value = line_after(text, fact_lines[i].key);
+		char *end;
+		uint64_t number;
+
+		if (!value)
+			return -EBADF;
+		errno = 0;
+		number = strtoull(value, &end, fact_lines[i].base);
+		if (errno || end == value)
+			return -EBADF;
+		memcpy((char *)&found + fact_lines[i].offset, &number,
+		       sizeof(number));
+	}
+	*facts = found;
+	return 0;
+}
+
+int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts)
+{
+	char path[64], text[4096];
+	size_t used = 0;
+	ssize_t got;
+	int info;
+
+	if (fd < 0 || pid < 0)
+		return -EBADF;
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	else
+		snprintf(path, sizeof(path), "/proc/self");
+	if (pid && access(path, F_OK))
+		return -ESRCH;
+	snprintf(path + strlen(path), sizeof(path) - strlen(path),
+		 "/fdinfo/%d", fd);
+
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return errno == ENOENT ? -EBADF : -errno;
+	do {
+		got = read(info, text + used, sizeof(text) - 1 - used);
+		if (got > 0)
+			used += got;
+	} while (got > 0 || (got < 0 && errno == EINTR));
+	got = got < 0 ? -errno : 0;
+	close(info);
+	if (got)
+		return got;
+	text[used] = '\0';
+	return parse_facts(text, facts);
+}

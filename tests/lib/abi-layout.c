@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The ABI is for ever: numbers and layouts as they were when they came. Compiled,
+ * not run, as C11 and as C++17, with KVM headers of several ages, by ./abi.
+ */
+#include <linux/kvm_gmem.h>
+#include <stddef.h>
+
+#ifndef __cplusplus
+#define static_assert _Static_assert
+#endif
+
+#define SIZE(type, size) \
+	static_assert(sizeof(struct type) == (size), "size of " #type)
+#define FIELD(type, field, at) \
+	static_assert(offsetof(struct type, field) == (at), \
+		      "place of " #type "." #field)
+#define NUMBER(name, value) static_assert((name) == (value), "value of " #name)
+
+NUMBER(KVM_CAP_GMEM, 0x676d656d);
+NUMBER(KVM_GMEM_CAP_LINK, 1);
+
+SIZE(kvm_link_guest_memfd, 64);
+FIELD(kvm_link_guest_memfd, fd, 0);
+FIELD(kvm_link_guest_memfd, flags, 8);
+FIELD(kvm_link_guest_memfd, reserved, 16);
+NUMBER(KVM_LINK_GUEST_MEMFD, 0xc040aed6);
+
+SIZE(kvm_gmem_memory_fault, 24);
+FIELD(kvm_gmem_memory_fault, flags, 0);
+FIELD(kvm_gmem_memory_fault, gpa, 8);
+FIELD(kvm_gmem_memory_fault, size, 16);
+/* It lies over kvm_run.hw, where newer headers have kvm_run.memory_fault. */
+FIELD(kvm_run, hw, 32);
+#ifdef NEWER_HEADERS
+FIELD(kvm_run, memory_fault, 32);
+FIELD(kvm_run, memory_fault.gpa, 40);
+FIELD(kvm_run, memory_fault.size, 48);
+#endif
+
+/* Linux 6.12's, which the header supplies where linux/kvm.h has them not. */
+NUMBER(KVM_CAP_USER_MEMORY2, 231);
+NUMBER(KVM_CAP_MEMORY_FAULT_INFO, 232);
+NUMBER(KVM_CAP_MEMORY_ATTRIBUTES, 233);
+NUMBER(KVM_CAP_GUEST_MEMFD, 234);
+NUMBER(KVM_CAP_VM_TYPES, 235);
+NUMBER(KVM_X86_SW_PROTECTED_VM, 1);
+NUMBER(KVM_MEM_GUEST_MEMFD, 4);
+NUMBER(KVM_MEMORY_ATTRIBUTE_PRIVATE, 8);
+NUMBER(KVM_EXIT_MEMORY_FAULT, 39);
+NUMBER(KVM_MEMORY_EXIT_FLAG_PRIVATE, 8);
+
+SIZE(kvm_userspace_memory_region2, 160);
+FIELD(kvm_userspace_memory_region2, userspace_addr, 24);
+FIELD(kvm_userspace_memory_region2, guest_memfd_offset, 32);
+FIELD(kvm_userspace_memory_region2, guest_memfd, 40);
+NUMBER(KVM_SET_USER_MEMORY_REGION2, 0x40a0ae49);
+
+SIZE(kvm_memory_attributes, 32);
+FIELD(kvm_memory_attributes, attributes, 16);
+NUMBER(KVM_SET_MEMORY_ATTRIBUTES, 0x4020aed2);
+
+SIZE(kvm_create_guest_memfd, 64);
+FIELD(kvm_create_guest_memfd, flags, 8);
+NUMBER(KVM_CREATE_GUEST_MEMFD, 0xc040aed4);
