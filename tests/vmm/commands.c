@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/* The gmem program's options, and the errors that its user can make. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "other.h"
+#include "program.h"
+
+/* Ends with @status and says @words. */
+#define ENDS(status, words, ...) do {					\
+	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
+									\
+	wait_for_exit(p, status);					\
+	if (!has_said(p, words)) {					\
+		print_message("# it said: %s", p->said);		\
+		fail();							\
+	}								\
+	programs_end(NULL);						\
+} while (0)
+
+static void help_is_given(void **state)
+{
+	(void)state;
+	ENDS(EXIT_DONE, "usage: gmem COMMAND", "help");
+	ENDS(EXIT_DONE, "usage: gmem run", "run", "--help");
+	ENDS(EXIT_DONE, "--kill-source", "takeover", "--help");
+	ENDS(EXIT_DONE, "usage: gmem demo", "demo", "--help");
+}
+
+static void wrong_command_lines(void **state)
+{
+	(void)state;
+	ENDS(EXIT_USAGE, "no command 'fly'", "fly");
+	ENDS(EXIT_USAGE, "no option '--fast'", "run", "--fast");
+	ENDS(EXIT_USAGE, "no option 'now'", "run", "now");
+	ENDS(EXIT_USAGE, "no option '-m'", "run", "-m", "8");
+	ENDS(EXIT_USAGE, "needs --socket", "takeover");
+	ENDS(EXIT_USAGE, "--check takes no argument", "takeover", "--check=1");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory", "much");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory", "");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory=0");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory=-8");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory=8M");
+	ENDS(EXIT_USAGE, "not a number", "run", "--memory=99999999999999999999");
+	ENDS(EXIT_USAGE, "not an even number", "run", "--memory=9");
+}
+
+static void sockets_that_cannot_be(void **state)
+{
+	char longer[200];
+
+	(void)state;
+	memset(longer, 'x', sizeof(longer) - 1);
+	longer[sizeof(longer) - 1] = '\0';
+	ENDS(EXIT_FAILED, "File name too long", "run", "--memory", "2",
+	     "--socket", longer);
+	ENDS(EXIT_FAILED, "No such file", "run", "--memory", "2", "--socket",
+	     "/nowhere/socket");
+	ENDS(EXIT_FAILED, "connecting to the source", "takeover", "--socket",
+	     "/nowhere/socket");
+	ENDS(EXIT_FAILED, "Connection refused", "takeover", "--socket",
+	     "/dev/null");
+}
+
+static void a_socket_that_is_taken(void **state)
+{
+	(void)state;
+	program_start("A", "run", "--memory", "2", "--socket",
+		      socket_path("a"), NULL);
+	while (access(socket_path("a"), F_OK))
+		listen_for(10);
+	{
+		struct program *second = program_start("B", "run", "--memory",
+						       "2", "--socket",
+						       socket_path("a"), NULL);
+
+		wait_for_exit(second, EXIT_FAILED);
+		assert_true(has_said(second, "Address already in use"));
+		assert_true(has_said(second, "another gmem may be listening"));
+	}
+	/* It did not remove what is another's. */
+	assert_int_equal(access(socket_path("a"), F_OK), 0);
+}
+
+static void a_socket_that_was_left_behind(void **state)
+{
+	struct program *taker;
+	int listener = gmem_listen(socket_path("a"));
+
+	(void)state;
+	close(listener);
+	taker = program_start("B", "takeover", "--socket", socket_path("a"),
+			      NULL);
+	wait_for_exit(taker, EXIT_FAILED);
+	assert_true(has_said(taker, "Connection refused"));
+	assert_true(has_said(taker, "remove the file"));
+}
+
+static void signals_end_it_cleanly(void **state)
+{
+	static const int signals[] = { SIGINT, SIGTERM };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct program *run = program_start("A", "run", "--memory", "2",
+						    "--socket",
+						    socket_path("a"), NULL);
+
+		wait_for_words(run, "guest: filled");
+		kill(run->child.pid, signals[i]);
+		wait_for_exit(run, EXIT_DONE);
+		assert_int_equal(access(socket_path("a"), F_OK), -1);
+		programs_end(NULL);
+	}
+}
+
+/* A guest goes on though nobody reads what it prints. */
+static void output_may_be_closed(void **state)
+{
+	struct program *run = source_start();
+	struct program *taker;
+
+	(void)state;
+	close(run->child.output.fd);
+	run->child.output.fd = -1;
+	listen_for(3000);
+	taker = program_start("B", "takeover", "--socket", socket_path("a"),
+			      "--check", NULL);
+	wait_for_words(taker, "words whole");
+}
+
+static void the_demo_plays(void **state)
+{
+	struct program *demo = program_start("demo", "demo", "--memory", "16",
+					     NULL);
+
+	(void)state;
+	wait_for_exit(demo, EXIT_DONE);
+	assert_true(has_said(demo, "bytes copied   0: 0 new pages"));
+	assert_true(has_said(demo, "all 2097152 words are whole"));
+}
+
+#define TEST(function) \
+	cmocka_unit_test_teardown(function, programs_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(help_is_given),
+		TEST(wrong_command_lines),
+		TEST(sockets_that_cannot_be),
+		TEST(a_socket_that_is_taken),
+		TEST(a_socket_that_was_left_behind),
+		TEST(signals_end_it_cleanly),
+		TEST(output_may_be_closed),
+		TEST(the_demo_plays),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, sockets_make, sockets_remove);
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "program.h"
+#include "say.h"
+
+#define MAX_ARGUMENTS	12
+
+static struct program programs[MAX_PROGRAMS];
+static unsigned int nr_programs;
+static char folder[64];
+
+static void hear(struct child *child, const char *line)
+{
+	struct program *program = child->data;
+	size_t used = strlen(program->said);
+	unsigned long long count;
+
+	snprintf(program->said + used, sizeof(program->said) - used, "%s\n",
+		 line);
+	if (sscanf(line, "guest: counted to %llu", &count) == 1) {
+		assert_true(count > program->counted);
+		program->counted = count;
+		program->counts++;
+	}
+}
+
+/* The program that was built beside the tests. */
+static const char *gmem_program(void)
+{
+	static char path[512];
+	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	char *end;
+
+	assert_true(length > 0);
+	path[length] = '\0';
+	end = strstr(path, "/tests/vmm/");
+	assert_non_null(end);
+	strcpy(end, "/vmm/gmem");
+	return path;
+}
+
+struct program *program_start(const char *name, ...)
+{
+	const char *arguments[MAX_ARGUMENTS + 1] = { gmem_program() };
+	struct program *program = &programs[nr_programs];
+	va_list rest;
+	int i = 1;
+
+	assert_true(nr_programs < MAX_PROGRAMS);
+	va_start(rest, name);
+	while (i < MAX_ARGUMENTS && (arguments[i] = va_arg(rest, const char *)))
+		i++;
+	va_end(rest);
+	*program = (struct program){
+		.child = { .name = name, .errors_too = true, .heard = hear,
+			   .data = program },
+	};
+	/* The one command that starts processes, and has no reports itself. */
+	program->child.no_reports = arguments[1] && !strcmp(arguments[1], "demo");
+	assert_int_equal(child_start(&program->child, arguments), 0);
+	nr_programs++;
+	return program;
+}
+
+int programs_end(void **state)
+{
+	(void)state;
+	while (nr_programs)
+		child_end(&programs[--nr_programs].child, SIGTERM, 3000);
+	unlink(socket_path("a"));
+	unlink(socket_path("b"));
+	return 0;
+}
+
+int sockets_make(void **state)
+{
+	(void)state;
+	strcpy(folder, "/tmp/gmem-test-XXXXXX");
+	return mkdtemp(folder) ? 0 : -1;
+}
+
+int sockets_remove(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+const char *socket_path(const char *name)
+{
+	static char paths[4][128];
+	static unsigned int next;
+	char *path = paths[next++ % 4];
+
+	snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
+	return path;
+}
+
+struct program *source_start(void)
+{
+	struct program *source = program_start("A", "run", "--memory", "8",
+					       "--socket", socket_path("a"),
+					       NULL);
+
+	wait_for_words(source, "guest: filled, counting");
+	return source;
+}
+
+/* Some kernels are slower than others: tests/run says by how much. */
+static uint64_t late(void)
+{
+	const char *slowness = getenv("GMEM_TEST_SLOWNESS");
+	uint64_t times = slowness ? strtoull(slowness, NULL, 10) : 1;
+
+	return now_ns() + LATE * (times ? times : 1) * 1000000000ULL;
+}
+
+static bool listen_once(int timeout)
+{
+	struct child *children[MAX_PROGRAMS];
+	unsigned int i;
+
+	for (i = 0; i < nr_programs; i++)
+		children[i] = &programs[i].child;
+	return children_listen(children, nr_programs, timeout);
+}
+
+void listen_for(int milliseconds)
+{
+	uint64_t limit = now_ns() + milliseconds * 1000000ULL;
+
+	while (now_ns() < limit)
+		if (!listen_once(10))
+			usleep(10000);
+}
+
+bool has_said(const struct program *program, const char *words)
+{
+	return strstr(program->said, words);
+}
+
+static void give_up(struct program *program, const char *waited_for)
+{
+	print_message("# %s did not come to: %s; it said:\n%s",
+		      program->child.name, waited_for, program->said);
+	fail();
+}
+
+void wait_for_words(struct program *program, const char *words)
+{
+	uint64_t limit = late();
+
+	while (!has_said(program, words) && now_ns() < limit)
+		if (!listen_once(50))
+			break;
+	if (!has_said(program, words))
+		give_up(program, words);
+}
+
+void wait_for_counting(struct program *program)
+{
+	uint64_t limit = late();
+	unsigned int before = program->counts;
+
+	while (program->counts < before + 2 && now_ns() < limit)
+		if (!listen_once(50))
+			break;
+	if (program->counts < before + 2)
+		give_up(program, "counting");
+}
+
+void wait_for_exit(struct program *program, int status)
+{
+	uint64_t limit = late();
+	struct child *child = &program->child;
+
+	while (!child_gone(child) && now_ns() < limit)
+		if (!listen_once(20))
+			usleep(10000);
+	/* What it said last is still in the pipe. */
+	listen_for(20);
+	if (!child_gone(child) || !WIFEXITED(child->status) ||
+	    WEXITSTATUS(child->status) != status) {
+		print_message("# %s: wait status 0x%x, not exit %d\n",
+			      child->name, child->status, status);
+		give_up(program, "its end");
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* gmem processes under test, and what their guests say. */
+#ifndef TESTS_VMM_PROGRAM_H
+#define TESTS_VMM_PROGRAM_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include "child.h"
+
+#define MAX_PROGRAMS	3
+#define LATE		60	/* seconds: something is wrong, even emulated */
+
+/*
+ * struct program - one gmem process
+ * @said: all that it printed, errors included, as far as there is room
+ * @counts: how often its guest said "counted to"
+ * @counted: what it said last
+ */
+struct program {
+	struct child child;
+	char said[8192];
+	unsigned int counts;
+	uint64_t counted;
+};
+
+/*
+ * Start the gmem program with arguments up to NULL. It is ended, and its
+ * socket removed, by programs_end(), which each test has as its teardown.
+ */
+struct program *program_start(const char *name, ...)
+	__attribute__((sentinel));
+int programs_end(void **state);
+
+/* Folder for sockets: for a group of tests. */
+int sockets_make(void **state);
+int sockets_remove(void **state);
+
+/* "<folder>/<name>" */
+const char *socket_path(const char *name);
+
+/* A gmem run with 8 MiB, filled and counting, at socket_path("a"). */
+struct program *source_start(void);
+
+/* Listen until the program has said this; else the test fails. */
+void wait_for_words(struct program *program, const char *words);
+
+/* Listen until its guest has counted further, twice. */
+void wait_for_counting(struct program *program);
+
+/* Listen until it ends; fails the test unless it does, with that status. */
+void wait_for_exit(struct program *program, int status);
+
+bool has_said(const struct program *program, const char *words);
+
+/* Listen for that long to all programs. */
+void listen_for(int milliseconds);
+
+#endif /* TESTS_VMM_PROGRAM_H */

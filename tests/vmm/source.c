@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+/* gmem run: that a guest is handed over, and that it is kept otherwise. */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "other.h"
+#include "program.h"
+
+/* A guest that went through something is whole if another gmem says so. */
+static void assert_guest_whole(struct program *source)
+{
+	struct program *taker;
+
+	taker = program_start("B", "takeover", "--socket", socket_path("a"),
+			      "--check", NULL);
+	wait_for_words(taker, "1048576 words whole, counting on from");
+	wait_for_exit(source, 0);
+	assert_true(has_said(source, "has the guest now"));
+	wait_for_counting(taker);
+	assert_true(taker->counted > source->counted);
+	kill(taker->child.pid, SIGTERM);
+	wait_for_exit(taker, 0);
+}
+
+static void a_guest_is_handed_over(void **state)
+{
+	struct program *source = source_start();
+
+	(void)state;
+	assert_guest_whole(source);
+	assert_int_equal(access(socket_path("a"), F_OK), -1);
+}
+
+static void a_guest_is_handed_over_again_and_again(void **state)
+{
+	struct program *source = source_start();
+	struct program *second, *third;
+
+	(void)state;
+	second = program_start("B", "takeover", "--socket", socket_path("a"),
+			       "--listen", socket_path("b"), "--check", NULL);
+	wait_for_words(second, "words whole");
+	wait_for_exit(source, 0);
+	third = program_start("C", "takeover", "--socket", socket_path("b"),
+			      "--listen", socket_path("a"), "--check", NULL);
+	wait_for_words(third, "words whole");
+	wait_for_exit(second, 0);
+	wait_for_counting(third);
+	assert_true(third->counted > second->counted);
+}
+
+static void a_guest_that_still_fills_is_handed_over(void **state)
+{
+	struct program *source, *taker;
+
+	(void)state;
+	source = program_start("A", "run", "--memory", "64", "--socket",
+			       socket_path("a"), NULL);
+	wait_for_words(source, "guest: filling");
+	taker = program_start("B", "takeover", "--socket", socket_path("a"),
+			      "--check", NULL);
+	wait_for_exit(source, 0);
+	assert_false(has_said(source, "guest: filled, counting"));
+	wait_for_words(taker, "8388608 words whole, counting on from");
+}
+
+static void the_source_can_be_killed_by_the_destination(void **state)
+{
+	struct program *source = source_start();
+	struct program *taker;
+
+	(void)state;
+	taker = program_start("B", "takeover", "--socket", socket_path("a"),
+			      "--check", "--kill-source", NULL);
+	wait_for_words(taker, "words whole");
+	assert_true(child_gone(&source->child));
+	assert_true(WIFSIGNALED(source->child.status));
+	assert_int_equal(WTERMSIG(source->child.status), SIGKILL);
+	/* It was gone before the guest ran. */
+	assert_true(event_number(child_event(&taker->child, "source-gone"),
+				 "ns") <
+		    event_number(child_event(&taker->child, "running"), "ns"));
+}
+
+/* ---- Destinations that stop before they have the guest ---- */
+
+static void destination_ends_after(enum gmem_message_kind last,
+				   enum other_end end)
+{
+	struct program *source = source_start();
+	pid_t other = other_destination(socket_path("a"), last, end);
+
+	if (end == DIES)
+		assert_int_equal(waitpid(other, NULL, 0), other);
+	wait_for_counting(source);
+	if (end != DIES)
+		other_gone(other);
+	assert_guest_whole(source);
+}
+
+static void destination_dies_after_request(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_REQUEST, DIES);
+}
+
+static void destination_dies_after_memory(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_MEMORY, DIES);
+}
+
+static void destination_dies_after_linked(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_LINKED, DIES);
+}
+
+static void destination_dies_after_state(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_STATE, DIES);
+}
+
+static void destination_dies_after_commit(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_COMMIT, DIES);
+}
+
+static void destination_dies_after_given(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_GIVEN, DIES);
+}
+
+static void destination_closes_after_state(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_STATE, CLOSES_AND_LIVES);
+}
+
+static void destination_aborts_after_state(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_STATE, SAYS_ABORT);
+}
+
+static void destination_says_nonsense_after_state(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_STATE, SAYS_NONSENSE);
+}
+
+static void destination_says_nothing_after_state(void **state)
+{
+	(void)state;
+	destination_ends_after(GMEM_MESSAGE_STATE, SAYS_NOTHING);
+}
+
+static void reasons_are_shown_without_control_characters(void **state)
+{
+	struct program *source = source_start();
+	pid_t other = other_destination(socket_path("a"), GMEM_MESSAGE_MEMORY,
+					SAYS_ABORT);
+
+	(void)state;
+	wait_for_words(source, "gave up: ?[31mI have?changed my mind: Cannot allocate memory");
+	other_gone(other);
+}
+
+/* A destination that has the guest, whatever its socket does, is not doubled. */
+static void source_does_not_run_what_a_living_process_may_run(void **state)
+{
+	struct program *source = source_start();
+	unsigned int counts;
+	pid_t other;
+
+	(void)state;
+	other = other_destination(socket_path("a"), GMEM_MESSAGE_GIVEN,
+				  CLOSES_AND_LIVES);
+	counts = source->counts;
+	wait_for_exit(source, 0);
+	/* A line may have been in the pipe. */
+	assert_true(source->counts <= counts + 1);
+	assert_false(has_said(source, "goes on here"));
+	other_gone(other);
+}
+
+/* ---- Peers that are none ---- */
+
+static int descriptors_of(pid_t pid)
+{
+	char path[32];
+	DIR *folder;
+	int count = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	folder = opendir(path);
+	assert_non_null(folder);
+	while (readdir(folder))
+		count++;
+	closedir(folder);
+	return count;
+}
+
+static void strangers_on_the_socket(void **state)
+{
+	struct program *source = source_start();
+	int before = descriptors_of(source->child.pid);
+	unsigned char bytes[4096];
+	int i;
+
+	(void)state;
+	memset(bytes, 0xff, sizeof(bytes));
+	for (i = 0; i < 30; i++) {
+		send_bytes(socket_path("a"), bytes, i * 100);
+		send_bytes(socket_path("a"), "GET / HTTP/1.1\r\n\r\n", 18);
+	}
+	wait_for_counting(source);
+	assert_int_equal(descriptors_of(source->child.pid), before);
+	assert_guest_whole(source);
+}
+
+static void messages_in_the_wrong_order(void **state)
+{
+	static const enum gmem_message_kind kinds[] = {
+		GMEM_MESSAGE_LINKED, GMEM_MESSAGE_COMMIT, GMEM_MESSAGE_GIVEN,
+		GMEM_MESSAGE_RUNNING,
+	};
+	struct program *source = source_start();
+	struct gmem_message message = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		void *bytes;
+		ssize_t size;
+
+		message.kind = kinds[i];
+		size = gmem_message_encode(&message, &bytes);
+		send_bytes(socket_path("a"), bytes, size);
+		free(bytes);
+	}
+	wait_for_words(source, "offering the guest");
+	assert_guest_whole(source);
+}
+
+#define TEST(function) \
+	cmocka_unit_test_teardown(function, programs_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_guest_is_handed_over),
+		TEST(a_guest_is_handed_over_again_and_again),
+		TEST(a_guest_that_still_fills_is_handed_over),
+		TEST(the_source_can_be_killed_by_the_destination),
+		TEST(destination_dies_after_request),
+		TEST(destination_dies_after_memory),
+		TEST(destination_dies_after_linked),
+		TEST(destination_dies_after_state),
+		TEST(destination_dies_after_commit),
+		TEST(destination_dies_after_given),
+		TEST(destination_closes_after_state),
+		TEST(destination_aborts_after_state),
+		TEST(destination_says_nonsense_after_state),
+		TEST(destination_says_nothing_after_state),
+		TEST(reasons_are_shown_without_control_characters),
+		TEST(source_does_not_run_what_a_living_process_may_run),
+		TEST(strangers_on_the_socket),
+		TEST(messages_in_the_wrong_order),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, sockets_make, sockets_remove);
+}

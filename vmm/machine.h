@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM of this process: its memory, its vCPU, its devices. */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <gmem.h>
+
+#include "console.h"
+
+#define MACHINE_FDS	8
+#define MACHINE_SLOTS	8
+#define MACHINE_RANGES	8
+
+/*
+ * struct machine_memory - one memslot
+ * @slot: as bound, with descriptors that the machine owns
+ * @host: the shared memory behind it, mapped
+ */
+struct machine_memory {
+	struct gmem_slot slot;
+	void *host;
+};
+
+/*
+ * struct machine - a VM
+ * @fds: what its memory is made of; slots may share one
+ * @step: what was tried last, for the message if it failed
+ *
+ * Functions return 0 or -errno. A machine that failed half-way is still closed
+ * with machine_close().
+ */
+struct machine {
+	int kvm;
+	int vm;
+	uint64_t vm_type;
+	unsigned int nr_fds;
+	int fds[MACHINE_FDS];
+	unsigned int nr_memory;
+	struct machine_memory memory[MACHINE_SLOTS];
+	unsigned int nr_ranges;
+	struct gmem_range ranges[MACHINE_RANGES];
+	struct gmem_vcpu vcpu;
+	struct console console;
+	const char *step;
+};
+
+/* Open KVM and create a VM of a type, without memory and vCPU. */
+int machine_create(struct machine *machine, uint64_t vm_type);
+
+/* Own a descriptor, which is closed if that fails. Returns it, or -errno. */
+int machine_add_fd(struct machine *machine, int fd);
+
+/* Map the slot's shared memory and bind it all. */
+int machine_add_memory(struct machine *machine, const struct gmem_slot *slot);
+
+/* Set a range's attributes. */
+int machine_add_range(struct machine *machine, const struct gmem_range *range);
+
+/* Create the vCPU: there is one. */
+int machine_add_vcpu(struct machine *machine);
+
+/* Shared memory at a guest physical address, or NULL where there is none. */
+void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
+
+/* The view of its private memory, or -1. */
+int machine_view(const struct machine *machine);
+
+void machine_close(struct machine *machine);
+
+/* ---- As a guest of our own: boot.c ---- */
+
+/* Memory, image and registers of the demonstration's guest. */
+int machine_boot(struct machine *machine, uint64_t private_size);
+
+/* Ask that guest to check its memory; returns -ENOENT if it has no mailbox. */
+int machine_ask_check(struct machine *machine);
+
+/* How far that guest has counted, as far as it says. */
+uint64_t machine_count(struct machine *machine);
+
+/* ---- As a message: transfer.c ---- */
+
+/* Fill in MEMORY; @slots has room for MACHINE_SLOTS. Nothing to free. */
+void machine_to_memory(struct machine *machine, struct gmem_message *message,
+		       struct gmem_slot *slots);
+
+/* Build the VM that MEMORY describes. Takes descriptors out of the message. */
+int machine_from_memory(struct machine *machine, struct gmem_message *message);
+
+/* Fill in STATE: @vcpu is to be freed. The vCPU is stopped. */
+int machine_to_state(struct machine *machine, struct gmem_message *message,
+		     struct gmem_vcpu_state *vcpu);
+
+/* Give the vCPU and the devices the state of a STATE message. */
+int machine_from_state(struct machine *machine,
+		       const struct gmem_message *message);
+
+#endif /* VMM_MACHINE_H */

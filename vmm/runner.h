@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* The thread that runs a machine's vCPU. */
+#ifndef VMM_RUNNER_H
+#define VMM_RUNNER_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine.h"
+
+/*
+ * struct runner - a machine that runs, or stands still
+ * @machine: whose vCPU belongs to the thread while that exists
+ * @thread: there is one between runner_go() and runner_stop()
+ * @going: there is one
+ * @ended: the guest has ended by itself; to be read when not @going
+ * @ended_fd: an eventfd, readable once it has
+ * @status: the exit status that it ended with
+ * @left_ns: when the vCPU was last out of the guest
+ */
+struct runner {
+	struct machine *machine;
+	pthread_t thread;
+	bool going;
+	bool ended;
+	int ended_fd;
+	int status;
+	uint64_t left_ns;
+};
+
+/* 0 or -errno */
+int runner_init(struct runner *runner, struct machine *machine);
+
+/* Run the guest. 0 or -errno. */
+int runner_go(struct runner *runner);
+
+/*
+ * Stop the guest between two instructions: afterwards no exit is pending and
+ * the vCPU's state is complete.
+ */
+void runner_stop(struct runner *runner);
+
+/* Stop, and let go of what runner_init() made. */
+void runner_close(struct runner *runner);
+
+#endif /* VMM_RUNNER_H */

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The source's side of a handover. The guest is ours until the destination
+ * has said COMMIT: whatever goes wrong before, it goes on here.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "dialogue.h"
+#include "say.h"
+#include "source.h"
+
+/* Whose is the guest after a dialogue? */
+enum owner { OURS, THEIRS };
+
+/* Layout and descriptors, and wait until the destination has built its VM. */
+static int offer(struct runner *runner, int socket)
+{
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct gmem_message message;
+	ssize_t ret;
+
+	ret = receive_kind(socket, GMEM_MESSAGE_REQUEST, STOPPED_TIMEOUT, NULL);
+	if (ret < 0)
+		return ret;
+	machine_to_memory(runner->machine, &message, slots);
+	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
+	if (ret < 0)
+		return ret;
+	report("memory-sent", "bytes=%zd fds=%u", ret, message.nr_fds);
+	ret = receive_kind(socket, GMEM_MESSAGE_LINKED, BUILD_TIMEOUT, NULL);
+	return ret < 0 ? ret : 0;
+}
+
+/* Stop the guest, send its state, and wait for COMMIT. */
+static int stop_and_send(struct runner *runner, int socket)
+{
+	struct gmem_vcpu_state vcpu;
+	struct gmem_message message;
+	ssize_t ret;
+
+	runner_stop(runner);
+	if (runner->ended)
+		return -ENODATA;
+	report("stopped", "left=%" PRIu64 " count=%" PRIu64, runner->left_ns,
+	       machine_count(runner->machine));
+	ret = machine_to_state(runner->machine, &message, &vcpu);
+	if (ret)
+		return ret;
+	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
+	gmem_vcpu_state_free(&vcpu);
+	if (ret < 0)
+		return ret;
+	report("state-sent", "bytes=%zd", ret);
+	ret = receive_kind(socket, GMEM_MESSAGE_COMMIT, STOPPED_TIMEOUT, NULL);
+	return ret < 0 ? ret : 0;
+}
+
+/*
+ * COMMIT has come: the guest is theirs, unless they died before they said that
+ * they run it. Then nobody has run it since it stopped here.
+ */
+static enum owner give(int socket, const struct gmem_peer *peer)
+{
+	ssize_t ret = send_kind(socket, GMEM_MESSAGE_GIVEN);
+
+	if (ret == -EPIPE)	/* nobody was there to read it */
+		return OURS;
+	report("given", "to=%d", (int)peer->pid);
+	if (ret > 0)
+		ret = receive_kind(socket, GMEM_MESSAGE_RUNNING,
+				   STOPPED_TIMEOUT, NULL);
+	if (ret > 0)
+		return THEIRS;
+	if (gmem_peer_wait_gone(peer, DYING_TIMEOUT))
+		return THEIRS;
+	/* It may have said so as its last word, behind what we read. */
+	ret = receive_kind(socket, GMEM_MESSAGE_RUNNING, 0, NULL);
+	return ret > 0 ? THEIRS : OURS;
+}
+
+static enum owner hand_over(struct runner *runner, int socket,
+			    const struct gmem_peer *peer)
+{
+	const char *step = "offering the guest";
+	int ret = offer(runner, socket);
+
+	if (!ret) {
+		step = "handing over the guest";
+		ret = stop_and_send(runner, socket);
+	}
+	if (!ret) {
+		enum owner owner = give(socket, peer);
+
+		say(owner == THEIRS ? "process %d has the guest now" :
+		    "process %d went away before it ran the guest",
+		    (int)peer->pid);
+		return owner;
+	}
+	if (ret != -ECANCELED)
+		say_failed(ret, "%s to process %d", step, (int)peer->pid);
+	send_abort(socket, ret, step);
+	return OURS;
+}
+
+static enum owner serve_one(struct runner *runner, int listener)
+{
+	struct gmem_peer peer;
+	enum owner owner = OURS;
+	int socket = gmem_accept(listener);
+	int ret;
+
+	if (socket < 0) {
+		say_failed(socket, "accepting a connection");
+		return OURS;
+	}
+	ret = gmem_peer_open(socket, &peer);
+	if (!ret) {
+		owner = hand_over(runner, socket, &peer);
+		gmem_peer_close(&peer);
+	}
+	close(socket);
+	if (owner == OURS && !runner->going && !runner->ended) {
+		say("the guest goes on here");
+		ret = runner_go(runner);
+	}
+	if (ret)
+		say_failed(ret, "serving a connection");
+	return owner;
+}
+
+static const int awaited[] = { SIGINT, SIGTERM };
+
+static sigset_t awaited_signals(void)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < sizeof(awaited) / sizeof(awaited[0]); i++)
+		sigaddset(&set, awaited[i]);
+	return set;
+}
+
+void source_block_signals(void)
+{
+	sigset_t set = awaited_signals();
+
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Whoever reads what we print may go away: that is no end of a guest. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int source_listen(const char *path, int *listener)
+{
+	*listener = path ? gmem_listen(path) : -1;
+	if (!path || *listener >= 0)
+		return 0;
+	say_failed(*listener, "listening on %s", path);
+	return *listener;
+}
+
+void source_unlisten(int listener, const char *path)
+{
+	if (listener < 0)
+		return;
+	unlink(path);
+	close(listener);
+}
+
+static int serve_loop(struct runner *runner, int listener, int signals)
+{
+	struct pollfd wait[] = {
+		{ .fd = signals, .events = POLLIN },
+		{ .fd = runner->ended_fd, .events = POLLIN },
+		{ .fd = listener, .events = POLLIN },
+	};
+
+	for (;;) {
+		if (poll(wait, 3, -1) < 0 && errno != EINTR)
+			return say_failed(-errno, "waiting");
+		if (wait[0].revents)
+			return EXIT_DONE;
+		if (wait[1].revents)
+			return runner->status;
+		if (wait[2].revents && serve_one(runner, listener) == THEIRS)
+			return EXIT_DONE;
+	}
+}
+
+int source_serve(struct runner *runner, int listener)
+{
+	sigset_t set = awaited_signals();
+	int signals = signalfd(-1, &set, SFD_CLOEXEC);
+	int status;
+
+	if (signals < 0)
+		return say_failed(-errno, "watching for signals");
+	status = serve_loop(runner, listener, signals);
+	close(signals);
+	return status;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* A running guest that may be taken over. */
+#ifndef VMM_SOURCE_H
+#define VMM_SOURCE_H
+
+#include "runner.h"
+
+/* Make the socket; says why if that fails. @path NULL gives -1. 0 or -errno. */
+int source_listen(const char *path, int *listener);
+
+/* Close the socket and remove it. */
+void source_unlisten(int listener, const char *path);
+
+/*
+ * Run the guest, and hand it over to who connects to @listener (-1: nobody),
+ * until it ends, is given away, or SIGINT or SIGTERM comes. Returns the
+ * program's exit status.
+ */
+int source_serve(struct runner *runner, int listener);
+
+/*
+ * Block the signals that source_serve() waits for. Called before any thread or
+ * socket is there, so that none comes too early.
+ */
+void source_block_signals(void);
+
+#endif /* VMM_SOURCE_H */
