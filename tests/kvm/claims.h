@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A test program is a table of claims about the modules. Each claim runs in a
+ * process of its own with a time limit of its own and becomes one KTAP line,
+ * so that one that fails, crashes or hangs does not take the others along.
+ *
+ * A claim holds by returning. It fails by TEST_ASSERT() or any other exit, and
+ * skips by claim_skip() or TEST_REQUIRE().
+ *
+ * Usage of a program: PROGRAM [-l] [CLAIM...]	-l lists the claims' names.
+ */
+#ifndef GMEM_TESTS_CLAIMS_H
+#define GMEM_TESTS_CLAIMS_H
+
+#include <stddef.h>
+
+/**
+ * struct claim - one row of a program's table
+ * @name: the function's name, by which it is run alone
+ * @text: what is claimed
+ * @test: tests it
+ * @seconds: time limit, 0 for the usual one
+ */
+struct claim {
+	const char *name;
+	const char *text;
+	void (*test)(void);
+	unsigned int seconds;
+};
+
+#define CLAIM(fn, text)			{ #fn, text, fn, 0 }
+#define SLOW_CLAIM(fn, secs, text)	{ #fn, text, fn, secs }
+
+/* Says which table is the program's; main() stands in claims.c. */
+extern const struct claim * const claims_table;
+extern const size_t claims_count;
+
+#define CLAIMS_MAIN(claims)							\
+	const struct claim * const claims_table = claims;			\
+	const size_t claims_count = sizeof(claims) / sizeof((claims)[0])
+
+/* Ends the claim as skipped; the reason is shown on its line. */
+void __attribute__((noreturn, format(printf, 1, 2))) claim_skip(const char *fmt, ...);
+
+#endif /* GMEM_TESTS_CLAIMS_H */

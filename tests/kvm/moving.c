@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moving a machine's context: see moving.h.
+ */
+#include "moving.h"
+
+void require_move(void)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_MOVE,
+		       "these modules don't move software-protected VMs");
+}
+
+int __move(struct kvm_vm *dst, int source_fd)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
+		.args = { (__u32)source_fd },
+	};
+
+	return __vm_ioctl(dst, KVM_ENABLE_CAP, &cap);
+}
+
+void move(struct machine *dst, struct machine *src)
+{
+	int ret = __move(dst->vm, src->vm->fd);
+
+	TEST_ASSERT(!ret, KVM_IOCTL_ERROR(KVM_ENABLE_CAP, ret));
+}
+
+struct machine *destination(struct machine *src)
+{
+	struct machine *m = machine_link(src->view, src->npages);
+
+	vm_mem_set_shared(m->vm, MACHINE_GPA, m->npages * PAGE_SIZE);
+	return m;
+}
+
+void bury(struct machine *m)
+{
+	machine_close_view(m);
+	close(m->vcpu->fd);
+	close(m->vm->fd);
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory failure: an uncorrected error in one page of guest memory.
+ */
+#include <sys/stat.h>
+
+#include "claims.h"
+#include "machine.h"
+#include "poison.h"
+#include "tracing.h"
+
+#define PAGES	8
+#define BAD	3		/* the page that goes bad */
+
+static uint64_t pfn_of(struct machine *m, uint64_t page)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(m->view, &st), "fstat");
+	return trace_fault_pfn(st.st_ino, page);
+}
+
+/* A machine with a pattern in all its pages, one of which goes bad. */
+static uint64_t poison_one(struct machine *m)
+{
+	uint64_t pfn = pfn_of(m, BAD);
+
+	TEST_ASSERT(poison_pfn(poison_open(), pfn), "hard_offline_page of frame %#lx", pfn);
+	TEST_ASSERT(is_poisoned(pfn), "page frame %#lx is not marked", pfn);
+	return pfn;
+}
+
+static struct machine *machine_traced(void)
+{
+	struct machine *m;
+
+	trace_start("gmem_fault");
+	m = machine_create(PAGES);
+	guest_write(m, 0, PAGES, 5);
+	return m;
+}
+
+static void touch_faults(void)
+{
+	struct machine *m = machine_traced();
+
+	poison_one(m);
+	expect_memory_fault(m, BAD, EHWPOISON);
+	expect_memory_fault(m, BAD, EHWPOISON);
+	machine_free(m);
+}
+
+static void others_are_unharmed(void)
+{
+	struct machine *m = machine_traced();
+
+	poison_one(m);
+	guest_expect(m, 0, BAD, 5);
+	guest_expect(m, BAD + 1, PAGES - BAD - 1, 5);
+	machine_free(m);
+}
+
+static void every_view_faults(void)
+{
+	struct machine *a, *b, *c;
+
+	require_link();
+	a = machine_traced();
+	b = machine_link(a->view, PAGES);
+	guest_expect(b, 0, PAGES, 5);	/* mapped in both when it happens */
+	poison_one(a);
+	expect_memory_fault(b, BAD, EHWPOISON);
+	expect_memory_fault(a, BAD, EHWPOISON);
+	c = machine_link(b->view, PAGES);
+	expect_memory_fault(c, BAD, EHWPOISON);
+	guest_expect(c, 0, BAD, 5);
+	guest_expect(b, BAD + 1, PAGES - BAD - 1, 5);
+}
+
+static void outlives_its_vm(void)
+{
+	struct machine *a, *b;
+
+	require_link();
+	a = machine_traced();
+	b = machine_link(a->view, PAGES);
+	poison_one(a);
+	machine_free(a);
+	expect_memory_fault(b, BAD, EHWPOISON);
+	guest_expect(b, 0, BAD, 5);
+	machine_free(b);
+}
+
+static void hole_gives_fresh_page(void)
+{
+	struct machine *m = machine_traced();
+	uint64_t bad = poison_one(m);
+
+	punch_pages(m->view, BAD, 1);
+	trace_clear();
+	guest_expect(m, BAD, 1, 0);
+	TEST_ASSERT(pfn_of(m, BAD) != bad, "page frame %#lx came back", bad);
+	guest_write(m, BAD, 1, 6);
+	guest_expect(m, BAD, 1, 6);
+	machine_free(m);
+}
+
+static void never_given_back(void)
+{
+	struct machine *m = machine_traced();
+	uint64_t bad = poison_one(m);
+
+	machine_free(m);
+	/* A page that went through the allocator would have lost the mark. */
+	TEST_ASSERT(is_poisoned(bad), "page frame %#lx is not marked any more", bad);
+}
+
+static const struct claim claims[] = {
+	CLAIM(touch_faults, "the guest that touches it leaves with a memory fault, EHWPOISON"),
+	CLAIM(others_are_unharmed, "the other pages stay as they are"),
+	CLAIM(every_view_faults, "it is so in every VM with a view, mapped before or linked after"),
+	CLAIM(outlives_its_vm, "the mark stays when the VM that met it is gone"),
+	CLAIM(hole_gives_fresh_page, "a hole punched there gives a fresh page"),
+	CLAIM(never_given_back, "the page frame is not given back to the allocator"),
+};
+
+CLAIMS_MAIN(claims);
