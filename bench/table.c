@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+/* What was measured, as tables for a person and as JSON for a program. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "samples.h"
+
+#define GIB (1ULL << 30)
+#define MIB (1ULL << 20)
+
+/*
+ * What is demanded of speed; looked at by time, and by instructions. A rate's
+ * ratio is that of times, reversed.
+ */
+static const struct demand {
+	const char *text;
+	const char *measurement;
+	const char *series;
+	uint64_t x;
+	uint64_t base_x;	/* growth of ours from here, 0: ours against stock */
+	double limit;
+} demands[] = {
+	{ "link + bind of 4 GiB takes at most 2x of 4 MiB", "bind", "link + bind",
+	  4 * GIB, 4 * MIB, 2.0 },
+	{ "the same with 64 MiB resident", "bind", "link + bind, 64 MiB resident",
+	  4 * GIB, 4 * MIB, 2.0 },
+	{ "fault-in rate of 1 vCPU at least 0.95 of stock", "fault",
+	  "first touch of a page, by vCPUs", 1, 0, 0.95 },
+	{ "fault-in rate of 2 vCPUs at least 0.95 of stock", "fault",
+	  "first touch of a page, by vCPUs", 2, 0, 0.95 },
+};
+
+#define NR_DEMANDS (sizeof(demands) / sizeof(demands[0]))
+
+static const char *const suffixes[] = { "", "-instructions" };
+
+#define NR_SUFFIXES (sizeof(suffixes) / sizeof(suffixes[0]))
+
+/* Returns -1 where it was not measured. */
+static int demand_ratio(const struct samples *s, const struct demand *d, const char *suffix,
+			struct ratio *ratio)
+{
+	const struct point *p, *base;
+	char measurement[64];
+
+	snprintf(measurement, sizeof(measurement), "%s%s", d->measurement, suffix);
+	p = samples_find(s, measurement, d->series, d->x);
+	if (!p)
+		return -1;
+	if (!d->base_x)
+		return ratio_of(&p->times[STOCK], &p->times[OURS], ratio);
+	base = samples_find(s, measurement, d->series, d->base_x);
+	return base ? ratio_of(&p->times[OURS], &base->times[OURS], ratio) : -1;
+}
+
+static int demand_holds(const struct demand *d, const struct ratio *ratio)
+{
+	return d->base_x ? ratio->median <= d->limit : ratio->median >= d->limit;
+}
+
+/* One unit for all of a measurement: the larger, where nothing is below one. */
+static double unit_of(const struct samples *s, const char *measurement, const char **name)
+{
+	double least = 0;
+	size_t i;
+	int k;
+
+	for (i = 0; i < s->nr_points; i++) {
+		for (k = 0; k < NR_KINDS; k++) {
+			const struct times *t = &s->points[i].times[k];
+
+			if (!strcmp(s->points[i].measurement, measurement) &&
+			    t->nr_boots && (!least || t->median < least))
+				least = t->median;
+		}
+	}
+	if (counts_instructions(measurement))
+		*name = least >= 1e6 ? "millions" : "thousands";
+	else
+		*name = least >= 1e6 ? "milliseconds" : "microseconds";
+	return least >= 1e6 ? 1e6 : 1e3;
+}
+
+/* Four digits are enough of any number. */
+static int decimals(double value)
+{
+	return value < 10 ? 2 : value < 1000 ? 1 : 0;
+}
+
+static void format_times(char *text, size_t size, const struct times *t,
+			 const struct times *first, double unit)
+{
+	char growth[16] = "", range[40];
+	double median = t->median / unit, min = t->min / unit, max = t->max / unit;
+
+	snprintf(text, size, "%8s", "-");
+	if (!t->nr_boots)
+		return;
+	if (t != first && first->nr_boots)
+		snprintf(growth, sizeof(growth), "x%.*f", decimals(t->median / first->median),
+			 t->median / first->median);
+	snprintf(range, sizeof(range), "(%.*f..%.*f)", decimals(min), min, decimals(max), max);
+	snprintf(text, size, "%8.*f %-16s %6s", decimals(median), median, range, growth);
+}
+
+static void print_point(FILE *out, const struct samples *s, const struct point *p, double unit)
+{
+	const struct point *first = samples_first(s, p);
+	char x[32], times[NR_KINDS][80], ratio[64] = "", line[320];
+	struct ratio r;
+	size_t length;
+	int k;
+
+	for (k = 0; k < NR_KINDS; k++)
+		format_times(times[k], sizeof(times[k]), &p->times[k], &first->times[k], unit);
+	if (!ratio_of(&p->times[OURS], &p->times[STOCK], &r))
+		snprintf(ratio, sizeof(ratio), "%.2f (%.2f..%.2f)", r.median, r.min, r.max);
+	snprintf(line, sizeof(line), "%-39s%7s  %-33s  %-33s  %s", p == first ? p->series : "",
+		 format_x(p->x, x, sizeof(x)), times[STOCK], times[OURS], ratio);
+	for (length = strlen(line); line[length - 1] == ' '; length--)
+		;
+	fprintf(out, "%.*s\n", (int)length, line);
+}
+
+static void print_measurement(FILE *out, const struct samples *s, const char *measurement)
+{
+	const char *name;
+	double unit = unit_of(s, measurement, &name);
+	size_t i;
+
+	fprintf(out, "\n%s, %s\n%-39s%7s  %8s %23s  %8s %23s  %s\n", measurement, name,
+		"", "x", "stock", "growth", "ours", "growth", "ours/stock");
+	/* A series stays together, whichever kind of modules had its points first. */
+	for (i = 0; i < s->nr_points; i++) {
+		const struct point *p = &s->points[i];
+		size_t j;
+
+		if (strcmp(p->measurement, measurement) || samples_first(s, p) != p)
+			continue;
+		for (j = i; j < s->nr_points; j++) {
+			if (samples_first(s, &s->points[j]) == p)
+				print_point(out, s, &s->points[j], unit);
+		}
+	}
+}
+
+void table_print(const struct samples *s, FILE *out)
+{
+	struct ratio r;
+	size_t i, j;
+
+	for (i = 0; i < s->nr_facts; i++)
+		fprintf(out, "%s: %s\n", s->facts[i].name, s->facts[i].value);
+	fputs("Each number is the median over boots of a boot's median, with the least and the greatest boot.\n"
+	      "The machine is emulated: ratios within this run mean something, its times do not.\n", out);
+	for (i = 0; i < s->nr_points; i++) {
+		for (j = 0; j < i; j++) {
+			if (!strcmp(s->points[j].measurement, s->points[i].measurement))
+				break;
+		}
+		if (j == i)
+			print_measurement(out, s, s->points[i].measurement);
+	}
+	fputc('\n', out);
+	for (i = 0; i < NR_DEMANDS * NR_SUFFIXES; i++) {
+		const struct demand *d = &demands[i / NR_SUFFIXES];
+		const char *suffix = suffixes[i % NR_SUFFIXES];
+
+		if (demand_ratio(s, d, suffix, &r))
+			continue;
+		fprintf(out, "%-13s %5.2f (%.2f..%.2f)  %s%s\n",
+			demand_holds(d, &r) ? "holds" : "DOES NOT HOLD", r.median, r.min, r.max,
+			d->text, *suffix ? ", by instructions" : "");
+	}
+}
+
+/* ---- JSON ---- */
+
+static void print_string(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fputc('\\', out);
+		if ((unsigned char)*text >= ' ')
+			fputc(*text, out);
+	}
+	fputc('"', out);
+}
+
+static void print_result(FILE *out, const struct point *p, int kind, const char *separator)
+{
+	const struct times *t = &p->times[kind];
+
+	fprintf(out, "%s\n    {\"measurement\": ", separator);
+	print_string(out, p->measurement);
+	fputs(", \"series\": ", out);
+	print_string(out, p->series);
+	fprintf(out, ", \"x\": %" PRIu64 ", \"kmod\": \"%s\", \"boots\": %u, \"unit\": \"%s\", "
+		"\"median\": %.0f, \"min\": %.0f, \"max\": %.0f}", p->x, kind_names[kind], t->nr_boots,
+		counts_instructions(p->measurement) ? "instructions" : "ns", t->median, t->min, t->max);
+}
+
+void json_print(const struct samples *s, FILE *out)
+{
+	const char *separator = "";
+	struct ratio r;
+	size_t i;
+	int k;
+
+	fputs("{\n  \"facts\": {", out);
+	for (i = 0; i < s->nr_facts; i++) {
+		fputs(i ? ",\n    " : "\n    ", out);
+		print_string(out, s->facts[i].name);
+		fputs(": ", out);
+		print_string(out, s->facts[i].value);
+	}
+	fputs("\n  },\n  \"results\": [", out);
+	for (i = 0; i < s->nr_points; i++) {
+		for (k = 0; k < NR_KINDS; k++) {
+			if (!s->points[i].times[k].nr_boots)
+				continue;
+			print_result(out, &s->points[i], k, separator);
+			separator = ",";
+		}
+	}
+	fputs("\n  ],\n  \"demands\": [", out);
+	separator = "";
+	for (i = 0; i < NR_DEMANDS * NR_SUFFIXES; i++) {
+		const struct demand *d = &demands[i / NR_SUFFIXES];
+		const char *suffix = suffixes[i % NR_SUFFIXES];
+
+		if (demand_ratio(s, d, suffix, &r))
+			continue;
+		fprintf(out, "%s\n    {\"demand\": \"%s\", \"measurement\": \"%s%s\", "
+			"\"holds\": %s, \"ratio\": %.3f, \"min\": %.3f, \"max\": %.3f}",
+			separator, d->text, d->measurement, suffix,
+			demand_holds(d, &r) ? "true" : "false", r.median, r.min, r.max);
+		separator = ",";
+	}
+	fputs("\n  ]\n}\n", out);
+}
