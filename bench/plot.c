@@ -32,7 +32,7 @@ static const char *const colours[] = {
  * @xs: the measurement's values of x, in order, @nr_xs of them
  * @low, @high: the axis of time, nanoseconds
  * @logarithmic: that axis
- * @instructions: it has thousands of instructions instead
+ * @instructions: it has instructions instead
  */
 struct axes {
 	uint64_t xs[MAX_X];
@@ -106,7 +106,9 @@ static double y_of(const struct axes *a, double ns)
 
 static void print_amount(FILE *out, double ns, int instructions)
 {
-	if (instructions)
+	if (instructions && ns >= 1e6)
+		fprintf(out, "%g M", ns / 1e6);
+	else if (instructions)
 		fprintf(out, "%g k", ns / 1e3);
 	else if (ns >= 1e9)
 		fprintf(out, "%g s", ns / 1e9);
@@ -146,7 +148,8 @@ static void draw_axes(FILE *out, const struct axes *a)
 		fprintf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
 			x_of(a, a->xs[i]), TOP + HEIGHT + 20,
 			format_x(a->xs[i], text, sizeof(text)));
-	fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#555\"/>\n",
+	fprintf(out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" "
+		"fill=\"none\" stroke=\"#555\"/>\n",
 		LEFT, TOP, WIDTH, HEIGHT);
 }
 

@@ -28,17 +28,19 @@ static char *copy(const char *text)
 	return new;
 }
 
+static int same_series(const struct point *p, const char *measurement, const char *series)
+{
+	return !strcmp(p->series, series) && !strcmp(p->measurement, measurement);
+}
+
 static struct point *find(const struct samples *s, const char *measurement,
 			  const char *series, uint64_t x)
 {
 	size_t i;
 
 	for (i = 0; i < s->nr_points; i++) {
-		struct point *p = &s->points[i];
-
-		if (p->x == x && !strcmp(p->series, series) &&
-		    !strcmp(p->measurement, measurement))
-			return p;
+		if (s->points[i].x == x && same_series(&s->points[i], measurement, series))
+			return &s->points[i];
 	}
 	return NULL;
 }
@@ -51,29 +53,39 @@ const struct point *samples_find(const struct samples *s, const char *measuremen
 
 const struct point *samples_first(const struct samples *s, const struct point *p)
 {
-	size_t i;
-
-	for (i = 0; i < s->nr_points; i++) {
-		if (!strcmp(s->points[i].series, p->series) &&
-		    !strcmp(s->points[i].measurement, p->measurement))
-			break;
-	}
-	return &s->points[i];
+	while (p > s->points && p[-1].series_order == p->series_order)
+		p--;
+	return p;
 }
 
 static struct point *find_or_add(struct samples *s, const char *measurement,
 				 const char *series, uint64_t x)
 {
 	struct point *p = find(s, measurement, series, x);
+	size_t order = 0;
 
 	if (p)
 		return p;
+	while (order < s->nr_points && !same_series(&s->points[order], measurement, series))
+		order++;
 	s->points = grow(s->points, s->nr_points, sizeof(*s->points));
+	if (order < s->nr_points)
+		order = s->points[order].series_order;
 	p = &s->points[s->nr_points++];
 	*p = (struct point) {
 		.measurement = copy(measurement), .series = copy(series), .x = x,
+		.series_order = order,
 	};
 	return p;
+}
+
+static int compare_points(const void *a, const void *b)
+{
+	const struct point *left = a, *right = b;
+
+	if (left->series_order != right->series_order)
+		return left->series_order < right->series_order ? -1 : 1;
+	return left->x < right->x ? -1 : left->x > right->x;
 }
 
 static void add_fact(struct samples *s, const char *line)
@@ -176,6 +188,7 @@ void samples_read(struct samples *s, const char *path)
 	fclose(in);
 	if (!s->nr_points)
 		errx(1, "report: %s: no samples", path);
+	qsort(s->points, s->nr_points, sizeof(*s->points), compare_points);
 	for (i = 0; i < s->nr_points; i++) {
 		for (k = 0; k < NR_KINDS; k++)
 			make_boots(&s->points[i].times[k]);
@@ -189,7 +202,8 @@ int ratio_of(const struct times *a, const struct times *b, struct ratio *ratio)
 	if (!a->nr_boots || !b->nr_boots)
 		return -1;
 	ratio->median = a->median / b->median;
-	ratio->min = ratio->max = 0;
+	ratio->min = 0;
+	ratio->max = 0;
 	for (boot = 0; boot < MAX_BOOTS; boot++) {
 		double r;
 

@@ -39,11 +39,13 @@ struct times {
 
 /*
  * struct point - what was measured at one x of one series
+ * @series_order: the same for all points of a series, later for later ones
  */
 struct point {
 	char *measurement;
 	char *series;
 	uint64_t x;
+	size_t series_order;
 	struct times times[NR_KINDS];
 };
 
@@ -61,7 +63,7 @@ struct fact {
 	char *value;
 };
 
-/* Points are in the order in which the file first has them. */
+/* Points are in the order of the series in the file, and of x in a series. */
 struct samples {
 	struct point *points;
 	size_t nr_points;

@@ -22,8 +22,8 @@ static const struct demand {
 } demands[] = {
 	{ "link + bind of 4 GiB takes at most 2x of 4 MiB", "bind", "link + bind",
 	  4 * GIB, 4 * MIB, 2.0 },
-	{ "the same with 64 MiB resident", "bind", "link + bind, 64 MiB resident",
-	  4 * GIB, 4 * MIB, 2.0 },
+	{ "link + bind of 4 GiB, 64 MiB resident, takes at most 2x of 4 MiB", "bind",
+	  "link + bind, 64 MiB resident", 4 * GIB, 4 * MIB, 2.0 },
 	{ "fault-in rate of 1 vCPU at least 0.95 of stock", "fault",
 	  "first touch of a page, by vCPUs", 1, 0, 0.95 },
 	{ "fault-in rate of 2 vCPUs at least 0.95 of stock", "fault",
@@ -81,10 +81,10 @@ static double unit_of(const struct samples *s, const char *measurement, const ch
 	return least >= 1e6 ? 1e6 : 1e3;
 }
 
-/* Four digits are enough of any number. */
+/* Three or four digits are enough of any number. */
 static int decimals(double value)
 {
-	return value < 10 ? 2 : value < 1000 ? 1 : 0;
+	return value < 0.1 ? 4 : value < 10 ? 2 : value < 1000 ? 1 : 0;
 }
 
 static void format_times(char *text, size_t size, const struct times *t,
@@ -114,7 +114,8 @@ static void print_point(FILE *out, const struct samples *s, const struct point *
 	for (k = 0; k < NR_KINDS; k++)
 		format_times(times[k], sizeof(times[k]), &p->times[k], &first->times[k], unit);
 	if (!ratio_of(&p->times[OURS], &p->times[STOCK], &r))
-		snprintf(ratio, sizeof(ratio), "%.2f (%.2f..%.2f)", r.median, r.min, r.max);
+		snprintf(ratio, sizeof(ratio), "%.*f (%.*f..%.*f)", decimals(r.median), r.median,
+			 decimals(r.min), r.min, decimals(r.max), r.max);
 	snprintf(line, sizeof(line), "%-39s%7s  %-33s  %-33s  %s", p == first ? p->series : "",
 		 format_x(p->x, x, sizeof(x)), times[STOCK], times[OURS], ratio);
 	for (length = strlen(line); line[length - 1] == ' '; length--)
@@ -130,17 +131,9 @@ static void print_measurement(FILE *out, const struct samples *s, const char *me
 
 	fprintf(out, "\n%s, %s\n%-39s%7s  %8s %23s  %8s %23s  %s\n", measurement, name,
 		"", "x", "stock", "growth", "ours", "growth", "ours/stock");
-	/* A series stays together, whichever kind of modules had its points first. */
 	for (i = 0; i < s->nr_points; i++) {
-		const struct point *p = &s->points[i];
-		size_t j;
-
-		if (strcmp(p->measurement, measurement) || samples_first(s, p) != p)
-			continue;
-		for (j = i; j < s->nr_points; j++) {
-			if (samples_first(s, &s->points[j]) == p)
-				print_point(out, s, &s->points[j], unit);
-		}
+		if (!strcmp(s->points[i].measurement, measurement))
+			print_point(out, s, &s->points[i], unit);
 	}
 }
 
@@ -151,8 +144,9 @@ void table_print(const struct samples *s, FILE *out)
 
 	for (i = 0; i < s->nr_facts; i++)
 		fprintf(out, "%s: %s\n", s->facts[i].name, s->facts[i].value);
-	fputs("Each number is the median over boots of a boot's median, with the least and the greatest boot.\n"
-	      "The machine is emulated: ratios within this run mean something, its times do not.\n", out);
+	fputs("Each number is the median over boots of a boot's median,\n"
+	      "with the least and the greatest boot. The machine is emulated:\n"
+	      "ratios within this run mean something, its times do not.\n", out);
 	for (i = 0; i < s->nr_points; i++) {
 		for (j = 0; j < i; j++) {
 			if (!strcmp(s->points[j].measurement, s->points[i].measurement))
@@ -197,8 +191,10 @@ static void print_result(FILE *out, const struct point *p, int kind, const char 
 	fputs(", \"series\": ", out);
 	print_string(out, p->series);
 	fprintf(out, ", \"x\": %" PRIu64 ", \"kmod\": \"%s\", \"boots\": %u, \"unit\": \"%s\", "
-		"\"median\": %.0f, \"min\": %.0f, \"max\": %.0f}", p->x, kind_names[kind], t->nr_boots,
-		counts_instructions(p->measurement) ? "instructions" : "ns", t->median, t->min, t->max);
+		"\"median\": %.0f, \"min\": %.0f, \"max\": %.0f}",
+		p->x, kind_names[kind], t->nr_boots,
+		counts_instructions(p->measurement) ? "instructions" : "ns",
+		t->median, t->min, t->max);
 }
 
 void json_print(const struct samples *s, FILE *out)

@@ -29,6 +29,7 @@
 #define FILL_TIMEOUT	150
 #define HANDOVER_TIMEOUT 60
 #define CHECK_TIMEOUT	150
+#define END_TIMEOUT	30000	/* ms */
 
 /* Counting is seen to go on when the guest has said so this often. */
 #define COUNT_LINES	2
@@ -233,8 +234,8 @@ static int play(struct demo *demo)
 /* Everything that a demo leaves, whatever became of it. */
 static int tidy(struct demo *demo, int status)
 {
-	child_end(&demo->a, SIGTERM, 3000);
-	child_end(&demo->b, SIGTERM, 3000);
+	child_end(&demo->a, SIGTERM, END_TIMEOUT);
+	child_end(&demo->b, SIGTERM, END_TIMEOUT);
 	if (!status && (!WIFEXITED(demo->b.status) ||
 			WEXITSTATUS(demo->b.status)))
 		status = fail("process B did not end as asked: wait status 0x%x",

@@ -246,13 +246,16 @@ static void undo_fault(int made)
 	undo_pages(made);
 }
 
+static const struct request fault_request = {
+	prepare_fault, make_fault, undo_fault, check_pages,
+};
+
 static void fault(void)
 {
 	require_fault_injection();
 	a = machine_create(PAGES);
 	guest_touch(a, 1, 1);
-	fail_each_allocation(&(struct request){
-				prepare_fault, make_fault, undo_fault, check_pages });
+	fail_each_allocation(&fault_request);
 	guest_expect(a, 0, PAGES, 0);
 }
 
@@ -282,13 +285,16 @@ static void check_attributes(void)
 	guest_expect(a, 0, PAGES, 1);
 }
 
+static const struct request attributes_request = {
+	NULL, make_attributes, undo_attributes, check_attributes,
+};
+
 static void attributes(void)
 {
 	require_fault_injection();
 	a = machine_create(PAGES);
 	guest_write(a, 0, PAGES, 1);
-	fail_each_allocation(&(struct request){ NULL, make_attributes, undo_attributes,
-						check_attributes });
+	fail_each_allocation(&attributes_request);
 }
 
 static const struct claim claims[] = {

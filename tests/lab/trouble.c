@@ -31,8 +31,6 @@ static int __init trouble_init(void)
 {
 	if (!strcmp(what, "warn"))
 		WARN(1, "a warning that was asked for\n");
-	else if (!strcmp(what, "bug"))
-		BUG();
 	else if (!strcmp(what, "oops"))
 		oops();
 	else if (!strcmp(what, "hang"))

@@ -15,10 +15,7 @@
 	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
 									\
 	wait_for_exit(p, status);					\
-	if (!has_said(p, words)) {					\
-		print_message("# it said: %s", p->said);		\
-		fail();							\
-	}								\
+	must_have_said(p, words);					\
 	programs_end(NULL);						\
 } while (0)
 
@@ -79,8 +76,8 @@ static void a_socket_that_is_taken(void **state)
 						       socket_path("a"), NULL);
 
 		wait_for_exit(second, EXIT_FAILED);
-		assert_true(has_said(second, "Address already in use"));
-		assert_true(has_said(second, "another gmem may be listening"));
+		must_have_said(second, "Address already in use");
+		must_have_said(second, "another gmem may be listening");
 	}
 	/* It did not remove what is another's. */
 	assert_int_equal(access(socket_path("a"), F_OK), 0);
@@ -96,8 +93,8 @@ static void a_socket_that_was_left_behind(void **state)
 	taker = program_start("B", "takeover", "--socket", socket_path("a"),
 			      NULL);
 	wait_for_exit(taker, EXIT_FAILED);
-	assert_true(has_said(taker, "Connection refused"));
-	assert_true(has_said(taker, "remove the file"));
+	must_have_said(taker, "Connection refused");
+	must_have_said(taker, "remove the file");
 }
 
 static void signals_end_it_cleanly(void **state)
@@ -141,8 +138,8 @@ static void the_demo_plays(void **state)
 
 	(void)state;
 	wait_for_exit(demo, EXIT_DONE);
-	assert_true(has_said(demo, "bytes copied   0: 0 new pages"));
-	assert_true(has_said(demo, "all 2097152 words are whole"));
+	must_have_said(demo, "bytes copied   0: 0 new pages");
+	must_have_said(demo, "all 2097152 words are whole");
 }
 
 #define TEST(function) \

@@ -72,7 +72,7 @@ int programs_end(void **state)
 {
 	(void)state;
 	while (nr_programs)
-		child_end(&programs[--nr_programs].child, SIGTERM, 3000);
+		child_end(&programs[--nr_programs].child, SIGTERM, 30000);
 	unlink(socket_path("a"));
 	unlink(socket_path("b"));
 	return 0;
@@ -144,11 +144,31 @@ bool has_said(const struct program *program, const char *words)
 	return strstr(program->said, words);
 }
 
-static void give_up(struct program *program, const char *waited_for)
+/* What it said, as comments of KTAP, however much that is. */
+static void show(const struct program *program)
 {
-	print_message("# %s did not come to: %s; it said:\n%s",
-		      program->child.name, waited_for, program->said);
+	const char *line = program->said;
+
+	while (*line) {
+		int length = strcspn(line, "\n");
+
+		printf("# %s| %.*s\n", program->child.name, length, line);
+		line += length + (line[length] == '\n');
+	}
+}
+
+static void give_up(const struct program *program, const char *waited_for)
+{
+	printf("# %s did not come to: %s; it said:\n", program->child.name,
+	       waited_for);
+	show(program);
 	fail();
+}
+
+void must_have_said(const struct program *program, const char *words)
+{
+	if (!has_said(program, words))
+		give_up(program, words);
 }
 
 void wait_for_words(struct program *program, const char *words)

@@ -57,6 +57,9 @@ void wait_for_exit(struct program *program, int status);
 
 bool has_said(const struct program *program, const char *words);
 
+/* Fails the test, and shows all that it said, unless it has said this. */
+void must_have_said(const struct program *program, const char *words);
+
 /* Listen for that long to all programs. */
 void listen_for(int milliseconds);
 

@@ -53,7 +53,7 @@ static void source_killed_at_random(void **state)
 			taken++;
 		} else {
 			wait_for_exit(taker, EXIT_FAILED);
-			assert_true(has_said(taker, "gmem: "));
+			must_have_said(taker, "gmem: ");
 			assert_false(has_said(taker, "guest: "));
 		}
 		programs_end(NULL);
@@ -83,7 +83,7 @@ static void destination_killed_at_random(void **state)
 		       !child_gone(&source->child))
 			listen_for(50);
 		if (has_exited(source, EXIT_DONE)) {
-			assert_true(has_said(source, "has the guest now"));
+			must_have_said(source, "has the guest now");
 		} else {
 			second = start_takeover();
 			wait_for_words(second, "words whole");

@@ -20,7 +20,7 @@ static void assert_guest_whole(struct program *source)
 			      "--check", NULL);
 	wait_for_words(taker, "1048576 words whole, counting on from");
 	wait_for_exit(source, 0);
-	assert_true(has_said(source, "has the guest now"));
+	must_have_said(source, "has the guest now");
 	wait_for_counting(taker);
 	assert_true(taker->counted > source->counted);
 	kill(taker->child.pid, SIGTERM);
