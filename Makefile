@@ -22,15 +22,19 @@ kernel: setup ## download and unpack Debian's 6.12 kernel into .cache
 
 # ---- builds
 
-.PHONY: kmod kmod-stock kmod-debug kernel-debug lib vmm upstream tests
+.PHONY: kmod kmod-stock kmod-sev kmod-debug kmod-sev-debug kernel-debug lib vmm upstream tests
 kmod: kernel ## build kvm.ko, kvm-amd.ko and kvm-intel.ko with gmem
 	+@$(KMOD) ours
 kmod-stock: kernel ## build the same modules with nothing of ours, to compare with
 	+@$(KMOD) stock
+kmod-sev: kernel ## build the lab's modules for SEV on a software PSP, never to be installed
+	+@$(BUILD) lab/softpsp
 kernel-debug: kernel ## build a kernel with KASAN, lockdep, fault injection (once, 15 minutes)
 	+@$(KMOD) kernel-debug
 kmod-debug: kernel-debug ## build the modules with gmem for the debug kernel
 	+@$(KMOD) debug
+kmod-sev-debug: kernel-debug ## build them for the debug kernel
+	+@$(BUILD) lab/softpsp debug
 upstream: kernel ## build KVM's own selftests from the kernel's source
 	+@$(BUILD) tests/upstream
 lib: setup ## build libgmem
@@ -45,9 +49,9 @@ tests: lib upstream
 .PHONY: check test test-debug demo bench shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
-test: kmod kmod-stock vmm tests ## run all tests
+test: kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@tests/run
-test-debug: kmod-debug vmm tests ## run the tests on the debug kernel
+test-debug: kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
 demo: kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo

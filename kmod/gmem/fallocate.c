@@ -23,6 +23,11 @@ static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 			return -EINTR;
 
 		folio = gmem_folio_grab(gi, index);
+		if (folio == ERR_PTR(-EHWPOISON)) {
+			/* There it is, whoever wants it back has to punch it. */
+			index++;
+			continue;
+		}
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
 
@@ -88,8 +93,8 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
  *
  * Context: Process context, may sleep. Takes invalidate_lock.
  * Return: 0; -EOPNOTSUPP for another mode; -EINVAL for what is not
- * page-aligned, or to be allocated past the end; -EINTR, -ENOMEM, -EHWPOISON
- * from allocating, with part of it done.
+ * page-aligned, or to be allocated past the end; -EINTR, -ENOMEM from
+ * allocating, with part of it done.
  */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {

@@ -105,6 +105,16 @@ static void hole_gives_fresh_page(void)
 	machine_free(m);
 }
 
+static void counts_as_allocated(void)
+{
+	struct machine *m = machine_traced();
+
+	poison_one(m);
+	allocate_pages(m->view, 0, PAGES);
+	expect_memory_fault(m, BAD, EHWPOISON);
+	machine_free(m);
+}
+
 static void never_given_back(void)
 {
 	struct machine *m = machine_traced();
@@ -121,6 +131,7 @@ static const struct claim claims[] = {
 	CLAIM(every_view_faults, "it is so in every VM with a view, mapped before or linked after"),
 	CLAIM(outlives_its_vm, "the mark stays when the VM that met it is gone"),
 	CLAIM(hole_gives_fresh_page, "a hole punched there gives a fresh page"),
+	CLAIM(counts_as_allocated, "allocating over it succeeds and leaves it bad, as in Linux 6.12"),
 	CLAIM(never_given_back, "the page frame is not given back to the allocator"),
 };
 

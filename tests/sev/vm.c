@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "expect.h"
+#include "firmware.h"
+#include "owner.h"
+#include "vm.h"
+
+static int try_sev(struct vm *vm, int id, void *data, unsigned int *said)
+{
+	struct kvm_sev_cmd cmd = {
+		.id = id,
+		.data = (uintptr_t)data,
+		.sev_fd = vm->sev,
+	};
+	int ret = ioctl(vm->fd, KVM_MEMORY_ENCRYPT_OP, &cmd) ? -errno : 0;
+
+	*said = cmd.error;
+	return ret;
+}
+
+unsigned int vm_sev(struct vm *vm, int id, void *data)
+{
+	unsigned int said;
+	int ret = try_sev(vm, id, data, &said);
+
+	/* KVM's own refusals are no answer of the firmware. */
+	EXPECT_EQ(ret, said ? -EIO : 0);
+	return said;
+}
+
+static void add_memory(struct vm *vm)
+{
+	const size_t size = VM_PAGES * VM_PAGE;
+	struct kvm_userspace_memory_region slot = { .memory_size = size };
+	struct kvm_enc_region region = { .size = size };
+
+	vm->memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	EXPECT(vm->memory != MAP_FAILED);
+	slot.userspace_addr = (uintptr_t)vm->memory;
+	region.addr = slot.userspace_addr;
+	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	EXPECT_EQ(ioctl(vm->fd, KVM_MEMORY_ENCRYPT_REG_REGION, &region), 0);
+}
+
+bool vm_try_create(struct vm *vm, bool es)
+{
+	struct kvm_sev_init init = { 0 };
+	unsigned int said;
+	int ret;
+
+	vm->sev = open_sev();
+	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	EXPECT(vm->kvm >= 0);
+	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, es ? KVM_X86_SEV_ES_VM : KVM_X86_SEV_VM);
+	EXPECT(vm->fd >= 0);
+	ret = try_sev(vm, KVM_SEV_INIT2, &init, &said);
+	if (ret == -EBUSY) {
+		close(vm->fd);
+		close(vm->kvm);
+		close(vm->sev);
+		return false;
+	}
+	EXPECT_EQ(ret, 0);
+	add_memory(vm);
+	return true;
+}
+
+void vm_create(struct vm *vm, bool es)
+{
+	EXPECT(vm_try_create(vm, es));
+}
+
+void vm_destroy(struct vm *vm)
+{
+	close(vm->fd);
+	close(vm->kvm);
+	close(vm->sev);
+	munmap(vm->memory, VM_PAGES * VM_PAGE);
+}
+
+unsigned int vm_start(struct vm *vm, struct owner *owner, uint32_t policy)
+{
+	struct kvm_sev_launch_start start = { .policy = policy };
+
+	if (owner) {
+		start.dh_uaddr = (uintptr_t)owner->certificate;
+		start.dh_len = sizeof(owner->certificate);
+		start.session_uaddr = (uintptr_t)&owner->session;
+		start.session_len = sizeof(owner->session);
+	}
+	return vm_sev(vm, KVM_SEV_LAUNCH_START, &start);
+}
+
+unsigned int vm_update(struct vm *vm, void *from, uint32_t size)
+{
+	struct kvm_sev_launch_update_data update = {
+		.uaddr = (uintptr_t)from,
+		.len = size,
+	};
+
+	return vm_sev(vm, KVM_SEV_LAUNCH_UPDATE_DATA, &update);
+}
+
+unsigned int vm_measure(struct vm *vm, void *measurement, uint32_t size)
+{
+	struct kvm_sev_launch_measure measure = {
+		.uaddr = (uintptr_t)measurement,
+		.len = size,
+	};
+
+	return vm_sev(vm, KVM_SEV_LAUNCH_MEASURE, &measure);
+}
+
+struct kvm_run *vm_add_vcpu(struct vm *vm, int *vcpu)
+{
+	struct kvm_run *run;
+	int size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	*vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	EXPECT(*vcpu >= 0);
+	run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *vcpu, 0);
+	EXPECT(run != MAP_FAILED);
+	return run;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An SEV or SEV-ES VM on raw ioctls, with a page or more of memory at 0.
+ */
+#ifndef GMEM_TESTS_SEV_VM_H
+#define GMEM_TESTS_SEV_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/kvm.h>
+
+struct owner;
+
+#define VM_PAGE		4096
+#define VM_PAGES	8
+
+/**
+ * struct vm - a VM
+ * @kvm:    /dev/kvm
+ * @fd:     the VM
+ * @sev:    /dev/sev
+ * @memory: VM_PAGES pages of guest memory, at guest physical address 0
+ */
+struct vm {
+	int kvm;
+	int fd;
+	int sev;
+	uint8_t *memory;
+};
+
+/* False: KVM has no ASID left. */
+bool vm_try_create(struct vm *vm, bool es);
+void vm_create(struct vm *vm, bool es);
+void vm_destroy(struct vm *vm);
+
+/* KVM_MEMORY_ENCRYPT_OP: returns what the firmware said. */
+unsigned int vm_sev(struct vm *vm, int id, void *data);
+
+/* KVM_SEV_LAUNCH_START, with the session of @owner unless that is NULL. */
+unsigned int vm_start(struct vm *vm, struct owner *owner, uint32_t policy);
+unsigned int vm_update(struct vm *vm, void *from, uint32_t size);
+unsigned int vm_measure(struct vm *vm, void *measurement, uint32_t size);
+
+/* A vCPU and its run page. */
+struct kvm_run *vm_add_vcpu(struct vm *vm, int *vcpu);
+
+#endif /* GMEM_TESTS_SEV_VM_H */
