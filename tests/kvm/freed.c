@@ -39,7 +39,7 @@ static off_t kcore_offset(int fd, uint64_t address)
 
 		TEST_ASSERT(pread(fd, &segment, sizeof(segment), at) == sizeof(segment),
 			    "read /proc/kcore");
-		if (segment.p_type == PT_LOAD && segment.p_paddr != (Elf64_Addr)-1 &&
+		if (segment.p_type == PT_LOAD && segment.p_paddr != ~0UL &&
 		    address - segment.p_paddr < segment.p_memsz)
 			return segment.p_offset + (address - segment.p_paddr);
 	}

@@ -131,7 +131,8 @@ static const struct claim claims[] = {
 	CLAIM(every_view_faults, "it is so in every VM with a view, mapped before or linked after"),
 	CLAIM(outlives_its_vm, "the mark stays when the VM that met it is gone"),
 	CLAIM(hole_gives_fresh_page, "a hole punched there gives a fresh page"),
-	CLAIM(counts_as_allocated, "allocating over it succeeds and leaves it bad, as in Linux 6.12"),
+	CLAIM(counts_as_allocated,
+	      "allocating over it succeeds and leaves it bad, as in Linux 6.12"),
 	CLAIM(never_given_back, "the page frame is not given back to the allocator"),
 };
 
