@@ -55,7 +55,7 @@ test-debug: kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug ke
 	@tests/run --kmod debug
 demo: kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo
-bench: kmod kmod-stock vmm tests ## measure against stock KVM
+bench: kmod kmod-stock lib ## measure against stock KVM
 	@bench/run
 shell: kmod ## a shell inside the lab
 	@lab/shell
