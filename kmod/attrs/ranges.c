@@ -130,15 +130,15 @@ bool gmem_ranges_empty(struct gmem_ranges *ranges)
 
 /**
  * gmem_ranges_prepare() - get ready to give a range a value
- * @change: for gmem_ranges_commit() or gmem_ranges_cancel(), one of which has
- *	    to follow, with no other change of @ranges in between
+ * @change: for gmem_ranges_commit(), which has to follow, with no other change
+ *	    of @ranges in between
  * @ranges: the map
  * @first: first index
  * @last: last index
  * @value: what it will be; at most LONG_MAX
  *
  * Context: Process context, may sleep; the owner's lock is held until the
- * change is committed or cancelled.
+ * change is committed.
  * Return: 0 or -ENOMEM, with nothing to undo.
  */
 int gmem_ranges_prepare(struct gmem_ranges_change *change, struct gmem_ranges *ranges,
@@ -170,15 +170,4 @@ int gmem_ranges_prepare(struct gmem_ranges_change *change, struct gmem_ranges *r
 void gmem_ranges_commit(struct gmem_ranges_change *change)
 {
 	mas_store_prealloc(&change->mas, change->entry);
-}
-
-/**
- * gmem_ranges_cancel() - give a prepared change up
- * @change: from gmem_ranges_prepare()
- *
- * Context: The owner's lock.
- */
-void gmem_ranges_cancel(struct gmem_ranges_change *change)
-{
-	mas_destroy(&change->mas);
 }

@@ -12,7 +12,7 @@
  *	if (r)
  *		return r;
  *	...
- *	gmem_ranges_commit(&change);	or gmem_ranges_cancel(&change);
+ *	gmem_ranges_commit(&change);
  */
 #ifndef __KVM_GMEM_RANGES_H
 #define __KVM_GMEM_RANGES_H
@@ -53,6 +53,5 @@ bool gmem_ranges_empty(struct gmem_ranges *ranges);
 int gmem_ranges_prepare(struct gmem_ranges_change *change, struct gmem_ranges *ranges,
 			unsigned long first, unsigned long last, unsigned long value);
 void gmem_ranges_commit(struct gmem_ranges_change *change);
-void gmem_ranges_cancel(struct gmem_ranges_change *change);
 
 #endif /* __KVM_GMEM_RANGES_H */

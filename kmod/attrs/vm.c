@@ -120,14 +120,6 @@ static bool kvm_attrs_walk_slots(struct kvm *kvm, gfn_t start, gfn_t end, u64 at
 	return ret;
 }
 
-static bool kvm_attrs_unmap_slot(struct kvm *kvm, struct kvm_gfn_range *range)
-{
-	/* Whether or not anything is mapped: faults in flight must see it. */
-	kvm_mmu_invalidate_range_add(kvm, range->start, range->end);
-
-	return kvm_arch_pre_set_memory_attributes(kvm, range);
-}
-
 /*
  * Between begin and end no fault in the range installs what it found by the
  * old attributes: it sees the invalidation, under mmu_lock, and starts over.
@@ -137,9 +129,10 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 {
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_begin(kvm);
-	/* So that a range without a memslot is one, too. */
+	/* The whole of it, whether or not anything is mapped or has a memslot. */
 	kvm_mmu_invalidate_range_add(kvm, start, end);
-	if (kvm_attrs_walk_slots(kvm, start, end, attributes, kvm_attrs_unmap_slot))
+	if (kvm_attrs_walk_slots(kvm, start, end, attributes,
+				 kvm_arch_pre_set_memory_attributes))
 		kvm_flush_remote_tlbs(kvm);
 	KVM_MMU_UNLOCK(kvm);
 
