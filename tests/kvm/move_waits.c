@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moves that wait for a lock: who is refused meanwhile, what is in the queue
+ * behind them, and what is left when they are killed.
+ */
+#include "asker.h"
+#include "claims.h"
+#include "moving.h"
+#include "stall.h"
+
+#define PAGES		16
+#define LOGGED_SLOT	20
+#define LOGGED_GPA	(1ULL << 34)
+
+/**
+ * struct hold - a lock of a VM that is held until it is let go
+ * @stall: an ioctl stands still here, under the lock
+ * @asker: it
+ * @log: its argument, if it is KVM_GET_DIRTY_LOG
+ */
+struct hold {
+	struct stall stall;
+	struct asker asker;
+	struct kvm_dirty_log log;
+};
+
+static void hold(struct hold *h, int fd, unsigned long request, void *arg)
+{
+	ask(&h->asker, fd, request, (unsigned long)arg);
+	stall_wait(&h->stall);
+}
+
+static void hold_vcpu(struct hold *h, struct machine *m)
+{
+	stall_init(&h->stall);
+	hold(h, m->vcpu->fd, KVM_GET_REGS, h->stall.page);
+}
+
+static void hold_slots(struct hold *h, struct machine *m)
+{
+	stall_init(&h->stall);
+	h->log = (struct kvm_dirty_log){ .slot = LOGGED_SLOT, .dirty_bitmap = h->stall.page };
+	hold(h, m->vm->fd, KVM_GET_DIRTY_LOG, &h->log);
+}
+
+static void let_go(struct hold *h)
+{
+	stall_let_go(&h->stall);
+	TEST_ASSERT_EQ(asker_answer(&h->asker), 0);
+}
+
+/* So that there is a dirty log to ask for. */
+static struct machine *logged(struct machine *m)
+{
+	vm_userspace_mem_region_add(m->vm, VM_MEM_SRC_ANONYMOUS, LOGGED_GPA, LOGGED_SLOT, 1,
+				    KVM_MEM_LOG_DIRTY_PAGES);
+	return m;
+}
+
+/* Two machines that can be moved, the one to the other. */
+static struct machine *a, *b;
+
+static void make_couple(void)
+{
+	require_move();
+	a = logged(machine_create(PAGES));
+	guest_write(a, 0, PAGES, 1);
+	b = logged(destination(a));
+}
+
+static struct kvm_enable_cap move_args(struct machine *src)
+{
+	return (struct kvm_enable_cap){
+		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
+		.args = { src->vm->fd },
+	};
+}
+
+/* A move of A to B that waits for what is held. */
+static void ask_move(struct asker *mover)
+{
+	static struct kvm_enable_cap cap;
+
+	cap = move_args(a);
+	ask(mover, b->vm->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	asker_blocked(mover);
+}
+
+/* Nothing has happened: A goes on, and B is as good a destination as before. */
+static void expect_as_before(void)
+{
+	guest_expect(a, 0, PAGES, 1);
+	guest_write(a, 0, PAGES, 2);
+	move(b, a);
+	guest_expect(b, 0, PAGES, 2);
+}
+
+static void kill_move(struct hold *h)
+{
+	struct asker mover;
+
+	ask_move(&mover);
+	asker_kill(&mover);
+	let_go(h);
+	expect_as_before();
+}
+
+static void killed_at_vcpu_of_destination(void)
+{
+	struct hold h;
+
+	make_couple();
+	hold_vcpu(&h, b);
+	kill_move(&h);
+}
+
+static void killed_at_vcpu_of_source(void)
+{
+	struct hold h;
+
+	make_couple();
+	hold_vcpu(&h, a);
+	kill_move(&h);
+}
+
+static void killed_at_slots_of_destination(void)
+{
+	struct hold h;
+
+	make_couple();
+	hold_slots(&h, b);
+	kill_move(&h);
+}
+
+static void killed_at_slots_of_source(void)
+{
+	struct hold h;
+
+	make_couple();
+	hold_slots(&h, a);
+	kill_move(&h);
+}
+
+static void busy(void)
+{
+	struct machine *c;
+	struct asker mover;
+	struct hold h;
+
+	make_couple();
+	c = logged(destination(a));
+	hold_vcpu(&h, a);
+	ask_move(&mover);
+	TEST_ERRNO(__move(b->vm, a->vm->fd), EBUSY);
+	TEST_ERRNO(__move(a->vm, b->vm->fd), EBUSY);
+	TEST_ERRNO(__move(c->vm, a->vm->fd), EBUSY);
+	TEST_ERRNO(__move(c->vm, b->vm->fd), EBUSY);
+	TEST_ERRNO(__move(a->vm, c->vm->fd), EBUSY);
+	TEST_ERRNO(__move(b->vm, c->vm->fd), EBUSY);
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+
+	/* Who was refused can be moved to later. */
+	guest_expect(b, 0, PAGES, 1);
+	move(c, b);
+	guest_expect(c, 0, PAGES, 1);
+}
+
+/* What may be asked of a VM; each waits for a lock that a move holds. */
+static struct kvm_regs regs;
+static struct kvm_sregs sregs;
+static struct kvm_pre_fault_memory pre_fault = { .gpa = MACHINE_GPA, .size = PAGE_SIZE };
+static struct kvm_memory_attributes to_shared = { .address = MACHINE_GPA, .size = PAGE_SIZE };
+static struct kvm_userspace_memory_region2 new_slot = {
+	.slot = LOGGED_SLOT + 1, .guest_phys_addr = 2 * LOGGED_GPA, .memory_size = PAGE_SIZE,
+};
+static struct kvm_userspace_memory_region2 no_slot = {
+	.slot = MACHINE_SLOT, .flags = KVM_MEM_GUEST_MEMFD, .guest_phys_addr = MACHINE_GPA,
+};
+
+static const struct queued {
+	const char *name;
+	bool of_vcpu;
+	unsigned long request;
+	void *arg;
+} queue[] = {
+	{ "KVM_RUN", true, KVM_RUN, NULL },
+	{ "KVM_GET_REGS", true, KVM_GET_REGS, &regs },
+	{ "KVM_SET_REGS", true, KVM_SET_REGS, &regs },
+	{ "KVM_GET_SREGS", true, KVM_GET_SREGS, &sregs },
+	{ "KVM_PRE_FAULT_MEMORY", true, KVM_PRE_FAULT_MEMORY, &pre_fault },
+	{ "KVM_SET_MEMORY_ATTRIBUTES", false, KVM_SET_MEMORY_ATTRIBUTES, &to_shared },
+	{ "KVM_SET_USER_MEMORY_REGION2", false, KVM_SET_USER_MEMORY_REGION2, &new_slot },
+	{ "KVM_SET_USER_MEMORY_REGION", false, KVM_SET_USER_MEMORY_REGION, &new_slot },
+	{ "deletion of a slot", false, KVM_SET_USER_MEMORY_REGION2, &no_slot },
+	{ "KVM_CREATE_VCPU", false, KVM_CREATE_VCPU, (void *)7UL },
+};
+
+static void queued_at_source(void)
+{
+	struct asker mover, askers[ARRAY_SIZE(queue)];
+	struct hold h;
+
+	make_couple();
+	new_slot.userspace_addr = (unsigned long)addr_gpa2hva(a->vm, LOGGED_GPA);
+	hold_slots(&h, a);
+	ask_move(&mover);
+	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
+		ask(&askers[i], queue[i].of_vcpu ? a->vcpu->fd : a->vm->fd, queue[i].request,
+		    (unsigned long)queue[i].arg);
+		asker_blocked(&askers[i]);
+	}
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
+		long answer = asker_answer(&askers[i]);
+
+		TEST_ASSERT(answer == -EIO, "%s of the source: %ld, not EIO", queue[i].name, answer);
+	}
+	guest_expect(b, 0, PAGES, 1);
+}
+
+static void guest_write_first(void)
+{
+	*(volatile uint64_t *)MACHINE_GVA = 4711;
+	GUEST_RETURN(0);
+}
+
+/* Both want to enter the guest the moment that they can. */
+static void queued_runs(void)
+{
+	struct asker mover, run_a, run_b;
+	struct hold h;
+
+	make_couple();
+	machine_prepare(a, guest_write_first, 0, 0, 0);
+	machine_prepare(b, guest_write_first, 0, 0, 0);
+	hold_slots(&h, a);
+	ask_move(&mover);
+	ask(&run_a, a->vcpu->fd, KVM_RUN, 0);
+	asker_blocked(&run_a);
+	ask(&run_b, b->vcpu->fd, KVM_RUN, 0);
+	asker_blocked(&run_b);
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	TEST_ASSERT_EQ(asker_answer(&run_a), -EIO);
+	TEST_ASSERT_EQ(asker_answer(&run_b), 0);
+	TEST_ASSERT_KVM_EXIT_REASON(b->vcpu, KVM_EXIT_IO);
+	vcpu_run_complete_io(b->vcpu);
+	guest_expect(b, 1, PAGES - 1, 1);
+}
+
+/* What waits at the destination goes on with what has arrived. */
+static void queued_at_destination(void)
+{
+	struct asker mover, convert, create;
+	struct hold h;
+
+	make_couple();
+	hold_slots(&h, a);
+	ask_move(&mover);
+	ask(&convert, b->vm->fd, KVM_SET_MEMORY_ATTRIBUTES, (unsigned long)&to_shared);
+	asker_blocked(&convert);
+	ask(&create, b->vm->fd, KVM_CREATE_VCPU, 7);
+	asker_blocked(&create);
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	TEST_ASSERT_EQ(asker_answer(&convert), 0);
+	TEST_ASSERT(asker_answer(&create) >= 0, "KVM_CREATE_VCPU of the destination");
+	TEST_ASSERT_EQ(guest_try_touch(b, 0), EFAULT);
+	guest_expect(b, 1, PAGES - 1, 1);
+}
+
+static const struct claim claims[] = {
+	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
+	CLAIM(killed_at_vcpu_of_destination, "killed waiting for the destination's vCPU: as before"),
+	CLAIM(killed_at_vcpu_of_source, "killed waiting for the source's vCPU: as before"),
+	CLAIM(killed_at_slots_of_destination,
+	      "killed waiting for the destination's memslots: as before"),
+	CLAIM(killed_at_slots_of_source, "killed waiting for the source's memslots: as before"),
+	CLAIM(queued_at_source, "what waited at the source while it was moved is EIO"),
+	CLAIM(queued_runs, "of both vCPUs that waited the destination's runs, the source's not"),
+	CLAIM(queued_at_destination, "what waited at the destination sees what has arrived"),
+};
+
+CLAIMS_MAIN(claims);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A page that comes late: see stall.h.
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "stall.h"
+
+#define PAGE 4096
+
+void stall_init(struct stall *s)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	s->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s->page == MAP_FAILED)
+		err(1, "mmap");
+	s->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (s->uffd < 0)
+		err(1, "userfaultfd");
+	range.range.start = (unsigned long)s->page;
+	range.range.len = PAGE;
+	if (ioctl(s->uffd, UFFDIO_API, &api) || ioctl(s->uffd, UFFDIO_REGISTER, &range))
+		err(1, "set userfaultfd up");
+}
+
+void stall_wait(struct stall *s)
+{
+	struct uffd_msg message;
+
+	if (read(s->uffd, &message, sizeof(message)) != sizeof(message))
+		err(1, "read userfaultfd");
+}
+
+void stall_let_go(struct stall *s)
+{
+	struct uffdio_zeropage zero = { .range = { (unsigned long)s->page, PAGE } };
+
+	if (ioctl(s->uffd, UFFDIO_ZEROPAGE, &zero))
+		err(1, "UFFDIO_ZEROPAGE");
+	close(s->uffd);
+}
