@@ -72,7 +72,7 @@ void asker_blocked(struct asker *a)
 		if (state == 'Z')
 			errx(1, "an ioctl was to wait, and returned %ld", a->answer);
 		times = state == 'D' ? times + 1 : 0;
-		usleep(20000);
+		usleep(5000);
 	}
 }
 

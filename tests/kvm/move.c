@@ -136,6 +136,54 @@ static void alignment_is_each_slots_own(void)
 	}
 }
 
+static void vcpus_stay_the_destinations_own(void)
+{
+	struct kvm_regs before, after;
+	struct machine *a, *b;
+
+	require_move();
+	a = machine_create(PAGES);
+	guest_write(a, 0, PAGES, 1);
+	b = destination(a);
+	vcpu_regs_get(b->vcpu, &before);
+	before.rbx = 4711;
+	vcpu_regs_set(b->vcpu, &before);
+	move(b, a);
+	vcpu_regs_get(b->vcpu, &after);
+	TEST_ASSERT(!memcmp(&before, &after, sizeof(before)), "the move changed registers");
+	guest_expect(b, 0, PAGES, 1);
+}
+
+static void source_maps_nothing(void)
+{
+	struct machine *a, *b;
+
+	require_move();
+	a = machine_create(PAGES);
+	guest_write(a, 0, PAGES, 1);
+	TEST_ASSERT(vm_get_stat(a->vm, "pages_4k") >= PAGES, "the guest has its pages mapped");
+	b = destination(a);
+	move(b, a);
+	TEST_ASSERT_EQ(vm_get_stat(a->vm, "pages_4k"), 0UL);
+	TEST_ASSERT_EQ(vm_get_stat(a->vm, "pages_2m"), 0UL);
+	guest_expect(b, 0, PAGES, 1);
+	TEST_ASSERT_EQ(vm_get_stat(a->vm, "pages_4k"), 0UL);
+}
+
+/* As mainline has it for SEV: what nothing refers to need not match. */
+static void without_context_slots_need_not_match(void)
+{
+	struct kvm_vm *a, *b;
+
+	require_move();
+	a = idle_vm();
+	b = idle_vm();
+	vm_userspace_mem_region_add(a, VM_MEM_SRC_ANONYMOUS, MACHINE_GPA, 5, 2, 0);
+	vm_userspace_mem_region_add(b, VM_MEM_SRC_ANONYMOUS, 2 * MACHINE_GPA, 6, 1,
+				    KVM_MEM_LOG_DIRTY_PAGES);
+	TEST_ASSERT_EQ(__move(b, a->fd), 0);
+}
+
 static void slot_ids_need_not_match(void)
 {
 	struct machine *a, *b;
@@ -178,7 +226,11 @@ static const struct claim claims[] = {
 	CLAIM(source_is_dead, "whatever is asked of the source afterwards is EIO"),
 	CLAIM(alignment_is_each_slots_own,
 	      "userspace_addr may be aligned differently"),
+	CLAIM(vcpus_stay_the_destinations_own, "the destination's registers are as they were set"),
+	CLAIM(source_maps_nothing, "the source's stage-2 tables are empty, and stay so"),
 	CLAIM(slot_ids_need_not_match, "slots match by what they map, not by their ids"),
+	CLAIM(without_context_slots_need_not_match,
+	      "without attributes and guest memory slots need not match"),
 	SLOW_CLAIM(chain, 120, "a guest goes through 200 moves with its memory whole"),
 };
 
