@@ -6,7 +6,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #include "asker.h"
 #include "claims.h"
@@ -117,7 +116,6 @@ static void carry(struct machine *b, struct machine *a)
 static struct machine *move_while_running(struct machine *a, struct runner *r)
 {
 	struct machine *b = destination(a);
-	struct userspace_mem_region *shared = memslot2region(a->vm, 0);
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
 		.args = { a->vm->fd },
@@ -135,7 +133,6 @@ static struct machine *move_while_running(struct machine *a, struct runner *r)
 	carry(b, a);
 	runner_start(r, b);
 	bury(a);
-	munmap(shared->mmap_start, shared->mmap_size);
 	return b;
 }
 

@@ -2,6 +2,8 @@
 /*
  * Moving a machine's context: see moving.h.
  */
+#include <sys/mman.h>
+
 #include "moving.h"
 
 void require_move(void)
@@ -35,9 +37,23 @@ struct machine *destination(struct machine *src)
 	return m;
 }
 
+/*
+ * Not by the library, which deletes memslots first. All that refers to the VM
+ * goes, mappings too, so that it is destroyed.
+ */
 void bury(struct machine *m)
 {
+	struct userspace_mem_region *region;
+	struct kvm_vcpu *vcpu;
+	int bucket, run_size = ioctl(m->vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
+
 	machine_close_view(m);
-	close(m->vcpu->fd);
+	list_for_each_entry(vcpu, &m->vm->vcpus, list) {
+		munmap(vcpu->run, run_size);
+		close(vcpu->fd);
+	}
 	close(m->vm->fd);
+	close(m->vm->kvm_fd);
+	hash_for_each(m->vm->regions.slot_hash, bucket, region, slot_node)
+		munmap(region->mmap_start, region->mmap_size);
 }

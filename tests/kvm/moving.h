@@ -14,7 +14,7 @@ void move(struct machine *dst, struct machine *src);
 /* A machine that @src may be moved to: same slots, same inode, no attributes. */
 struct machine *destination(struct machine *src);
 
-/* Lets go of a machine that was moved: nothing can be asked of it any more. */
+/* Lets go of a machine that was moved: no ioctl of it can be made any more. */
 void bury(struct machine *m);
 
 /* Skips where these modules can't move a software-protected VM. */
