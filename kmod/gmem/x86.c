@@ -2,6 +2,7 @@
 /*
  * What depends on the type of an x86 VM.
  */
+#include "../move/move.h"
 #include "gmem.h"
 
 /**
@@ -13,13 +14,16 @@
  */
 u32 gmem_arch_capabilities(struct kvm *kvm)
 {
+	u32 vcpus = kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0;
+
 	if (!kvm)
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | vcpus;
 
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | vcpus;
 	case KVM_X86_DEFAULT_VM:
+		return KVM_GMEM_CAP_LINK | vcpus;
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
 		return KVM_GMEM_CAP_LINK;

@@ -8,6 +8,8 @@
 #include <linux/file.h>
 #include <linux/kvm_host.h>
 
+#include <linux/kvm_gmem.h>
+
 #include "move.h"
 
 /**
@@ -35,9 +37,25 @@ int kvm_move_check_extension(struct kvm *kvm)
 }
 
 /**
+ * kvm_move_can_move_vcpus() - may vCPUs of such a VM be moved in the kernel?
+ * @kvm: the VM, or NULL for some type of VM
+ *
+ * Context: Any.
+ * Return: whether the vendor's code has it and the type keeps no registers
+ * from KVM. A default VM may become one of SEV later, which is looked at then.
+ */
+bool kvm_move_can_move_vcpus(struct kvm *kvm)
+{
+	return kvm_x86_ops.vcpu_move &&
+	       (!kvm || kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM ||
+		kvm->arch.vm_type == KVM_X86_DEFAULT_VM);
+}
+
+/**
  * kvm_move_context_from() - move another VM's context here
  * @kvm: the destination
- * @cap: args[0] is the source VM's fd, the others are zero
+ * @cap: args[0] is the source VM's fd, args[1] flags (KVM_MOVE_VCPUS), the others
+ *	 are zero
  *
  * Context: VM ioctl of @kvm, no lock held. Waits for vCPUs of both that are in
  * an ioctl.
@@ -49,18 +67,22 @@ int kvm_move_check_extension(struct kvm *kvm)
 int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
 	unsigned int source_fd = cap->args[0];
+	u64 flags = cap->args[1];
 
 	if (cap->args[0] > UINT_MAX)
 		return -EBADF;
 
-	if (cap->args[1] || cap->args[2] || cap->args[3])
+	if ((flags & ~KVM_MOVE_VCPUS) || cap->args[2] || cap->args[3])
 		return -EINVAL;
 
-	if (!kvm_move_check_extension(kvm))
+	if ((flags & KVM_MOVE_VCPUS) && !kvm_move_can_move_vcpus(kvm))
+		return -EINVAL;
+
+	if (!flags && !kvm_move_check_extension(kvm))
 		return -EINVAL;
 
 	/* With encryption, the vendor locks both and calls back to memory.c. */
-	if (kvm->arch.vm_type != KVM_X86_SW_PROTECTED_VM)
+	if (!flags && kvm->arch.vm_type != KVM_X86_SW_PROTECTED_VM)
 		return kvm_x86_call(vm_move_enc_context_from)(kvm, source_fd);
 
 	CLASS(fd, f)(source_fd);
@@ -68,5 +90,5 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 	if (fd_empty(f) || !file_is_kvm(fd_file(f)))
 		return -EBADF;
 
-	return kvm_move_vms(kvm, fd_file(f)->private_data);
+	return kvm_move_vms(kvm, fd_file(f)->private_data, flags);
 }

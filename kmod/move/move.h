@@ -7,6 +7,7 @@
  *   enable_cap.c	KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM: which VM, who does it
  *   vms.c		one move of two VMs, from the first lock to the last
  *   memory.c		the part that every VM with private memory has
+ *   vcpus.h		the vCPUs and what goes with them, in files of their own
  *
  * A move is locks, checks and allocations, any of which can fail and leaves
  * both VMs as they were; then a commit that can't fail. Lock order, each kind
@@ -38,14 +39,22 @@ enum kvm_move_subclass {
 
 /* enable_cap.c */
 int kvm_move_check_extension(struct kvm *kvm);
+bool kvm_move_can_move_vcpus(struct kvm *kvm);
 int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 
 /* vms.c */
-int kvm_move_vms(struct kvm *dst, struct kvm *src);
+int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 
 /* memory.c */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_commit(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
+
+/* pv.c */
+void kvm_move_arm_vcpu(struct kvm_vcpu *vcpu);
+
+/* svm.c */
+int svm_vcpu_move_prepare(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void svm_vcpu_move(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 #endif /* __KVM_MOVE_H */

@@ -4,8 +4,12 @@
  */
 #include <linux/kvm_host.h>
 
-#include "move.h"
+#include <linux/kvm_gmem.h>
+
 #include "x86.h"
+
+#include "move.h"
+#include "vcpus.h"
 
 static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 {
@@ -96,7 +100,33 @@ static int kvm_move_check_fresh(struct kvm *dst)
 	return 0;
 }
 
-static int kvm_move_locked(struct kvm *dst, struct kvm *src)
+/* All locks but slots_lock are held, all checks made but those of each part. */
+static int kvm_move_parts(struct kvm *dst, struct kvm *src, u64 flags)
+{
+	struct kvm_move_vcpus vcpus;
+	int r;
+
+	if (flags & KVM_MOVE_VCPUS) {
+		r = kvm_move_vcpus_prepare(&vcpus, dst, src);
+		if (r)
+			return r;
+	}
+
+	r = kvm_move_memory_prepare(dst, src);
+	if (r) {
+		if (flags & KVM_MOVE_VCPUS)
+			kvm_move_vcpus_undo(&vcpus);
+		return r;
+	}
+
+	kvm_move_memory_commit(dst, src);
+	kvm_move_memory_finish(dst, src);
+	if (flags & KVM_MOVE_VCPUS)
+		kvm_move_vcpus_commit(&vcpus, dst, src);
+	return 0;
+}
+
+static int kvm_move_locked(struct kvm *dst, struct kvm *src, u64 flags)
 {
 	int r;
 
@@ -113,16 +143,9 @@ static int kvm_move_locked(struct kvm *dst, struct kvm *src)
 		goto out_dst;
 
 	r = kvm_move_check_fresh(dst);
-	if (r)
-		goto out_src;
+	if (!r)
+		r = kvm_move_parts(dst, src, flags);
 
-	r = kvm_move_memory_prepare(dst, src);
-	if (r)
-		goto out_src;
-
-	kvm_move_memory_commit(dst, src);
-	kvm_move_memory_finish(dst, src);
-out_src:
 	kvm_move_unlock_vcpus(src, ULONG_MAX);
 out_dst:
 	kvm_move_unlock_vcpus(dst, ULONG_MAX);
@@ -133,12 +156,13 @@ out_dst:
  * kvm_move_vms() - move the context of one VM to another
  * @dst: the destination
  * @src: the source, dead afterwards
+ * @flags: KVM_MOVE_VCPUS, or none
  *
  * Context: Process context, may sleep, no lock held; the caller holds a
  * reference to each VM.
  * Return: 0, or -errno with nothing changed: see kvm_move_context_from().
  */
-int kvm_move_vms(struct kvm *dst, struct kvm *src)
+int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags)
 {
 	int r;
 
@@ -155,7 +179,7 @@ int kvm_move_vms(struct kvm *dst, struct kvm *src)
 	if (mutex_lock_killable_nested(&src->lock, KVM_MOVE_SOURCE))
 		goto out_dst;
 
-	r = kvm_move_locked(dst, src);
+	r = kvm_move_locked(dst, src, flags);
 
 	mutex_unlock(&src->lock);
 out_dst:

@@ -22,6 +22,7 @@
 #define KVM_GMEM_CAP_LINK		(1U << 0)	/* KVM_LINK_GUEST_MEMFD */
 /* KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM moves the attributes of private memory */
 #define KVM_GMEM_CAP_MOVE		(1U << 1)
+#define KVM_GMEM_CAP_MOVE_VCPUS		(1U << 2)	/* KVM_MOVE_VCPUS */
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
@@ -39,6 +40,13 @@ struct kvm_link_guest_memfd {
 };
 
 #define KVM_LINK_GUEST_MEMFD	_IOWR(KVMIO, 0xd6, struct kvm_link_guest_memfd)
+
+/*
+ * A flag in args[1] of KVM_ENABLE_CAP(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM): the
+ * state of the vCPUs, the interrupt controllers, the timers and the clocks
+ * moves too, and exits to userspace that are not completed.
+ */
+#define KVM_MOVE_VCPUS			(1ULL << 32)
 
 /*
  * Linux 6.12's guest_memfd ABI, for those whose <linux/kvm.h> is older.

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * LAPIC, IOAPIC, PIC and PIT in the kernel, and silence before they are read.
+ *
+ * Who can raise an interrupt in the source while its vCPUs are locked: irqfds;
+ * KVM_IRQ_LINE and KVM_SIGNAL_MSI; the PIT's timer and the LAPICs'; an IOAPIC's
+ * delayed EOI. Each is made to stop, and waited for, before anything is read,
+ * so that an interrupt was either delivered and moves, or comes to the
+ * destination: an eventfd's count is still there when the destination's VMM
+ * makes an irqfd of it, a timer goes on there.
+ */
+#include <linux/kvm_host.h>
+
+#include "cpuid.h"
+#include "i8254.h"
+#include "ioapic.h"
+#include "irq.h"
+#include "lapic.h"
+#include "x86.h"
+
+#include "vcpus.h"
+
+static bool kvm_move_stop_pit(struct kvm_pit *pit)
+{
+	bool armed;
+
+	armed = hrtimer_cancel(&pit->pit_state.timer);
+	kthread_flush_work(&pit->expired);
+	return armed;
+}
+
+/**
+ * kvm_move_silence() - let nobody raise an interrupt in a dead VM any more
+ * @kvm: the source, which was declared dead
+ *
+ * Ioctls that send interrupts hold irq_srcu and look whether the VM is dead.
+ * A LAPIC's timer, which concerns it alone, is stopped where it is read.
+ *
+ * Context: may sleep; waits for interrupts that are on their way.
+ * Return: whether the PIT's timer was armed.
+ */
+bool kvm_move_silence(struct kvm *kvm)
+{
+	bool armed = false;
+
+	WARN_ON_ONCE(!kvm->vm_dead);
+
+	synchronize_srcu_expedited(&kvm->irq_srcu);
+	kvm_irqfd_release(kvm);
+	if (kvm->arch.vpit)
+		armed = kvm_move_stop_pit(kvm->arch.vpit);
+	if (ioapic_in_kernel(kvm))
+		cancel_delayed_work_sync(&kvm->arch.vioapic->eoi_inject);
+	return armed;
+}
+
+/*
+ * The LAPIC was told to start its timer from the current count, rounded to a
+ * count, and from zero if it had run out. Put the very timer in its place.
+ */
+static void kvm_move_copy_lapic_timer(struct kvm_timer *d, struct kvm_timer *s, bool armed)
+{
+	hrtimer_cancel(&d->timer);
+
+	d->period = s->period;
+	d->target_expiration = s->target_expiration;
+	d->timer_mode = s->timer_mode;
+	d->timer_mode_mask = s->timer_mode_mask;
+	d->tscdeadline = s->tscdeadline;
+	d->expired_tscdeadline = s->expired_tscdeadline;
+	d->timer_advance_ns = s->timer_advance_ns;
+	atomic_set(&d->pending, atomic_read(&s->pending));
+
+	if (armed)
+		hrtimer_start(&d->timer, hrtimer_get_expires(&s->timer), HRTIMER_MODE_ABS_HARD);
+}
+
+/**
+ * kvm_move_copy_lapic() - copy a vCPU's LAPIC, if it is in the kernel
+ * @dst: the destination's vCPU, loaded, its clock set
+ * @src: the source's vCPU
+ * @state: room for the registers
+ *
+ * Setting registers fails only for an ID that is not the vCPU's, which the
+ * source's has.
+ *
+ * Context: see vcpus.h.
+ */
+void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
+			 struct kvm_lapic_state *state)
+{
+	struct kvm_lapic *d = dst->arch.apic, *s = src->arch.apic;
+	struct msr_data base = {
+		.host_initiated = true,
+		.index = MSR_IA32_APICBASE,
+		.data = src->arch.apic_base,
+	};
+	bool armed;
+
+	if (!lapic_in_kernel(src)) {
+		dst->arch.apic_base = src->arch.apic_base;
+		kvm_update_cpuid_runtime(dst);
+		return;
+	}
+
+	armed = hrtimer_cancel(&s->lapic_timer.timer);
+	WARN_ON_ONCE(kvm_apic_get_state(src, state));
+
+	kvm_apic_set_base(dst, &base);
+	WARN_ON_ONCE(kvm_apic_set_state(dst, state));
+	kvm_move_copy_lapic_timer(&d->lapic_timer, &s->lapic_timer, armed);
+
+	d->pending_events = s->pending_events;
+	d->sipi_vector = s->sipi_vector;
+}
+
+static void kvm_move_copy_pic(struct kvm *dst, struct kvm *src)
+{
+	struct kvm_pic *d = dst->arch.vpic, *s = src->arch.vpic;
+
+	spin_lock(&d->lock);
+	for (int i = 0; i < ARRAY_SIZE(d->pics); i++) {
+		d->pics[i] = s->pics[i];
+		d->pics[i].pics_state = d;
+	}
+	d->output = s->output;
+	memcpy(d->irq_states, s->irq_states, sizeof(d->irq_states));
+	spin_unlock(&d->lock);
+
+	kvm_pic_update_irq(d);
+}
+
+/* Interrupts that the source's IOAPIC had not got rid of are delivered anew. */
+static void kvm_move_copy_ioapic(struct kvm *dst, struct kvm *src)
+{
+	struct kvm_ioapic *d = dst->arch.vioapic, *s = src->arch.vioapic;
+	struct kvm_ioapic_state state;
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_get_ioapic(src, &state);
+
+	spin_lock(&d->lock);
+	memcpy(d->irq_states, s->irq_states, sizeof(d->irq_states));
+	memcpy(d->irq_eoi, s->irq_eoi, sizeof(d->irq_eoi));
+	spin_unlock(&d->lock);
+
+	kvm_set_ioapic(dst, &state);
+	kvm_for_each_vcpu(i, vcpu, dst)
+		kvm_rtc_eoi_tracking_restore_one(vcpu);
+}
+
+static void kvm_move_copy_pit(struct kvm_pit *dst, struct kvm_pit *src, bool armed)
+{
+	struct kvm_kpit_state *d = &dst->pit_state, *s = &src->pit_state;
+
+	mutex_lock(&d->lock);
+	kvm_move_stop_pit(dst);
+	kvm_pit_set_reinject(dst, atomic_read(&s->reinject));
+
+	memcpy(d->channels, s->channels, sizeof(d->channels));
+	d->flags = s->flags;
+	d->is_periodic = s->is_periodic;
+	d->period = s->period;
+	atomic_set(&d->pending, atomic_read(&s->pending));
+	atomic_set(&d->irq_ack, atomic_read(&s->irq_ack));
+
+	if (armed)
+		hrtimer_start(&d->timer, hrtimer_get_expires(&s->timer), HRTIMER_MODE_ABS);
+	mutex_unlock(&d->lock);
+}
+
+/**
+ * kvm_move_copy_irqchip() - copy IOAPIC, PIC and PIT, as far as there are any
+ * @dst: the destination, its LAPICs set
+ * @src: the source, silent
+ * @pit_armed: what kvm_move_silence() returned
+ *
+ * The PIT comes last: it raises interrupts in the other two.
+ *
+ * Context: see vcpus.h.
+ */
+void kvm_move_copy_irqchip(struct kvm *dst, struct kvm *src, bool pit_armed)
+{
+	if (pic_in_kernel(src))
+		kvm_move_copy_pic(dst, src);
+	if (ioapic_in_kernel(src))
+		kvm_move_copy_ioapic(dst, src);
+	if (src->arch.vpit)
+		kvm_move_copy_pit(dst->arch.vpit, src->arch.vpit, pit_armed);
+}
