@@ -113,7 +113,8 @@ static bool kvm_attrs_walk_slots(struct kvm *kvm, gfn_t start, gfn_t end, u64 at
 				.may_block = true,
 			};
 
-			if (range.start < range.end)
+			/* What a slot's inode says is not the VM's to set. */
+			if (range.start < range.end && !kvm_slot_is_gmem_only(slot))
 				ret |= fn(kvm, &range);
 		}
 	}

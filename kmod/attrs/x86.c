@@ -39,7 +39,7 @@ void kvm_mmu_init_memslot_memory_attributes(struct kvm *kvm, struct kvm_memory_s
 	unsigned long first, last;
 	gfn_t end = slot->base_gfn + slot->npages;
 
-	if (!ranges)
+	if (!ranges || kvm_slot_is_gmem_only(slot))
 		return;
 
 	gmem_ranges_get_range(ranges, slot->base_gfn, &first, &last);

@@ -39,6 +39,8 @@ static int gmem_view_bind(struct gmem_view *view, struct file *file,
 	 * can't change but only go: a fault that finds it finds the file.
 	 */
 	slot->gmem.pgoff = b->node.start;
+	if (gi->attrs)
+		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
 	WRITE_ONCE(slot->gmem.file, file);
 
 	mutex_lock(&gi->views_lock);

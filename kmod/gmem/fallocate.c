@@ -74,6 +74,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
 
 	filemap_invalidate_lock(mapping);
+	gmem_unmap_host(gi, start, end);
 	gmem_invalidate_begin(gi, start, end);
 	truncate_inode_pages_range(mapping, offset, offset + len - 1);
 	gmem_invalidate_end(gi, start, end);
@@ -88,8 +89,8 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
  * @offset: bytes, page-aligned
  * @len: bytes, page-aligned
  *
- * Punched pages are gone from every VM's stage-2 tables before they are freed;
- * who touches them next gets zeroed ones.
+ * Punched pages are gone from every VM's stage-2 tables and every host mapping
+ * before they are freed; who touches them next gets zeroed ones.
  *
  * Context: Process context, may sleep. Takes invalidate_lock.
  * Return: 0; -EOPNOTSUPP for another mode; -EINVAL for what is not

@@ -108,6 +108,22 @@ void gmem_folio_make_zero(struct folio *folio)
 	}
 }
 
+/**
+ * gmem_folio_make_shared() - make a folio ready for the host's userspace
+ * @folio: locked, of a page that is shared
+ *
+ * No vendor prepares shared pages: what is not up to date has no content yet.
+ *
+ * Context: Process context; invalidate_lock is held.
+ */
+void gmem_folio_make_shared(struct folio *folio)
+{
+	if (!folio_test_uptodate(folio)) {
+		gmem_folio_make_zero(folio);
+		folio_mark_uptodate(folio);
+	}
+}
+
 /*
  * The allocator itself clears every page before it hands it out, or cleared
  * it when it came back: see the init_on_alloc and init_on_free parameters.

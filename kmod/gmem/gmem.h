@@ -14,6 +14,8 @@
  *   module.c		set-up, tear-down, capabilities
  *   inode.c		the pseudo filesystem and its inodes
  *   folio.c		getting pages into an inode, and out of it
+ *   attrs.c		which pages are private, shared
+ *   mmap.c		mapping an inode into the host's address spaces
  *   view.c		files, and the views behind them
  *   link.c		KVM_LINK_GUEST_MEMFD
  *   binding.c		memslots onto views
@@ -66,6 +68,7 @@
 
 #include <linux/kvm_gmem.h>
 
+#include "../attrs/ranges.h"
 #include "../kvm_mm.h"
 
 struct seq_file;
@@ -75,6 +78,10 @@ struct seq_file;
  * @vfs_inode: its size is fixed at creation
  * @flags: GUEST_MEMFD_FLAG_*, as given at creation; constant
  * @module: kept loaded until the inode is gone; constant
+ * @attrs: KVM_MEMORY_ATTRIBUTE_PRIVATE by page offsets, NULL for an inode
+ *	   without flags; the pointer is constant, what it points to changes
+ *	   with invalidate_lock held for writing and every VM's faults held off
+ *	   as invalidate.c says
  * @views_lock: keeps views and their bindings still
  * @views: struct gmem_view.entry of every view
  * @nr_views: length of @views, protected as that is
@@ -85,6 +92,7 @@ struct gmem_inode {
 	struct inode vfs_inode;
 	u64 flags;
 	struct module *module;
+	struct gmem_ranges *attrs;
 	struct mutex views_lock; /* see the lock order above */
 	struct list_head views;
 	unsigned int nr_views;
@@ -188,7 +196,16 @@ struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations
 struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
 void gmem_folio_set_stale(struct folio *folio);
 void gmem_folio_make_zero(struct folio *folio);
+void gmem_folio_make_shared(struct folio *folio);
 void gmem_free_folio(struct folio *folio);
+
+/* attrs.c */
+int gmem_attrs_init(struct gmem_inode *gi);
+bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index);
+
+/* mmap.c */
+int gmem_mmap(struct file *file, struct vm_area_struct *vma);
+void gmem_unmap_host(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 
 /* view.c */
 struct gmem_view *gmem_view_of(struct file *file);
@@ -215,6 +232,7 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file);
 
 /* x86.c */
 u32 gmem_arch_capabilities(struct kvm *kvm);
+u64 gmem_arch_flags(struct kvm *kvm);
 
 static inline kvm_pfn_t gmem_folio_pfn(struct folio *folio, pgoff_t index)
 {

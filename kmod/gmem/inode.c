@@ -36,6 +36,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 
 	gi->flags = 0;
 	gi->module = NULL;
+	gi->attrs = NULL;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
 	return &gi->vfs_inode;
@@ -57,6 +58,13 @@ static void gmem_free_inode(struct inode *inode)
 	module_put(module);
 }
 
+static void gmem_evict_inode(struct inode *inode)
+{
+	truncate_inode_pages_final(inode->i_mapping);
+	clear_inode(inode);
+	gmem_ranges_free(GMEM_I(inode)->attrs);
+}
+
 static void gmem_inode_init_once(void *object)
 {
 	struct gmem_inode *gi = object;
@@ -70,6 +78,7 @@ static const struct super_operations gmem_super_ops = {
 	.alloc_inode	= gmem_alloc_inode,
 	.free_inode	= gmem_free_inode,
 	.drop_inode	= generic_delete_inode,
+	.evict_inode	= gmem_evict_inode,
 	.statfs		= simple_statfs,
 };
 
@@ -156,6 +165,7 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 {
 	struct gmem_inode *gi;
 	struct inode *inode;
+	int r;
 
 	inode = anon_inode_make_secure_inode(gmem_mnt->mnt_sb, GMEM_NAME, NULL);
 	if (IS_ERR(inode))
@@ -175,6 +185,14 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	/* Reclaim must not look at what migration may not move. */
 	WARN_ON_ONCE(!mapping_unevictable(inode->i_mapping));
 
+	/* As if open for writing: khugepaged collapses files that are not. */
+	r = get_write_access(inode);
+	if (!r)
+		r = gmem_attrs_init(gi);
+	if (r) {
+		iput(inode);
+		return ERR_PTR(r);
+	}
 	return gi;
 }
 

@@ -71,8 +71,8 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 			.end = slot->base_gfn + last - b->node.start + 1,
 			.slot = slot,
 			.may_block = true,
-			/* These pages are mapped by private gfns only. */
-			.attr_filter = KVM_FILTER_PRIVATE,
+			/* A page may be private or shared, and be going either way. */
+			.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
 		};
 
 		/* Faults in flight are to see the range either way. */

@@ -42,6 +42,9 @@ static struct file *gmem_link_file(struct kvm *kvm, struct file *source)
 	if (!(gmem_arch_capabilities(view->kvm) & KVM_GMEM_CAP_LINK))
 		return ERR_PTR(-EOPNOTSUPP);
 
+	if (view->inode->flags & ~gmem_arch_flags(kvm))
+		return ERR_PTR(-EINVAL);
+
 	file = gmem_view_create(kvm, view->inode);
 	if (!IS_ERR(file))
 		trace_gmem_link(view->inode);
@@ -57,7 +60,8 @@ static struct file *gmem_link_file(struct kvm *kvm, struct file *source)
  * inode; guests may run and fault on it meanwhile.
  * Return: a new O_CLOEXEC file descriptor, or -errno with nothing left behind:
  * -EFAULT for @argp; -EINVAL for flags, reserved words, an fd that is not
- * open, that is not a view or whose inode @kvm has a view of; -EOPNOTSUPP
+ * open, that is not a view, whose inode @kvm has a view of or has flags that
+ * @kvm's type can't have; -EOPNOTSUPP
  * where the type of either VM can't share its pages; -EMFILE, -ENFILE,
  * -ENOMEM.
  */

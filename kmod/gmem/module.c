@@ -38,3 +38,15 @@ int kvm_gmem_check_extension(struct kvm *kvm)
 {
 	return gmem_arch_capabilities(kvm);
 }
+
+/**
+ * kvm_gmem_supported_flags() - KVM_CHECK_EXTENSION(KVM_CAP_GUEST_MEMFD_FLAGS)
+ * @kvm: the VM that is asked, or NULL for /dev/kvm
+ *
+ * Context: Any.
+ * Return: a mask of GUEST_MEMFD_FLAG_*.
+ */
+int kvm_gmem_supported_flags(struct kvm *kvm)
+{
+	return gmem_arch_flags(kvm);
+}

@@ -121,6 +121,7 @@ static const struct file_operations gmem_view_fops = {
 	.owner		= THIS_MODULE,
 	.open		= generic_file_open,
 	.release	= gmem_view_release,
+	.mmap		= gmem_mmap,
 	.fallocate	= gmem_fallocate,
 	.show_fdinfo	= gmem_show_fdinfo,
 };
@@ -192,7 +193,8 @@ err_free:
  * @args: the ioctl's argument
  *
  * Context: Process context, may sleep.
- * Return: a new file descriptor, or -EINVAL for a flag or a size that is not a
+ * Return: a new file descriptor, or -EINVAL for a flag that @kvm's type can't
+ * have or a size that is not a
  * positive multiple of the page size, -EMFILE, -ENFILE, -ENOMEM.
  */
 int kvm_gmem_create(struct kvm *kvm, struct kvm_create_guest_memfd *args)
@@ -202,7 +204,7 @@ int kvm_gmem_create(struct kvm *kvm, struct kvm_create_guest_memfd *args)
 	struct file *file;
 	int fd, r;
 
-	if (args->flags)
+	if (args->flags & ~gmem_arch_flags(kvm))
 		return -EINVAL;
 
 	if (size <= 0 || !PAGE_ALIGNED(size))

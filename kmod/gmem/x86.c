@@ -17,11 +17,11 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 	u32 vcpus = kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0;
 
 	if (!kvm)
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | vcpus;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT | vcpus;
 
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | vcpus;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT | vcpus;
 	case KVM_X86_DEFAULT_VM:
 		return KVM_GMEM_CAP_LINK | vcpus;
 	case KVM_X86_SEV_VM:
@@ -31,4 +31,22 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 		/* SNP and later: hardware assigns each page to one VM. */
 		return 0;
 	}
+}
+
+/**
+ * gmem_arch_flags() - the flags that a VM's inodes can have
+ * @kvm: the VM, or NULL: those that some VM's can have
+ *
+ * None where pages belong to one VM by hardware: a page that is to be shared
+ * would have to be taken back from the guest first.
+ *
+ * Context: Any.
+ * Return: a mask of GUEST_MEMFD_FLAG_*.
+ */
+u64 gmem_arch_flags(struct kvm *kvm)
+{
+	if (kvm && !(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_LINK))
+		return 0;
+
+	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
 }

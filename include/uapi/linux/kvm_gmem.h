@@ -23,6 +23,11 @@
 /* KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM moves the attributes of private memory */
 #define KVM_GMEM_CAP_MOVE		(1U << 1)
 #define KVM_GMEM_CAP_MOVE_VCPUS		(1U << 2)	/* KVM_MOVE_VCPUS */
+/*
+ * KVM_SET_MEMORY_ATTRIBUTES2; and GUEST_MEMFD_FLAG_MMAP and
+ * GUEST_MEMFD_FLAG_INIT_SHARED for a VM that has private memory, too
+ */
+#define KVM_GMEM_CAP_CONVERT		(1U << 8)
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
@@ -47,6 +52,50 @@ struct kvm_link_guest_memfd {
  * moves too, and exits to userspace that are not completed.
  */
 #define KVM_MOVE_VCPUS			(1ULL << 32)
+
+/*
+ * KVM_CREATE_GUEST_MEMFD's flags, with the numbers of Linux 6.18. Which of them
+ * a VM can have tells KVM_CHECK_EXTENSION(KVM_CAP_GUEST_MEMFD_FLAGS) on the VM.
+ */
+#ifndef KVM_CAP_GUEST_MEMFD_FLAGS
+#define KVM_CAP_GUEST_MEMFD_FLAGS	244
+#endif
+#ifndef GUEST_MEMFD_FLAG_MMAP
+#define GUEST_MEMFD_FLAG_MMAP		(1ULL << 0)
+#endif
+#ifndef GUEST_MEMFD_FLAG_INIT_SHARED
+#define GUEST_MEMFD_FLAG_INIT_SHARED	(1ULL << 1)
+#endif
+
+/**
+ * struct kvm_memory_attributes2 - argument of KVM_SET_MEMORY_ATTRIBUTES2
+ * @address: not used on a view, whose pages go by offset
+ * @offset: bytes into the inode, page-aligned
+ * @size: bytes, page-aligned
+ * @attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE, or 0: shared
+ * @flags: none are defined: zero
+ * @error_offset: out, with EAGAIN: the first page that is in the way
+ * @reserved: zero
+ *
+ * ioctl on a view whose VM has private memory, of an inode with flags. Makes
+ * pages private or shared in place, for all views and the host.
+ */
+#ifndef KVM_SET_MEMORY_ATTRIBUTES2
+struct kvm_memory_attributes2 {
+	union {
+		__u64 address;
+		__u64 offset;
+	};
+	__u64 size;
+	__u64 attributes;
+	__u64 flags;
+	__u64 error_offset;
+	__u64 reserved[11];
+};
+
+#define KVM_SET_MEMORY_ATTRIBUTES2 \
+	_IOWR(KVMIO, 0xd2, struct kvm_memory_attributes2)
+#endif
 
 /*
  * Linux 6.12's guest_memfd ABI, for those whose <linux/kvm.h> is older.

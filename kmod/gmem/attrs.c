@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which pages are private to the guest.
+ *
+ * An inode without flags does not know: in 6.12's model each VM keeps it, by
+ * gfns, shared memory is other memory, and the host reaches no page of the
+ * inode. An inode with flags keeps it itself, by page offsets: a page is
+ * private or shared in place, for every VM and for the host. What that means
+ * for a guest depends on its VM's type: one without private memory has access
+ * to all pages, as to any memory; one with it has to agree.
+ *
+ * Who maps a page asks under invalidate_lock (the host), or after it sampled
+ * kvm->mmu_invalidate_seq (a stage-2 fault): a conversion that comes between
+ * makes the fault start over.
+ */
+#include <linux/file.h>
+
+#include "gmem.h"
+
+/**
+ * gmem_attrs_init() - the attributes that a new inode starts with
+ * @gi: the inode, which nobody else knows; its size and flags are set
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int gmem_attrs_init(struct gmem_inode *gi)
+{
+	pgoff_t last = (i_size_read(&gi->vfs_inode) >> PAGE_SHIFT) - 1;
+	struct gmem_ranges_change change;
+	int r;
+
+	if (!gi->flags)
+		return 0;
+
+	gi->attrs = gmem_ranges_alloc();
+	if (!gi->attrs)
+		return -ENOMEM;
+
+	if (gi->flags & GUEST_MEMFD_FLAG_INIT_SHARED)
+		return 0;
+
+	r = gmem_ranges_prepare(&change, gi->attrs, 0, last, KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	if (!r)
+		gmem_ranges_commit(&change);
+	return r;
+}
+
+/**
+ * gmem_index_is_private() - may the host not have a page?
+ * @gi: the inode
+ * @index: page offset
+ *
+ * Context: Any. The answer lasts while invalidate_lock is held.
+ * Return: true if the page is private, as all are of an inode without flags.
+ */
+bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index)
+{
+	return !gi->attrs ||
+	       gmem_ranges_get(gi->attrs, index) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
+}
+
+static bool gmem_slot_is_private(struct kvm_memory_slot *slot, gfn_t gfn)
+{
+	struct file *file = gmem_slot_get_file(slot);
+	struct gmem_view *view;
+	bool private;
+
+	/* Its view is closed: the fault fails, and tells that it was the guest's. */
+	if (!file)
+		return true;
+
+	view = file->private_data;
+	private = gmem_index_is_private(view->inode, gmem_slot_index(slot, gfn));
+	fput(file);
+	return private;
+}
+
+/**
+ * kvm_mem_is_private() - is a gfn private to its guest?
+ * @kvm: the VM
+ * @gfn: the guest frame
+ *
+ * Where the gfn is bound to an inode with attributes, those decide, else the
+ * VM's.
+ *
+ * Context: Any; kvm->srcu or slots_lock is held. The answer may be out of date
+ * at once: a stage-2 fault checks it again under mmu_lock.
+ * Return: true if it is, and never in a VM without private memory.
+ */
+bool kvm_mem_is_private(struct kvm *kvm, gfn_t gfn)
+{
+	struct kvm_memory_slot *slot;
+
+	if (!kvm_arch_has_private_mem(kvm))
+		return false;
+
+	slot = gfn_to_memslot(kvm, gfn);
+	if (kvm_slot_is_gmem_only(slot))
+		return gmem_slot_is_private(slot, gfn);
+
+	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
+}
+EXPORT_SYMBOL_GPL(kvm_mem_is_private);

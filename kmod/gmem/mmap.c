@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Host mappings: an inode's shared pages in the address spaces of processes.
+ *
+ * Any range can be mapped; what a page's attribute says counts when it is
+ * touched. A host fault looks at it under invalidate_lock and returns with the
+ * folio locked, which is unlocked when the page is in the page table. So who
+ * holds invalidate_lock for writing and has had the folio's lock has seen every
+ * host mapping of it that there will be before invalidate_lock is let go.
+ *
+ * A mapping holds the view's file, hence the view and its VM.
+ */
+#include <linux/mm.h>
+
+#include "gmem.h"
+#include "trace.h"
+
+static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf)
+{
+	struct folio *folio;
+
+	if (gmem_index_is_private(gi, vmf->pgoff))
+		return VM_FAULT_SIGBUS;
+
+	folio = gmem_folio_grab(gi, vmf->pgoff);
+	if (folio == ERR_PTR(-EHWPOISON))
+		return VM_FAULT_HWPOISON;
+	if (IS_ERR(folio))
+		return vmf_error(PTR_ERR(folio));
+
+	gmem_folio_make_shared(folio);
+	vmf->page = folio_file_page(folio, vmf->pgoff);
+	return VM_FAULT_LOCKED;
+}
+
+static vm_fault_t gmem_host_fault(struct vm_fault *vmf)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	vm_fault_t ret;
+
+	if (vmf->pgoff >= i_size_read(inode) >> PAGE_SHIFT)
+		return VM_FAULT_SIGBUS;
+
+	filemap_invalidate_lock_shared(inode->i_mapping);
+	ret = gmem_host_fault_locked(GMEM_I(inode), vmf);
+	filemap_invalidate_unlock_shared(inode->i_mapping);
+	return ret;
+}
+
+static const struct vm_operations_struct gmem_vm_ops = {
+	.fault	= gmem_host_fault,
+};
+
+/**
+ * gmem_mmap() - file_operations.mmap of a view
+ * @file: the view
+ * @vma: the mapping
+ *
+ * Context: mmap_lock is held for writing.
+ * Return: 0; -ENODEV where the inode was made without GUEST_MEMFD_FLAG_MMAP;
+ * -EINVAL for a mapping with copies of its own.
+ */
+int gmem_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct gmem_inode *gi = GMEM_I(file_inode(file));
+
+	if (!(gi->flags & GUEST_MEMFD_FLAG_MMAP))
+		return -ENODEV;
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+
+	vma->vm_ops = &gmem_vm_ops;
+	return 0;
+}
+
+/**
+ * gmem_unmap_host() - take pages out of all host mappings
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Host faults that are at the end of their way may still map pages, whose
+ * folios they have locked. Marks of poisoned pages go too: what comes to stand
+ * there next is another page.
+ *
+ * Context: Process context, may sleep; invalidate_lock is held for writing.
+ */
+void gmem_unmap_host(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+
+	if (end > start)
+		unmap_mapping_pages(gmem_mapping(gi), start, end - start, true);
+}
