@@ -101,11 +101,15 @@ static void refuses_change(void)
 			    vm_create_guest_memfd(vm, SIZE, 0), 0), EEXIST);
 }
 
-static void default_vm_refuses(void)
+static void default_vm_binds(void)
 {
 	struct kvm_vm *vm = vm_create_barebones();
+	int fd = vm_create_guest_memfd(vm, SIZE, 0);
 
-	TEST_ERRNO(set_slot(vm, 1, GMEM, 0, SIZE, vm_create_guest_memfd(vm, SIZE, 0), 0), EINVAL);
+	__TEST_REQUIRE(vm_check_cap(vm, KVM_CAP_GUEST_MEMFD),
+		       "these modules have guest_memfd slots for private memory only");
+	slot_ok(vm, 1, 0, SIZE, fd, 0);
+	TEST_ERRNO(set_slot(vm, 2, GMEM, SIZE, SIZE, fd, 0), EINVAL);
 }
 
 static void failed_bind_leaves_nothing(void)
@@ -199,7 +203,7 @@ static const struct claim claims[] = {
 	CLAIM(refuses_fds, "no open fd is EBADF; no view, or another VM's, is EINVAL"),
 	CLAIM(refuses_flags, "dirty logging, read-only and unknown flags are EINVAL"),
 	CLAIM(refuses_change, "a bound slot can't be changed or moved, nor its gfns be taken"),
-	CLAIM(default_vm_refuses, "a VM without private memory refuses KVM_MEM_GUEST_MEMFD"),
+	CLAIM(default_vm_binds, "a VM without private memory binds a view as any does"),
 	CLAIM(failed_bind_leaves_nothing, "a slot that fails after binding leaves the range free"),
 	CLAIM(rebind_keeps_content,
 	      "deleting a slot and binding the range again keeps the content"),

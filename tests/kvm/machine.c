@@ -11,11 +11,6 @@
 
 volatile uint64_t guest_result;
 
-static const struct vm_shape protected_shape = {
-	.mode = VM_MODE_DEFAULT,
-	.type = KVM_X86_SW_PROTECTED_VM,
-};
-
 struct kvm_vm *idle_vm(void)
 {
 	return vm_create_barebones_type(KVM_X86_SW_PROTECTED_VM);
@@ -46,17 +41,25 @@ int link_view(struct kvm_vm *vm, int fd)
 	return view;
 }
 
-struct machine *machine_bare(uint64_t npages)
+struct machine *machine_of_type(uint32_t type, uint64_t npages)
 {
+	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
 	struct machine *m = calloc(1, sizeof(*m));
 
 	TEST_ASSERT(m, "out of memory");
 	m->view = -1;
 	m->npages = npages;
-	m->vm = vm_create_shape_with_one_vcpu(protected_shape, &m->vcpu, NULL);
+	m->vm = vm_create_shape_with_one_vcpu(shape, &m->vcpu, NULL);
 	vcpu_regs_get(m->vcpu, &m->entry);
 
 	virt_map(m->vm, MACHINE_GVA, MACHINE_GPA, npages);
+	return m;
+}
+
+struct machine *machine_bare(uint64_t npages)
+{
+	struct machine *m = machine_of_type(KVM_X86_SW_PROTECTED_VM, npages);
+
 	vm_mem_set_private(m->vm, MACHINE_GPA, npages * PAGE_SIZE);
 	return m;
 }
@@ -88,9 +91,9 @@ void machine_free(struct machine *m)
 
 int __machine_bind(struct machine *m, uint64_t pgoff)
 {
-	/* All of it is private, so nothing stands at userspace_addr. */
+	/* All of it is in the file, so nothing need stand at userspace_addr. */
 	return __vm_set_user_memory_region2(m->vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD,
-					    MACHINE_GPA, m->npages * PAGE_SIZE, NULL,
+					    MACHINE_GPA, m->npages * PAGE_SIZE, m->host,
 					    m->view, pgoff * PAGE_SIZE);
 }
 

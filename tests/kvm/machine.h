@@ -24,6 +24,7 @@
  * @vm: the VM
  * @vcpu: its vCPU
  * @view: fd of its view, -1 when closed
+ * @host: where the host has the memory mapped, NULL where it has not: see mapped.h
  * @npages: private pages
  * @entry: the vCPU's registers before its first call
  * @said: the guest's last ucall; none when it returned
@@ -32,15 +33,20 @@ struct machine {
 	struct kvm_vm *vm;
 	struct kvm_vcpu *vcpu;
 	int view;
+	uint64_t *host;
 	uint64_t npages;
 	struct kvm_regs entry;
 	struct ucall said;
 };
 
-/* A machine on a new inode; one on the inode behind another VM's view; one with none yet. */
+/*
+ * A machine on a new inode; one on the inode behind another VM's view; one with
+ * none yet; one with none, of a VM of any type, which has no private gfns.
+ */
 struct machine *machine_create(uint64_t npages);
 struct machine *machine_link(int view, uint64_t npages);
 struct machine *machine_bare(uint64_t npages);
+struct machine *machine_of_type(uint32_t type, uint64_t npages);
 void machine_free(struct machine *m);
 
 /* Binds @m->view from page @pgoff on, or unbinds it; __ returns 0 or -1 with errno. */
