@@ -5,6 +5,7 @@
  */
 #include "claims.h"
 #include "machine.h"
+#include "registers.h"
 #include "successor.h"
 
 #define TYPES(type)	for (unsigned long type = KVM_X86_DEFAULT_VM;		\
@@ -100,56 +101,9 @@ static void private_memory_goes_along(void)
 
 #define PORT	0x77
 
-/*
- * Registers that are compared before and after an IN, during which the vCPU is
- * moved: the general ones but for the stack's and those that the IN needs, and
- * SSE's. (AVX's are compared from outside: the lab's processor has no nested AVX.)
- */
-struct register_file {
-	uint64_t gpr[10];
-	uint8_t xmm[16][16];
-};
-
-static struct register_file loaded, stored;	/* of the guest */
-
-static uint32_t in_between(void)
+static void registers(void)
 {
-	uint32_t eax;
-
-	asm volatile(
-		"push %%rbp\n\t"
-		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-		"movdqu 80+16*\\n(%%rdi), %%xmm\\n\n\t"
-		".endr\n\t"
-		"mov (%%rdi), %%rbx\n\t mov 8(%%rdi), %%rcx\n\t mov 16(%%rdi), %%r8\n\t"
-		"mov 24(%%rdi), %%r9\n\t mov 32(%%rdi), %%r10\n\t mov 40(%%rdi), %%r11\n\t"
-		"mov 48(%%rdi), %%r12\n\t mov 56(%%rdi), %%r13\n\t mov 64(%%rdi), %%r14\n\t"
-		"mov 72(%%rdi), %%r15\n\t mov 72(%%rdi), %%rbp\n\t"
-		"mov %[port], %%edx\n\t"
-		"in %%dx, %%eax\n\t"
-		"sub 72(%%rdi), %%rbp\n\t add %%rbp, %%r15\n\t"
-		"mov %%rbx, (%%rsi)\n\t mov %%rcx, 8(%%rsi)\n\t mov %%r8, 16(%%rsi)\n\t"
-		"mov %%r9, 24(%%rsi)\n\t mov %%r10, 32(%%rsi)\n\t mov %%r11, 40(%%rsi)\n\t"
-		"mov %%r12, 48(%%rsi)\n\t mov %%r13, 56(%%rsi)\n\t mov %%r14, 64(%%rsi)\n\t"
-		"mov %%r15, 72(%%rsi)\n\t"
-		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
-		"movdqu %%xmm\\n, 80+16*\\n(%%rsi)\n\t"
-		".endr\n\t"
-		"pop %%rbp\n\t"
-		: "=&a"(eax)
-		: "D"(&loaded), "S"(&stored), [port] "i"(PORT)
-		: "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-		  "memory");
-	return eax;
-}
-
-static void register_file(void)
-{
-	for (unsigned int i = 0; i < sizeof(loaded); i++)
-		((uint8_t *)&loaded)[i] = i * 7 + 3;
-
-	GUEST_ASSERT_EQ(in_between(), 0xfeedbeef);
-	GUEST_ASSERT(!memcmp(&loaded, &stored, sizeof(loaded)));
+	GUEST_ASSERT_EQ(registers_over_in(PORT, 1, 1), 0xfeedbeef);
 	GUEST_DONE();
 }
 
@@ -176,7 +130,7 @@ static void registers_and_a_read_in_flight(void)
 {
 	require_move_vcpus();
 	TYPES(type) {
-		struct kvm_vcpu *vcpu = ancestor(type, register_file);
+		struct kvm_vcpu *vcpu = ancestor(type, registers);
 
 		TEST_ASSERT_EQ(run_once(vcpu), 0);
 		expect_io(vcpu, KVM_EXIT_IO_IN, 4);
