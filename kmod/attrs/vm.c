@@ -9,6 +9,7 @@
  */
 #include <linux/kvm_host.h>
 
+#include "../gmem/access.h"
 #include "../kvm_mm.h"
 #include "vm.h"
 
@@ -135,6 +136,8 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 	if (kvm_attrs_walk_slots(kvm, start, end, attributes,
 				 kvm_arch_pre_set_memory_attributes))
 		kvm_flush_remote_tlbs(kvm);
+	/* What KVM itself keeps of pages is of the other kind from here on. */
+	kvm_gmem_cache_invalidate(kvm, start, end);
 	KVM_MMU_UNLOCK(kvm);
 
 	gmem_ranges_commit(change);

@@ -8,6 +8,7 @@
  */
 #include <linux/file.h>
 
+#include "access.h"
 #include "gmem.h"
 #include "trace.h"
 
@@ -173,6 +174,8 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 	filemap_invalidate_lock(gmem_mapping(view->inode));
 	mutex_lock(&view->inode->views_lock);
 	b = gmem_view_find_binding(view, slot);
+	/* No invalidation reaches what KVM keeps of these pages from here on. */
+	kvm_gmem_cache_invalidate(view->kvm, slot->base_gfn, slot->base_gfn + slot->npages);
 	if (!WARN_ON_ONCE(!b))
 		gmem_view_unbind(view, b);
 	mutex_unlock(&view->inode->views_lock);

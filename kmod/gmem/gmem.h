@@ -38,6 +38,8 @@
  *               gmem_inode.views_lock
  *                 i_mmap_rwsem
  *                   kvm->mmu_lock
+ *                     kvm->gpc_lock
+ *                       gfn_to_pfn_cache.lock
  *
  * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock.
  * Memslot updates synchronize it under slots_lock, so nothing that a reader

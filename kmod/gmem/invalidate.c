@@ -18,6 +18,7 @@
  * That holds only if end visits the very VMs that begin visited. The caller
  * keeps one lock over both that keeps views and bindings still: see gmem.h.
  */
+#include "access.h"
 #include "gmem.h"
 #include "trace.h"
 
@@ -80,6 +81,7 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 			flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
 		else
 			kvm_mmu_invalidate_range_add(kvm, range.start, range.end);
+		kvm_gmem_cache_invalidate(kvm, range.start, range.end);
 		trace_gmem_invalidate(view, range.start, range.end);
 	}
 

@@ -3,6 +3,7 @@
  * What depends on the type of an x86 VM.
  */
 #include "../move/move.h"
+#include "access.h"
 #include "gmem.h"
 
 /**
@@ -50,3 +51,19 @@ u64 gmem_arch_flags(struct kvm *kvm)
 
 	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
 }
+
+/**
+ * gmem_arch_kvm_accesses() - may KVM itself read and write a VM's private memory?
+ * @kvm: the VM
+ *
+ * What hardware protects it can't; there KVM's own accesses to private gfns go
+ * to the memory at userspace_addr, as in Linux.
+ *
+ * Context: Any.
+ * Return: true if it may.
+ */
+bool gmem_arch_kvm_accesses(struct kvm *kvm)
+{
+	return kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM;
+}
+EXPORT_SYMBOL_GPL(gmem_arch_kvm_accesses);

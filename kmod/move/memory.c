@@ -5,6 +5,7 @@
 #include <linux/kvm_host.h>
 
 #include "../attrs/vm.h"
+#include "../gmem/access.h"
 #include "../kvm_mm.h"
 #include "move.h"
 
@@ -199,6 +200,7 @@ void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
 
 	kvm_vm_dead(src);
 	kvm_arch_flush_shadow_all(src);
+	kvm_gmem_cache_drop(src);
 
 	if (!ranges)
 		return;

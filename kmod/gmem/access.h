@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * KVM's own accesses to guest memory that is in a guest memory inode.
+ *
+ * KVM reads and writes guest memory for itself: to emulate instructions, to
+ * walk page tables, for what guest and host share by paravirtualization. By
+ * default it does so through the slot's userspace_addr. That is other memory
+ * than the guest sees, where a gfn is private; and where all of a slot's memory
+ * is in its file, it may be anything.
+ *
+ * The functions that return bool say whether the memory is in the inode: true,
+ * and the access was done or failed; false, and the caller goes on to
+ * userspace_addr. Each asks first what costs least, so that a VM without a gmem
+ * slot pays for one test of a flag.
+ */
+#ifndef __KVM_GMEM_ACCESS_H
+#define __KVM_GMEM_ACCESS_H
+
+#include <linux/kvm_host.h>
+
+/* x86.c */
+bool gmem_arch_kvm_accesses(struct kvm *kvm);
+
+/**
+ * kvm_gmem_holds() - does KVM find a gfn's memory in the inode?
+ * @kvm: the VM
+ * @slot: the gfn's memslot, or NULL
+ * @gfn: the guest frame
+ *
+ * Context: Any. The answer may be out of date at once, unless mmu_lock is held.
+ * Return: true where it is in the inode of @slot, and KVM can see it.
+ */
+static inline bool kvm_gmem_holds(struct kvm *kvm, const struct kvm_memory_slot *slot, gfn_t gfn)
+{
+	if (!kvm_slot_can_be_private(slot))
+		return false;
+
+	/* Not by kvm_mem_is_private(): this is also asked under the scheduler's locks. */
+	return kvm_slot_is_gmem_only(slot) ||
+	       (gmem_arch_kvm_accesses(kvm) &&
+		kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE);
+}
+
+/* access.c */
+typedef void (*gmem_access_fn)(void *addr, void *arg);
+
+bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+		     gmem_access_fn fn, void *arg, int *r);
+bool kvm_gmem_access_nowait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			    gmem_access_fn fn, void *arg, int *r);
+bool kvm_gmem_read_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, void *data,
+			int offset, int len, int *r);
+bool kvm_gmem_read_page_locked(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			       void *data, int offset, int len, int *r);
+bool kvm_gmem_write_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			 const void *data, int offset, int len, int *r);
+bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa, void *old,
+		      const void *new, int len, int *r);
+
+/* held.c */
+bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
+void kvm_gmem_unmap(kvm_pfn_t pfn);
+bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
+bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
+void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end);
+void kvm_gmem_cache_drop(struct kvm *kvm);
+
+/* steal_time.c */
+bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted);
+bool kvm_gmem_set_preempted(struct kvm_vcpu *vcpu);
+
+#endif /* __KVM_GMEM_ACCESS_H */

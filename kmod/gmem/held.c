@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * An inode's pages that KVM holds on to between accesses.
+ *
+ * A gfn_to_pfn_cache (kvmclock) has a page's address without a reference.
+ * Whoever uses it holds gpc->lock and has looked at gpc->valid; so an
+ * invalidation clears that, under gpc->lock, in its begin. A refresh that is
+ * at work then sees the invalidation, or its sequence, and starts over.
+ *
+ * A kvm_host_map (nested virtualization) has a reference: the page may be
+ * taken out of the inode, but is not freed before it is unmapped. While it is
+ * mapped it can't be converted in place, as for any reference that is not the
+ * engine's.
+ */
+#include <linux/highmem.h>
+#include <linux/sched/signal.h>
+
+#include "access.h"
+#include "gmem.h"
+
+/* Is a page that was got after @seq was sampled still behind @gfn? */
+static bool gmem_map_is_stale(struct kvm *kvm, gfn_t gfn, unsigned long seq)
+{
+	bool stale;
+
+	read_lock(&kvm->mmu_lock);
+	stale = mmu_invalidate_retry_gfn(kvm, seq, gfn);
+	read_unlock(&kvm->mmu_lock);
+	return stale;
+}
+
+/**
+ * kvm_gmem_map() - get an inode's page for kvm_vcpu_map()
+ * @kvm: the VM
+ * @gfn: the guest frame
+ * @pfn: where the page goes, with a reference, or an error pfn
+ *
+ * Context: Process context, may sleep; kvm->srcu is held for reading.
+ * Return: whether the memory is in the inode; if not, @pfn is untouched.
+ */
+bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
+
+	while (kvm_gmem_holds(kvm, slot, gfn)) {
+		unsigned long seq = READ_ONCE(kvm->mmu_invalidate_seq);
+
+		/* The sequence before the page: kvm_mmu_invalidate_end() has the other. */
+		smp_rmb();
+		if (kvm->vm_dead || (slot->flags & KVM_MEMSLOT_INVALID) ||
+		    fatal_signal_pending(current) ||
+		    kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL)) {
+			*pfn = KVM_PFN_ERR_FAULT;
+			return true;
+		}
+		if (!gmem_map_is_stale(kvm, gfn, seq) && kvm_gmem_holds(kvm, slot, gfn))
+			return true;
+
+		put_page(pfn_to_page(*pfn));
+		cond_resched();
+	}
+	return false;
+}
+
+/**
+ * kvm_gmem_unmap() - let go of what kvm_gmem_map() got
+ * @pfn: the page
+ *
+ * What was written through the map after the page had been taken out of the
+ * inode is the guest's too: cleared before anyone else gets the page.
+ *
+ * Context: Process context, may sleep.
+ */
+void kvm_gmem_unmap(kvm_pfn_t pfn)
+{
+	struct folio *folio = page_folio(pfn_to_page(pfn));
+
+	folio_lock(folio);
+	if (!folio->mapping)
+		clear_highpage(pfn_to_page(pfn));
+	folio_unlock(folio);
+	folio_put(folio);
+}
+
+/**
+ * kvm_gmem_cache_pfn() - get an inode's page for a gfn_to_pfn_cache
+ * @gpc: the cache, being refreshed; its gpa and memslot are set
+ * @pfn: where the page goes, with a reference, or an error pfn
+ *
+ * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held.
+ * Return: whether the memory is in the inode; if not, @pfn is untouched.
+ */
+bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
+{
+	gfn_t gfn = gpa_to_gfn(gpc->gpa);
+	struct kvm *kvm = gpc->kvm;
+
+	lockdep_assert_held(&gpc->refresh_lock);
+
+	if (!kvm_gmem_holds(kvm, gpc->memslot, gfn))
+		return false;
+
+	if (kvm->vm_dead || fatal_signal_pending(current) ||
+	    kvm_gmem_get_pfn(kvm, gpc->memslot, gfn, pfn, NULL))
+		*pfn = KVM_PFN_ERR_FAULT;
+	return true;
+}
+
+/**
+ * kvm_gmem_cache_stale() - may what a refresh found have been taken away?
+ * @gpc: the cache, being refreshed
+ *
+ * An invalidation raises mmu_invalidate_in_progress, then takes gpc->lock to
+ * drop the cache: either it is seen here, or it comes after and drops what this
+ * refresh is about to make valid. What is over by now has raised the sequence,
+ * which the caller compares next.
+ *
+ * Context: gpc->lock is held for writing.
+ * Return: true where the refresh has to start over.
+ */
+bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc)
+{
+	lockdep_assert_held_write(&gpc->lock);
+
+	if (!kvm_slot_can_be_private(gpc->memslot))
+		return false;
+
+	if (READ_ONCE(gpc->kvm->mmu_invalidate_in_progress))
+		return true;
+
+	/* Pairs with the smp_wmb() in kvm_mmu_invalidate_end(). */
+	smp_rmb();
+	return false;
+}
+
+/**
+ * kvm_gmem_cache_invalidate() - drop a range's gfn_to_pfn caches
+ * @kvm: the VM
+ * @start: first gfn
+ * @end: gfn after the last
+ *
+ * Context: between kvm_mmu_invalidate_begin() and kvm_mmu_invalidate_end(), or
+ * where no slot is left in the range. Takes gpc_lock and gpc->lock.
+ */
+void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	struct gfn_to_pfn_cache *gpc;
+
+	spin_lock(&kvm->gpc_lock);
+	list_for_each_entry(gpc, &kvm->gpc_list, list) {
+		gfn_t gfn;
+
+		write_lock_irq(&gpc->lock);
+		gfn = gpa_to_gfn(gpc->gpa);
+		if (gpc->valid && !kvm_is_error_gpa(gpc->gpa) && gfn >= start && gfn < end)
+			gpc->valid = false;
+		write_unlock_irq(&gpc->lock);
+	}
+	spin_unlock(&kvm->gpc_lock);
+}
+
+/**
+ * kvm_gmem_cache_drop() - drop all of a dead VM's gfn_to_pfn caches
+ * @kvm: the VM, declared dead: no refresh finds an inode's page any more
+ *
+ * Context: Process context. Takes mmu_lock, gpc_lock and gpc->lock.
+ */
+void kvm_gmem_cache_drop(struct kvm *kvm)
+{
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_begin(kvm);
+	kvm_mmu_invalidate_range_add(kvm, 0, ~0ULL);
+	KVM_MMU_UNLOCK(kvm);
+
+	kvm_gmem_cache_invalidate(kvm, 0, ~0ULL);
+
+	KVM_MMU_LOCK(kvm);
+	kvm_mmu_invalidate_end(kvm);
+	KVM_MMU_UNLOCK(kvm);
+}
