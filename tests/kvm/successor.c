@@ -112,3 +112,14 @@ int run_once(struct kvm_vcpu *vcpu)
 {
 	return ioctl(vcpu->fd, KVM_RUN, NULL) ? errno : 0;
 }
+
+void expect_done(struct kvm_vcpu *vcpu)
+{
+	struct ucall uc;
+	uint64_t cmd = get_ucall(vcpu, &uc);
+
+	if (cmd == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(uc);
+	TEST_ASSERT(cmd == UCALL_DONE, "guest is not done: exit reason %u",
+		    vcpu->run->exit_reason);
+}

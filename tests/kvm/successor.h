@@ -11,6 +11,10 @@
 #include "kvm_util.h"
 #include "processor.h"
 
+/* The types of VM whose vCPUs can be moved. */
+#define TYPES(type)	for (unsigned long type = KVM_X86_DEFAULT_VM;		\
+			     type <= KVM_X86_SW_PROTECTED_VM; type++)
+
 /* Skips where these modules don't move vCPUs. */
 void require_move_vcpus(void);
 
@@ -39,5 +43,8 @@ void close_vm(struct kvm_vm *vm);
 
 /* KVM_RUN once: 0, or errno. */
 int run_once(struct kvm_vcpu *vcpu);
+
+/* The guest's last exit was GUEST_DONE(); a failed assertion of the guest is the claim's. */
+void expect_done(struct kvm_vcpu *vcpu);
 
 #endif /* GMEM_TESTS_SUCCESSOR_H */

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM_MOVE_VCPUS: what goes along with the vCPUs, and when they can't be moved.
- * Time, interrupts and nested guests have programs of their own.
+ * Exits in flight, time, interrupts and nested guests have programs of their own.
  */
 #include "claims.h"
 #include "machine.h"
-#include "registers.h"
 #include "successor.h"
-
-#define TYPES(type)	for (unsigned long type = KVM_X86_DEFAULT_VM;		\
-			     type <= KVM_X86_SW_PROTECTED_VM; type++)
 
 static void capability(void)
 {
@@ -50,17 +46,6 @@ static void expect_sync(struct kvm_vcpu *vcpu, uint64_t value)
 	}
 }
 
-static void expect_done(struct kvm_vcpu *vcpu)
-{
-	struct ucall uc;
-	uint64_t cmd = get_ucall(vcpu, &uc);
-
-	if (cmd == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(uc);
-	TEST_ASSERT(cmd == UCALL_DONE, "guest is not done: exit reason %u",
-		    vcpu->run->exit_reason);
-}
-
 static void guest_goes_on(void)
 {
 	require_move_vcpus();
@@ -99,56 +84,28 @@ static void private_memory_goes_along(void)
 	guest_expect(&b, 0, 8, 1);
 }
 
-#define PORT	0x77
-
-static void registers(void)
+/* A source that has not run tells of no exit, and a VMM's own wishes stay its own. */
+static void run_page_is_the_destinations(void)
 {
-	GUEST_ASSERT_EQ(registers_over_in(PORT, 1, 1), 0xfeedbeef);
-	GUEST_DONE();
-}
+	struct kvm_vcpu *src, *dst;
 
-static uint8_t *pio_data(struct kvm_vcpu *vcpu)
-{
-	return (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
-}
-
-static void expect_io(struct kvm_vcpu *vcpu, unsigned int direction, unsigned int size)
-{
-	struct kvm_run *run = vcpu->run;
-	struct ucall uc;
-
-	if (run->exit_reason == KVM_EXIT_IO && run->io.port != PORT &&
-	    get_ucall(vcpu, &uc) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(uc);
-	TEST_ASSERT(run->exit_reason == KVM_EXIT_IO && run->io.port == PORT &&
-		    run->io.direction == direction && run->io.size == size,
-		    "exit reason %u, port %#x", run->exit_reason, run->io.port);
-}
-
-/* The exit goes along: who has the destination answers it. */
-static void registers_and_a_read_in_flight(void)
-{
 	require_move_vcpus();
-	TYPES(type) {
-		struct kvm_vcpu *vcpu = ancestor(type, registers);
-
-		TEST_ASSERT_EQ(run_once(vcpu), 0);
-		expect_io(vcpu, KVM_EXIT_IO_IN, 4);
-		*(uint32_t *)pio_data(vcpu) = 0xdeaddead;
-		vcpu = succeed(vcpu);
-		expect_io(vcpu, KVM_EXIT_IO_IN, 4);
-		*(uint32_t *)pio_data(vcpu) = 0xfeedbeef;
-		TEST_ASSERT_EQ(run_once(vcpu), 0);
-		expect_done(vcpu);
-	}
+	src = ancestor(KVM_X86_DEFAULT_VM, sums);
+	dst = successor(src);
+	dst->run->immediate_exit = 1;
+	move_vcpus(dst->vm, src->vm);
+	TEST_ASSERT_EQ(dst->run->exit_reason, KVM_EXIT_UNKNOWN);
+	TEST_ASSERT_EQ(run_once(dst), EINTR);
+	dst->run->immediate_exit = 0;
+	TEST_ASSERT_EQ(run_once(dst), 0);
+	expect_sync(dst, 1);
 }
 
 static const struct claim claims[] = {
 	CLAIM(capability, "KVM_CAP_GMEM tells it, on default and software-protected VMs"),
 	CLAIM(guest_goes_on, "a guest goes on in a function, moved at each of its steps"),
 	CLAIM(private_memory_goes_along, "so does private memory"),
-	CLAIM(registers_and_a_read_in_flight,
-	      "all registers are there after an IN that the source asked and the destination answers"),
+	CLAIM(run_page_is_the_destinations, "what a VMM asks by the run page is not moved"),
 };
 
 CLAIMS_MAIN(claims);
