@@ -130,7 +130,7 @@ static void destination_had_huge_pages(void)
 
 static const struct claim claims[] = {
 	CLAIM(mixed_ranges, "a mixed range has no huge page in the destination, others have"),
-	CLAIM(alignment, "by userspace_addr each slot has huge pages or not, whatever the source had"),
+	CLAIM(alignment, "huge pages go by the slot's own alignment, whatever the source had"),
 	CLAIM(destination_had_huge_pages, "a huge page mapped ahead does not hide a private page"),
 };
 

@@ -37,8 +37,8 @@ static __attribute__((target("general-regs-only"))) void guest_churn(void)
 				uint64_t got = p[i];
 
 				if (got != churned(round - 1, page, i))
-					asm volatile("out %%al, %0" : : "i"(PORT), "a"(0), "b"(page),
-						     "c"(i), "S"(round), "D"(got));
+					asm volatile("out %%al, %0" : : "i"(PORT), "a"(0),
+						     "b"(page), "c"(i), "S"(round), "D"(got));
 				p[i] = churned(round, page, i);
 			}
 		}
@@ -103,7 +103,8 @@ static void wait_for_round(struct machine *m, uint64_t round)
 /* What the VMM has to carry: the vCPU's state, and the memory that is shared. */
 static void carry(struct machine *b, struct machine *a)
 {
-	struct userspace_mem_region *to = memslot2region(b->vm, 0), *from = memslot2region(a->vm, 0);
+	struct userspace_mem_region *from = memslot2region(a->vm, 0);
+	struct userspace_mem_region *to = memslot2region(b->vm, 0);
 	struct kvm_sync_regs *state = &a->vcpu->run->s.regs;
 
 	TEST_ASSERT_EQ(to->mmap_size, from->mmap_size);

@@ -174,6 +174,7 @@ static struct kvm_memory_attributes to_shared = { .address = MACHINE_GPA, .size 
 static struct kvm_userspace_memory_region2 new_slot = {
 	.slot = LOGGED_SLOT + 1, .guest_phys_addr = 2 * LOGGED_GPA, .memory_size = PAGE_SIZE,
 };
+
 static struct kvm_userspace_memory_region2 no_slot = {
 	.slot = MACHINE_SLOT, .flags = KVM_MEM_GUEST_MEMFD, .guest_phys_addr = MACHINE_GPA,
 };
@@ -215,7 +216,7 @@ static void queued_at_source(void)
 	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
 		long answer = asker_answer(&askers[i]);
 
-		TEST_ASSERT(answer == -EIO, "%s of the source: %ld, not EIO", queue[i].name, answer);
+		TEST_ASSERT(answer == -EIO, "%s of the source: %ld", queue[i].name, answer);
 	}
 	guest_expect(b, 0, PAGES, 1);
 }
@@ -273,7 +274,8 @@ static void queued_at_destination(void)
 
 static const struct claim claims[] = {
 	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
-	CLAIM(killed_at_vcpu_of_destination, "killed waiting for the destination's vCPU: as before"),
+	CLAIM(killed_at_vcpu_of_destination,
+	      "killed waiting for the destination's vCPU: as before"),
 	CLAIM(killed_at_vcpu_of_source, "killed waiting for the source's vCPU: as before"),
 	CLAIM(killed_at_slots_of_destination,
 	      "killed waiting for the destination's memslots: as before"),

@@ -390,7 +390,8 @@ static void rings(void)
 
 static const struct claim claims[] = {
 	CLAIM(one_of_two, "A to B, A to C and back while all else goes on: one owner, whole"),
-	SLOW_CLAIM(rings, 120, "rings of 8 while all else goes on: who was moved is dead, no other"),
+	SLOW_CLAIM(rings, 120,
+		   "rings of 8 while all else goes on: who was moved is dead, no other"),
 };
 
 CLAIMS_MAIN(claims);
