@@ -45,7 +45,7 @@ static void hold_slots(struct hold *h, struct machine *m)
 
 static void let_go(struct hold *h)
 {
-	stall_let_go(&h->stall);
+	stall_let_go(&h->stall, NULL, 0);
 	TEST_ASSERT_EQ(asker_answer(&h->asker), 0);
 }
 

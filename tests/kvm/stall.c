@@ -5,7 +5,7 @@
 #include <err.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -40,11 +40,18 @@ void stall_wait(struct stall *s)
 		err(1, "read userfaultfd");
 }
 
-void stall_let_go(struct stall *s)
+void stall_let_go(struct stall *s, const void *content, size_t size)
 {
-	struct uffdio_zeropage zero = { .range = { (unsigned long)s->page, PAGE } };
+	unsigned char page[PAGE] = { 0 };
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)s->page,
+		.src = (unsigned long)page,
+		.len = PAGE,
+	};
 
-	if (ioctl(s->uffd, UFFDIO_ZEROPAGE, &zero))
-		err(1, "UFFDIO_ZEROPAGE");
+	if (content)
+		memcpy(page, content, size);
+	if (ioctl(s->uffd, UFFDIO_COPY, &copy))
+		err(1, "UFFDIO_COPY");
 	close(s->uffd);
 }

@@ -6,6 +6,8 @@
 #ifndef GMEM_TESTS_STALL_H
 #define GMEM_TESTS_STALL_H
 
+#include <stddef.h>
+
 /**
  * struct stall - such a page
  * @page: its address
@@ -19,7 +21,7 @@ struct stall {
 void stall_init(struct stall *s);
 /* Waits until somebody waits for the page. */
 void stall_wait(struct stall *s);
-/* Gives the page, all zeroes. */
-void stall_let_go(struct stall *s);
+/* Gives the page: @content, or all zeroes. */
+void stall_let_go(struct stall *s, const void *content, size_t size);
 
 #endif /* GMEM_TESTS_STALL_H */

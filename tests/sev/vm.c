@@ -34,19 +34,38 @@ unsigned int vm_sev(struct vm *vm, int id, void *data)
 	return said;
 }
 
+#define SIZE	(VM_PAGES * VM_PAGE)
+
+static void add_slot(struct vm *vm, uint8_t *memory)
+{
+	struct kvm_userspace_memory_region slot = {
+		.memory_size = SIZE,
+		.userspace_addr = (uintptr_t)memory,
+	};
+
+	vm->memory = memory;
+	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+}
+
 static void add_memory(struct vm *vm)
 {
-	const size_t size = VM_PAGES * VM_PAGE;
-	struct kvm_userspace_memory_region slot = { .memory_size = size };
-	struct kvm_enc_region region = { .size = size };
+	struct kvm_enc_region region = { .size = SIZE };
+	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
-	vm->memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			  MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	EXPECT(vm->memory != MAP_FAILED);
-	slot.userspace_addr = (uintptr_t)vm->memory;
-	region.addr = slot.userspace_addr;
-	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	EXPECT(memory != MAP_FAILED);
+	add_slot(vm, memory);
+	region.addr = (uintptr_t)memory;
 	EXPECT_EQ(ioctl(vm->fd, KVM_MEMORY_ENCRYPT_REG_REGION, &region), 0);
+}
+
+static void open_vm(struct vm *vm, bool es)
+{
+	vm->sev = open_sev();
+	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	EXPECT(vm->kvm >= 0);
+	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, es ? KVM_X86_SEV_ES_VM : KVM_X86_SEV_VM);
+	EXPECT(vm->fd >= 0);
 }
 
 bool vm_try_create(struct vm *vm, bool es)
@@ -55,11 +74,7 @@ bool vm_try_create(struct vm *vm, bool es)
 	unsigned int said;
 	int ret;
 
-	vm->sev = open_sev();
-	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	EXPECT(vm->kvm >= 0);
-	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, es ? KVM_X86_SEV_ES_VM : KVM_X86_SEV_VM);
-	EXPECT(vm->fd >= 0);
+	open_vm(vm, es);
 	ret = try_sev(vm, KVM_SEV_INIT2, &init, &said);
 	if (ret == -EBUSY) {
 		close(vm->fd);
@@ -77,12 +92,35 @@ void vm_create(struct vm *vm, bool es)
 	EXPECT(vm_try_create(vm, es));
 }
 
+void vm_create_destination(struct vm *vm, const struct vm *source, bool es)
+{
+	open_vm(vm, es);
+	add_slot(vm, source->memory);
+}
+
 void vm_destroy(struct vm *vm)
 {
 	close(vm->fd);
 	close(vm->kvm);
 	close(vm->sev);
-	munmap(vm->memory, VM_PAGES * VM_PAGE);
+	munmap(vm->memory, SIZE);
+}
+
+static int try_context(struct vm *to, const struct vm *from, uint32_t id)
+{
+	struct kvm_enable_cap cap = { .cap = id, .args = { from->fd } };
+
+	return ioctl(to->fd, KVM_ENABLE_CAP, &cap) ? -errno : 0;
+}
+
+int vm_try_move(struct vm *dst, const struct vm *src)
+{
+	return try_context(dst, src, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM);
+}
+
+int vm_try_mirror(struct vm *mirror, const struct vm *owner)
+{
+	return try_context(mirror, owner, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM);
 }
 
 unsigned int vm_start(struct vm *vm, struct owner *owner, uint32_t policy)

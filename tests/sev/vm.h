@@ -34,6 +34,13 @@ bool vm_try_create(struct vm *vm, bool es);
 void vm_create(struct vm *vm, bool es);
 void vm_destroy(struct vm *vm);
 
+/* One that @source can be moved to: the same memory, no encryption of its own. */
+void vm_create_destination(struct vm *vm, const struct vm *source, bool es);
+/* KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM: 0 or -errno. */
+int vm_try_move(struct vm *dst, const struct vm *src);
+/* KVM_CAP_VM_COPY_ENC_CONTEXT_FROM: 0 or -errno. */
+int vm_try_mirror(struct vm *mirror, const struct vm *owner);
+
 /* KVM_MEMORY_ENCRYPT_OP: returns what the firmware said. */
 unsigned int vm_sev(struct vm *vm, int id, void *data);
 

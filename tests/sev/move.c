@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moves of SEV and SEV-ES guests that fail on their way: SEV's own part takes
+ * locks, charges a cgroup and checks, then the memory context's part takes
+ * locks and checks. Whichever fails, both VMs are as they were.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "../kvm/asker.h"
+#include "../kvm/claims.h"
+#include "../kvm/stall.h"
+#include "expect.h"
+#include "firmware.h"
+#include "pair.h"
+
+static void succeeds(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		pair_create(&p, es, 1);
+		pair_move(&p);
+	}
+}
+
+static void capability(void)
+{
+	struct pair p;
+
+	for (int es = 0; es < 2; es++) {
+		pair_create(&p, es, 1);
+		EXPECT_EQ(ioctl(p.src.fd, KVM_CHECK_EXTENSION,
+				KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM), 1);
+		EXPECT_EQ(ioctl(p.dst.fd, KVM_CHECK_EXTENSION,
+				KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM), 1);
+	}
+}
+
+/**
+ * struct hold - a lock of a VM that is held until it is let go
+ * @stall: an ioctl stands still here, under the lock
+ * @asker: it
+ * @log: its argument, or
+ * @cmd: its argument
+ * @content: what it gets to read, in the end
+ */
+struct hold {
+	struct stall stall;
+	struct asker asker;
+	struct kvm_dirty_log log;
+	struct kvm_sev_cmd cmd;
+	struct kvm_sev_init content;
+};
+
+static void hold(struct hold *h, int fd, unsigned long request, void *arg)
+{
+	ask(&h->asker, fd, request, (unsigned long)arg);
+	stall_wait(&h->stall);
+}
+
+static void hold_vcpu(struct hold *h, struct pair *p, int which)
+{
+	hold(h, p->vcpu[which], KVM_GET_MP_STATE, h->stall.page);
+}
+
+static void hold_slots(struct hold *h, struct vm *vm)
+{
+	h->log = (struct kvm_dirty_log){ .slot = LOGGED_SLOT, .dirty_bitmap = h->stall.page };
+	hold(h, vm->fd, KVM_GET_DIRTY_LOG, &h->log);
+}
+
+static void hold_vm(struct hold *h, struct vm *vm, int id)
+{
+	h->cmd = (struct kvm_sev_cmd){
+		.id = id,
+		.data = (uintptr_t)h->stall.page,
+		.sev_fd = vm->sev,
+	};
+	hold(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &h->cmd);
+}
+
+static long let_go(struct hold *h)
+{
+	stall_let_go(&h->stall, &h->content, sizeof(h->content));
+	return asker_answer(&h->asker);
+}
+
+static void ask_move(struct asker *mover, struct pair *p, struct kvm_enable_cap *cap)
+{
+	*cap = (struct kvm_enable_cap){
+		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
+		.args = { p->src.fd },
+	};
+	ask(mover, p->dst.fd, KVM_ENABLE_CAP, (unsigned long)cap);
+	asker_blocked(mover);
+}
+
+/* The locks that a move takes, in their order. */
+enum lock { DST_VM, SRC_VM, DST_VCPU, SRC_VCPU, DST_SLOTS, SRC_SLOTS };
+
+static void hold_lock(struct hold *h, struct pair *p, enum lock lock)
+{
+	stall_init(&h->stall);
+	/* KVM_SEV_INIT2 of the destination is to fail in the end. */
+	h->content = (struct kvm_sev_init){ .flags = -1 };
+	switch (lock) {
+	case DST_VM:
+		return hold_vm(h, &p->dst, KVM_SEV_INIT2);
+	case SRC_VM:
+		return hold_vm(h, &p->src, KVM_SEV_GUEST_STATUS);
+	case DST_VCPU:
+		return hold_vcpu(h, p, 1);
+	case SRC_VCPU:
+		return hold_vcpu(h, p, 0);
+	case DST_SLOTS:
+		return hold_slots(h, &p->dst);
+	case SRC_SLOTS:
+		return hold_slots(h, &p->src);
+	}
+}
+
+static void kill_move(enum lock lock)
+{
+	for (int es = 0; es < 2; es++) {
+		struct kvm_enable_cap cap;
+		struct asker mover;
+		struct pair p;
+		struct hold h;
+
+		pair_create(&p, es, 1);
+		hold_lock(&h, &p, lock);
+		ask_move(&mover, &p, &cap);
+		asker_kill(&mover);
+		let_go(&h);
+		pair_expect_as_before(&p);
+	}
+}
+
+static void killed_at_destination(void)
+{
+	kill_move(DST_VM);
+}
+
+static void killed_at_source(void)
+{
+	kill_move(SRC_VM);
+}
+
+static void killed_at_vcpu_of_destination(void)
+{
+	kill_move(DST_VCPU);
+}
+
+static void killed_at_vcpu_of_source(void)
+{
+	kill_move(SRC_VCPU);
+}
+
+static void killed_at_slots_of_destination(void)
+{
+	kill_move(DST_SLOTS);
+}
+
+static void killed_at_slots_of_source(void)
+{
+	kill_move(SRC_SLOTS);
+}
+
+static void busy(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct kvm_enable_cap cap;
+		struct asker mover;
+		struct vm other;
+		struct pair p;
+		struct hold h;
+
+		pair_create(&p, es, 1);
+		vm_create_destination(&other, &p.src, es);
+		hold_lock(&h, &p, SRC_SLOTS);
+		ask_move(&mover, &p, &cap);
+		EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EBUSY);
+		EXPECT_EQ(vm_try_move(&p.src, &p.dst), -EBUSY);
+		EXPECT_EQ(vm_try_move(&other, &p.src), -EBUSY);
+		EXPECT_EQ(vm_try_move(&p.dst, &other), -EBUSY);
+		EXPECT_EQ(vm_try_mirror(&other, &p.src), -EBUSY);
+		EXPECT_EQ(vm_try_mirror(&other, &p.dst), -EBUSY);
+		asker_kill(&mover);
+		EXPECT_EQ(let_go(&h), 0);
+		pair_expect_as_before(&p);
+	}
+}
+
+/* An SEV-ES guest has state in each vCPU: there have to be as many. */
+static void vcpus_missing(void)
+{
+	struct pair p;
+
+	pair_create(&p, true, 0);
+	EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EINVAL);
+	pair_expect_as_before(&p);
+}
+
+static void vcpu_not_launched(void)
+{
+	struct pair p;
+	struct vm vm;
+	int vcpu;
+
+	/* A source that has not come as far as the pair's. */
+	pair_create(&p, true, 1);
+	vm_create(&vm, true);
+	vm_add_vcpu(&vm, &vcpu);
+	EXPECT_EQ(vm_start(&vm, NULL, ES), SEV_RET_SUCCESS);
+	p.charges = charges_of("");
+	EXPECT_EQ(vm_try_move(&p.dst, &vm), -EINVAL);
+	EXPECT_EQ(vm_sev(&vm, KVM_SEV_LAUNCH_UPDATE_VMSA, NULL), SEV_RET_SUCCESS);
+	pair_expect_as_before(&p);
+}
+
+static void wrong_types(void)
+{
+	struct pair sev, es;
+	struct vm launched;
+
+	pair_create(&sev, false, 1);
+	pair_create(&es, true, 1);
+	vm_create(&launched, false);
+	sev.charges = charges_of("");
+	es.charges = sev.charges;
+	EXPECT_EQ(vm_try_move(&es.dst, &sev.src), -EINVAL);
+	EXPECT_EQ(vm_try_move(&sev.dst, &es.src), -EINVAL);
+	EXPECT_EQ(vm_try_move(&launched, &sev.src), -EINVAL);
+	EXPECT_EQ(vm_try_move(&sev.src, &sev.src), -EINVAL);
+	EXPECT_EQ(vm_try_move(&sev.src, &sev.dst), -EINVAL);
+	pair_expect_as_before(&sev);
+	pair_expect_as_before(&es);
+}
+
+static const struct claim claims[] = {
+	CLAIM(succeeds, "SEV and SEV-ES guests are moved with handle, ASID and charges"),
+	CLAIM(capability, "the capability is told for SEV and SEV-ES VMs"),
+	CLAIM(wrong_types, "another type, or an encrypted destination: as before"),
+	CLAIM(vcpus_missing, "SEV's check of vCPU numbers fails: as before"),
+	CLAIM(vcpu_not_launched, "SEV's check of vCPU state fails: as before"),
+	CLAIM(killed_at_destination, "killed waiting for the destination: as before"),
+	CLAIM(killed_at_source, "killed waiting for the source: as before"),
+	CLAIM(killed_at_vcpu_of_destination,
+	      "killed waiting for the destination's vCPU: as before"),
+	CLAIM(killed_at_vcpu_of_source, "killed waiting for the source's vCPU: as before"),
+	CLAIM(killed_at_slots_of_destination,
+	      "the memory's part is killed at the destination, SEV's was ready: as before"),
+	CLAIM(killed_at_slots_of_source,
+	      "the memory's part is killed at the source, SEV's was ready: as before"),
+	CLAIM(busy, "while one is in progress other moves and mirrors of either are EBUSY"),
+};
+
+CLAIMS_MAIN(claims);

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * An encrypted guest, and the VM that it can be moved to.
+ */
+#ifndef GMEM_TESTS_SEV_PAIR_H
+#define GMEM_TESTS_SEV_PAIR_H
+
+#include "vm.h"
+
+#define LOGGED_SLOT	1	/* of each VM, with a dirty log to ask for */
+
+/* Charges of this process' misc cgroup and of all, for SEV and SEV-ES. */
+struct charges {
+	long sev;
+	long sev_es;
+};
+
+/**
+ * struct pair - both VMs
+ * @src: launched; SEV's runs, and SEV-ES's is as far as it can come
+ * @dst: has never been of any use
+ * @es: SEV-ES VMs
+ * @vcpu: of the source and of the destination
+ * @run: their run pages
+ * @handle: the guest's, by the firmware
+ * @asid: its ASID
+ * @charges: what is charged for encrypted VMs in all
+ * @count: how often the guest has left, which it counts too
+ */
+struct pair {
+	struct vm src, dst;
+	bool es;
+	int vcpu[2];
+	struct kvm_run *run[2];
+	uint32_t handle;
+	uint32_t asid;
+	struct charges charges;
+	uint8_t count;
+};
+
+/* Makes both; @dst has @vcpus vCPUs. The guest has run, if it can. */
+void pair_create(struct pair *p, bool es, int vcpus);
+
+/* Moves. Whatever works with the guest works under the destination, and nothing of the source. */
+void pair_move(struct pair *p);
+
+/*
+ * Nothing has happened: the firmware's guest, its ASID and the charges are as
+ * they were, the source's guest goes on, no lock is held, and a move succeeds.
+ */
+void pair_expect_as_before(struct pair *p);
+
+/* What is charged to the cgroup at @path, which may be "" for the root. */
+struct charges charges_of(const char *path);
+
+#endif /* GMEM_TESTS_SEV_PAIR_H */
