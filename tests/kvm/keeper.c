@@ -79,8 +79,12 @@ static uint64_t read_clock(uint64_t *tsc)
 		asm volatile("lfence" : : : "memory");
 		*tsc = rdtsc();
 		delta = *tsc - pvclock.tsc_timestamp;
-		delta = pvclock.tsc_shift < 0 ? delta >> -pvclock.tsc_shift : delta << pvclock.tsc_shift;
-		ns = pvclock.system_time + (uint64_t)(((__uint128_t)delta * pvclock.tsc_to_system_mul) >> 32);
+		if (pvclock.tsc_shift < 0)
+			delta >>= -pvclock.tsc_shift;
+		else
+			delta <<= pvclock.tsc_shift;
+		ns = pvclock.system_time;
+		ns += ((__uint128_t)delta * pvclock.tsc_to_system_mul) >> 32;
 		asm volatile("lfence" : : : "memory");
 	} while ((version & 1) || version != READ_ONCE(pvclock.version));
 	return ns;
@@ -209,7 +213,8 @@ static void bind_private(struct kvm_vm *vm, int view)
 /* A new guest on memory of a memfd, which the library loads as it does its own. */
 static struct kvm_vcpu *first_vm(unsigned long type, struct kept *kept)
 {
-	struct kvm_vm *vm = ____vm_create((struct vm_shape){ .mode = VM_MODE_DEFAULT, .type = type });
+	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
+	struct kvm_vm *vm = ____vm_create(shape);
 	struct kvm_vcpu *vcpu;
 
 	vm_userspace_mem_region_add(vm, VM_MEM_SRC_SHMEM, 0, 0, SHARED_PAGES, 0);
@@ -252,7 +257,8 @@ static void *map(int memory, size_t size)
 
 static struct kvm_vcpu *next_vm(unsigned long type, const struct kept *old, struct kept *kept)
 {
-	struct kvm_vm *vm = ____vm_create((struct vm_shape){ .mode = VM_MODE_DEFAULT, .type = type });
+	struct vm_shape shape = { .mode = VM_MODE_DEFAULT, .type = type };
+	struct kvm_vm *vm = ____vm_create(shape);
 	const size_t size = PRIVATE_PAGES * PAGE_SIZE;
 	struct kvm_vcpu *vcpu;
 
@@ -492,7 +498,7 @@ static void survives(unsigned long type, unsigned int kills)
 	rounds = dev->rounds;
 	finish(type, &kept, dev);
 
-	TEST_ASSERT(moved > kills / 10 && rounds > moved, "moved %u times, %lu rounds", moved, rounds);
+	TEST_ASSERT(moved > kills / 10 && rounds > moved, "%u moves, %lu rounds", moved, rounds);
 	printf("%u kills: %lu rounds, %lu ticks, %u moves;", kills, rounds, dev->ticks, moved);
 	for (unsigned int i = 0; i < NR_WHERES; i++)
 		printf(" %u %s%s", at[i], wheres[i], i + 1 < NR_WHERES ? "," : "\n");
@@ -510,7 +516,7 @@ static void default_guest_survives(void)
 
 static const struct claim claims[] = {
 	SLOW_CLAIM(protected_guest_survives, 600,
-		   "a guest with private memory survives kill -9 of its VMM at 500 random instants"),
+		   "a guest with private memory survives kill -9 of its VMM at 500 instants"),
 	SLOW_CLAIM(default_guest_survives, 300, "so does a default guest on a memfd, 100 times"),
 };
 

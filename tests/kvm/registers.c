@@ -23,8 +23,7 @@ static uint32_t in(uint16_t port)
 	uint64_t rdx = port;
 	uint32_t eax;
 
-	asm volatile(
-		"push %%rbp\n\t"
+	asm volatile("push %%rbp\n\t"
 		".irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n\t"
 		"movdqu 80+16*\\n(%%rdi), %%xmm\\n\n\t"
 		".endr\n\t"
@@ -61,7 +60,8 @@ uint32_t registers_over_in(uint16_t port, uint64_t seed, uint64_t spin)
 
 	for (unsigned int i = 0; i < offsetof(struct register_file, spin) / sizeof(*words); i++)
 		words[i] = (seed + i + 1) * 0x9e3779b97f4a7c15;
-	loaded.spin = stored.spin = spin;
+	loaded.spin = spin;
+	stored.spin = spin;
 
 	value = in(port);
 	for (unsigned int i = 0; i < sizeof(loaded) / sizeof(*words); i++)

@@ -319,7 +319,8 @@ static void memory_does_not_match(void)
 	src = ancestor(KVM_X86_SW_PROTECTED_VM, counts);
 	dst = successor(src);
 	vm_set_user_memory_region2(dst->vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
-				   PAGE_SIZE, NULL, vm_create_guest_memfd(dst->vm, PAGE_SIZE, 0), 0);
+				   PAGE_SIZE, NULL,
+				   vm_create_guest_memfd(dst->vm, PAGE_SIZE, 0), 0);
 	expect_refused(src, dst->vm->fd, src->vm->fd, KVM_MOVE_VCPUS, 0, EINVAL);
 	vm_set_user_memory_region2(dst->vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA, 0,
 				   NULL, -1, 0);

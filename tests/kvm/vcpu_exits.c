@@ -52,7 +52,6 @@ static void registers_and_a_read_in_flight(void)
 	}
 }
 
-
 static void guest_port_out(void)
 {
 	outl(PORT, 0x12345678);
@@ -297,7 +296,7 @@ static void hypercall(void)
 
 static const struct claim claims[] = {
 	CLAIM(registers_and_a_read_in_flight,
-	      "all registers are there after an IN that the source asked and the destination answers"),
+	      "all registers are there after an IN that only the destination answers"),
 	CLAIM(port_out, "an OUT in flight is shown to the destination, answered before or not"),
 	CLAIM(port_strings, "so are string instructions, at each of their exits"),
 	CLAIM(mmio, "so are MMIO reads, writes and both in one instruction"),

@@ -425,7 +425,8 @@ static const struct piece pieces[] = {
 	{ "MSRs", MSRS * sizeof(uint64_t), get_msrs, set_msrs, 0, 0 },
 	{ "nested state", sizeof(struct kvm_nested_state), get_nested, set_nested, 0, 0 },
 	{ "TSC", 3 * sizeof(uint64_t), get_tsc, set_tsc, 0, 0 },
-	{ "LAPIC", sizeof(struct kvm_lapic_state), get_lapic, set_lapic, APIC_TMCCT, APIC_TMCCT + 4 },
+	{ "LAPIC", sizeof(struct kvm_lapic_state), get_lapic, set_lapic,
+	  APIC_TMCCT, APIC_TMCCT + 4 },
 	{ "MP state", sizeof(struct kvm_mp_state), get_mp_state, set_mp_state, 0, 0 },
 	{ "events", sizeof(struct kvm_vcpu_events), get_events, set_events, 0, 0 },
 	{ "master PIC", sizeof(((struct kvm_irqchip *)0)->chip), get_pic0, set_pic0, 0, 0 },
@@ -511,7 +512,7 @@ static void none_of_it(void)
 }
 
 static const struct claim claims[] = {
-	CLAIM(all_of_it, "what KVM's ioctls show of vCPU, irqchip and PIT is the same after the move"),
+	CLAIM(all_of_it, "what KVM shows of vCPU, irqchip and PIT is the same after the move"),
 	CLAIM(none_of_it, "a move that is refused leaves all of it as it was"),
 };
 
