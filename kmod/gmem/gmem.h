@@ -16,10 +16,16 @@
  *   folio.c		getting pages into an inode, and out of it
  *   attrs.c		which pages are private, shared
  *   mmap.c		mapping an inode into the host's address spaces
+ *   ioctl.c		ioctls on a view
  *   view.c		files, and the views behind them
  *   link.c		KVM_LINK_GUEST_MEMFD
  *   binding.c		memslots onto views
  *   fault.c		what a stage-2 fault asks for
+ *   access.c		KVM's own accesses to memory in an inode
+ *   held.c		an inode's pages that KVM holds on to between accesses
+ *   steal_time.c	steal time, likewise
+ *   fill.c		first content from a process's memory
+ *   filler.c		populate-only handles
  *   populate.c		first content from the vendor's launch commands
  *   invalidate.c	taking pages out of every VM's stage-2 tables
  *   fallocate.c	allocating and punching holes
@@ -87,6 +93,7 @@ struct seq_file;
  * @views_lock: keeps views and their bindings still
  * @views: struct gmem_view.entry of every view
  * @nr_views: length of @views, protected as that is
+ * @gone: waited on by handles that are not views, woken when @views is empty
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
  */
@@ -98,6 +105,7 @@ struct gmem_inode {
 	struct mutex views_lock; /* see the lock order above */
 	struct list_head views;
 	unsigned int nr_views;
+	wait_queue_head_t gone;
 	atomic_long_t allocated;
 };
 
@@ -225,6 +233,16 @@ int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
 
 /* fault.c */
 struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, gfn_t gfn);
+
+/* fill.c */
+long gmem_view_populate(struct gmem_view *view, void __user *argp);
+long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
+
+/* filler.c */
+long gmem_filler_create(struct gmem_view *view, void __user *argp);
+
+/* ioctl.c */
+long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);
 
 /* fallocate.c */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len);

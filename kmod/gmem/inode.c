@@ -72,6 +72,7 @@ static void gmem_inode_init_once(void *object)
 	inode_init_once(&gi->vfs_inode);
 	mutex_init(&gi->views_lock);
 	INIT_LIST_HEAD(&gi->views);
+	init_waitqueue_head(&gi->gone);
 }
 
 static const struct super_operations gmem_super_ops = {

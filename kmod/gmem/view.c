@@ -110,6 +110,7 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		filemap_invalidate_lock(inode->i_mapping);
 		truncate_inode_pages(inode->i_mapping, 0);
 		filemap_invalidate_unlock(inode->i_mapping);
+		wake_up_all(&gi->gone);
 	}
 
 	gmem_view_free(view);
@@ -123,6 +124,8 @@ static const struct file_operations gmem_view_fops = {
 	.release	= gmem_view_release,
 	.mmap		= gmem_mmap,
 	.fallocate	= gmem_fallocate,
+	.unlocked_ioctl	= gmem_view_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
 	.show_fdinfo	= gmem_show_fdinfo,
 };
 

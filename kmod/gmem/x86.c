@@ -18,16 +18,18 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 	u32 vcpus = kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0;
 
 	if (!kvm)
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT | vcpus;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT |
+		       KVM_GMEM_CAP_POPULATE | vcpus;
 
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT | vcpus;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT |
+		       KVM_GMEM_CAP_POPULATE | vcpus;
 	case KVM_X86_DEFAULT_VM:
-		return KVM_GMEM_CAP_LINK | vcpus;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE | vcpus;
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
-		return KVM_GMEM_CAP_LINK;
+		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE;
 	default:
 		/* SNP and later: hardware assigns each page to one VM. */
 		return 0;

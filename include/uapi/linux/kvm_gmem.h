@@ -28,6 +28,8 @@
  * GUEST_MEMFD_FLAG_INIT_SHARED for a VM that has private memory, too
  */
 #define KVM_GMEM_CAP_CONVERT		(1U << 8)
+/* KVM_GUEST_MEMFD_POPULATE, KVM_GMEM_POPULATE and KVM_GMEM_CREATE_FILLER */
+#define KVM_GMEM_CAP_POPULATE		(1U << 16)
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
@@ -45,6 +47,61 @@ struct kvm_link_guest_memfd {
 };
 
 #define KVM_LINK_GUEST_MEMFD	_IOWR(KVMIO, 0xd6, struct kvm_link_guest_memfd)
+
+/**
+ * struct kvm_guest_memfd_populate - argument of KVM_GUEST_MEMFD_POPULATE
+ * @gpa: guest physical address, page-aligned
+ * @size: bytes, page-aligned, not 0
+ * @from: address of the content in the caller's memory, or 0: zeroes
+ * @flags: none are defined: zero
+ *
+ * VM ioctl, by any process. Gives missing pages behind @gpa their first
+ * content. Returns how many; -1 with EEXIST where the first has content.
+ */
+struct kvm_guest_memfd_populate {
+	__u64 gpa;
+	__u64 size;
+	__u64 from;
+	__u64 flags;
+};
+
+#define KVM_GUEST_MEMFD_POPULATE \
+	_IOW(KVMIO, 0xd6, struct kvm_guest_memfd_populate)
+
+/**
+ * struct kvm_gmem_populate - argument of KVM_GMEM_POPULATE
+ * @offset: bytes into the inode, page-aligned
+ * @size: as in struct kvm_guest_memfd_populate
+ * @from: likewise
+ * @flags: likewise
+ * @reserved: zero
+ *
+ * ioctl on a view or on a populate-only handle: the same by offset.
+ */
+struct kvm_gmem_populate {
+	__u64 offset;
+	__u64 size;
+	__u64 from;
+	__u64 flags;
+	__u64 reserved[4];
+};
+
+#define KVM_GMEM_POPULATE	_IOW(KVMIO, 0xe2, struct kvm_gmem_populate)
+
+/**
+ * struct kvm_gmem_create_filler - argument of KVM_GMEM_CREATE_FILLER
+ * @flags: none are defined: zero
+ * @reserved: zero
+ *
+ * ioctl on a view. Returns the descriptor (O_CLOEXEC) of a populate-only
+ * handle: it takes KVM_GMEM_POPULATE, and is good for nothing else.
+ */
+struct kvm_gmem_create_filler {
+	__u64 flags;
+	__u64 reserved[7];
+};
+
+#define KVM_GMEM_CREATE_FILLER	_IOW(KVMIO, 0xe3, struct kvm_gmem_create_filler)
 
 /*
  * A flag in args[1] of KVM_ENABLE_CAP(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM): the

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * First content from a process's memory: KVM_GUEST_MEMFD_POPULATE by guest
+ * physical address, KVM_GMEM_POPULATE by offset.
+ *
+ * The caller's memory may not come, for ever: it can be another's to serve. So
+ * it is read with no lock held, into folios that nobody else knows; then come
+ * the locks, all checks, and the folios go in. Who looks at a page finds none,
+ * or all of its content.
+ */
+#include <linux/file.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "gmem.h"
+
+/* Pages that are read before the locks are taken for them: 128 KiB. */
+#define GMEM_FILL_BATCH		32
+
+/**
+ * struct gmem_fill - a call that populates
+ * @kvm: the VM in whose name, or NULL: by a handle, which belongs to none
+ * @gi: the inode, or NULL where @kvm's memslots tell
+ * @next: the next page, a gfn where @gi is NULL, else a page offset
+ * @left: pages that are still to come
+ * @from: their content, or NULL: zeroes
+ * @nr: length of @folios
+ * @folios: content for the pages from @next on, read and not installed yet
+ */
+struct gmem_fill {
+	struct kvm *kvm;
+	struct gmem_inode *gi;
+	u64 next;
+	u64 left;
+	void __user *from;
+	unsigned int nr;
+	struct folio *folios[GMEM_FILL_BATCH];
+};
+
+static struct folio *gmem_fill_read_page(void __user *from)
+{
+	struct folio *folio;
+
+	folio = filemap_alloc_folio(from ? GFP_HIGHUSER : GFP_HIGHUSER | __GFP_ZERO, 0);
+	if (!folio)
+		return ERR_PTR(-ENOMEM);
+
+	if (from && copy_from_user(folio_address(folio), from, PAGE_SIZE)) {
+		folio_put(folio);
+		return ERR_PTR(fatal_signal_pending(current) ? -EINTR : -EFAULT);
+	}
+
+	__folio_mark_uptodate(folio);
+	return folio;
+}
+
+/* Fills @folios; an error says why it has fewer than it could. */
+static int gmem_fill_read(struct gmem_fill *fill)
+{
+	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
+
+	for (fill->nr = 0; fill->nr < want; fill->nr++) {
+		void __user *from = fill->from ? fill->from + fill->nr * PAGE_SIZE : NULL;
+		struct folio *folio = gmem_fill_read_page(from);
+
+		if (IS_ERR(folio))
+			return PTR_ERR(folio);
+		fill->folios[fill->nr] = folio;
+	}
+	return 0;
+}
+
+/* A page that was allocated ahead, and that nobody has touched yet. */
+static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio *content)
+{
+	struct folio *folio = filemap_lock_folio(gmem_mapping(gi), index);
+	int r = 0;
+
+	/* invalidate_lock keeps what was there a moment ago. */
+	if (WARN_ON_ONCE(IS_ERR(folio)))
+		return PTR_ERR(folio);
+
+	if (folio_test_hwpoison(folio)) {
+		r = -EHWPOISON;
+	} else if (folio_test_uptodate(folio)) {
+		r = -EEXIST;
+	} else {
+		gmem_folio_make_zero(folio);
+		copy_highpage(folio_file_page(folio, index), folio_page(content, 0));
+		folio_mark_uptodate(folio);
+	}
+
+	folio_unlock(folio);
+	folio_put(folio);
+	return r;
+}
+
+/* Takes over the reference to @folio where it succeeds. */
+static int gmem_fill_install_page(struct gmem_inode *gi, pgoff_t index, struct folio *folio)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	int r;
+
+	lockdep_assert_held(&mapping->invalidate_lock);
+
+	r = filemap_add_folio(mapping, folio, index, mapping_gfp_mask(mapping));
+	if (r == -EEXIST) {
+		r = gmem_fill_present(gi, index, folio);
+	} else if (!r) {
+		atomic_long_inc(&gi->allocated);
+		folio_unlock(folio);
+	}
+	if (!r)
+		folio_put(folio);
+	return r;
+}
+
+/* Is this page the caller's to populate? The locks of gmem_fill_install() are held. */
+static int gmem_fill_check_gfn(struct gmem_fill *fill, gfn_t gfn)
+{
+	if (fill->gi || !kvm_arch_has_private_mem(fill->kvm))
+		return 0;
+
+	return kvm_mem_is_private(fill->kvm, gfn) ? 0 : -EINVAL;
+}
+
+/*
+ * Installs the first @nr folios from page offset @index on. The number that
+ * went in is off @nr and @left, and on @next, in any case.
+ */
+static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
+				   unsigned int nr)
+{
+	unsigned int i;
+	int r = 0;
+
+	filemap_invalidate_lock_shared(gmem_mapping(gi));
+
+	/* The last view went, and with it the pages: no new ones after that. */
+	if (list_empty(&gi->views))
+		r = -EPIPE;
+
+	for (i = 0; !r && i < nr; i++) {
+		r = gmem_fill_check_gfn(fill, fill->next + i);
+		if (!r)
+			r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
+		if (r)
+			break;
+	}
+
+	filemap_invalidate_unlock_shared(gmem_mapping(gi));
+
+	fill->nr -= i;
+	memmove(fill->folios, fill->folios + i, fill->nr * sizeof(fill->folios[0]));
+	fill->next += i;
+	fill->left -= i;
+	if (fill->from)
+		fill->from += i * PAGE_SIZE;
+	return r;
+}
+
+/* Through the memslot of the next gfn, as far as it goes. */
+static int gmem_fill_install_slot(struct gmem_fill *fill)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(fill->kvm, fill->next);
+	struct file *file;
+	unsigned int nr;
+	int r;
+
+	if (!kvm_slot_can_be_private(slot))
+		return -EINVAL;
+
+	file = gmem_slot_get_file(slot);
+	if (!file)
+		return -EFAULT;
+
+	nr = min_t(u64, fill->nr, slot->base_gfn + slot->npages - fill->next);
+	r = gmem_fill_install_range(fill, GMEM_I(file_inode(file)),
+				    gmem_slot_index(slot, fill->next), nr);
+	fput(file);
+	return r;
+}
+
+/*
+ * All that was read, page by page. slots_lock keeps memslots and attributes,
+ * and a VM that was moved meanwhile is found to be dead: its memory is
+ * another's to populate.
+ */
+static int gmem_fill_install(struct gmem_fill *fill)
+{
+	int r = 0;
+
+	if (!fill->kvm)
+		return gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
+
+	if (mutex_lock_killable(&fill->kvm->slots_lock))
+		return -EINTR;
+
+	if (fill->kvm->vm_dead)
+		r = -EIO;
+	else if (fill->gi)
+		r = gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
+	else
+		while (!r && fill->nr)
+			r = gmem_fill_install_slot(fill);
+
+	mutex_unlock(&fill->kvm->slots_lock);
+	return r;
+}
+
+static void gmem_fill_drop(struct gmem_fill *fill)
+{
+	while (fill->nr)
+		folio_put(fill->folios[--fill->nr]);
+}
+
+/* Returns how many pages were populated, or what stopped the first. */
+static long gmem_fill_run(struct gmem_fill *fill)
+{
+	u64 total = fill->left;
+	int r = 0;
+
+	while (!r && fill->left) {
+		int read;
+
+		if (signal_pending(current)) {
+			r = -EINTR;
+			break;
+		}
+
+		read = gmem_fill_read(fill);
+		r = gmem_fill_install(fill) ? : read;
+		gmem_fill_drop(fill);
+		cond_resched();
+	}
+	return fill->left == total ? r : total - fill->left;
+}
+
+/* What both ioctls ask of their arguments: the pages are returned, or -errno. */
+static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from, u64 flags)
+{
+	u64 end;
+
+	if (flags || !size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
+	    check_add_overflow(start, size, &end))
+		return -EINVAL;
+
+	fill->from = u64_to_user_ptr(from);
+	if (from && (from != (unsigned long)fill->from || !access_ok(fill->from, size)))
+		return -EFAULT;
+
+	fill->next = start >> PAGE_SHIFT;
+	fill->left = size >> PAGE_SHIFT;
+	return 0;
+}
+
+/**
+ * kvm_gmem_populate_gpa() - KVM_GUEST_MEMFD_POPULATE
+ * @kvm: the VM
+ * @argp: struct kvm_guest_memfd_populate
+ *
+ * By any process that holds the VM's fd: nothing of the VM's mm is used.
+ *
+ * Context: VM ioctl, no lock held. Takes slots_lock and invalidate_lock.
+ * Return: pages populated; or, where the first one fails, -errno: -EFAULT,
+ * -EINVAL for an argument, or a gfn without a view or that is not private,
+ * -EEXIST, -EIO for a dead VM, -EOPNOTSUPP for SNP, -EINTR, -ENOMEM,
+ * -EHWPOISON.
+ */
+long kvm_gmem_populate_gpa(struct kvm *kvm, void __user *argp)
+{
+	struct kvm_guest_memfd_populate args;
+	struct gmem_fill *fill;
+	long r;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+
+	if (kvm->vm_dead)
+		return -EIO;
+
+	if (!(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_POPULATE))
+		return -EOPNOTSUPP;
+
+	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
+	if (!fill)
+		return -ENOMEM;
+
+	r = gmem_fill_init(fill, args.gpa, args.size, args.from, args.flags);
+	fill->kvm = kvm;
+	if (!r)
+		r = gmem_fill_run(fill);
+	kfree(fill);
+	return r;
+}
+
+/**
+ * gmem_view_populate() - KVM_GMEM_POPULATE on a view
+ * @view: the view
+ * @argp: struct kvm_gmem_populate
+ *
+ * Context: as gmem_populate_offset().
+ * Return: as gmem_populate_offset(); -EIO for a dead VM; -EOPNOTSUPP for SNP.
+ */
+long gmem_view_populate(struct gmem_view *view, void __user *argp)
+{
+	if (!(gmem_arch_capabilities(view->kvm) & KVM_GMEM_CAP_POPULATE))
+		return -EOPNOTSUPP;
+
+	return gmem_populate_offset(view->kvm, view->inode, argp);
+}
+
+/**
+ * gmem_populate_offset() - KVM_GMEM_POPULATE
+ * @kvm: the view's VM; NULL for a populate-only handle
+ * @gi: the inode
+ * @argp: struct kvm_gmem_populate
+ *
+ * Context: Process context, no lock held. Takes slots_lock and invalidate_lock.
+ * Return: as kvm_gmem_populate_gpa(); -EPIPE where the inode has no view left.
+ */
+long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp)
+{
+	struct kvm_gmem_populate args;
+	struct gmem_fill *fill;
+	long r;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+
+	if (memchr_inv(args.reserved, 0, sizeof(args.reserved)))
+		return -EINVAL;
+
+	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
+	if (!fill)
+		return -ENOMEM;
+
+	r = gmem_fill_init(fill, args.offset, args.size, args.from, args.flags);
+	if (!r && fill->next + fill->left > i_size_read(&gi->vfs_inode) >> PAGE_SHIFT)
+		r = -EINVAL;
+	fill->kvm = kvm;
+	fill->gi = gi;
+	if (!r)
+		r = gmem_fill_run(fill);
+	kfree(fill);
+	return r;
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * ioctls on a view.
+ */
+#include "gmem.h"
+
+struct gmem_view_ioctl {
+	unsigned int code;
+	long (*call)(struct gmem_view *view, void __user *argp);
+};
+
+static const struct gmem_view_ioctl gmem_view_ioctls[] = {
+	{ KVM_GMEM_POPULATE, gmem_view_populate },
+	{ KVM_GMEM_CREATE_FILLER, gmem_filler_create },
+};
+
+/**
+ * gmem_view_ioctl() - file_operations.unlocked_ioctl of a view
+ * @file: the view
+ * @code: which
+ * @arg: its argument's address
+ *
+ * By any process that holds the view, as all file operations on it.
+ *
+ * Context: Process context, no lock held.
+ * Return: what the call returns; -ENOTTY where there is none.
+ */
+long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg)
+{
+	for (int i = 0; i < ARRAY_SIZE(gmem_view_ioctls); i++) {
+		if (gmem_view_ioctls[i].code == code)
+			return gmem_view_ioctls[i].call(gmem_view_of(file),
+							(void __user *)arg);
+	}
+	return -ENOTTY;
+}
