@@ -17,10 +17,10 @@
 
 static void succeeds(void)
 {
-	for (int es = 0; es < 2; es++) {
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
 		struct pair p;
 
-		pair_create(&p, es, 1);
+		pair_create(&p, kind, 1);
 		pair_move(&p);
 	}
 }
@@ -29,8 +29,8 @@ static void capability(void)
 {
 	struct pair p;
 
-	for (int es = 0; es < 2; es++) {
-		pair_create(&p, es, 1);
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
+		pair_create(&p, kind, 1);
 		EXPECT_EQ(ioctl(p.src.fd, KVM_CHECK_EXTENSION,
 				KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM), 1);
 		EXPECT_EQ(ioctl(p.dst.fd, KVM_CHECK_EXTENSION,
@@ -123,13 +123,13 @@ static void hold_lock(struct hold *h, struct pair *p, enum lock lock)
 
 static void kill_move(enum lock lock)
 {
-	for (int es = 0; es < 2; es++) {
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
 		struct kvm_enable_cap cap;
 		struct asker mover;
 		struct pair p;
 		struct hold h;
 
-		pair_create(&p, es, 1);
+		pair_create(&p, kind, 1);
 		hold_lock(&h, &p, lock);
 		ask_move(&mover, &p, &cap);
 		asker_kill(&mover);
@@ -170,15 +170,15 @@ static void killed_at_slots_of_source(void)
 
 static void busy(void)
 {
-	for (int es = 0; es < 2; es++) {
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
 		struct kvm_enable_cap cap;
 		struct asker mover;
 		struct vm other;
 		struct pair p;
 		struct hold h;
 
-		pair_create(&p, es, 1);
-		vm_create_destination(&other, &p.src, es);
+		pair_create(&p, kind, 1);
+		vm_create_destination(&other, &p.src, p.es);
 		hold_lock(&h, &p, SRC_SLOTS);
 		ask_move(&mover, &p, &cap);
 		EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EBUSY);
@@ -198,7 +198,7 @@ static void vcpus_missing(void)
 {
 	struct pair p;
 
-	pair_create(&p, true, 0);
+	pair_create(&p, PAIR_ES, 0);
 	EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EINVAL);
 	pair_expect_as_before(&p);
 }
@@ -210,7 +210,7 @@ static void vcpu_not_launched(void)
 	int vcpu;
 
 	/* A source that has not come as far as the pair's. */
-	pair_create(&p, true, 1);
+	pair_create(&p, PAIR_ES, 1);
 	vm_create(&vm, true);
 	vm_add_vcpu(&vm, &vcpu);
 	EXPECT_EQ(vm_start(&vm, NULL, ES), SEV_RET_SUCCESS);
@@ -225,8 +225,8 @@ static void wrong_types(void)
 	struct pair sev, es;
 	struct vm launched;
 
-	pair_create(&sev, false, 1);
-	pair_create(&es, true, 1);
+	pair_create(&sev, 0, 1);
+	pair_create(&es, PAIR_ES, 1);
 	vm_create(&launched, false);
 	sev.charges = charges_of("");
 	es.charges = sev.charges;

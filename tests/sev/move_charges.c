@@ -55,7 +55,7 @@ static void create_elsewhere(struct pair *p, bool es)
 	open_sev();
 	cgroup_write("", "cgroup.subtree_control", "+misc");
 	join("/gmem-a");
-	pair_create(p, es, 1);
+	pair_create(p, es ? PAIR_ES : 0, 1);
 	expect_charged("/gmem-a", es, 1);
 	join("/gmem-b");
 	cgroup_write("/gmem-b", "misc.max", "sev max");

@@ -54,7 +54,7 @@ static void set_transform(char value)
 	close(fd);
 }
 
-static void add_logged_slot(struct vm *vm)
+void pair_add_logged_slot(struct vm *vm)
 {
 	struct kvm_userspace_memory_region slot = {
 		.slot = LOGGED_SLOT,
@@ -81,7 +81,7 @@ static void set_vcpu(struct pair *p, int which)
 }
 
 /* One time round: an SEV guest runs, the state of an SEV-ES guest must be protected. */
-static void run(struct pair *p, int which)
+void pair_run(struct pair *p, int which)
 {
 	struct kvm_run *run = p->run[which];
 	struct kvm_regs regs;
@@ -146,22 +146,30 @@ static void launch(struct pair *p)
 	p->asid = fw_status(p->handle).asid;
 }
 
-void pair_create(struct pair *p, bool es, int vcpus)
+void pair_create_source(struct pair *p, int kind)
 {
 	memset(p, 0, sizeof(*p));
-	p->es = es;
-	vm_create(&p->src, es);
+	p->es = kind & PAIR_ES;
+	p->gmem = kind & PAIR_GMEM;
+	if (p->gmem)
+		vm_create_on_gmem(&p->src, p->es);
+	else
+		vm_create(&p->src, p->es);
 	p->run[0] = vm_add_vcpu(&p->src, &p->vcpu[0]);
 	set_vcpu(p, 0);
 	launch(p);
-	run(p, 0);
-	add_logged_slot(&p->src);
+	pair_run(p, 0);
+	pair_add_logged_slot(&p->src);
+	p->charges = charges_of("");
+}
 
-	vm_create_destination(&p->dst, &p->src, es);
+void pair_create(struct pair *p, int kind, int vcpus)
+{
+	pair_create_source(p, kind);
+	vm_create_destination(&p->dst, &p->src, p->es);
 	if (vcpus)
 		p->run[1] = vm_add_vcpu(&p->dst, &p->vcpu[1]);
-	add_logged_slot(&p->dst);
-	p->charges = charges_of("");
+	pair_add_logged_slot(&p->dst);
 }
 
 void pair_move(struct pair *p)
@@ -173,7 +181,7 @@ void pair_move(struct pair *p)
 	expect_guest(p, &p->dst);
 	if (!p->es)
 		set_vcpu(p, 1);
-	run(p, 1);
+	pair_run(p, 1);
 
 	EXPECT_EQ(ioctl(p->vcpu[0], KVM_RUN, 0), -1);
 	EXPECT_EQ(errno, EIO);
@@ -208,7 +216,7 @@ void pair_expect_as_before(struct pair *p)
 	expect_unlocked(&p->src, p->vcpu[0]);
 	expect_unlocked(&p->dst, p->vcpu[1]);
 	expect_guest(p, &p->src);
-	run(p, 0);
+	pair_run(p, 0);
 	/* The destination is no encrypted VM. */
 	EXPECT_EQ(ioctl(p->dst.fd, KVM_MEMORY_ENCRYPT_OP, &cmd), -1);
 	EXPECT_EQ(errno, ENOTTY);

@@ -20,6 +20,7 @@ struct charges {
  * @src: launched; SEV's runs, and SEV-ES's is as far as it can come
  * @dst: has never been of any use
  * @es: SEV-ES VMs
+ * @gmem: their memory is a guest memory inode
  * @vcpu: of the source and of the destination
  * @run: their run pages
  * @handle: the guest's, by the firmware
@@ -29,7 +30,7 @@ struct charges {
  */
 struct pair {
 	struct vm src, dst;
-	bool es;
+	bool es, gmem;
 	int vcpu[2];
 	struct kvm_run *run[2];
 	uint32_t handle;
@@ -38,8 +39,19 @@ struct pair {
 	uint8_t count;
 };
 
+/* Kinds of a pair: these, or none, or both. */
+enum { PAIR_ES = 1, PAIR_GMEM = 2, PAIR_KINDS = 4 };
+
 /* Makes both; @dst has @vcpus vCPUs. The guest has run, if it can. */
-void pair_create(struct pair *p, bool es, int vcpus);
+void pair_create(struct pair *p, int kind, int vcpus);
+/* The same, but for the destination. */
+void pair_create_source(struct pair *p, int kind);
+
+/* LOGGED_SLOT, which both have. */
+void pair_add_logged_slot(struct vm *vm);
+
+/* The guest of either, for one step. */
+void pair_run(struct pair *p, int which);
 
 /* Moves. Whatever works with the guest works under the destination, and nothing of the source. */
 void pair_move(struct pair *p);

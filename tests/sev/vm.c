@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/kvm_gmem.h>
+
 #include "expect.h"
 #include "firmware.h"
 #include "owner.h"
@@ -36,45 +38,66 @@ unsigned int vm_sev(struct vm *vm, int id, void *data)
 
 #define SIZE	(VM_PAGES * VM_PAGE)
 
-static void add_slot(struct vm *vm, uint8_t *memory)
+static void map(struct vm *vm, int flags)
 {
-	struct kvm_userspace_memory_region slot = {
-		.memory_size = SIZE,
-		.userspace_addr = (uintptr_t)memory,
+	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | flags, vm->view, 0);
+
+	EXPECT(memory != MAP_FAILED);
+	vm->memory = memory;
+}
+
+static void set_slot(struct vm *vm, uint64_t gpa, uint64_t size)
+{
+	struct kvm_userspace_memory_region2 slot = {
+		.flags = vm->view < 0 ? 0 : KVM_MEM_GUEST_MEMFD,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)vm->memory,
+		.guest_memfd = vm->view < 0 ? 0 : vm->view,
 	};
 
-	vm->memory = memory;
-	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &slot), 0);
+}
+
+void vm_add_slot(struct vm *vm, uint64_t gpa)
+{
+	set_slot(vm, gpa, SIZE);
+}
+
+void vm_delete_slot(struct vm *vm)
+{
+	set_slot(vm, 0, 0);
 }
 
 static void add_memory(struct vm *vm)
 {
-	struct kvm_enc_region region = { .size = SIZE };
-	void *memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	struct kvm_enc_region region = {
+		.addr = (uintptr_t)vm->memory,
+		.size = SIZE,
+	};
 
-	EXPECT(memory != MAP_FAILED);
-	add_slot(vm, memory);
-	region.addr = (uintptr_t)memory;
+	vm_add_slot(vm, 0);
 	EXPECT_EQ(ioctl(vm->fd, KVM_MEMORY_ENCRYPT_REG_REGION, &region), 0);
 }
 
-static void open_vm(struct vm *vm, bool es)
+void vm_create_bare(struct vm *vm, bool es)
 {
 	vm->sev = open_sev();
 	vm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	EXPECT(vm->kvm >= 0);
 	vm->fd = ioctl(vm->kvm, KVM_CREATE_VM, es ? KVM_X86_SEV_ES_VM : KVM_X86_SEV_VM);
 	EXPECT(vm->fd >= 0);
+	vm->view = -1;
 }
 
-bool vm_try_create(struct vm *vm, bool es)
+/* False: KVM has no ASID left. */
+static bool try_init(struct vm *vm, bool es)
 {
 	struct kvm_sev_init init = { 0 };
 	unsigned int said;
 	int ret;
 
-	open_vm(vm, es);
+	vm_create_bare(vm, es);
 	ret = try_sev(vm, KVM_SEV_INIT2, &init, &said);
 	if (ret == -EBUSY) {
 		close(vm->fd);
@@ -83,6 +106,14 @@ bool vm_try_create(struct vm *vm, bool es)
 		return false;
 	}
 	EXPECT_EQ(ret, 0);
+	return true;
+}
+
+bool vm_try_create(struct vm *vm, bool es)
+{
+	if (!try_init(vm, es))
+		return false;
+	map(vm, MAP_ANONYMOUS | MAP_POPULATE);
 	add_memory(vm);
 	return true;
 }
@@ -92,10 +123,38 @@ void vm_create(struct vm *vm, bool es)
 	EXPECT(vm_try_create(vm, es));
 }
 
+void vm_create_on_gmem(struct vm *vm, bool es)
+{
+	struct kvm_create_guest_memfd args = {
+		.size = SIZE,
+		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+	};
+
+	EXPECT(try_init(vm, es));
+	vm->view = ioctl(vm->fd, KVM_CREATE_GUEST_MEMFD, &args);
+	EXPECT(vm->view >= 0);
+	map(vm, 0);
+	add_memory(vm);
+}
+
+void vm_link(struct vm *vm, const struct vm *source)
+{
+	struct kvm_link_guest_memfd args = { .fd = source->view };
+
+	if (source->view < 0) {
+		vm->memory = source->memory;
+		return;
+	}
+	vm->view = ioctl(vm->fd, KVM_LINK_GUEST_MEMFD, &args);
+	EXPECT(vm->view >= 0);
+	map(vm, 0);
+}
+
 void vm_create_destination(struct vm *vm, const struct vm *source, bool es)
 {
-	open_vm(vm, es);
-	add_slot(vm, source->memory);
+	vm_create_bare(vm, es);
+	vm_link(vm, source);
+	vm_add_slot(vm, 0);
 }
 
 void vm_destroy(struct vm *vm)

@@ -20,22 +20,32 @@ struct owner;
  * @kvm:    /dev/kvm
  * @fd:     the VM
  * @sev:    /dev/sev
- * @memory: VM_PAGES pages of guest memory, at guest physical address 0
+ * @view:   its view of a guest memory inode, or -1
+ * @memory: VM_PAGES pages of guest memory, at guest physical address 0; of the
+ *	    inode, if there is one
  */
 struct vm {
 	int kvm;
 	int fd;
 	int sev;
+	int view;
 	uint8_t *memory;
 };
 
 /* False: KVM has no ASID left. */
 bool vm_try_create(struct vm *vm, bool es);
 void vm_create(struct vm *vm, bool es);
+/* Its memory is a guest memory inode that the host may map. */
+void vm_create_on_gmem(struct vm *vm, bool es);
 void vm_destroy(struct vm *vm);
 
 /* One that @source can be moved to: the same memory, no encryption of its own. */
 void vm_create_destination(struct vm *vm, const struct vm *source, bool es);
+/* The parts of that: a VM without memory; the view of @source's, if it has one; the memslot. */
+void vm_create_bare(struct vm *vm, bool es);
+void vm_link(struct vm *vm, const struct vm *source);
+void vm_add_slot(struct vm *vm, uint64_t gpa);
+void vm_delete_slot(struct vm *vm);
 /* KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM: 0 or -errno. */
 int vm_try_move(struct vm *dst, const struct vm *src);
 /* KVM_CAP_VM_COPY_ENC_CONTEXT_FROM: 0 or -errno. */

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Moves of SEV and SEV-ES guests whose memory is a guest memory inode: the
+ * destination has it by a view of its own, and what does not match is found
+ * out by the memory context's part, after all of SEV's.
+ */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../kvm/claims.h"
+#include "expect.h"
+#include "firmware.h"
+#include "pair.h"
+
+/* The guest outlives all that there is of the source. */
+static void source_goes(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		pair_create(&p, PAIR_GMEM | (es ? PAIR_ES : 0), 1);
+		pair_move(&p);
+		munmap(p.run[0], ioctl(p.src.kvm, KVM_GET_VCPU_MMAP_SIZE, 0));
+		munmap(p.src.memory, VM_PAGES * VM_PAGE);
+		close(p.src.view);
+		close(p.vcpu[0]);
+		close(p.src.fd);
+		EXPECT_EQ(fw_status(p.handle).asid, p.asid);
+		pair_run(&p, 1);
+	}
+}
+
+/* A destination without memory, as yet. */
+static void create(struct pair *p, bool es)
+{
+	pair_create_source(p, PAIR_GMEM | (es ? PAIR_ES : 0));
+	vm_create_bare(&p->dst, es);
+	p->run[1] = vm_add_vcpu(&p->dst, &p->vcpu[1]);
+}
+
+/* Refused; then it has the memslots of the source, and is taken. */
+static void refused_and_mended(struct pair *p)
+{
+	EXPECT_EQ(vm_try_move(&p->dst, &p->src), -EINVAL);
+	if (p->dst.view >= 0) {
+		vm_delete_slot(&p->dst);
+		/* The mapping is a view that is left, too. */
+		munmap(p->dst.memory, VM_PAGES * VM_PAGE);
+		close(p->dst.view);
+	}
+	vm_link(&p->dst, &p->src);
+	vm_add_slot(&p->dst, 0);
+	pair_add_logged_slot(&p->dst);
+	pair_expect_as_before(p);
+}
+
+static void slot_missing(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		create(&p, es);
+		refused_and_mended(&p);
+	}
+}
+
+static void slot_elsewhere(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		create(&p, es);
+		vm_link(&p.dst, &p.src);
+		vm_add_slot(&p.dst, 1ULL << 30);
+		refused_and_mended(&p);
+	}
+}
+
+static void another_inode(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p, other;
+
+		pair_create_source(&other, PAIR_GMEM);
+		create(&p, es);
+		vm_link(&p.dst, &other.src);
+		vm_add_slot(&p.dst, 0);
+		refused_and_mended(&p);
+	}
+}
+
+/* The same memory, and not by a slot of the inode. */
+static void without_gmem(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		create(&p, es);
+		p.dst.memory = p.src.memory;
+		vm_add_slot(&p.dst, 0);
+		EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EINVAL);
+		vm_delete_slot(&p.dst);
+		refused_and_mended(&p);
+	}
+}
+
+static const struct claim claims[] = {
+	CLAIM(source_goes, "the guest goes on in the inode when the source is gone"),
+	CLAIM(slot_missing, "the destination has no memslot: EINVAL, as before"),
+	CLAIM(slot_elsewhere, "its memslot is elsewhere: EINVAL, as before"),
+	CLAIM(another_inode, "its memslot has another inode: EINVAL, as before"),
+	CLAIM(without_gmem, "its memslot has the same memory, not the inode: EINVAL, as before"),
+};
+
+CLAIMS_MAIN(claims);
