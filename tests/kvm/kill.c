@@ -114,6 +114,14 @@ static void vmm(int socket, volatile uint64_t *done)
 	}
 }
 
+/* How many times slower a debug kernel is: its guests are to get as far. */
+static unsigned int slowness(void)
+{
+	const char *text = getenv("GMEM_TEST_SLOWNESS");
+
+	return text ? atoi_positive("GMEM_TEST_SLOWNESS", text) : 1;
+}
+
 /* One VMM's life and death. Returns the generation it had got to. */
 static uint64_t kill_one(struct machine *heir, volatile uint64_t *done, bool link_before,
 			 useconds_t delay)
@@ -134,7 +142,7 @@ static uint64_t kill_one(struct machine *heir, volatile uint64_t *done, bool lin
 	view = receive_view(sockets[0]);
 	if (link_before)
 		heir->view = link_view(heir->vm, view);
-	usleep(delay);
+	usleep(delay * slowness());
 	kill(pid, SIGKILL);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
 		    WTERMSIG(status) == SIGKILL, "the VMM died of itself: status %#x", status);

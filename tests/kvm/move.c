@@ -3,6 +3,7 @@
  * Moving a software-protected VM's context: what arrives, and what is left.
  */
 #include "claims.h"
+#include "mapped.h"
 #include "moving.h"
 
 #define PAGES	1024		/* 4 MiB: huge page ranges, whole and in part */
@@ -170,6 +171,27 @@ static void source_maps_nothing(void)
 	TEST_ASSERT_EQ(vm_get_stat(a->vm, "pages_4k"), 0UL);
 }
 
+/* Where the host may map the inode, the inode knows what is private. */
+static void inodes_keep_their_own(void)
+{
+	static const uint64_t flags[] = { MMAP_PRIVATE, MMAP_SHARED };
+
+	require_move();
+	for (unsigned int i = 0; i < ARRAY_SIZE(flags); i++) {
+		struct machine *a = mapped_create(KVM_X86_SW_PROTECTED_VM, 16, flags[i]), *b;
+
+		guest_write(a, 0, 16, 1);
+		b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, 16);
+		move(b, a);
+		bury(a);
+		guest_expect(b, 0, 16, 1);
+		if (flags[i] == MMAP_SHARED)
+			host_expect(b, 0, 16, 1);
+		else
+			host_expect_sigbus(b, 0, 16);
+	}
+}
+
 /* As mainline has it for SEV: what nothing refers to need not match. */
 static void without_context_slots_need_not_match(void)
 {
@@ -221,6 +243,7 @@ static const struct claim claims[] = {
 	CLAIM(capability, "the capability is told for the VM types that can be moved"),
 	CLAIM(memory_goes_on, "the destination's guest goes on with the source's private memory"),
 	CLAIM(attributes_go_along, "each page is private or shared as it was"),
+	CLAIM(inodes_keep_their_own, "what a mappable inode keeps private stays so"),
 	CLAIM(destination_forgets_what_it_mapped,
 	      "pages mapped before the move are looked at anew"),
 	CLAIM(source_is_dead, "whatever is asked of the source afterwards is EIO"),

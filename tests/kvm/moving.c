@@ -48,6 +48,8 @@ void bury(struct machine *m)
 	int bucket, run_size = ioctl(m->vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, NULL);
 
 	machine_close_view(m);
+	if (m->host)
+		munmap(m->host, m->npages * PAGE_SIZE);
 	list_for_each_entry(vcpu, &m->vm->vcpus, list) {
 		munmap(vcpu->run, run_size);
 		close(vcpu->fd);
