@@ -15,6 +15,8 @@
  *   inode.c		the pseudo filesystem and its inodes
  *   folio.c		getting pages into an inode, and out of it
  *   attrs.c		which pages are private, shared
+ *   convert.c		KVM_SET_MEMORY_ATTRIBUTES2: private to shared and back
+ *   refs.c		who holds a page
  *   mmap.c		mapping an inode into the host's address spaces
  *   ioctl.c		ioctls on a view
  *   view.c		files, and the views behind them
@@ -212,6 +214,17 @@ void gmem_free_folio(struct folio *folio);
 /* attrs.c */
 int gmem_attrs_init(struct gmem_inode *gi);
 bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index);
+
+/* convert.c */
+long gmem_convert(struct gmem_view *view, void __user *argp);
+
+/* refs.c */
+void gmem_drain_this_cpu(void);
+bool gmem_folio_is_held(struct folio *folio);
+int gmem_folio_wait_unheld(struct folio *folio);
+
+/* ioctl.c */
+long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);
 
 /* mmap.c */
 int gmem_mmap(struct file *file, struct vm_area_struct *vma);

@@ -10,6 +10,7 @@ struct gmem_view_ioctl {
 };
 
 static const struct gmem_view_ioctl gmem_view_ioctls[] = {
+	{ KVM_SET_MEMORY_ATTRIBUTES2, gmem_convert },
 	{ KVM_GMEM_POPULATE, gmem_view_populate },
 	{ KVM_GMEM_CREATE_FILLER, gmem_filler_create },
 };

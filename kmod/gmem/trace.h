@@ -118,6 +118,28 @@ TRACE_EVENT(gmem_invalidate,
 		  __entry->ino, __entry->vm, __entry->start, __entry->end)
 );
 
+TRACE_EVENT(gmem_convert,
+	TP_PROTO(struct gmem_inode *gi, pgoff_t first, pgoff_t last, u64 attributes),
+	TP_ARGS(gi, first, last, attributes),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, ino)
+		__field(u64, first)
+		__field(u64, last)
+		__field(u64, attributes)
+	),
+
+	TP_fast_assign(
+		__entry->ino = gi->vfs_inode.i_ino;
+		__entry->first = first;
+		__entry->last = last;
+		__entry->attributes = attributes;
+	),
+
+	TP_printk("ino %lu pgoff %#llx-%#llx attributes %#llx",
+		  __entry->ino, __entry->first, __entry->last, __entry->attributes)
+);
+
 TRACE_EVENT(gmem_free,
 	TP_PROTO(kvm_pfn_t pfn, unsigned int order),
 	TP_ARGS(pfn, order),

@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM_SET_MEMORY_ATTRIBUTES2: pages become private or shared in place.
+ */
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "claims.h"
+#include "mapped.h"
+#include "moving.h"
+
+#define PAGES	16
+#define SIZE	(PAGES * PAGE_SIZE)
+#define PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
+
+static struct machine *shared_machine(void)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
+		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
+	return mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+}
+
+static uint64_t resident(struct machine *m)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(m->view, &st), "fstat");
+	return st.st_blocks * 512 / PAGE_SIZE;
+}
+
+static void refuse(int view, struct kvm_memory_attributes2 args, int err)
+{
+	int ret = ioctl(view, KVM_SET_MEMORY_ATTRIBUTES2, &args);
+
+	TEST_ASSERT(ret == -1 && errno == err,
+		    "offset %llx size %llx attributes %llx flags %llx: %d, errno %d, not %d",
+		    args.offset, args.size, args.attributes, args.flags, ret, errno, err);
+}
+
+static void wrong_arguments(void)
+{
+	struct machine *m = shared_machine();
+	struct kvm_memory_attributes2 good = { .size = SIZE, .attributes = PRIVATE }, args;
+
+#define REFUSE(field, value)							\
+do {										\
+	args = good;								\
+	args.field = (value);							\
+	refuse(m->view, args, EINVAL);						\
+} while (0)
+
+	for (int bit = 0; bit < 64; bit++) {
+		REFUSE(flags, 1ULL << bit);
+		if (1ULL << bit != PRIVATE)
+			REFUSE(attributes, 1ULL << bit | PRIVATE);
+	}
+	for (int i = 0; i < 11; i++)
+		REFUSE(reserved[i], 1);
+	REFUSE(size, 0);
+	REFUSE(size, 1);
+	REFUSE(size, SIZE - 1);
+	REFUSE(size, SIZE + PAGE_SIZE);
+	REFUSE(offset, 1);
+	REFUSE(offset, 512);
+	REFUSE(offset, PAGE_SIZE);
+	REFUSE(offset, SIZE);
+	REFUSE(offset, -(uint64_t)PAGE_SIZE);
+	REFUSE(size, -(uint64_t)PAGE_SIZE);
+	REFUSE(offset, -(uint64_t)SIZE);
+	TEST_ERRNO(ioctl(m->view, KVM_SET_MEMORY_ATTRIBUTES2, 8), EFAULT);
+	host_write(m, 0, PAGES, 1);	/* nothing has become private */
+}
+
+static void wrong_objects(void)
+{
+	struct kvm_memory_attributes2 args = { .size = SIZE, .attributes = PRIVATE };
+	struct kvm_vm *vm = vm_create_barebones();
+
+	shared_machine();
+	/* A VM without private memory; an inode without attributes; what is no view. */
+	refuse(vm_create_guest_memfd(vm, SIZE, MMAP_SHARED), args, EINVAL);
+	refuse(vm_create_guest_memfd(idle_vm(), SIZE, 0), args, EINVAL);
+	TEST_ERRNO(ioctl(open("/dev/null", O_RDWR), KVM_SET_MEMORY_ATTRIBUTES2, &args), ENOTTY);
+	TEST_ERRNO(ioctl(vm_create_guest_memfd(vm, SIZE, 0), KVM_CREATE_VCPU, 0), ENOTTY);
+}
+
+static void dead_vm(void)
+{
+	struct machine *a = shared_machine();
+	struct machine *b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES);
+
+	host_write(a, 0, PAGES, 1);
+	make_private(a->view, 0, 4);
+	TEST_ASSERT(!__move(b->vm, a->vm->fd), "move: errno %d", errno);
+	TEST_ERRNO(__convert(a->view, 0, PAGES, 0, NULL), EIO);
+	host_expect_sigbus(a, 0, 4);
+	guest_expect(b, 0, PAGES, 1);
+	make_shared(b->view, 0, 4);
+	host_expect(a, 0, PAGES, 1);
+}
+
+static void content_stays(void)
+{
+	struct machine *m = shared_machine();
+
+	host_write(m, 0, PAGES, 1);
+	make_private(m->view, 4, 8);
+	host_expect(m, 0, 4, 1);
+	host_expect_sigbus(m, 4, 8);
+	host_expect(m, 12, 4, 1);
+	guest_expect(m, 0, PAGES, 1);
+
+	guest_write(m, 0, PAGES, 2);
+	host_expect_sigbus(m, 4, 8);
+	make_shared(m->view, 4, 8);
+	host_expect(m, 0, PAGES, 2);
+	host_write(m, 0, PAGES, 3);
+	guest_expect(m, 0, PAGES, 3);
+}
+
+static void starts_private(void)
+{
+	struct machine *m;
+
+	shared_machine();
+	m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_PRIVATE);
+	guest_write(m, 0, PAGES, 1);
+	host_expect_sigbus(m, 0, PAGES);
+	make_shared(m->view, 0, 8);
+	host_expect(m, 0, 8, 1);
+	host_expect_sigbus(m, 8, 8);
+	make_private(m->view, 0, PAGES);
+	host_expect_sigbus(m, 0, PAGES);
+	guest_expect(m, 0, PAGES, 1);
+}
+
+static void missing_stays_missing(void)
+{
+	struct machine *m = shared_machine();
+
+	make_private(m->view, 0, PAGES);
+	TEST_ASSERT_EQ(resident(m), 0UL);
+	host_expect_sigbus(m, 0, PAGES);
+	TEST_ASSERT_EQ(resident(m), 0UL);
+	guest_touch(m, 3, 1);
+	TEST_ASSERT_EQ(resident(m), 1UL);
+	make_shared(m->view, 0, PAGES);
+	TEST_ASSERT_EQ(resident(m), 1UL);
+	host_expect(m, 0, PAGES, 0);
+	TEST_ASSERT_EQ(resident(m), (uint64_t)PAGES);
+}
+
+static void twice_is_fine(void)
+{
+	struct machine *m = shared_machine();
+
+	make_shared(m->view, 0, PAGES);
+	make_private(m->view, 2, 2);
+	make_private(m->view, 0, 8);
+	make_private(m->view, 0, 8);
+	make_shared(m->view, 1, 1);
+	host_expect_sigbus(m, 0, 1);
+	host_expect(m, 1, 1, 0);
+	host_expect_sigbus(m, 2, 6);
+	host_expect(m, 8, 8, 0);
+}
+
+static void all_views_see_it(void)
+{
+	struct machine *a = shared_machine();
+	struct machine *b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES);
+	struct machine *c = mapped_link(KVM_X86_DEFAULT_VM, a->view, PAGES);
+
+	host_write(c, 0, PAGES, 1);
+	host_expect(b, 0, PAGES, 1);
+	make_private(a->view, 0, PAGES);
+	host_expect_sigbus(a, 0, PAGES);
+	host_expect_sigbus(b, 0, PAGES);
+	host_expect_sigbus(c, 0, PAGES);
+	guest_write(b, 0, PAGES, 2);
+	guest_expect(a, 0, PAGES, 2);
+	guest_expect(c, 0, PAGES, 2);
+	make_shared(b->view, 0, PAGES);
+	host_expect(c, 0, PAGES, 2);
+	/* A link made afterwards finds the attributes as they are. */
+	make_private(a->view, 0, 4);
+	host_expect_sigbus(mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES), 0, 4);
+	TEST_ERRNO(__convert(c->view, 0, PAGES, 0, NULL), EINVAL);
+}
+
+/* Where the inode decides, the VM's attributes say nothing. */
+static void vm_attributes_do_not_count(void)
+{
+	struct machine *m = shared_machine();
+
+	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
+	host_write(m, 0, PAGES, 1);
+	guest_expect(m, 0, PAGES, 1);
+	make_private(m->view, 0, PAGES);
+	vm_mem_set_shared(m->vm, MACHINE_GPA, SIZE);
+	guest_write(m, 0, PAGES, 2);
+	host_expect_sigbus(m, 0, PAGES);
+	make_shared(m->view, 0, PAGES);
+	host_expect(m, 0, PAGES, 2);
+	/* And count again when the slot is gone: no slot and private is a fault. */
+	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
+	machine_unbind(m);
+	expect_memory_fault(m, 0, EFAULT);
+}
+
+static void every_mapping_loses_it(void)
+{
+	struct machine *m = shared_machine();
+	uint64_t *other = map_view(m->view, PAGES);
+	int ready[2], go[2], status;
+	char byte;
+
+	host_write(m, 0, PAGES, 1);
+	TEST_ASSERT(!mlock(other, SIZE), "mlock: errno %d", errno);
+	TEST_ASSERT(!pipe(ready) && !pipe(go), "pipe");
+	if (!fork()) {
+		int bad = host_try_read(m->host);
+
+		bad |= write(ready[1], "", 1) != 1;
+		bad |= read(go[0], &byte, 1) != 1;
+		_exit(bad || host_try_read(m->host) != BUS_ADRERR);
+	}
+	TEST_ASSERT_EQ(read(ready[0], &byte, 1), 1L);
+	make_private(m->view, 0, PAGES);
+	host_expect_sigbus(m, 0, PAGES);
+	TEST_ASSERT_EQ(host_try_read(other), BUS_ADRERR);
+	TEST_ASSERT_EQ(write(go[1], "", 1), 1L);
+	TEST_ASSERT(wait(&status) > 0 && !status, "the child's status is %#x", status);
+}
+
+/* LRU batches hold what was faulted just now; on this CPU, and on the other one. */
+static void pin_to(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
+static void just_faulted(void)
+{
+	struct machine *m = shared_machine();
+
+	for (int i = 0; i < 300; i++) {
+		uint64_t page = i % PAGES;
+
+		pin_to(i & 1);
+		if (i % 3)
+			host_page(m, page)[0] = i;
+		else
+			guest_touch(m, page, 1);
+		pin_to(i >> 1 & 1);
+		make_private(m->view, page, 1);
+		make_shared(m->view, page, 1);
+		punch_pages(m->view, page, 1);
+	}
+}
+
+/* A page in a pipe is referenced until it is read. */
+static void vmsplice_page(int pipe_end, void *page)
+{
+	struct iovec iov = { page, PAGE_SIZE };
+
+	TEST_ASSERT_EQ(vmsplice(pipe_end, &iov, 1, 0), (ssize_t)PAGE_SIZE);
+}
+
+static void held_page_is_in_the_way(void)
+{
+	struct machine *m = shared_machine();
+	static uint64_t page[PAGE_SIZE / 8];
+	uint64_t in_the_way = ~0UL;
+	int fds[2];
+
+	TEST_ASSERT(!pipe(fds), "pipe");
+	host_write(m, 0, PAGES, 1);
+	vmsplice_page(fds[1], host_page(m, 5));
+	vmsplice_page(fds[1], host_page(m, 7));
+
+	TEST_ERRNO(__convert(m->view, 2, 10, PRIVATE, &in_the_way), EAGAIN);
+	TEST_ASSERT_EQ(in_the_way, 5UL);
+	/* Nothing has changed, before it or after it. */
+	host_expect(m, 0, PAGES, 1);
+	guest_expect(m, 0, PAGES, 1);
+	make_private(m->view, 0, 5);
+	make_private(m->view, 8, 2);
+
+	TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
+	TEST_ASSERT_EQ(page[3], pattern_word(1, 5, 3));
+	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, &in_the_way), EAGAIN);
+	TEST_ASSERT_EQ(in_the_way, 7UL);
+	TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
+	make_private(m->view, 0, PAGES);
+	host_expect_sigbus(m, 0, PAGES);
+}
+
+static void never_waits_long(void)
+{
+	struct machine *m = shared_machine();
+	struct timespec begin, end;
+	int fds[2];
+
+	TEST_ASSERT(!pipe(fds), "pipe");
+	host_write(m, 0, PAGES, 1);
+	vmsplice_page(fds[1], host_page(m, 5));
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, NULL), EAGAIN);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	TEST_ASSERT(end.tv_sec - begin.tv_sec < 5, "it took %ld s", end.tv_sec - begin.tv_sec);
+}
+
+/* <linux/io_uring.h> does not go with upstream's headers. */
+#define IORING_REGISTER_BUFFERS		0
+#define IORING_UNREGISTER_BUFFERS	1
+
+static int uring_register(void *p, size_t len, int *ring)
+{
+	uint64_t params[15] = { 0 };	/* struct io_uring_params */
+	struct iovec iov = { p, len };
+
+	*ring = syscall(SYS_io_uring_setup, 4, params);
+	TEST_ASSERT(*ring >= 0, "io_uring_setup: errno %d", errno);
+	return syscall(SYS_io_uring_register, *ring, IORING_REGISTER_BUFFERS, &iov, 1);
+}
+
+static void pinned_page_is_in_the_way(void)
+{
+	struct machine *m = shared_machine();
+	uint64_t in_the_way = ~0UL;
+	int ring;
+
+	host_write(m, 0, PAGES, 1);
+	TEST_ASSERT(!uring_register(host_page(m, 3), 2 * PAGE_SIZE, &ring),
+		    "IORING_REGISTER_BUFFERS: errno %d", errno);
+	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, &in_the_way), EAGAIN);
+	TEST_ASSERT_EQ(in_the_way, 3UL);
+	host_expect(m, 0, PAGES, 1);
+	TEST_ASSERT(!syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0),
+		    "IORING_UNREGISTER_BUFFERS: errno %d", errno);
+	make_private(m->view, 0, PAGES);
+}
+
+/* Each way that userspace has to make the kernel read or write an address. */
+static int try_process_vm(void *p)
+{
+	char byte;
+	struct iovec local = { &byte, 1 }, remote = { p, 1 };
+
+	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
+		return errno;
+	return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : errno;
+}
+
+static int try_read_into(void *p)
+{
+	int fd = open("/dev/zero", O_RDONLY), r;
+
+	r = read(fd, p, PAGE_SIZE) == PAGE_SIZE ? 0 : errno;
+	close(fd);
+	return r;
+}
+
+static int try_write_from(void *p)
+{
+	int fds[2], r;
+
+	TEST_ASSERT(!pipe(fds), "pipe");
+	r = write(fds[1], p, 1) == 1 ? 0 : errno;
+	close(fds[0]);
+	close(fds[1]);
+	return r;
+}
+
+static int try_vmsplice(void *p)
+{
+	struct iovec iov = { p, PAGE_SIZE };
+	int fds[2], r;
+
+	TEST_ASSERT(!pipe(fds), "pipe");
+	r = vmsplice(fds[1], &iov, 1, 0) == PAGE_SIZE ? 0 : errno;
+	close(fds[0]);
+	close(fds[1]);
+	return r;
+}
+
+static int try_direct_io(void *p)
+{
+	int fd = open("/tmp/convert-direct", O_RDWR | O_CREAT | O_DIRECT, 0600), r;
+
+	TEST_ASSERT(fd >= 0, "O_DIRECT: errno %d", errno);
+	r = pwrite(fd, p, PAGE_SIZE, 0) == PAGE_SIZE ? 0 : errno;
+	close(fd);
+	unlink("/tmp/convert-direct");
+	return r;
+}
+
+static int try_io_uring(void *p)
+{
+	int ring, r;
+
+	r = uring_register(p, PAGE_SIZE, &ring) ? errno : 0;
+	/* Closing the ring unpins later. */
+	syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
+	close(ring);
+	return r;
+}
+
+static int try_ptrace(void *p)
+{
+	int status, r;
+	pid_t pid = fork();
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+	errno = 0;
+	ptrace(PTRACE_PEEKDATA, pid, p, 0);
+	r = errno;
+	if (ptrace(PTRACE_POKEDATA, pid, p, 1) && !r)
+		r = -errno;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	int (*try)(void *p);
+	int err;
+} ways[] = {
+	{ "process_vm_readv and writev", try_process_vm, EFAULT },
+	{ "read into it", try_read_into, EFAULT },
+	{ "write from it", try_write_from, EFAULT },
+	{ "vmsplice", try_vmsplice, EFAULT },
+	{ "O_DIRECT", try_direct_io, EFAULT },
+	{ "io_uring's registered buffers", try_io_uring, EFAULT },
+	{ "ptrace", try_ptrace, EIO },
+};
+
+static void system_calls_too(void)
+{
+	struct machine *m = shared_machine();
+
+	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+		int r;
+
+		make_shared(m->view, 0, PAGES);
+		guest_write(m, 0, PAGES, 1);
+		r = ways[i].try(host_page(m, 1));
+		TEST_ASSERT(!r, "%s of a shared page: errno %d", ways[i].name, r);
+
+		guest_write(m, 0, PAGES, 2);
+		make_private(m->view, 0, PAGES);
+		r = ways[i].try(host_page(m, 1));
+		TEST_ASSERT(r == ways[i].err, "%s of a private page: errno %d, not %d",
+			    ways[i].name, r, ways[i].err);
+		guest_expect(m, 0, PAGES, 2);
+	}
+}
+
+/* What a balloon does: the guest gives memory back, and the host frees it. */
+static void give_back(void)
+{
+	struct machine *m = shared_machine();
+
+	make_private(m->view, 0, PAGES);
+	guest_write(m, 0, PAGES, 1);
+	make_shared(m->view, 4, 8);
+	punch_pages(m->view, 4, 8);
+	TEST_ASSERT_EQ(resident(m), (uint64_t)PAGES - 8);
+	guest_expect(m, 0, 4, 1);
+	guest_expect(m, 12, 4, 1);
+	/* And takes it back: zeroed, and private again. */
+	make_private(m->view, 4, 8);
+	guest_expect(m, 4, 8, 0);
+	host_expect_sigbus(m, 0, PAGES);
+}
+
+/* A private page is punched, with no conversion before, just as well. */
+static void hole_keeps_attributes(void)
+{
+	struct machine *m = shared_machine();
+
+	make_private(m->view, 0, 8);
+	guest_write(m, 0, PAGES, 1);
+	punch_pages(m->view, 0, PAGES);
+	host_expect_sigbus(m, 0, 8);
+	host_expect(m, 8, 8, 0);
+	guest_expect(m, 0, PAGES, 0);
+}
+
+static void ahead_of_a_fault(void)
+{
+	struct machine *m = shared_machine();
+	struct kvm_pre_fault_memory range = { .gpa = MACHINE_GPA, .size = SIZE };
+
+	make_private(m->view, 0, 8);
+	vcpu_ioctl(m->vcpu, KVM_PRE_FAULT_MEMORY, &range);
+	TEST_ASSERT_EQ(resident(m), (uint64_t)PAGES);
+	guest_write(m, 0, PAGES, 1);
+	make_private(m->view, 0, PAGES);
+	guest_expect(m, 0, PAGES, 1);
+}
+
+static const struct claim claims[] = {
+	CLAIM(wrong_arguments, "each wrong argument is EINVAL, or EFAULT, and changes nothing"),
+	CLAIM(wrong_objects,
+	      "EINVAL for a VM without private memory or an inode without flags, else ENOTTY"),
+	CLAIM(dead_vm, "a VM that was moved converts nothing any more, its successor does"),
+	CLAIM(content_stays, "the content stays in both directions, private is SIGBUS to the host"),
+	CLAIM(starts_private, "an inode without INIT_SHARED starts private and converts"),
+	CLAIM(missing_stays_missing, "a missing page stays missing"),
+	CLAIM(twice_is_fine, "what is so already may be made so, in ranges of any cut"),
+	CLAIM(all_views_see_it, "a conversion holds for all views, of VMs of all types"),
+	CLAIM(vm_attributes_do_not_count, "a VM's attributes do not count where the inode's do"),
+	CLAIM(every_mapping_loses_it, "mappings of children, second ones and locked ones lose it"),
+	CLAIM(just_faulted, "pages that were touched just now, on any CPU, convert at once"),
+	CLAIM(held_page_is_in_the_way,
+	      "a page in a pipe is EAGAIN with its offset and nothing changed"),
+	CLAIM(never_waits_long, "a page that stays held makes no conversion wait for long"),
+	CLAIM(pinned_page_is_in_the_way, "so is one that io_uring has pinned"),
+	CLAIM(system_calls_too,
+	      "system calls with a shared page's address work, with a private one's fail"),
+	CLAIM(give_back, "a guest gives pages back by conversion and hole, and takes new ones"),
+	CLAIM(hole_keeps_attributes, "a hole leaves the attributes as they are"),
+	CLAIM(ahead_of_a_fault, "KVM_PRE_FAULT_MEMORY maps pages of both kinds"),
+};
+
+CLAIMS_MAIN(claims);

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Conversions against everything that reaches a page: once a page is private,
+ * nobody of the host writes to it, however they began.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "claims.h"
+#include "hammer.h"
+#include "mapped.h"
+
+#define PAGES	4
+#define SIZE	(PAGES * PAGE_SIZE)
+
+/**
+ * struct attack - host writers against one machine's page 0
+ * @m: the machine
+ * @guest: whose guest looks at the pages while they are private
+ * @stores: how often a writer got through, so that a test without any fails
+ * @refused: conversions that were EAGAIN
+ */
+struct attack {
+	struct machine *m;
+	struct machine *guest;
+	unsigned long stores, refused;
+};
+
+static void guest_code_read(uint64_t page)
+{
+	GUEST_RETURN(*(volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE));
+}
+
+static uint64_t guest_reads(struct machine *m, uint64_t page)
+{
+	return machine_call(m, guest_code_read, page, 0, 0);
+}
+
+/* Looks twice at a page while it is private: it must be the same. */
+static void convert_and_compare(void *arg)
+{
+	struct attack *a = arg;
+	uint64_t first, second;
+
+	if (__convert(a->m->view, 0, 1, KVM_MEMORY_ATTRIBUTE_PRIVATE, NULL)) {
+		TEST_ASSERT(errno == EAGAIN, "to private: errno %d", errno);
+		a->refused++;
+		return;
+	}
+	first = guest_reads(a->guest, 0);
+	sched_yield();
+	second = guest_reads(a->guest, 0);
+	TEST_ASSERT(first == second, "a private page changed from %lx to %lx", first, second);
+	make_shared(a->m->view, 0, 1);
+}
+
+static void store(void *arg)
+{
+	struct attack *a = arg;
+
+	a->stores += !host_try_write(a->m->host);
+}
+
+static void store_by_process_vm(void *arg)
+{
+	static uint64_t value;
+	struct attack *a = arg;
+	struct iovec local = { &value, sizeof(value) };
+	struct iovec remote = { a->m->host, sizeof(value) };
+
+	value++;
+	a->stores += process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == sizeof(value);
+}
+
+/* Holds the page from vmsplice to read, which is when its content is looked at. */
+static void hold_in_a_pipe(void *arg)
+{
+	static int fds[2] = { -1, -1 };
+	static char page[PAGE_SIZE];
+	struct attack *a = arg;
+	struct iovec iov = { a->m->host, PAGE_SIZE };
+
+	if (fds[0] < 0)
+		TEST_ASSERT(!pipe(fds), "pipe");
+	if (vmsplice(fds[1], &iov, 1, 0) == PAGE_SIZE) {
+		a->stores++;
+		TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
+	}
+}
+
+static void attack_begin(struct attack *a)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
+		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
+	a->m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	/* Another VM looks, so that every view's mapping is counted on. */
+	a->guest = mapped_link(KVM_X86_SW_PROTECTED_VM, a->m->view, PAGES);
+}
+
+static void attack_end(struct attack *a, bool may_refuse)
+{
+	TEST_ASSERT(a->stores, "no writer ever got at the page");
+	TEST_ASSERT(may_refuse || !a->refused, "%lu conversions were EAGAIN", a->refused);
+}
+
+static void against_stores(void)
+{
+	struct attack a = { 0 };
+	const struct blow blows[] = {
+		{ "conversions", convert_and_compare, &a },
+		{ "stores", store, &a },
+		{ "more stores", store, &a },
+	};
+
+	attack_begin(&a);
+	HAMMER(blows);
+	attack_end(&a, false);
+}
+
+static void against_gup(void)
+{
+	struct attack a = { 0 };
+	const struct blow blows[] = {
+		{ "conversions", convert_and_compare, &a },
+		{ "process_vm_writev", store_by_process_vm, &a },
+		{ "stores", store, &a },
+	};
+
+	attack_begin(&a);
+	HAMMER(blows);
+	attack_end(&a, true);
+}
+
+static void against_held_pages(void)
+{
+	struct attack a = { 0 };
+	const struct blow blows[] = {
+		{ "conversions", convert_and_compare, &a },
+		{ "pages in a pipe", hold_in_a_pipe, &a },
+	};
+
+	attack_begin(&a);
+	HAMMER(blows);
+	attack_end(&a, true);
+}
+
+/*
+ * A guest's faults against conversions: each access succeeds, or leaves with a
+ * memory fault because the attribute changed under it; and the content is whole.
+ */
+static void guest_writes_or_faults(void *arg)
+{
+	struct machine *m = arg;
+
+	for (uint64_t page = 0; page < PAGES; page++) {
+		int err = guest_try_write(m, page, 1);
+
+		TEST_ASSERT(!err || (err == EFAULT && m->vcpu->run->exit_reason ==
+				     KVM_EXIT_MEMORY_FAULT), "KVM_RUN: errno %d", err);
+	}
+}
+
+static void convert_there_and_back(void *arg)
+{
+	struct machine *m = arg;
+
+	make_private(m->view, 0, PAGES);
+	make_shared(m->view, 1, 2);
+	make_shared(m->view, 0, PAGES);
+}
+
+static void punch_all(void *arg)
+{
+	struct machine *m = arg;
+
+	punch_pages(m->view, 0, PAGES);
+	usleep(500);
+}
+
+static void touch_all(void *arg)
+{
+	struct machine *m = arg;
+
+	for (uint64_t page = 0; page < PAGES; page++)
+		host_try_read(host_page(m, page));
+}
+
+static void against_guests(void)
+{
+	struct machine *a, *b;
+
+	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES);
+
+	const struct blow blows[] = {
+		{ "guest A", guest_writes_or_faults, a },
+		{ "guest B", guest_writes_or_faults, b },
+		{ "conversions", convert_there_and_back, a },
+	};
+
+	HAMMER(blows);
+	for (uint64_t page = 0; page < PAGES; page++)
+		guest_try_write(a, page, 1);
+	host_expect(a, 0, PAGES, 1);
+}
+
+/* Just-faulted pages of every kind, holes between: no EAGAIN, no stale page. */
+static void against_holes_and_touches(void)
+{
+	struct machine *a, *b;
+
+	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	b = mapped_link(KVM_X86_DEFAULT_VM, a->view, PAGES);
+
+	const struct blow blows[] = {
+		{ "guest A", guest_writes_or_faults, a },
+		{ "guest B", guest_writes_or_faults, b },
+		{ "the host", touch_all, b },
+		{ "holes", punch_all, b },
+		{ "conversions", convert_there_and_back, a },
+	};
+
+	HAMMER(blows);
+}
+
+/* Mappings come, go, move and fork while their pages are converted. */
+static void remap(void *arg)
+{
+	struct machine *m = arg;
+	uint64_t *p = map_view(m->view, PAGES);
+	void *q;
+
+	host_try_write(p);
+	q = mmap(NULL, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(mremap(p, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q, "mremap");
+	host_try_write(q);
+	munmap(q, SIZE);
+}
+
+static void fork_and_touch(void *arg)
+{
+	struct machine *m = arg;
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		host_try_write(m->host);
+		_exit(0);
+	}
+	TEST_ASSERT(pid > 0 && waitpid(pid, &status, 0) == pid && !status, "fork");
+}
+
+static void against_mappings(void)
+{
+	struct machine *m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	const struct blow blows[] = {
+		{ "mappings", remap, m },
+		{ "forks", fork_and_touch, m },
+		{ "conversions", convert_there_and_back, m },
+	};
+
+	HAMMER(blows);
+}
+
+static const struct claim claims[] = {
+	CLAIM(against_stores, "no store of the host reaches a private page, none is EAGAIN"),
+	CLAIM(against_gup, "nor does process_vm_writev"),
+	CLAIM(against_held_pages, "nor is a page private while a pipe has it"),
+	CLAIM(against_guests, "guests of two VMs write, or leave with a memory fault"),
+	CLAIM(against_holes_and_touches,
+	      "guests, host touches and holes at once make no conversion fail"),
+	CLAIM(against_mappings, "mappings that come, move, fork and go lose the page all the same"),
+};
+
+CLAIMS_MAIN(claims);
