@@ -74,6 +74,11 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
 
 	filemap_invalidate_lock(mapping);
+	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK)) {
+		filemap_invalidate_unlock(mapping);
+		return -EPERM;
+	}
+
 	gmem_unmap_host(gi, start, end);
 	gmem_invalidate_begin(gi, start, end);
 	truncate_inode_pages_range(mapping, offset, offset + len - 1);
@@ -94,7 +99,8 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
  *
  * Context: Process context, may sleep. Takes invalidate_lock.
  * Return: 0; -EOPNOTSUPP for another mode; -EINVAL for what is not
- * page-aligned, or to be allocated past the end; -EINTR, -ENOMEM from
+ * page-aligned, or to be allocated past the end; -EPERM for a hole where those
+ * are sealed; -EINTR, -ENOMEM from
  * allocating, with part of it done.
  */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len)

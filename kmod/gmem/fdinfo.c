@@ -33,6 +33,7 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "gmem-ino:\t%lu\n", gi->vfs_inode.i_ino);
 	seq_printf(m, "gmem-size:\t%lld\n", i_size_read(&gi->vfs_inode));
 	seq_printf(m, "gmem-flags:\t%#llx\n", gi->flags);
+	seq_printf(m, "gmem-seals:\t%#llx\n", READ_ONCE(gi->seals));
 	seq_printf(m, "gmem-resident:\t%lu\n", resident);
 	seq_printf(m, "gmem-allocated:\t%lu\n", allocated);
 	seq_printf(m, "gmem-freed:\t%lu\n", allocated - min(allocated, resident));

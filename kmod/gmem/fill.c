@@ -139,6 +139,8 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	/* The last view went, and with it the pages: no new ones after that. */
 	if (list_empty(&gi->views))
 		r = -EPIPE;
+	else if (gmem_is_sealed(gi, KVM_GMEM_SEAL_WRITE))
+		r = -EPERM;
 
 	for (i = 0; !r && i < nr; i++) {
 		r = gmem_fill_check_gfn(fill, fill->next + i);
@@ -264,7 +266,7 @@ static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from,
  * Context: VM ioctl, no lock held. Takes slots_lock and invalidate_lock.
  * Return: pages populated; or, where the first one fails, -errno: -EFAULT,
  * -EINVAL for an argument, or a gfn without a view or that is not private,
- * -EEXIST, -EIO for a dead VM, -EOPNOTSUPP for SNP, -EINTR, -ENOMEM,
+ * -EEXIST, -EPERM where that is sealed, -EIO for a dead VM, -EOPNOTSUPP for SNP, -EINTR, -ENOMEM,
  * -EHWPOISON.
  */
 long kvm_gmem_populate_gpa(struct kvm *kvm, void __user *argp)

@@ -16,7 +16,8 @@
  *   folio.c		getting pages into an inode, and out of it
  *   attrs.c		which pages are private, shared
  *   convert.c		KVM_SET_MEMORY_ATTRIBUTES2: private to shared and back
- *   refs.c		who holds a page
+ *   refs.c		taking pages from the host, and who still holds them
+ *   seal.c		KVM_GMEM_SEAL
  *   mmap.c		mapping an inode into the host's address spaces
  *   ioctl.c		ioctls on a view
  *   view.c		files, and the views behind them
@@ -92,6 +93,7 @@ struct seq_file;
  *	   without flags; the pointer is constant, what it points to changes
  *	   with invalidate_lock held for writing and every VM's faults held off
  *	   as invalidate.c says
+ * @seals: KVM_GMEM_SEAL_*; protected by invalidate_lock
  * @views_lock: keeps views and their bindings still
  * @views: struct gmem_view.entry of every view
  * @nr_views: length of @views, protected as that is
@@ -104,6 +106,7 @@ struct gmem_inode {
 	u64 flags;
 	struct module *module;
 	struct gmem_ranges *attrs;
+	u64 seals;
 	struct mutex views_lock; /* see the lock order above */
 	struct list_head views;
 	unsigned int nr_views;
@@ -138,6 +141,18 @@ struct gmem_view {
 struct gmem_binding {
 	struct interval_tree_node node;
 	struct kvm_memory_slot *slot;
+};
+
+/**
+ * struct gmem_obstacle - a page that somebody has a reference to
+ * @folio: with a reference of ours, from gmem_withdraw() to gmem_obstacle_wait()
+ * @index: its first page in the range that was asked for
+ * @deadline: in jiffies, when the call that waits gives up
+ */
+struct gmem_obstacle {
+	struct folio *folio;
+	pgoff_t index;
+	unsigned long deadline;
 };
 
 static inline struct gmem_inode *GMEM_I(struct inode *inode)
@@ -219,9 +234,15 @@ bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index);
 long gmem_convert(struct gmem_view *view, void __user *argp);
 
 /* refs.c */
-void gmem_drain_this_cpu(void);
-bool gmem_folio_is_held(struct folio *folio);
-int gmem_folio_wait_unheld(struct folio *folio);
+void gmem_obstacle_init(struct gmem_obstacle *obstacle);
+int gmem_obstacle_wait(struct gmem_obstacle *obstacle);
+int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
+		  struct gmem_obstacle *obstacle);
+
+/* seal.c */
+bool gmem_is_sealed(struct gmem_inode *gi, u64 seal);
+long gmem_seal(struct gmem_view *view, void __user *argp);
+long gmem_get_seals(struct gmem_view *view, void __user *argp);
 
 /* ioctl.c */
 long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);
@@ -233,6 +254,8 @@ void gmem_unmap_host(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 /* view.c */
 struct gmem_view *gmem_view_of(struct file *file);
 struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
+int gmem_view_lock(struct gmem_view *view);
+void gmem_view_unlock(struct gmem_view *view);
 
 /* binding.c */
 void gmem_view_drop_bindings(struct gmem_view *view);

@@ -37,6 +37,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->flags = 0;
 	gi->module = NULL;
 	gi->attrs = NULL;
+	gi->seals = 0;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
 	return &gi->vfs_inode;

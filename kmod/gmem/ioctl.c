@@ -11,6 +11,8 @@ struct gmem_view_ioctl {
 
 static const struct gmem_view_ioctl gmem_view_ioctls[] = {
 	{ KVM_SET_MEMORY_ATTRIBUTES2, gmem_convert },
+	{ KVM_GMEM_SEAL, gmem_seal },
+	{ KVM_GMEM_GET_SEALS, gmem_get_seals },
 	{ KVM_GMEM_POPULATE, gmem_view_populate },
 	{ KVM_GMEM_CREATE_FILLER, gmem_filler_create },
 };

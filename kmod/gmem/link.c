@@ -62,7 +62,8 @@ static struct file *gmem_link_file(struct kvm *kvm, struct file *source)
  * -EFAULT for @argp; -EINVAL for flags, reserved words, an fd that is not
  * open, that is not a view, whose inode @kvm has a view of or has flags that
  * @kvm's type can't have; -EOPNOTSUPP
- * where the type of either VM can't share its pages; -EMFILE, -ENFILE,
+ * where the type of either VM can't share its pages; -EPERM where links are
+ * sealed; -EMFILE, -ENFILE,
  * -ENOMEM.
  */
 int kvm_gmem_link(struct kvm *kvm, void __user *argp)

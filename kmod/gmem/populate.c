@@ -29,6 +29,9 @@ static int gmem_populate_page(struct gmem_populate *p, gfn_t gfn, void __user *s
 	kvm_pfn_t pfn;
 	int r;
 
+	if (gmem_is_sealed(GMEM_I(file_inode(p->file)), KVM_GMEM_SEAL_WRITE))
+		return -EPERM;
+
 	folio = gmem_fault_folio(p->file, p->slot, gfn);
 	if (IS_ERR(folio))
 		return PTR_ERR(folio);
@@ -69,8 +72,8 @@ out:
  * held while @post_populate reads @src.
  * Return: pages populated, or, where the first one fails, -errno: -EINVAL for
  * a range that is not private or has no view, -EFAULT where the view was
- * closed, -EEXIST for a page that has content, -EINTR, -ENOMEM, -EHWPOISON, or
- * what @post_populate says.
+ * closed, -EPERM where that is sealed, -EEXIST for a page that has content,
+ * -EINTR, -ENOMEM, -EHWPOISON, or what @post_populate says.
  */
 long kvm_gmem_populate(struct kvm *kvm, gfn_t start_gfn, void __user *src, long npages,
 		       kvm_gmem_populate_cb post_populate, void *opaque)

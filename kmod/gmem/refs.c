@@ -1,15 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who holds a folio: telling those who may use its content from those who are
- * only passing by.
+ * Taking pages from the host's userspace, and telling those who may use their
+ * content from those who are only passing by.
  *
- * A folio in the page cache that nobody has mapped has the page cache's
- * references. Each further one is either somebody's who may read and write it
- * for as long as they like (a pin for I/O, a page in a pipe), or one that goes
- * by itself: a stage-2 fault or a lookup in flight, a TLB flush that is not
- * done, a CPU's batch of pages on their way to an LRU list. The counts look the
- * same, so the only way to know is to wait, and what is not gone after a while
- * is taken for one that stays.
+ * With invalidate_lock held for writing no host fault is let in. Then:
+ *
+ *   - take the range out of all host mappings;
+ *   - for each folio that is there, have its lock once, and unmap what a host
+ *     fault mapped that was let in before: now nobody has it mapped, and none of
+ *     the references that are left is one that can become a mapping;
+ *   - look whether there are references left. Fast GUP takes its reference and
+ *     then looks whether the page table still has the page; we took it out of the
+ *     page table and then look for references: one of us sees the other.
+ *
+ * The page cache's references are allowed. Each further one is either somebody's
+ * who may read and write the page for as long as they like (a pin for I/O, a
+ * page in a pipe), or one that goes by itself: a stage-2 fault or a lookup in
+ * flight, a TLB flush that is not done, a CPU's batch of pages on their way to
+ * an LRU list. The counts look the same, so the only way to know is to wait,
+ * without any lock, and what is not gone after a while is taken for one that
+ * stays. After a wait all starts over.
  */
 #include <linux/cpu.h>
 #include <linux/delay.h>
@@ -21,20 +31,19 @@
 #include "gmem.h"
 
 /* What stays longer is taken for a reference that stays. */
-#define GMEM_REFS_PATIENCE	(HZ / 4)
+#define GMEM_FOLIO_PATIENCE	(HZ / 4)
+
+/* How long a call goes on while it is always another folio that is held. */
+#define GMEM_CALL_PATIENCE	(2 * HZ)
 
 static DEFINE_MUTEX(gmem_drain_lock);
 static DEFINE_PER_CPU(struct work_struct, gmem_drain_works);
 
-/**
- * gmem_drain_this_cpu() - put this CPU's batches of pages on their LRU lists
- *
- * What the kernel exports of that is this: releasing a batch of pages drains
- * those first.
- *
- * Context: Process context.
+/*
+ * What the kernel exports of draining its LRU batches is this: releasing a
+ * batch drains those of the CPU that it happens on first.
  */
-void gmem_drain_this_cpu(void)
+static void gmem_drain_this_cpu(void)
 {
 	struct folio_batch nothing;
 
@@ -70,35 +79,98 @@ static int gmem_drain_all_cpus(void)
 	return 0;
 }
 
-/**
- * gmem_folio_is_held() - has anybody a reference beside the page cache?
- * @folio: the caller has one reference
- *
- * Context: Any. Host mappings do not count: a caller that means to exclude
- * them looks at folio_mapped() under the folio's lock.
- * Return: true if so.
- */
-bool gmem_folio_is_held(struct folio *folio)
+static bool gmem_folio_is_held(struct folio *folio)
 {
 	return folio_ref_count(folio) - folio_mapcount(folio) > folio_nr_pages(folio) + 1;
 }
 
+/* Takes one folio from the host; true if it is free of references then. */
+static bool gmem_withdraw_folio(struct gmem_inode *gi, struct folio *folio)
+{
+	folio_lock(folio);
+	if (folio_mapped(folio))
+		gmem_unmap_host(gi, folio->index, folio_next_index(folio));
+	folio_unlock(folio);
+
+	/* Of a poisoned page memory failure keeps a reference; nobody gets at it. */
+	if (folio_test_hwpoison(folio) || !gmem_folio_is_held(folio))
+		return true;
+
+	/* Most often it is in a batch here, since the caller has just touched it. */
+	gmem_drain_this_cpu();
+	return !gmem_folio_is_held(folio);
+}
+
+static int gmem_withdraw_batch(struct gmem_inode *gi, pgoff_t first,
+			       struct folio_batch *batch, struct gmem_obstacle *obstacle)
+{
+	for (unsigned int i = 0; i < folio_batch_count(batch); i++) {
+		struct folio *folio = batch->folios[i];
+
+		if (gmem_withdraw_folio(gi, folio))
+			continue;
+
+		folio_get(folio);
+		obstacle->folio = folio;
+		obstacle->index = max(folio->index, first);
+		return -EAGAIN;
+	}
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
 /**
- * gmem_folio_wait_unheld() - wait for references that go by themselves
- * @folio: the caller has one reference
+ * gmem_withdraw() - take pages from the host's userspace
+ * @gi: the inode
+ * @first: first page offset
+ * @last: last page offset
+ * @obstacle: where the first folio goes that somebody has a reference to
  *
- * Context: Process context, may sleep, no lock held: what holds the folio may
- * need any of them to come to an end.
- * Return: 0 when they are gone; -EAGAIN where some stay; -EINTR.
+ * When it succeeds nobody of the host can read or write the pages until
+ * invalidate_lock is let go, however they began.
+ *
+ * Context: Process context, may sleep; invalidate_lock is held for writing.
+ * Return: 0; -EAGAIN with @obstacle set; -EINTR by a fatal signal.
  */
-int gmem_folio_wait_unheld(struct folio *folio)
+int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
+		  struct gmem_obstacle *obstacle)
+{
+	pgoff_t index = first;
+	struct folio_batch batch;
+	int r = 0;
+
+	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+
+	gmem_unmap_host(gi, first, last + 1);
+
+	folio_batch_init(&batch);
+	batch.percpu_pvec_drained = true;
+	while (!r && filemap_get_folios(gmem_mapping(gi), &index, last, &batch)) {
+		r = gmem_withdraw_batch(gi, first, &batch, obstacle);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	return r;
+}
+
+/**
+ * gmem_obstacle_init() - at the beginning of a call that may have to wait
+ * @obstacle: what gmem_withdraw() and gmem_obstacle_wait() go on with
+ *
+ * Context: Any.
+ */
+void gmem_obstacle_init(struct gmem_obstacle *obstacle)
+{
+	obstacle->deadline = jiffies + GMEM_CALL_PATIENCE;
+}
+
+static int gmem_folio_wait(struct folio *folio)
 {
 	unsigned long deadline;
 
 	if (gmem_drain_all_cpus())
 		return -EINTR;
 
-	deadline = jiffies + GMEM_REFS_PATIENCE;
+	deadline = jiffies + GMEM_FOLIO_PATIENCE;
 	while (gmem_folio_is_held(folio)) {
 		/* Taken for I/O by name: this is no passer-by. */
 		if (folio_maybe_dma_pinned(folio) || time_after(jiffies, deadline))
@@ -108,4 +180,23 @@ int gmem_folio_wait_unheld(struct folio *folio)
 		usleep_range(50, 500);
 	}
 	return 0;
+}
+
+/**
+ * gmem_obstacle_wait() - wait for references that go by themselves
+ * @obstacle: from gmem_withdraw(), whose folio is let go here
+ *
+ * Context: Process context, may sleep, no lock held: what holds the folio may
+ * need any of them to come to an end.
+ * Return: 0 when they are gone: try again; -EAGAIN where some stay, or the call
+ * has gone on for long enough; -EINTR by a fatal signal.
+ */
+int gmem_obstacle_wait(struct gmem_obstacle *obstacle)
+{
+	int r = gmem_folio_wait(obstacle->folio);
+
+	folio_put(obstacle->folio);
+	if (!r && time_after(jiffies, obstacle->deadline))
+		return -EAGAIN;
+	return r;
 }

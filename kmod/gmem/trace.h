@@ -38,6 +38,23 @@ DECLARE_EVENT_CLASS(gmem_inode,
 DEFINE_EVENT(gmem_inode, gmem_create, TP_PROTO(struct gmem_inode *gi), TP_ARGS(gi));
 DEFINE_EVENT(gmem_inode, gmem_link, TP_PROTO(struct gmem_inode *gi), TP_ARGS(gi));
 
+TRACE_EVENT(gmem_seal,
+	TP_PROTO(struct gmem_inode *gi, u64 seals),
+	TP_ARGS(gi, seals),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, ino)
+		__field(u64, seals)
+	),
+
+	TP_fast_assign(
+		__entry->ino = gi->vfs_inode.i_ino;
+		__entry->seals = seals;
+	),
+
+	TP_printk("ino %lu seals %#llx", __entry->ino, __entry->seals)
+);
+
 DECLARE_EVENT_CLASS(gmem_slot,
 	TP_PROTO(struct gmem_view *view, struct kvm_memory_slot *slot),
 	TP_ARGS(view, slot),

@@ -27,6 +27,10 @@ static int gmem_view_attach(struct gmem_view *view)
 	filemap_invalidate_lock(mapping);
 	mutex_lock(&gi->views_lock);
 
+	/* The first view is made before anybody could set it. */
+	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_LINK))
+		r = -EPERM;
+
 	list_for_each_entry(other, &gi->views, entry) {
 		if (other->kvm == view->kvm) {
 			r = -EINVAL;
@@ -142,13 +146,50 @@ struct gmem_view *gmem_view_of(struct file *file)
 }
 
 /**
+ * gmem_view_lock() - begin to change an inode in the name of a view's VM
+ * @view: the view
+ *
+ * With the VM's slots_lock, so that one that was moved meanwhile is seen to be
+ * dead: its memory is another's to change.
+ *
+ * Context: Process context, no lock held.
+ * Return: 0 with slots_lock, and invalidate_lock for writing, until
+ * gmem_view_unlock(); -EIO for a dead VM; -EINTR by a fatal signal.
+ */
+int gmem_view_lock(struct gmem_view *view)
+{
+	if (mutex_lock_killable(&view->kvm->slots_lock))
+		return -EINTR;
+
+	if (view->kvm->vm_dead) {
+		mutex_unlock(&view->kvm->slots_lock);
+		return -EIO;
+	}
+
+	filemap_invalidate_lock(gmem_mapping(view->inode));
+	return 0;
+}
+
+/**
+ * gmem_view_unlock() - undo gmem_view_lock()
+ * @view: the view
+ *
+ * Context: after gmem_view_lock() has succeeded.
+ */
+void gmem_view_unlock(struct gmem_view *view)
+{
+	filemap_invalidate_unlock(gmem_mapping(view->inode));
+	mutex_unlock(&view->kvm->slots_lock);
+}
+
+/**
  * gmem_view_create() - make a view of an inode for a VM
  * @kvm: the VM
  * @gi: the inode; the caller's reference keeps it, the file takes its own
  *
  * Context: Process context, may sleep. Takes invalidate_lock and views_lock.
  * Return: the file, or an ERR_PTR with nothing left behind: -EINVAL where @kvm
- * has a view of @gi, -ENOMEM, -ENFILE.
+ * has a view of @gi, -EPERM where links are sealed, -ENOMEM, -ENFILE.
  */
 struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi)
 {

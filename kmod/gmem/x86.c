@@ -16,23 +16,24 @@
 u32 gmem_arch_capabilities(struct kvm *kvm)
 {
 	u32 vcpus = kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0;
+	/* Hardware assigns each page to one VM where not these, in SNP. */
+	u32 shown = KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE;
+	u32 private = KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT;
+	u32 all = KVM_GMEM_CAP_SEAL;
 
 	if (!kvm)
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT |
-		       KVM_GMEM_CAP_POPULATE | vcpus;
+		return all | shown | private | vcpus;
 
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT |
-		       KVM_GMEM_CAP_POPULATE | vcpus;
+		return all | shown | private | vcpus;
 	case KVM_X86_DEFAULT_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE | vcpus;
+		return all | shown | vcpus;
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
-		return KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE;
+		return all | shown;
 	default:
-		/* SNP and later: hardware assigns each page to one VM. */
-		return 0;
+		return all;
 	}
 }
 

@@ -31,6 +31,8 @@
 /* KVM_GUEST_MEMFD_POPULATE, KVM_GMEM_POPULATE and KVM_GMEM_CREATE_FILLER */
 #define KVM_GMEM_CAP_POPULATE		(1U << 16)
 
+#define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
+
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
  * @fd: file descriptor of a view, held by the caller, of another VM
@@ -153,6 +155,35 @@ struct kvm_memory_attributes2 {
 #define KVM_SET_MEMORY_ATTRIBUTES2 \
 	_IOWR(KVMIO, 0xd2, struct kvm_memory_attributes2)
 #endif
+
+/*
+ * What is never to happen to an inode again. Those that memfd_create(2) has too
+ * have the numbers of F_SEAL_*.
+ */
+#define KVM_GMEM_SEAL_SEAL	(1ULL << 0)	/* no more seals */
+#define KVM_GMEM_SEAL_SHRINK	(1ULL << 1)	/* no holes */
+/* no content from userspace: no populating, write(2) or mapping */
+#define KVM_GMEM_SEAL_WRITE	(1ULL << 3)
+/* no access by the host's userspace: no write(2), mapping, or conversion to shared */
+#define KVM_GMEM_SEAL_GUEST	(1ULL << 32)
+#define KVM_GMEM_SEAL_LINK	(1ULL << 33)	/* no more views */
+
+/**
+ * struct kvm_gmem_seals - argument of KVM_GMEM_SEAL and KVM_GMEM_GET_SEALS
+ * @seals: KVM_GMEM_SEAL_*: those to add; those that are set
+ * @flags: none are defined: zero
+ * @reserved: zero
+ *
+ * ioctls on a view. Seals are the inode's: every view has them, for good.
+ */
+struct kvm_gmem_seals {
+	__u64 seals;
+	__u64 flags;
+	__u64 reserved[6];
+};
+
+#define KVM_GMEM_SEAL		_IOW(KVMIO, 0xe0, struct kvm_gmem_seals)
+#define KVM_GMEM_GET_SEALS	_IOR(KVMIO, 0xe1, struct kvm_gmem_seals)
 
 /*
  * Linux 6.12's guest_memfd ABI, for those whose <linux/kvm.h> is older.
