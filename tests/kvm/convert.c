@@ -13,6 +13,7 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
+#include "tracing.h"
 
 #define PAGES	16
 #define SIZE	(PAGES * PAGE_SIZE)
@@ -211,6 +212,29 @@ static void vm_attributes_do_not_count(void)
 	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
 	machine_unbind(m);
 	expect_memory_fault(m, 0, EFAULT);
+}
+
+/* Or a guest's access would not be looked at by the new attribute. */
+static void guests_fault_again(void)
+{
+	struct machine *a, *b;
+	struct stat st;
+
+	trace_start("gmem_fault");
+	a = shared_machine();
+	b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES);
+	TEST_ASSERT(!fstat(a->view, &st), "fstat");
+	for (int i = 0; i < 4; i++) {
+		guest_touch(a, 3, 1);
+		guest_touch(b, 3, 1);
+		if (i & 1)
+			make_shared(a->view, 3, 1);
+		else
+			make_private(a->view, 3, 1);
+		trace_clear();
+		guest_touch(i & 2 ? a : b, 3, 1);
+		trace_fault_pfn(st.st_ino, 3);	/* fails where there is no event */
+	}
 }
 
 static void every_mapping_loses_it(void)
@@ -526,6 +550,7 @@ static const struct claim claims[] = {
 	CLAIM(twice_is_fine, "what is so already may be made so, in ranges of any cut"),
 	CLAIM(all_views_see_it, "a conversion holds for all views, of VMs of all types"),
 	CLAIM(vm_attributes_do_not_count, "a VM's attributes do not count where the inode's do"),
+	CLAIM(guests_fault_again, "a conversion takes the page from every VM's stage-2 tables"),
 	CLAIM(every_mapping_loses_it, "mappings of children, second ones and locked ones lose it"),
 	CLAIM(just_faulted, "pages that were touched just now, on any CPU, convert at once"),
 	CLAIM(held_page_is_in_the_way,

@@ -51,31 +51,42 @@ static void catch_sigbus(int sig __maybe_unused, siginfo_t *info, void *context 
 	siglongjmp(on_sigbus, info->si_code);
 }
 
-static int host_try(volatile uint64_t *p, bool write)
+static void expect_sigbus_at(const volatile void *p)
 {
 	struct sigaction action = { .sa_sigaction = catch_sigbus, .sa_flags = SA_SIGINFO };
-	int code;
 
 	sigaction(SIGBUS, &action, NULL);
 	touching = p;
+}
+
+int host_try_load(const volatile uint64_t *p, uint64_t *value)
+{
+	int code;
+
+	expect_sigbus_at(p);
 	code = sigsetjmp(on_sigbus, 1);
-	if (code)
-		return code;
-	if (write)
-		*p = *p + 1;
-	else
-		(void)*p;
-	return 0;
+	if (!code)
+		*value = *p;
+	return code;
 }
 
 int host_try_read(const volatile void *p)
 {
-	return host_try((volatile uint64_t *)p, false);
+	uint64_t value;
+
+	return host_try_load(p, &value);
 }
 
 int host_try_write(volatile void *p)
 {
-	return host_try(p, true);
+	volatile uint64_t *word = p;
+	int code;
+
+	expect_sigbus_at(p);
+	code = sigsetjmp(on_sigbus, 1);
+	if (!code)
+		*word = *word + 1;
+	return code;
 }
 
 void host_write(struct machine *m, uint64_t first, uint64_t n, uint64_t pattern)

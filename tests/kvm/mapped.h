@@ -24,6 +24,7 @@ uint64_t *map_view(int view, uint64_t npages);
  * Touches host memory: 0, or the si_code of the SIGBUS that came, whose address
  * was @p. Any other signal or address fails the claim.
  */
+int host_try_load(const volatile uint64_t *p, uint64_t *value);
 int host_try_read(const volatile void *p);
 int host_try_write(volatile void *p);
 

@@ -29,32 +29,50 @@ struct attack {
 	unsigned long stores, refused;
 };
 
-static void guest_code_read(uint64_t page)
+/* What the guest writes while the page is private, and nobody else may see. */
+#define SECRET	0x7465726365732061
+
+/* Returns what was there, and leaves @value. */
+static void guest_code_exchange(uint64_t page, uint64_t value)
 {
-	GUEST_RETURN(*(volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE));
+	volatile uint64_t *p = (volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE);
+	uint64_t old = *p;
+
+	*p = value;
+	GUEST_RETURN(old);
 }
 
-static uint64_t guest_reads(struct machine *m, uint64_t page)
+static uint64_t guest_exchanges(struct machine *m, uint64_t value)
 {
-	return machine_call(m, guest_code_read, page, 0, 0);
+	return machine_call(m, guest_code_exchange, 0, value, 0);
 }
 
-/* Looks twice at a page while it is private: it must be the same. */
-static void convert_and_compare(void *arg)
+/* While the page is private the guest's secret is in it, and nothing else. */
+static void keep_a_secret(void *arg)
 {
 	struct attack *a = arg;
-	uint64_t first, second;
+	uint64_t was;
 
 	if (__convert(a->m->view, 0, 1, KVM_MEMORY_ATTRIBUTE_PRIVATE, NULL)) {
 		TEST_ASSERT(errno == EAGAIN, "to private: errno %d", errno);
 		a->refused++;
 		return;
 	}
-	first = guest_reads(a->guest, 0);
+	guest_exchanges(a->guest, SECRET);
 	sched_yield();
-	second = guest_reads(a->guest, 0);
-	TEST_ASSERT(first == second, "a private page changed from %lx to %lx", first, second);
+	was = guest_exchanges(a->guest, 0);
+	TEST_ASSERT(was == SECRET, "a private page was overwritten with %lx", was);
 	make_shared(a->m->view, 0, 1);
+}
+
+static void load(void *arg)
+{
+	struct attack *a = arg;
+	uint64_t value = 0;
+
+	if (!host_try_load(a->m->host, &value))
+		a->stores++;
+	TEST_ASSERT(value != SECRET, "a load has read a private page");
 }
 
 static void store(void *arg)
@@ -79,15 +97,18 @@ static void store_by_process_vm(void *arg)
 static void hold_in_a_pipe(void *arg)
 {
 	static int fds[2] = { -1, -1 };
-	static char page[PAGE_SIZE];
+	static char page[PAGE_SIZE] __aligned(8);
 	struct attack *a = arg;
 	struct iovec iov = { a->m->host, PAGE_SIZE };
 
 	if (fds[0] < 0)
 		TEST_ASSERT(!pipe(fds), "pipe");
 	if (vmsplice(fds[1], &iov, 1, 0) == PAGE_SIZE) {
-		a->stores++;
+		/* Long enough for a guest to be run, every other time. */
+		if (a->stores++ & 1)
+			usleep(2000);
 		TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
+		TEST_ASSERT(*(uint64_t *)page != SECRET, "the pipe has a private page");
 	}
 }
 
@@ -106,13 +127,13 @@ static void attack_end(struct attack *a, bool may_refuse)
 	TEST_ASSERT(may_refuse || !a->refused, "%lu conversions were EAGAIN", a->refused);
 }
 
-static void against_stores(void)
+static void against_loads_and_stores(void)
 {
 	struct attack a = { 0 };
 	const struct blow blows[] = {
-		{ "conversions", convert_and_compare, &a },
+		{ "conversions", keep_a_secret, &a },
 		{ "stores", store, &a },
-		{ "more stores", store, &a },
+		{ "loads", load, &a },
 	};
 
 	attack_begin(&a);
@@ -124,7 +145,7 @@ static void against_gup(void)
 {
 	struct attack a = { 0 };
 	const struct blow blows[] = {
-		{ "conversions", convert_and_compare, &a },
+		{ "conversions", keep_a_secret, &a },
 		{ "process_vm_writev", store_by_process_vm, &a },
 		{ "stores", store, &a },
 	};
@@ -138,13 +159,55 @@ static void against_held_pages(void)
 {
 	struct attack a = { 0 };
 	const struct blow blows[] = {
-		{ "conversions", convert_and_compare, &a },
+		{ "conversions", keep_a_secret, &a },
 		{ "pages in a pipe", hold_in_a_pipe, &a },
 	};
 
 	attack_begin(&a);
 	HAMMER(blows);
 	attack_end(&a, true);
+}
+
+/* Whether the host's page table has the page. */
+static bool is_mapped(void *p)
+{
+	static int fd = -1;
+	uint64_t entry;
+
+	if (fd < 0)
+		fd = open("/proc/self/pagemap", O_RDONLY);
+	TEST_ASSERT(pread(fd, &entry, sizeof(entry), (uintptr_t)p / PAGE_SIZE * sizeof(entry)) ==
+		    sizeof(entry), "read /proc/self/pagemap");
+	return entry >> 63;
+}
+
+static void convert_and_look(void *arg)
+{
+	struct attack *a = arg;
+
+	make_private(a->m->view, 0, 1);
+	/* For touches that had begun before to come to their end. */
+	usleep(200);
+	TEST_ASSERT(!is_mapped(a->m->host), "a private page is mapped");
+	make_shared(a->m->view, 0, 1);
+	/* The next touch has to allocate it, which takes longer. */
+	punch_pages(a->m->view, 0, 1);
+}
+
+static void against_first_touches(void)
+{
+	struct attack a = { 0 };
+	const struct blow blows[] = {
+		{ "conversions", convert_and_look, &a },
+		{ "stores", store, &a },
+		{ "more stores", store, &a },
+		{ "loads", load, &a },
+		{ "more loads", load, &a },
+	};
+
+	attack_begin(&a);
+	HAMMER(blows);
+	attack_end(&a, false);
 }
 
 /*
@@ -266,7 +329,9 @@ static void against_mappings(void)
 }
 
 static const struct claim claims[] = {
-	CLAIM(against_stores, "no store of the host reaches a private page, none is EAGAIN"),
+	CLAIM(against_loads_and_stores,
+	      "no load or store of the host reaches a private page, none is EAGAIN"),
+	CLAIM(against_first_touches, "a page that is private is in no page table of the host"),
 	CLAIM(against_gup, "nor does process_vm_writev"),
 	CLAIM(against_held_pages, "nor is a page private while a pipe has it"),
 	CLAIM(against_guests, "guests of two VMs write, or leave with a memory fault"),

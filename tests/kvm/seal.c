@@ -53,6 +53,18 @@ static struct machine *machine_to_seal(uint64_t flags)
 	return m;
 }
 
+/* One page of zeroes or of a pattern: 0, or errno. */
+static int populate(int view, uint64_t page, void *from)
+{
+	struct kvm_gmem_populate args = {
+		.offset = page * PAGE_SIZE,
+		.size = PAGE_SIZE,
+		.from = (uintptr_t)from,
+	};
+
+	return ioctl(view, KVM_GMEM_POPULATE, &args) == 1 ? 0 : errno;
+}
+
 static void expect_no_mmap(int view)
 {
 	TEST_ERRNO(mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, view, 0), EPERM);
@@ -156,6 +168,7 @@ static void guest_only(void)
 	TEST_ERRNO(__convert(m->view, 0, 1, 0, NULL), EPERM);
 	make_private(m->view, 1, 1);
 	TEST_ERRNO(__convert(m->view, 0, 2, 0, NULL), EPERM);
+	TEST_ASSERT_EQ(populate(m->view, 2, NULL), 0);
 	guest_write(m, 0, PAGES, 1);
 	guest_expect(m, 0, PAGES, 1);
 	punch_pages(m->view, 0, PAGES);
@@ -220,6 +233,7 @@ static void content_is_frozen(void)
 	TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
 	seal(m->view, KVM_GMEM_SEAL_WRITE);
 	expect_no_mmap(m->view);
+	TEST_ASSERT_EQ(populate(m->view, 2, NULL), EPERM);
 	guest_write(m, 0, PAGES, 1);
 	make_private(m->view, 0, PAGES);
 	make_shared(m->view, 0, PAGES);
@@ -295,6 +309,62 @@ static void seal_against_mmap(void)
 	printf("# %lu inodes, %lu mmaps, %lu seals\n", inodes, mappings, seals);
 }
 
+static void *populate_again_and_again(void *arg)
+{
+	struct trial *t = arg;
+
+	while (!t->stop) {
+		bool sealed = t->sealed;
+		int err = populate(t->view, 0, NULL);
+
+		t->tries++;
+		t->held += sealed && !err;
+		if (!err)
+			punch_pages(t->view, 0, 1);
+		TEST_ASSERT(!err || err == EPERM || err == EEXIST, "KVM_GMEM_POPULATE: %d", err);
+	}
+	return NULL;
+}
+
+static uint64_t blocks(int view)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(view, &st), "fstat");
+	return st.st_blocks;
+}
+
+static void seal_against_populate(void)
+{
+	unsigned long seconds = atoi(getenv("GMEM_TEST_SECONDS") ?: "3");
+	unsigned long inodes = 0, populates = 0;
+	struct timespec begin, now;
+	struct kvm_vm *vm = idle_vm();
+
+	machine_to_seal(0);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	do {
+		struct trial t = { .view = vm_create_guest_memfd(vm, SIZE, 0) };
+		pthread_t populater;
+		uint64_t before;
+
+		pthread_create(&populater, NULL, populate_again_and_again, &t);
+		usleep(inodes++ % 300);
+		seal(t.view, KVM_GMEM_SEAL_WRITE);
+		before = blocks(t.view);
+		t.sealed = true;
+		usleep(100);
+		TEST_ASSERT(blocks(t.view) <= before, "a page came after the seal was set");
+		t.stop = true;
+		pthread_join(populater, NULL);
+		TEST_ASSERT(!t.held, "a page was populated after the seal was set");
+		populates += t.tries;
+		close(t.view);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec - begin.tv_sec < seconds);
+	printf("# %lu inodes, %lu populates\n", inodes, populates);
+}
+
 static const struct claim claims[] = {
 	CLAIM(wrong_arguments, "each wrong argument is EINVAL or EFAULT and seals nothing"),
 	CLAIM(are_the_inode_s, "seals are the inode's, for every view, and stay"),
@@ -306,6 +376,7 @@ static const struct claim claims[] = {
 	CLAIM(guest_takes_an_empty_inode, "GUEST is EBUSY while there is a page or a mapping"),
 	CLAIM(a_child_s_mapping_counts, "a mapping that only a child has left counts"),
 	CLAIM(content_is_frozen, "WRITE: EBUSY while mapped or pinned; then no mapping"),
+	CLAIM(seal_against_populate, "no page is populated after the call that seals"),
 	CLAIM(seal_against_mmap, "no mapping outlives the call that seals, however they race"),
 };
 
