@@ -130,6 +130,20 @@ static void kvm_move_copy_pic(struct kvm *dst, struct kvm *src)
 	kvm_pic_update_irq(d);
 }
 
+/*
+ * An edge that was delivered and whose line is still up: KVM_GET_IRQCHIP does not
+ * show it, but without it the next line up would be taken for an edge.
+ */
+static void kvm_move_copy_delivered(struct kvm_ioapic *d, const struct kvm_ioapic *s)
+{
+	u32 delivered = s->irr & s->irr_delivered;
+
+	spin_lock(&d->lock);
+	d->irr |= delivered;
+	d->irr_delivered |= delivered;
+	spin_unlock(&d->lock);
+}
+
 /* Interrupts that the source's IOAPIC had not got rid of are delivered anew. */
 static void kvm_move_copy_ioapic(struct kvm *dst, struct kvm *src)
 {
@@ -146,6 +160,7 @@ static void kvm_move_copy_ioapic(struct kvm *dst, struct kvm *src)
 	spin_unlock(&d->lock);
 
 	kvm_set_ioapic(dst, &state);
+	kvm_move_copy_delivered(d, s);
 	kvm_for_each_vcpu(i, vcpu, dst)
 		kvm_rtc_eoi_tracking_restore_one(vcpu);
 }
