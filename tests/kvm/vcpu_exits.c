@@ -99,6 +99,13 @@ static void guest_mmio_fragments(void)
 	GUEST_DONE();
 }
 
+/* KVM keeps a copy of each part's bytes beside it. */
+static void guest_mmio_split(void)
+{
+	*(volatile uint64_t *)(MMIO_GPA + 0xffc) = 0x1122334455667788;
+	GUEST_DONE();
+}
+
 static void guest_msrs(void)
 {
 	wrmsr(0x12345, 0xabcdef);
@@ -284,6 +291,13 @@ static void mmio_fragments(void)
 	TEST_ASSERT_EQ(mmio_bytes[0], 0x2222222222222222);
 }
 
+static void mmio_split(void)
+{
+	exits_go_along(guest_mmio_split, 2);
+	TEST_ASSERT_EQ(mmio_bytes[3], 0x55667788);
+	TEST_ASSERT_EQ(mmio_bytes[0], 0x11223344);
+}
+
 static void msrs(void)
 {
 	exits_go_along(guest_msrs, 2);
@@ -301,6 +315,7 @@ static const struct claim claims[] = {
 	CLAIM(port_strings, "so are string instructions, at each of their exits"),
 	CLAIM(mmio, "so are MMIO reads, writes and both in one instruction"),
 	CLAIM(mmio_fragments, "so is MMIO of more than 8 bytes, between its parts"),
+	CLAIM(mmio_split, "so is a small write over the border of two pages"),
 	CLAIM(msrs, "so are accesses to MSRs that userspace handles"),
 	CLAIM(hypercall, "so is a hypercall"),
 };
