@@ -114,6 +114,18 @@ static bool readable(int fd)
 	return poll(&p, 1, 0) == 1;
 }
 
+/* Runs @vcpu until the guest has counted @n, and a little more. */
+static void run_to_count(struct kvm_vcpu *vcpu, const volatile uint64_t *count, uint64_t n)
+{
+	struct runner r;
+
+	runner_start(&r, vcpu);
+	wait_for(count, n);
+	usleep(50000);
+	TEST_ASSERT(!runner_stop(&r), "exit reason %u", vcpu->run->exit_reason);
+	TEST_ASSERT_EQ(*count, n);
+}
+
 /**
  * struct sender - a thread that raises one interrupt after the other
  * @raise: raises it; what it says was raised must reach the guest
@@ -231,7 +243,7 @@ static void move_while_sending(struct sender *senders, void (*moved)(struct kvm_
 	for (int i = 0; i < SOURCES; i++)
 		pthread_join(senders[i].thread, NULL);
 	usleep(100000);
-	runner_stop(&r);
+	TEST_ASSERT(!runner_stop(&r), "exit reason %u", vcpu->run->exit_reason);
 	for (int i = 0; i < SOURCES; i++) {
 		pr_info("%lu sent\n", senders[i].sent);
 		TEST_ASSERT(senders[i].sent >= MOVES, "%lu sent", senders[i].sent);
@@ -283,8 +295,7 @@ static void source_irqfds_are_silent(void)
 	routes(dst->vm);
 	assign_irqfd(src->vm, fd, MSI_GSI);
 	signal_eventfd(fd);
-	run_for(src, 100);
-	TEST_ASSERT_EQ(count[0], 1UL);
+	run_to_count(src, count, 1);
 
 	move_vcpus(dst->vm, src->vm);
 	signal_eventfd(fd);
@@ -296,8 +307,7 @@ static void source_irqfds_are_silent(void)
 	TEST_ERRNO(line_up(src->vm), EIO);
 
 	assign_irqfd(dst->vm, fd, MSI_GSI);
-	run_for(dst, 100);
-	TEST_ASSERT_EQ(count[0], 2UL);
+	run_to_count(dst, count, 2);
 }
 
 static uint32_t mp_state(struct kvm_vcpu *vcpu)
@@ -308,14 +318,20 @@ static uint32_t mp_state(struct kvm_vcpu *vcpu)
 	return state.mp_state;
 }
 
+static void run_to_halt(struct kvm_vcpu *vcpu)
+{
+	do {
+		TEST_ASSERT(!run_for(vcpu, 50), "exit reason %u", vcpu->run->exit_reason);
+	} while (mp_state(vcpu) != KVM_MP_STATE_HALTED);
+}
+
 static void halted_vcpu_wakes(void)
 {
 	struct kvm_vcpu *vcpu = irq_ancestor(counting_guest, count_interrupt);
 	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, counts);
 	struct runner r;
 
-	run_for(vcpu, 100);
-	TEST_ASSERT_EQ(mp_state(vcpu), KVM_MP_STATE_HALTED);
+	run_to_halt(vcpu);
 	vcpu = succeed(vcpu);
 	TEST_ASSERT_EQ(mp_state(vcpu), KVM_MP_STATE_HALTED);
 
@@ -332,12 +348,11 @@ static void pending_interrupt(void)
 	struct kvm_vcpu *vcpu = irq_ancestor(counting_guest, count_interrupt);
 	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, counts);
 
-	run_for(vcpu, 100);
+	run_to_halt(vcpu);
 	TEST_ASSERT_EQ(signal_msi(vcpu->vm), 1);
 	TEST_ASSERT_EQ(*count, 0UL);
 	vcpu = succeed(succeed(vcpu));
-	run_for(vcpu, 200);
-	TEST_ASSERT_EQ(*count, 1UL);
+	run_to_count(vcpu, count, 1);
 }
 
 /* Tells the host from inside the handler, before it is the LAPIC's turn again. */
@@ -405,8 +420,7 @@ static void edge_line_that_is_up(void)
 	volatile uint64_t *count = &(*GUEST_VARIABLE(vcpu->vm, counts))[1];
 
 	kvm_irq_line(vcpu->vm, PIN, 1);
-	run_for(vcpu, 100);
-	TEST_ASSERT_EQ(*count, 1UL);
+	run_to_count(vcpu, count, 1);
 
 	vcpu = succeed_with_routes(succeed_with_routes(vcpu));
 	kvm_irq_line(vcpu->vm, PIN, 1);
@@ -415,8 +429,7 @@ static void edge_line_that_is_up(void)
 
 	kvm_irq_line(vcpu->vm, PIN, 0);
 	kvm_irq_line(vcpu->vm, PIN, 1);
-	run_for(vcpu, 100);
-	TEST_ASSERT_EQ(*count, 2UL);
+	run_to_count(vcpu, count, 2);
 }
 
 static void masked_level_guest(void)
@@ -429,6 +442,19 @@ static void masked_level_guest(void)
 		halt();
 }
 
+/* Without an exit; and reads it. */
+static void run_to_eventfd(struct kvm_vcpu *vcpu, int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	eventfd_t value;
+	struct runner r;
+
+	runner_start(&r, vcpu);
+	TEST_ASSERT(poll(&p, 1, 20000) == 1, "the eventfd is not signalled");
+	TEST_ASSERT(!runner_stop(&r), "exit reason %u", vcpu->run->exit_reason);
+	eventfd_read(fd, &value);
+}
+
 /*
  * A device has its line up, and waits to be told when it is to look again. The
  * IOAPIC asks it to when the guest unmasks the pin, and at the EOI.
@@ -437,7 +463,6 @@ static void resampled_line(void)
 {
 	struct kvm_vcpu *vcpu = irq_ancestor(masked_level_guest, tell_interrupt);
 	int line = new_eventfd(), resample = new_eventfd();
-	eventfd_t value;
 
 	TEST_ASSERT(!__irqfd(vcpu->vm, line, PIN, resample), "KVM_IRQFD: errno %d", errno);
 	signal_eventfd(line);
@@ -448,14 +473,13 @@ static void resampled_line(void)
 	TEST_ASSERT(ioapic(vcpu->vm).irr & (1 << PIN), "the line went down");
 	TEST_ASSERT(!readable(resample), "asked before the pin is unmasked");
 	TEST_ASSERT(!__irqfd(vcpu->vm, line, PIN, resample), "KVM_IRQFD: errno %d", errno);
-	TEST_ASSERT(!run_for(vcpu, 200), "exit reason %u", vcpu->run->exit_reason);
-	TEST_ASSERT(!eventfd_read(resample, &value), "not asked when the pin was unmasked");
+	run_to_eventfd(vcpu, resample);
 
 	signal_eventfd(line);
 	run_to_sync(vcpu, 101);
 	TEST_ASSERT(!readable(resample), "asked before the EOI");
+	run_to_eventfd(vcpu, resample);
 	TEST_ASSERT(!run_for(vcpu, 200), "an interrupt for a line that is down");
-	TEST_ASSERT(readable(resample), "not asked at the EOI");
 }
 
 #define PIC_VECTOR	0x30

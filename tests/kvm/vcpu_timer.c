@@ -347,39 +347,44 @@ static void pit(void)
 
 /*
  * Ticks of a second in which the vCPU does not run, half before and half after a
- * move, that it gets in the second after.
+ * move, that it gets when it runs again: until it has got @enough, or for some
+ * seconds.
  */
-static uint64_t ticks_made_up_for(bool reinject)
+static uint64_t ticks_made_up_for(bool reinject, uint64_t enough)
 {
 	struct kvm_vcpu *vcpu = pit_ancestor(pit_ticks_guest, reinject);
 	volatile uint64_t *ticks = GUEST_VARIABLE(vcpu->vm, fired);
-	uint64_t seen, start, in_time;
+	uint64_t seen, start, in_time, made_up = 0;
 
 	run_to_sync(vcpu, 1);
 	vcpu = succeed_with_pit(vcpu);
-	run_for(vcpu, STEP_MS);
+	while (!*ticks)
+		run_for(vcpu, STEP_MS);
 	seen = *ticks;
-	TEST_ASSERT(seen, "no tick in the destination");
 
 	usleep(500000);
 	vcpu = succeed_with_pit(vcpu);
 	usleep(500000);
 	start = host_ns();
-	run_for(vcpu, 1000);
-	in_time = (host_ns() - start) / PIT_PERIOD + 2;
-	return *ticks - seen > in_time ? *ticks - seen - in_time : 0;
+	for (int i = 0; i < 5 && made_up < enough; i++) {
+		run_for(vcpu, 1000);
+		in_time = (host_ns() - start) / PIT_PERIOD + 2;
+		made_up = *ticks - seen > in_time ? *ticks - seen - in_time : 0;
+	}
+	return made_up;
 }
 
 static void pit_reinjection(void)
 {
-	uint64_t ticks = ticks_made_up_for(true);
+	const uint64_t enough = SECOND / PIT_PERIOD - 5;
+	uint64_t ticks = ticks_made_up_for(true, enough);
 
-	TEST_ASSERT(ticks >= SECOND / PIT_PERIOD - 5, "%lu ticks made up for", ticks);
+	TEST_ASSERT(ticks >= enough, "%lu ticks made up for", ticks);
 }
 
 static void pit_without_reinjection(void)
 {
-	TEST_ASSERT_EQ(ticks_made_up_for(false), 0UL);
+	TEST_ASSERT_EQ(ticks_made_up_for(false, 1), 0UL);
 }
 
 static const struct claim claims[] = {
