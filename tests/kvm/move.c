@@ -75,23 +75,6 @@ static void attributes_go_along(void)
 	TEST_ASSERT(!is_private(b, 200) && is_private(b, 201), "conversion after the move");
 }
 
-/* What was mapped ahead of the move, by other attributes, must not stay so. */
-static void destination_forgets_what_it_mapped(void)
-{
-	struct kvm_pre_fault_memory range = { .gpa = MACHINE_GPA, .size = PAGE_SIZE };
-	struct machine *a, *b;
-
-	require_move();
-	a = machine_create(PAGES);
-	guest_write(a, 0, 1, 1);
-	b = machine_link(a->view, PAGES);
-	__vcpu_ioctl(b->vcpu, KVM_PRE_FAULT_MEMORY, &range);
-	share(a, 0, 1);
-	share(b, 0, PAGES);
-	move(b, a);
-	TEST_ASSERT(!is_private(b, 0), "page 0 is private under the destination");
-}
-
 static void source_is_dead(void)
 {
 	struct kvm_regs regs;
@@ -244,8 +227,6 @@ static const struct claim claims[] = {
 	CLAIM(memory_goes_on, "the destination's guest goes on with the source's private memory"),
 	CLAIM(attributes_go_along, "each page is private or shared as it was"),
 	CLAIM(inodes_keep_their_own, "what a mappable inode keeps private stays so"),
-	CLAIM(destination_forgets_what_it_mapped,
-	      "pages mapped before the move are looked at anew"),
 	CLAIM(source_is_dead, "whatever is asked of the source afterwards is EIO"),
 	CLAIM(alignment_is_each_slots_own,
 	      "userspace_addr may be aligned differently"),
