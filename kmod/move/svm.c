@@ -125,7 +125,9 @@ static void svm_move_nested(struct vcpu_svm *d, const struct vcpu_svm *s)
 	if (!s->nested.initialized)
 		return;
 
+	/* One that has run nothing yet has no bitmaps, which VMRUN would give it. */
 	svm_move_vmcb(&d->nested.vmcb02, &s->nested.vmcb02);
+	d->nested.vmcb02.ptr->control.iopm_base_pa = d->vmcb01.ptr->control.iopm_base_pa;
 	d->nested.vmcb02.ptr->control.msrpm_base_pa = __sme_set(__pa(d->nested.msrpm));
 
 	if (!is_guest_mode(vcpu))
