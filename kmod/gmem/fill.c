@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * First content from a process's memory: KVM_GUEST_MEMFD_POPULATE by guest
- * physical address, KVM_GMEM_POPULATE by offset.
+ * physical address, KVM_GMEM_POPULATE by offset; write(2) for shared pages.
  *
  * The caller's memory may not come, for ever: it can be another's to serve. So
  * it is read with no lock held, into folios that nobody else knows; then come
@@ -11,6 +11,7 @@
 #include <linux/file.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/uio.h>
 
 #include "gmem.h"
 
@@ -24,6 +25,8 @@
  * @next: the next page, a gfn where @gi is NULL, else a page offset
  * @left: pages that are still to come
  * @from: their content, or NULL: zeroes
+ * @iter: their content where it is a write's, else NULL
+ * @seals: those that forbid it
  * @nr: length of @folios
  * @folios: content for the pages from @next on, read and not installed yet
  */
@@ -33,19 +36,39 @@ struct gmem_fill {
 	u64 next;
 	u64 left;
 	void __user *from;
+	struct iov_iter *iter;
+	u64 seals;
 	unsigned int nr;
 	struct folio *folios[GMEM_FILL_BATCH];
 };
 
-static struct folio *gmem_fill_read_page(void __user *from)
+/* Does all of the next page's content come? The one after @nr others, that is. */
+static bool gmem_fill_copy(struct gmem_fill *fill, struct folio *folio)
 {
+	void __user *from = fill->from;
+	size_t copied;
+
+	if (fill->iter) {
+		copied = copy_folio_from_iter(folio, 0, PAGE_SIZE, fill->iter);
+		if (copied < PAGE_SIZE)
+			iov_iter_revert(fill->iter, copied);
+		return copied == PAGE_SIZE;
+	}
+
+	return !from || !copy_from_user(folio_address(folio), from + fill->nr * PAGE_SIZE,
+					PAGE_SIZE);
+}
+
+static struct folio *gmem_fill_read_page(struct gmem_fill *fill)
+{
+	bool zero = !fill->from && !fill->iter;
 	struct folio *folio;
 
-	folio = filemap_alloc_folio(from ? GFP_HIGHUSER : GFP_HIGHUSER | __GFP_ZERO, 0);
+	folio = filemap_alloc_folio(zero ? GFP_HIGHUSER | __GFP_ZERO : GFP_HIGHUSER, 0);
 	if (!folio)
 		return ERR_PTR(-ENOMEM);
 
-	if (from && copy_from_user(folio_address(folio), from, PAGE_SIZE)) {
+	if (!gmem_fill_copy(fill, folio)) {
 		folio_put(folio);
 		return ERR_PTR(fatal_signal_pending(current) ? -EINTR : -EFAULT);
 	}
@@ -60,8 +83,7 @@ static int gmem_fill_read(struct gmem_fill *fill)
 	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
 
 	for (fill->nr = 0; fill->nr < want; fill->nr++) {
-		void __user *from = fill->from ? fill->from + fill->nr * PAGE_SIZE : NULL;
-		struct folio *folio = gmem_fill_read_page(from);
+		struct folio *folio = gmem_fill_read_page(fill);
 
 		if (IS_ERR(folio))
 			return PTR_ERR(folio);
@@ -115,9 +137,13 @@ static int gmem_fill_install_page(struct gmem_inode *gi, pgoff_t index, struct f
 	return r;
 }
 
-/* Is this page the caller's to populate? The locks of gmem_fill_install() are held. */
-static int gmem_fill_check_gfn(struct gmem_fill *fill, gfn_t gfn)
+/* Is the page the caller's to populate? The locks of gmem_fill_install() are held. */
+static int gmem_fill_check_page(struct gmem_fill *fill, struct gmem_inode *gi,
+				pgoff_t index, gfn_t gfn)
 {
+	if (fill->iter)
+		return gmem_index_is_private(gi, index) ? -EACCES : 0;
+
 	if (fill->gi || !kvm_arch_has_private_mem(fill->kvm))
 		return 0;
 
@@ -139,11 +165,11 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	/* The last view went, and with it the pages: no new ones after that. */
 	if (list_empty(&gi->views))
 		r = -EPIPE;
-	else if (gmem_is_sealed(gi, KVM_GMEM_SEAL_WRITE))
+	else if (gmem_is_sealed(gi, fill->seals))
 		r = -EPERM;
 
 	for (i = 0; !r && i < nr; i++) {
-		r = gmem_fill_check_gfn(fill, fill->next + i);
+		r = gmem_fill_check_page(fill, gi, index + i, fill->next + i);
 		if (!r)
 			r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
 		if (r)
@@ -212,6 +238,9 @@ static int gmem_fill_install(struct gmem_fill *fill)
 
 static void gmem_fill_drop(struct gmem_fill *fill)
 {
+	if (fill->iter)
+		iov_iter_revert(fill->iter, fill->nr * PAGE_SIZE);
+
 	while (fill->nr)
 		folio_put(fill->folios[--fill->nr]);
 }
@@ -253,6 +282,7 @@ static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from,
 
 	fill->next = start >> PAGE_SHIFT;
 	fill->left = size >> PAGE_SHIFT;
+	fill->seals = KVM_GMEM_SEAL_WRITE;
 	return 0;
 }
 
@@ -346,4 +376,55 @@ long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *a
 		r = gmem_fill_run(fill);
 	kfree(fill);
 	return r;
+}
+
+/**
+ * gmem_write_iter() - file_operations.write_iter of a view that has it
+ * @iocb: file and position
+ * @from: the content
+ *
+ * Populates pages that are shared and missing, whole ones. What crosses the end
+ * is cut off there, as on a device.
+ *
+ * Context: Process context, no lock held. Takes slots_lock and invalidate_lock.
+ * Return: bytes written; or, where the first page fails, -errno: -EINVAL for
+ * what is not page-aligned, -ENOSPC at or past the end, -EEXIST, -EACCES for a
+ * private page, -EPERM where that is sealed, -EFAULT, -EIO for a dead VM,
+ * -EINTR, -ENOMEM, -EHWPOISON.
+ */
+ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct gmem_view *view = gmem_view_of(iocb->ki_filp);
+	loff_t size = i_size_read(&view->inode->vfs_inode);
+	struct gmem_fill *fill;
+	ssize_t r;
+
+	r = generic_write_checks(iocb, from);
+	if (r <= 0)
+		return r;
+
+	if (!PAGE_ALIGNED(iocb->ki_pos) || !PAGE_ALIGNED(iov_iter_count(from)))
+		return -EINVAL;
+
+	if (iocb->ki_pos >= size)
+		return -ENOSPC;
+
+	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
+	if (!fill)
+		return -ENOMEM;
+
+	fill->kvm = view->kvm;
+	fill->gi = view->inode;
+	fill->next = iocb->ki_pos >> PAGE_SHIFT;
+	fill->left = min_t(u64, iov_iter_count(from), size - iocb->ki_pos) >> PAGE_SHIFT;
+	fill->iter = from;
+	fill->seals = KVM_GMEM_SEAL_WRITE | KVM_GMEM_SEAL_GUEST;
+
+	r = gmem_fill_run(fill);
+	kfree(fill);
+	if (r <= 0)
+		return r;
+
+	iocb->ki_pos += r << PAGE_SHIFT;
+	return r << PAGE_SHIFT;
 }

@@ -122,16 +122,38 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 }
 
 /* The vendor module is kept by the view's VM, and by the inode. */
+#define GMEM_VIEW_FOPS				\
+	.owner		= THIS_MODULE,		\
+	.open		= generic_file_open,	\
+	.release	= gmem_view_release,	\
+	.mmap		= gmem_mmap,		\
+	.fallocate	= gmem_fallocate,	\
+	.unlocked_ioctl	= gmem_view_ioctl,	\
+	.compat_ioctl	= compat_ptr_ioctl,	\
+	.show_fdinfo	= gmem_show_fdinfo
+
 static const struct file_operations gmem_view_fops = {
-	.owner		= THIS_MODULE,
-	.open		= generic_file_open,
-	.release	= gmem_view_release,
-	.mmap		= gmem_mmap,
-	.fallocate	= gmem_fallocate,
-	.unlocked_ioctl	= gmem_view_ioctl,
-	.compat_ioctl	= compat_ptr_ioctl,
-	.show_fdinfo	= gmem_show_fdinfo,
+	GMEM_VIEW_FOPS,
 };
+
+/* With GUEST_MEMFD_FLAG_WRITE. The others are to have no write at all. */
+static const struct file_operations gmem_view_write_fops = {
+	GMEM_VIEW_FOPS,
+	.llseek		= generic_file_llseek,
+	.write_iter	= gmem_write_iter,
+	.splice_write	= iter_file_splice_write,
+};
+
+static struct file *gmem_view_open(struct gmem_view *view)
+{
+	bool write = view->inode->flags & GUEST_MEMFD_FLAG_WRITE;
+	struct file *file;
+
+	file = gmem_inode_open(view->inode, write ? &gmem_view_write_fops : &gmem_view_fops, view);
+	if (write && !IS_ERR(file))
+		file->f_mode |= FMODE_PWRITE;
+	return file;
+}
 
 /**
  * gmem_view_of() - the view behind a file
@@ -142,7 +164,10 @@ static const struct file_operations gmem_view_fops = {
  */
 struct gmem_view *gmem_view_of(struct file *file)
 {
-	return file->f_op == &gmem_view_fops ? file->private_data : NULL;
+	if (file->f_op != &gmem_view_fops && file->f_op != &gmem_view_write_fops)
+		return NULL;
+
+	return file->private_data;
 }
 
 /**
@@ -212,7 +237,7 @@ struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi)
 
 	/* From here on the view is found, but it has no bindings to act on. */
 	ihold(&gi->vfs_inode);
-	file = gmem_inode_open(gi, &gmem_view_fops, view);
+	file = gmem_view_open(view);
 	if (IS_ERR(file)) {
 		r = PTR_ERR(file);
 		goto err_detach;

@@ -52,7 +52,7 @@ u64 gmem_arch_flags(struct kvm *kvm)
 	if (kvm && !(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_LINK))
 		return 0;
 
-	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
+	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED | GUEST_MEMFD_FLAG_WRITE;
 }
 
 /**

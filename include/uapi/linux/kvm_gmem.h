@@ -125,6 +125,10 @@ struct kvm_gmem_create_filler {
 #ifndef GUEST_MEMFD_FLAG_INIT_SHARED
 #define GUEST_MEMFD_FLAG_INIT_SHARED	(1ULL << 1)
 #endif
+/* Proposed: write(2) populates shared pages. */
+#ifndef GUEST_MEMFD_FLAG_WRITE
+#define GUEST_MEMFD_FLAG_WRITE		(1ULL << 2)
+#endif
 
 /**
  * struct kvm_memory_attributes2 - argument of KVM_SET_MEMORY_ATTRIBUTES2
