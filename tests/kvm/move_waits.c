@@ -3,50 +3,23 @@
  * Moves that wait for a lock: who is refused meanwhile, what is in the queue
  * behind them, and what is left when they are killed.
  */
-#include "asker.h"
 #include "claims.h"
+#include "hold.h"
 #include "moving.h"
-#include "stall.h"
 
 #define PAGES		16
 #define LOGGED_SLOT	20
 #define LOGGED_GPA	(1ULL << 34)
 
-/**
- * struct hold - a lock of a VM that is held until it is let go
- * @stall: an ioctl stands still here, under the lock
- * @asker: it
- * @log: its argument, if it is KVM_GET_DIRTY_LOG
- */
-struct hold {
-	struct stall stall;
-	struct asker asker;
-	struct kvm_dirty_log log;
-};
-
-static void hold(struct hold *h, int fd, unsigned long request, void *arg)
-{
-	ask(&h->asker, fd, request, (unsigned long)arg);
-	stall_wait(&h->stall);
-}
-
 static void hold_vcpu(struct hold *h, struct machine *m)
 {
-	stall_init(&h->stall);
+	hold_init(h);
 	hold(h, m->vcpu->fd, KVM_GET_REGS, h->stall.page);
-}
-
-static void hold_slots(struct hold *h, struct machine *m)
-{
-	stall_init(&h->stall);
-	h->log = (struct kvm_dirty_log){ .slot = LOGGED_SLOT, .dirty_bitmap = h->stall.page };
-	hold(h, m->vm->fd, KVM_GET_DIRTY_LOG, &h->log);
 }
 
 static void let_go(struct hold *h)
 {
-	stall_let_go(&h->stall, NULL, 0);
-	TEST_ASSERT_EQ(asker_answer(&h->asker), 0);
+	TEST_ASSERT_EQ(hold_let_go(h, NULL, 0), 0);
 }
 
 /* So that there is a dirty log to ask for. */
@@ -128,7 +101,7 @@ static void killed_at_slots_of_destination(void)
 	struct hold h;
 
 	make_couple();
-	hold_slots(&h, b);
+	hold_slots(&h, b->vm->fd, LOGGED_SLOT);
 	kill_move(&h);
 }
 
@@ -137,7 +110,7 @@ static void killed_at_slots_of_source(void)
 	struct hold h;
 
 	make_couple();
-	hold_slots(&h, a);
+	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
 	kill_move(&h);
 }
 
@@ -204,7 +177,7 @@ static void queued_at_source(void)
 
 	make_couple();
 	new_slot.userspace_addr = (unsigned long)addr_gpa2hva(a->vm, LOGGED_GPA);
-	hold_slots(&h, a);
+	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
 	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
 		ask(&askers[i], queue[i].of_vcpu ? a->vcpu->fd : a->vm->fd, queue[i].request,
@@ -236,7 +209,7 @@ static void queued_runs(void)
 	make_couple();
 	machine_prepare(a, guest_write_first, 0, 0, 0);
 	machine_prepare(b, guest_write_first, 0, 0, 0);
-	hold_slots(&h, a);
+	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
 	ask(&run_a, a->vcpu->fd, KVM_RUN, 0);
 	asker_blocked(&run_a);
@@ -258,7 +231,7 @@ static void queued_at_destination(void)
 	struct hold h;
 
 	make_couple();
-	hold_slots(&h, a);
+	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
 	ask(&convert, b->vm->fd, KVM_SET_MEMORY_ATTRIBUTES, (unsigned long)&to_shared);
 	asker_blocked(&convert);

@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "../kvm/asker.h"
 #include "../kvm/claims.h"
-#include "../kvm/stall.h"
+#include "../kvm/hold.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
@@ -38,55 +37,6 @@ static void capability(void)
 	}
 }
 
-/**
- * struct hold - a lock of a VM that is held until it is let go
- * @stall: an ioctl stands still here, under the lock
- * @asker: it
- * @log: its argument, or
- * @cmd: its argument
- * @content: what it gets to read, in the end
- */
-struct hold {
-	struct stall stall;
-	struct asker asker;
-	struct kvm_dirty_log log;
-	struct kvm_sev_cmd cmd;
-	struct kvm_sev_init content;
-};
-
-static void hold(struct hold *h, int fd, unsigned long request, void *arg)
-{
-	ask(&h->asker, fd, request, (unsigned long)arg);
-	stall_wait(&h->stall);
-}
-
-static void hold_vcpu(struct hold *h, struct pair *p, int which)
-{
-	hold(h, p->vcpu[which], KVM_GET_MP_STATE, h->stall.page);
-}
-
-static void hold_slots(struct hold *h, struct vm *vm)
-{
-	h->log = (struct kvm_dirty_log){ .slot = LOGGED_SLOT, .dirty_bitmap = h->stall.page };
-	hold(h, vm->fd, KVM_GET_DIRTY_LOG, &h->log);
-}
-
-static void hold_vm(struct hold *h, struct vm *vm, int id)
-{
-	h->cmd = (struct kvm_sev_cmd){
-		.id = id,
-		.data = (uintptr_t)h->stall.page,
-		.sev_fd = vm->sev,
-	};
-	hold(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &h->cmd);
-}
-
-static long let_go(struct hold *h)
-{
-	stall_let_go(&h->stall, &h->content, sizeof(h->content));
-	return asker_answer(&h->asker);
-}
-
 static void ask_move(struct asker *mover, struct pair *p, struct kvm_enable_cap *cap)
 {
 	*cap = (struct kvm_enable_cap){
@@ -100,24 +50,44 @@ static void ask_move(struct asker *mover, struct pair *p, struct kvm_enable_cap 
 /* The locks that a move takes, in their order. */
 enum lock { DST_VM, SRC_VM, DST_VCPU, SRC_VCPU, DST_SLOTS, SRC_SLOTS };
 
+/* Whatever it reads in the end is no argument that it could take. */
+static const struct kvm_sev_init refused = { .flags = -1 };
+
+/* By a command that copies its argument under the lock. */
+static void hold_vm(struct hold *h, struct vm *vm, int id)
+{
+	static struct kvm_sev_cmd cmd;
+
+	hold_init(h);
+	cmd = (struct kvm_sev_cmd){
+		.id = id,
+		.data = (uintptr_t)h->stall.page,
+		.sev_fd = vm->sev,
+	};
+	hold(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &cmd);
+}
+
+static void hold_vcpu(struct hold *h, int vcpu)
+{
+	hold_init(h);
+	hold(h, vcpu, KVM_GET_MP_STATE, h->stall.page);
+}
+
 static void hold_lock(struct hold *h, struct pair *p, enum lock lock)
 {
-	stall_init(&h->stall);
-	/* KVM_SEV_INIT2 of the destination is to fail in the end. */
-	h->content = (struct kvm_sev_init){ .flags = -1 };
 	switch (lock) {
 	case DST_VM:
 		return hold_vm(h, &p->dst, KVM_SEV_INIT2);
 	case SRC_VM:
 		return hold_vm(h, &p->src, KVM_SEV_GUEST_STATUS);
 	case DST_VCPU:
-		return hold_vcpu(h, p, 1);
+		return hold_vcpu(h, p->vcpu[1]);
 	case SRC_VCPU:
-		return hold_vcpu(h, p, 0);
+		return hold_vcpu(h, p->vcpu[0]);
 	case DST_SLOTS:
-		return hold_slots(h, &p->dst);
+		return hold_slots(h, p->dst.fd, LOGGED_SLOT);
 	case SRC_SLOTS:
-		return hold_slots(h, &p->src);
+		return hold_slots(h, p->src.fd, LOGGED_SLOT);
 	}
 }
 
@@ -133,7 +103,7 @@ static void kill_move(enum lock lock)
 		hold_lock(&h, &p, lock);
 		ask_move(&mover, &p, &cap);
 		asker_kill(&mover);
-		let_go(&h);
+		hold_let_go(&h, &refused, sizeof(refused));
 		pair_expect_as_before(&p);
 	}
 }
@@ -188,7 +158,7 @@ static void busy(void)
 		EXPECT_EQ(vm_try_mirror(&other, &p.src), -EBUSY);
 		EXPECT_EQ(vm_try_mirror(&other, &p.dst), -EBUSY);
 		asker_kill(&mover);
-		EXPECT_EQ(let_go(&h), 0);
+		EXPECT_EQ(hold_let_go(&h, NULL, 0), 0);
 		pair_expect_as_before(&p);
 	}
 }
