@@ -47,8 +47,28 @@ static vm_fault_t gmem_host_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+/*
+ * Around a page that is read, those that are there and shared are mapped along.
+ * This may not sleep, so that a change in progress leaves it to the fault.
+ */
+static vm_fault_t gmem_host_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
+{
+	struct inode *inode = file_inode(vmf->vma->vm_file);
+	vm_fault_t ret = 0;
+
+	if (!down_read_trylock(&inode->i_mapping->invalidate_lock))
+		return 0;
+
+	if (gmem_ranges_match(GMEM_I(inode)->attrs, first, last, ~0UL, 0))
+		ret = filemap_map_pages(vmf, first, last);
+
+	up_read(&inode->i_mapping->invalidate_lock);
+	return ret;
+}
+
 static const struct vm_operations_struct gmem_vm_ops = {
-	.fault	= gmem_host_fault,
+	.fault		= gmem_host_fault,
+	.map_pages	= gmem_host_map_pages,
 };
 
 /**
