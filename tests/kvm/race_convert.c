@@ -4,6 +4,7 @@
  * nobody of the host writes to it, however they began.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -328,6 +329,48 @@ static void against_mappings(void)
 	HAMMER(blows);
 }
 
+/* Does all of it by turns until it is killed. */
+static void convert_until_killed(int view)
+{
+	uint64_t *p = map_view(view, PAGES);
+	int fds[2];
+
+	if (pipe(fds))
+		_exit(1);
+	for (int i = 0; ; i++) {
+		struct iovec iov = { p, PAGE_SIZE };
+
+		host_try_write(p + i % PAGES * (PAGE_SIZE / 8));
+		__convert(view, i % PAGES, 1, i & 1 ? 0 : KVM_MEMORY_ATTRIBUTE_PRIVATE, NULL);
+		if (i % 16 == 7 && vmsplice(fds[1], &iov, 1, SPLICE_F_NONBLOCK) > 0)
+			__convert(view, 0, PAGES, KVM_MEMORY_ATTRIBUTE_PRIVATE, NULL);
+		if (i % 32 == 31)
+			fallocate(view, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, PAGE_SIZE);
+	}
+}
+
+static void killed_anywhere(void)
+{
+	struct machine *m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	int status;
+
+	for (int i = 0; i < 100; i++) {
+		pid_t pid = fork();
+
+		if (!pid)
+			convert_until_killed(m->view);
+		usleep(i * 137 % 10000);
+		kill(pid, SIGKILL);
+		TEST_ASSERT(waitpid(pid, &status, 0) == pid, "waitpid");
+
+		/* What it held is let go: its pipe's pages too. */
+		make_private(m->view, 0, PAGES);
+		guest_exchanges(m, i);
+		make_shared(m->view, 0, PAGES);
+		TEST_ASSERT_EQ(*m->host, (uint64_t)i);
+	}
+}
+
 static const struct claim claims[] = {
 	CLAIM(against_loads_and_stores,
 	      "no load or store of the host reaches a private page, none is EAGAIN"),
@@ -337,6 +380,7 @@ static const struct claim claims[] = {
 	CLAIM(against_guests, "guests of two VMs write, or leave with a memory fault"),
 	CLAIM(against_holes_and_touches,
 	      "guests, host touches and holes at once make no conversion fail"),
+	CLAIM(killed_anywhere, "SIGKILL in the midst of it leaves an inode that works"),
 	CLAIM(against_mappings, "mappings that come, move, fork and go lose the page all the same"),
 };
 

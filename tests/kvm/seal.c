@@ -241,15 +241,17 @@ static void content_is_frozen(void)
 }
 
 /**
- * struct trial - one inode that is mapped and sealed at the same time
+ * struct trial - one inode that is sealed while somebody is at work on it
  * @view: its view
+ * @fill: what fills its first page: 0, or errno
  * @sealed: set after a call that set the seal has returned
- * @stop: the mapper is to end
- * @held: mappings that were there when @sealed was seen
- * @tries: calls of mmap
+ * @stop: the other is to end
+ * @held: what it got that @sealed forbids
+ * @tries: how often it tried
  */
 struct trial {
 	int view;
+	int (*fill)(int view);
 	volatile bool sealed, stop;
 	unsigned long held, tries;
 };
@@ -309,19 +311,31 @@ static void seal_against_mmap(void)
 	printf("# %lu inodes, %lu mmaps, %lu seals\n", inodes, mappings, seals);
 }
 
-static void *populate_again_and_again(void *arg)
+static int populate_first(int view)
+{
+	return populate(view, 0, NULL);
+}
+
+static int write_first(int view)
+{
+	static char page[PAGE_SIZE];
+
+	return pwrite(view, page, PAGE_SIZE, 0) == PAGE_SIZE ? 0 : errno;
+}
+
+static void *fill_again_and_again(void *arg)
 {
 	struct trial *t = arg;
 
 	while (!t->stop) {
 		bool sealed = t->sealed;
-		int err = populate(t->view, 0, NULL);
+		int err = t->fill(t->view);
 
 		t->tries++;
 		t->held += sealed && !err;
 		if (!err)
 			punch_pages(t->view, 0, 1);
-		TEST_ASSERT(!err || err == EPERM || err == EEXIST, "KVM_GMEM_POPULATE: %d", err);
+		TEST_ASSERT(!err || err == EPERM || err == EEXIST, "errno %d", err);
 	}
 	return NULL;
 }
@@ -334,35 +348,58 @@ static uint64_t blocks(int view)
 	return st.st_blocks;
 }
 
-static void seal_against_populate(void)
+/* One inode: returns how often it was tried to fill its first page. */
+static unsigned long seal_while_filled(struct kvm_vm *vm, int (*fill)(int view), uint64_t kind)
+{
+	struct trial t = { .fill = fill };
+	pthread_t filler;
+	uint64_t before;
+
+	t.view = vm_create_guest_memfd(vm, SIZE, GUEST_MEMFD_FLAG_WRITE |
+				       GUEST_MEMFD_FLAG_INIT_SHARED);
+	pthread_create(&filler, NULL, fill_again_and_again, &t);
+	while (__seal(t.view, kind))
+		TEST_ASSERT(errno == EBUSY, "KVM_GMEM_SEAL: errno %d", errno);
+	before = blocks(t.view);
+	t.sealed = true;
+	usleep(100);
+	TEST_ASSERT(blocks(t.view) <= before, "a page came after the seal was set");
+	TEST_ASSERT(kind != KVM_GMEM_SEAL_GUEST || !before, "the seal was set on a page");
+	t.stop = true;
+	pthread_join(filler, NULL);
+	TEST_ASSERT(!t.held, "a page was filled after the seal was set");
+	close(t.view);
+	return t.tries;
+}
+
+static void seal_against(int (*fill)(int view), const uint64_t *kinds, unsigned int nr)
 {
 	unsigned long seconds = atoi(getenv("GMEM_TEST_SECONDS") ?: "3");
-	unsigned long inodes = 0, populates = 0;
+	unsigned long inodes = 0, tries = 0;
 	struct timespec begin, now;
 	struct kvm_vm *vm = idle_vm();
 
 	machine_to_seal(0);
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	do {
-		struct trial t = { .view = vm_create_guest_memfd(vm, SIZE, 0) };
-		pthread_t populater;
-		uint64_t before;
-
-		pthread_create(&populater, NULL, populate_again_and_again, &t);
-		usleep(inodes++ % 300);
-		seal(t.view, KVM_GMEM_SEAL_WRITE);
-		before = blocks(t.view);
-		t.sealed = true;
-		usleep(100);
-		TEST_ASSERT(blocks(t.view) <= before, "a page came after the seal was set");
-		t.stop = true;
-		pthread_join(populater, NULL);
-		TEST_ASSERT(!t.held, "a page was populated after the seal was set");
-		populates += t.tries;
-		close(t.view);
+		tries += seal_while_filled(vm, fill, kinds[inodes++ % nr]);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - begin.tv_sec < seconds);
-	printf("# %lu inodes, %lu populates\n", inodes, populates);
+	printf("# %lu inodes, %lu tries\n", inodes, tries);
+}
+
+static void seal_against_populate(void)
+{
+	static const uint64_t kinds[] = { KVM_GMEM_SEAL_WRITE };
+
+	seal_against(populate_first, kinds, 1);
+}
+
+static void seal_against_write(void)
+{
+	static const uint64_t kinds[] = { KVM_GMEM_SEAL_WRITE, KVM_GMEM_SEAL_GUEST };
+
+	seal_against(write_first, kinds, 2);
 }
 
 static const struct claim claims[] = {
@@ -377,6 +414,7 @@ static const struct claim claims[] = {
 	CLAIM(a_child_s_mapping_counts, "a mapping that only a child has left counts"),
 	CLAIM(content_is_frozen, "WRITE: EBUSY while mapped or pinned; then no mapping"),
 	CLAIM(seal_against_populate, "no page is populated after the call that seals"),
+	CLAIM(seal_against_write, "nor written"),
 	CLAIM(seal_against_mmap, "no mapping outlives the call that seals, however they race"),
 };
 
