@@ -19,6 +19,7 @@
 
 #include "access.h"
 #include "gmem.h"
+#include "pager.h"
 
 /*
  * The slot's inode's pages, without a reference to the view's file. Once the
@@ -113,7 +114,7 @@ static int gmem_access_fill(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
 	kvm_pfn_t pfn;
 	int r;
 
-	r = kvm_gmem_get_pfn(kvm, slot, gfn, &pfn, NULL);
+	r = gmem_get_pfn_wait(kvm, slot, gfn, &pfn);
 	if (!r)
 		put_page(pfn_to_page(pfn));
 	return r;

@@ -65,6 +65,11 @@ bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_gmem_cache_drop(struct kvm *kvm);
 
+/* wait.c */
+int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,
+		 bool exec);
+int kvm_gmem_wait(struct kvm_vcpu *vcpu);
+
 /* steal_time.c */
 bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted);
 bool kvm_gmem_set_preempted(struct kvm_vcpu *vcpu);

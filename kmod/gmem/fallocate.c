@@ -7,6 +7,7 @@
 #include <linux/sched/signal.h>
 
 #include "gmem.h"
+#include "pager.h"
 
 /* How many pages are allocated before others get at the inode: 2 MiB. */
 #define GMEM_ALLOCATE_BATCH	512
@@ -23,6 +24,11 @@ static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 			return -EINTR;
 
 		folio = gmem_folio_grab(gi, index);
+		if (folio == ERR_PTR(-ENODATA)) {
+			/* It stays owed. */
+			index++;
+			continue;
+		}
 		if (folio == ERR_PTR(-EHWPOISON)) {
 			/* There it is, whoever wants it back has to punch it. */
 			index++;
@@ -72,19 +78,23 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct address_space *mapping = gmem_mapping(gi);
 	pgoff_t start = offset >> PAGE_SHIFT;
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+	int r = -EPERM;
 
 	filemap_invalidate_lock(mapping);
-	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK)) {
-		filemap_invalidate_unlock(mapping);
-		return -EPERM;
-	}
+	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK))
+		goto out;
+
+	r = gmem_pager_remove(gi, start, end);
+	if (r)
+		goto out;
 
 	gmem_unmap_host(gi, start, end);
 	gmem_invalidate_begin(gi, start, end);
 	truncate_inode_pages_range(mapping, offset, offset + len - 1);
 	gmem_invalidate_end(gi, start, end);
+out:
 	filemap_invalidate_unlock(mapping);
-	return 0;
+	return r;
 }
 
 /**

@@ -14,6 +14,7 @@
 #include <linux/uio.h>
 
 #include "gmem.h"
+#include "pager.h"
 
 /* Pages that are read before the locks are taken for them: 128 KiB. */
 #define GMEM_FILL_BATCH		32
@@ -24,6 +25,8 @@
  * @gi: the inode, or NULL where @kvm's memslots tell
  * @next: the next page, a gfn where @gi is NULL, else a page offset
  * @left: pages that are still to come
+ * @owed: only pages that a pager owes, by that pager
+ * @error: what stopped it, or 0
  * @from: their content, or NULL: zeroes
  * @iter: their content where it is a write's, else NULL
  * @seals: those that forbid it
@@ -35,6 +38,8 @@ struct gmem_fill {
 	struct gmem_inode *gi;
 	u64 next;
 	u64 left;
+	bool owed;
+	int error;
 	void __user *from;
 	struct iov_iter *iter;
 	u64 seals;
@@ -144,6 +149,9 @@ static int gmem_fill_check_page(struct gmem_fill *fill, struct gmem_inode *gi,
 	if (fill->iter)
 		return gmem_index_is_private(gi, index) ? -EACCES : 0;
 
+	if (fill->owed)
+		return gmem_pager_owes(gi, index) ? 0 : -ENOENT;
+
 	if (fill->gi || !kvm_arch_has_private_mem(fill->kvm))
 		return 0;
 
@@ -177,6 +185,7 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	}
 
 	filemap_invalidate_unlock_shared(gmem_mapping(gi));
+	gmem_pager_resolved(gi, index, index + i);
 
 	fill->nr -= i;
 	memmove(fill->folios, fill->folios + i, fill->nr * sizeof(fill->folios[0]));
@@ -264,6 +273,7 @@ static long gmem_fill_run(struct gmem_fill *fill)
 		gmem_fill_drop(fill);
 		cond_resched();
 	}
+	fill->error = r;
 	return fill->left == total ? r : total - fill->left;
 }
 
@@ -427,4 +437,35 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 
 	iocb->ki_pos += r << PAGE_SHIFT;
 	return r << PAGE_SHIFT;
+}
+
+/**
+ * gmem_fill_owed() - a pager gives pages that it owes their content
+ * @gi: the inode
+ * @answer: the range, inside the inode; @answer->from: the content, or 0: zeroes.
+ *	    @answer->done is set in any case
+ *
+ * Context: Process context, no lock held. Takes invalidate_lock.
+ * Return: 0 or -errno, as kvm_gmem_populate_gpa(); -ENOENT for a page that is
+ * not owed.
+ */
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer)
+{
+	struct gmem_fill *fill;
+	int r;
+
+	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
+	if (!fill)
+		return -ENOMEM;
+
+	r = gmem_fill_init(fill, answer->offset, answer->size, answer->from, 0);
+	fill->gi = gi;
+	fill->owed = true;
+	if (!r) {
+		gmem_fill_run(fill);
+		answer->done = answer->size - (fill->left << PAGE_SHIFT);
+		r = fill->error;
+	}
+	kfree(fill);
+	return r;
 }

@@ -11,6 +11,7 @@
 #include <linux/highmem.h>
 
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
@@ -46,17 +47,22 @@ static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
  *
  * Context: Process context, may sleep. No folio lock is held.
  * Return: the folio, locked and with a reference, or an ERR_PTR: -ENOMEM,
- * -EHWPOISON where the page is poisoned.
+ * -EHWPOISON where the page is poisoned or the pager failed it, -ENODATA where
+ * the pager owes it.
  */
 struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 {
 	struct address_space *mapping = gmem_mapping(gi);
 	struct folio *folio;
+	int r;
 
 	do {
 		folio = filemap_lock_folio(mapping, index);
 		if (folio != ERR_PTR(-ENOENT))
 			break;
+		r = gmem_pager_missing(gi, index);
+		if (r)
+			return ERR_PTR(r);
 		/* Another task may add a folio here first: use that one then. */
 		folio = gmem_folio_add(gi, index);
 	} while (folio == ERR_PTR(-EEXIST));

@@ -29,6 +29,7 @@
  *   steal_time.c	steal time, likewise
  *   fill.c		first content from a process's memory
  *   filler.c		populate-only handles
+ *   pager.h		a process that serves missing pages, in files of their own
  *   populate.c		first content from the vendor's launch commands
  *   invalidate.c	taking pages out of every VM's stage-2 tables
  *   fallocate.c	allocating and punching holes
@@ -98,6 +99,7 @@ struct seq_file;
  * @views: struct gmem_view.entry of every view
  * @nr_views: length of @views, protected as that is
  * @gone: waited on by handles that are not views, woken when @views is empty
+ * @pager: once there was one; set with invalidate_lock held for writing, for good
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
  */
@@ -111,6 +113,7 @@ struct gmem_inode {
 	struct list_head views;
 	unsigned int nr_views;
 	wait_queue_head_t gone;
+	struct gmem_pager *pager;
 	atomic_long_t allocated;
 };
 
@@ -273,6 +276,7 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 /* fill.c */
 long gmem_view_populate(struct gmem_view *view, void __user *argp);
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer);
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* filler.c */

@@ -17,6 +17,7 @@
 
 #include "access.h"
 #include "gmem.h"
+#include "pager.h"
 
 /* Is a page that was got after @seq was sampled still behind @gfn? */
 static bool gmem_map_is_stale(struct kvm *kvm, gfn_t gfn, unsigned long seq)
@@ -49,7 +50,7 @@ bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
 		smp_rmb();
 		if (kvm->vm_dead || (slot->flags & KVM_MEMSLOT_INVALID) ||
 		    fatal_signal_pending(current) ||
-		    kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL)) {
+		    gmem_get_pfn_wait(kvm, slot, gfn, pfn)) {
 			*pfn = KVM_PFN_ERR_FAULT;
 			return true;
 		}
@@ -101,7 +102,7 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 		return false;
 
 	if (kvm->vm_dead || fatal_signal_pending(current) ||
-	    kvm_gmem_get_pfn(kvm, gpc->memslot, gfn, pfn, NULL))
+	    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn))
 		*pfn = KVM_PFN_ERR_FAULT;
 	return true;
 }

@@ -12,6 +12,7 @@
 #include <linux/statfs.h>
 
 #include "gmem.h"
+#include "pager.h"
 
 /* Seen as "anon_inode:[kvm-gmem]" in /proc/PID/fd, as in Linux 6.12. */
 #define GMEM_NAME	"[kvm-gmem]"
@@ -37,6 +38,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->flags = 0;
 	gi->module = NULL;
 	gi->attrs = NULL;
+	gi->pager = NULL;
 	gi->seals = 0;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
@@ -64,6 +66,7 @@ static void gmem_evict_inode(struct inode *inode)
 	truncate_inode_pages_final(inode->i_mapping);
 	clear_inode(inode);
 	gmem_ranges_free(GMEM_I(inode)->attrs);
+	gmem_pager_free(GMEM_I(inode));
 }
 
 static void gmem_inode_init_once(void *object)

@@ -3,6 +3,7 @@
  * ioctls on a view.
  */
 #include "gmem.h"
+#include "pager.h"
 
 struct gmem_view_ioctl {
 	unsigned int code;
@@ -15,6 +16,8 @@ static const struct gmem_view_ioctl gmem_view_ioctls[] = {
 	{ KVM_GMEM_GET_SEALS, gmem_get_seals },
 	{ KVM_GMEM_POPULATE, gmem_view_populate },
 	{ KVM_GMEM_CREATE_FILLER, gmem_filler_create },
+	{ KVM_GMEM_CREATE_PAGER, gmem_pager_create },
+	{ KVM_GMEM_PRESENT, gmem_view_present },
 };
 
 /**

@@ -13,6 +13,7 @@
 #include <linux/mm.h>
 
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf)
@@ -25,6 +26,8 @@ static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault 
 	folio = gmem_folio_grab(gi, vmf->pgoff);
 	if (folio == ERR_PTR(-EHWPOISON))
 		return VM_FAULT_HWPOISON;
+	if (folio == ERR_PTR(-ENODATA))
+		return VM_FAULT_RETRY;
 	if (IS_ERR(folio))
 		return vmf_error(PTR_ERR(folio));
 
@@ -44,6 +47,9 @@ static vm_fault_t gmem_host_fault(struct vm_fault *vmf)
 	filemap_invalidate_lock_shared(inode->i_mapping);
 	ret = gmem_host_fault_locked(GMEM_I(inode), vmf);
 	filemap_invalidate_unlock_shared(inode->i_mapping);
+
+	if (ret == VM_FAULT_RETRY)
+		ret = gmem_wait_host_fault(GMEM_I(inode), vmf);
 	return ret;
 }
 

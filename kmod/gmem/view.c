@@ -10,6 +10,7 @@
 #include <linux/module.h>
 
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 /*
@@ -117,6 +118,8 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		wake_up_all(&gi->gone);
 	}
 
+	/* Who waits for a page through this view finds that it is gone. */
+	gmem_pager_wake(gi);
 	gmem_view_free(view);
 	return 0;
 }

@@ -23,6 +23,16 @@ static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 	return 0;
 }
 
+/* A vCPU that waits for a pager holds its mutex: see kvm_gmem_wait(). */
+static void kvm_move_wake_vcpus(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, vcpu, kvm)
+		kvm_vcpu_wake_up(vcpu);
+}
+
 static void kvm_move_end(struct kvm *dst, struct kvm *src)
 {
 	atomic_set_release(&src->move_in_progress, 0);
@@ -60,6 +70,7 @@ static int kvm_move_lock_vcpus(struct kvm *kvm, enum kvm_move_subclass subclass)
 
 	lockdep_assert_held(&kvm->lock);
 
+	kvm_move_wake_vcpus(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
 		if (mutex_lock_killable_nested(&vcpu->mutex,
 					       i ? KVM_MOVE_OTHER_VCPUS : subclass)) {

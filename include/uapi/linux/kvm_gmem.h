@@ -30,6 +30,7 @@
 #define KVM_GMEM_CAP_CONVERT		(1U << 8)
 /* KVM_GUEST_MEMFD_POPULATE, KVM_GMEM_POPULATE and KVM_GMEM_CREATE_FILLER */
 #define KVM_GMEM_CAP_POPULATE		(1U << 16)
+#define KVM_GMEM_CAP_PAGER		(1U << 17)	/* KVM_GMEM_CREATE_PAGER */
 
 #define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
 
@@ -104,6 +105,140 @@ struct kvm_gmem_create_filler {
 };
 
 #define KVM_GMEM_CREATE_FILLER	_IOW(KVMIO, 0xe3, struct kvm_gmem_create_filler)
+
+/**
+ * struct kvm_gmem_create_pager - argument of KVM_GMEM_CREATE_PAGER
+ * @flags: KVM_GMEM_PAGER_*
+ * @offset: bytes into the inode, page-aligned
+ * @size: bytes, page-aligned; with TAKEOVER it may be 0
+ * @reserved: zero
+ *
+ * ioctl on a view. Returns the descriptor (O_CLOEXEC) of a pager: from then on
+ * a missing page of the range is not zero-filled; who needs it waits, and the
+ * pager reads of it.
+ */
+struct kvm_gmem_create_pager {
+	__u64 flags;
+	__u64 offset;
+	__u64 size;
+	__u64 reserved[5];
+};
+
+/* The pager before died: take what it owed, and all that it did not answer. */
+#define KVM_GMEM_PAGER_TAKEOVER		(1ULL << 0)
+/* When the pager dies, missing pages fail; else who needs one waits. */
+#define KVM_GMEM_PAGER_FAIL		(1ULL << 1)
+
+#define KVM_GMEM_CREATE_PAGER	_IOW(KVMIO, 0xe6, struct kvm_gmem_create_pager)
+
+/**
+ * struct kvm_gmem_event - what read(2) on a pager returns, one or more
+ * @type: KVM_GMEM_EVENT_*
+ * @flags: of a fault: KVM_GMEM_FAULT_*
+ * @offset: bytes into the inode
+ * @size: bytes
+ * @when: CLOCK_MONOTONIC, in nanoseconds
+ * @vm: who needs it, as "vm" in a view's fdinfo; 0: the host
+ * @reserved: zero
+ */
+struct kvm_gmem_event {
+	__u32 type;
+	__u32 flags;
+	__u64 offset;
+	__u64 size;
+	__u64 when;
+	__u32 vm;
+	__u32 reserved[7];
+};
+
+#define KVM_GMEM_EVENT_FAULT		1	/* a page is needed */
+#define KVM_GMEM_EVENT_REMOVE		2	/* a hole: not owed any more */
+
+#define KVM_GMEM_FAULT_WRITE		(1U << 0)
+#define KVM_GMEM_FAULT_EXEC		(1U << 1)
+#define KVM_GMEM_FAULT_KVM		(1U << 2)	/* KVM's own access */
+
+/**
+ * struct kvm_gmem_answer - one of KVM_GMEM_PAGER_ANSWER's answers
+ * @op: KVM_GMEM_ANSWER_*
+ * @error: out: 0, or the errno of what stopped it
+ * @offset: bytes into the inode, page-aligned
+ * @size: bytes, page-aligned, not 0
+ * @from: of COPY: address of the content in the caller's memory
+ * @done: out: bytes that were populated
+ */
+struct kvm_gmem_answer {
+	__u32 op;
+	__s32 error;
+	__u64 offset;
+	__u64 size;
+	__u64 from;
+	__u64 done;
+};
+
+#define KVM_GMEM_ANSWER_COPY		1	/* content from memory */
+#define KVM_GMEM_ANSWER_ZERO		2	/* zeroes */
+#define KVM_GMEM_ANSWER_CONTINUE	3	/* populated by other means */
+#define KVM_GMEM_ANSWER_FAIL		4	/* can't be served */
+
+/**
+ * struct kvm_gmem_pager_answer - argument of KVM_GMEM_PAGER_ANSWER
+ * @answers: address of an array of struct kvm_gmem_answer
+ * @nr: its length, at most KVM_GMEM_MAX_ANSWERS
+ * @flags: none are defined: zero
+ *
+ * ioctl on a pager. Returns how many answers were carried out in full; the
+ * next one, if any, has @error set. -1 where it is the first, with that error.
+ */
+struct kvm_gmem_pager_answer {
+	__u64 answers;
+	__u32 nr;
+	__u32 flags;
+};
+
+#define KVM_GMEM_MAX_ANSWERS		1024
+#define KVM_GMEM_PAGER_ANSWER	_IOW(KVMIO, 0xe7, struct kvm_gmem_pager_answer)
+
+/**
+ * struct kvm_gmem_pager_detach - argument of KVM_GMEM_PAGER_DETACH
+ * @flags: KVM_GMEM_DETACH_FORCE
+ * @missing: out: owed pages that are missing
+ *
+ * ioctl on a pager: nothing is owed any more. EBUSY where pages are missing;
+ * with FORCE these fail from then on.
+ */
+struct kvm_gmem_pager_detach {
+	__u64 flags;
+	__u64 missing;
+};
+
+#define KVM_GMEM_DETACH_FORCE		(1ULL << 0)
+#define KVM_GMEM_PAGER_DETACH	_IOWR(KVMIO, 0xe8, struct kvm_gmem_pager_detach)
+
+/**
+ * struct kvm_gmem_present - argument of KVM_GMEM_PRESENT
+ * @offset: in: where to look, bytes, page-aligned; out: where to go on
+ * @size: in: how far, bytes, page-aligned; out: what is left
+ * @ranges: address of an array of struct kvm_gmem_present_range
+ * @nr: in: its length; out: how many were filled in
+ * @flags: none are defined: zero
+ *
+ * ioctl on a view or a pager: which pages there are, as ranges.
+ */
+struct kvm_gmem_present {
+	__u64 offset;
+	__u64 size;
+	__u64 ranges;
+	__u32 nr;
+	__u32 flags;
+};
+
+struct kvm_gmem_present_range {
+	__u64 offset;
+	__u64 size;
+};
+
+#define KVM_GMEM_PRESENT	_IOWR(KVMIO, 0xe9, struct kvm_gmem_present)
 
 /*
  * A flag in args[1] of KVM_ENABLE_CAP(KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM): the

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a pager owes, what it is asked for, and the end of waiting: see pager.h.
+ */
+#include <linux/ktime.h>
+
+#include "gmem.h"
+#include "pager.h"
+
+static struct gmem_pager *gmem_pager_of(struct gmem_inode *gi)
+{
+	return smp_load_acquire(&gi->pager);
+}
+
+static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
+{
+	struct gmem_pager *pager = kzalloc(sizeof(*pager), GFP_KERNEL_ACCOUNT);
+
+	if (!pager)
+		return NULL;
+
+	pager->owed = gmem_ranges_alloc();
+	if (!pager->owed) {
+		kfree(pager);
+		return NULL;
+	}
+	pager->gi = gi;
+	mutex_init(&pager->lock);
+	INIT_LIST_HEAD(&pager->events);
+	xa_init_flags(&pager->asked, XA_FLAGS_ACCOUNT);
+	init_waitqueue_head(&pager->readers);
+	init_waitqueue_head(&pager->waiters);
+	return pager;
+}
+
+static void gmem_pager_drop_event(struct gmem_pager *pager, struct gmem_pager_event *event)
+{
+	lockdep_assert_held(&pager->lock);
+
+	if (event->type == KVM_GMEM_EVENT_FAULT)
+		xa_erase(&pager->asked, event->start);
+	pager->nr_unread -= event->unread;
+	list_del(&event->entry);
+	kfree(event);
+}
+
+/**
+ * gmem_pager_free() - free an inode's pager with the inode
+ * @gi: the inode, of which nobody has a reference any more
+ *
+ * Context: Process context.
+ */
+void gmem_pager_free(struct gmem_inode *gi)
+{
+	struct gmem_pager *pager = gi->pager;
+	struct gmem_pager_event *event, *next;
+
+	if (!pager)
+		return;
+
+	mutex_lock(&pager->lock);
+	list_for_each_entry_safe(event, next, &pager->events, entry)
+		gmem_pager_drop_event(pager, event);
+	mutex_unlock(&pager->lock);
+	xa_destroy(&pager->asked);
+	gmem_ranges_free(pager->owed);
+	kfree(pager);
+	gi->pager = NULL;
+}
+
+static void gmem_pager_add_event(struct gmem_pager *pager, struct gmem_pager_event *event)
+{
+	lockdep_assert_held(&pager->lock);
+
+	event->when = ktime_get_ns();
+	event->unread = true;
+	pager->nr_unread++;
+	list_add_tail(&event->entry, &pager->events);
+	wake_up(&pager->readers);
+}
+
+/* All that was not answered is news to the next pager. */
+static void gmem_pager_forget_reading(struct gmem_pager *pager)
+{
+	struct gmem_pager_event *event;
+
+	list_for_each_entry(event, &pager->events, entry) {
+		pager->nr_unread += !event->unread;
+		event->unread = true;
+	}
+}
+
+static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, u64 flags)
+{
+	struct gmem_ranges_change change;
+	int r;
+
+	lockdep_assert_held_write(&gmem_mapping(pager->gi)->invalidate_lock);
+	guard(mutex)(&pager->lock);
+
+	if (pager->open)
+		return -EBUSY;
+
+	/* What is owed to this inode's VMs is not to be forgotten by a newcomer. */
+	if (!(flags & KVM_GMEM_PAGER_TAKEOVER) && !gmem_ranges_empty(pager->owed))
+		return -EBUSY;
+
+	if (nr) {
+		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_OWED);
+		if (r)
+			return r;
+		gmem_ranges_commit(&change);
+	}
+	gmem_pager_forget_reading(pager);
+	pager->flags = flags;
+	pager->open = true;
+	return 0;
+}
+
+/**
+ * gmem_pager_attach() - a pager takes on an inode's missing pages
+ * @gi: the inode
+ * @start: first page offset that is owed from now on
+ * @nr: how many; 0 where a pager takes over what is owed
+ * @flags: KVM_GMEM_PAGER_*
+ *
+ * Pages that are there are not asked for. A fault that is under way may still
+ * allocate a missing one: it came before.
+ *
+ * Context: Process context; takes invalidate_lock.
+ * Return: the pager, or an ERR_PTR: -EBUSY where there is one, or one is owed
+ * for and this is no takeover; -EPIPE without a view; -ENOMEM.
+ */
+struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	struct gmem_pager *pager;
+	int r;
+
+	filemap_invalidate_lock(mapping);
+
+	r = -EPIPE;
+	if (list_empty(&gi->views))
+		goto out;
+
+	r = -ENOMEM;
+	pager = gi->pager ? : gmem_pager_alloc(gi);
+	if (!pager)
+		goto out;
+	/* Faults look for it without a lock. */
+	smp_store_release(&gi->pager, pager);
+
+	r = gmem_pager_open(pager, start, nr, flags);
+out:
+	filemap_invalidate_unlock(mapping);
+	return r ? ERR_PTR(r) : pager;
+}
+
+/**
+ * gmem_pager_close() - the pager's file is gone
+ * @pager: the pager
+ *
+ * Nobody gets zeroes for that: waiters go on waiting, or fail, as was said when
+ * the pager was created.
+ *
+ * Context: Process context.
+ */
+void gmem_pager_close(struct gmem_pager *pager)
+{
+	mutex_lock(&pager->lock);
+	pager->open = false;
+	mutex_unlock(&pager->lock);
+	wake_up_all(&pager->waiters);
+}
+
+/**
+ * gmem_pager_missing() - what becomes of a page that the page cache has not
+ * @gi: the inode
+ * @index: page offset
+ *
+ * Context: Any.
+ * Return: 0: allocate it; -ENODATA: wait for the pager; -EHWPOISON: the pager
+ * has failed it, or is dead and said that this is what happens then.
+ */
+int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+
+	if (!pager)
+		return 0;
+
+	switch (gmem_ranges_get(pager->owed, index)) {
+	case GMEM_OWED:
+		if (!READ_ONCE(pager->open) && (pager->flags & KVM_GMEM_PAGER_FAIL))
+			return -EHWPOISON;
+		return -ENODATA;
+	case GMEM_FAILED:
+		return -EHWPOISON;
+	default:
+		return 0;
+	}
+}
+
+/**
+ * gmem_pager_owes() - is the pager to serve a page, if it is missing?
+ * @gi: the inode
+ * @index: page offset
+ *
+ * Context: Any.
+ * Return: whether it is owed, failed or not.
+ */
+bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t index)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+
+	return pager && gmem_ranges_get(pager->owed, index);
+}
+
+/* Is there still nothing behind @index but a promise? */
+static bool gmem_pager_is_missing(struct gmem_pager *pager, pgoff_t index)
+{
+	return gmem_pager_missing(pager->gi, index) == -ENODATA &&
+	       !xa_load(&gmem_mapping(pager->gi)->i_pages, index);
+}
+
+/**
+ * gmem_pager_waits() - is there a page to wait for?
+ * @gi: the inode, which has a pager
+ * @index: page offset
+ *
+ * Context: Any, also where the caller is about to sleep.
+ * Return: true while the page is owed and missing, and there is hope.
+ */
+bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
+{
+	return gmem_pager_is_missing(gmem_pager_of(gi), index);
+}
+
+static int gmem_pager_ask_locked(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags)
+{
+	struct gmem_pager_event *event;
+	int r;
+
+	if (xa_load(&pager->asked, index) || !gmem_pager_is_missing(pager, index))
+		return 0;
+
+	event = kzalloc(sizeof(*event), GFP_KERNEL_ACCOUNT);
+	if (!event)
+		return -ENOMEM;
+
+	r = xa_err(xa_store(&pager->asked, index, event, GFP_KERNEL_ACCOUNT));
+	if (r) {
+		kfree(event);
+		return r;
+	}
+	event->start = index;
+	event->nr = 1;
+	event->type = KVM_GMEM_EVENT_FAULT;
+	event->flags = flags;
+	event->vm = vm;
+	gmem_pager_add_event(pager, event);
+	return 0;
+}
+
+/**
+ * gmem_pager_ask() - somebody needs a missing page
+ * @gi: the inode
+ * @index: page offset
+ * @vm: who, as in fdinfo; 0: the host
+ * @flags: KVM_GMEM_FAULT_*
+ *
+ * One event for a page, however many ask. An answer that comes before the
+ * caller waits is no loss: it looks again before it sleeps.
+ *
+ * Context: Process context; no lock but kvm->srcu, vcpu->mutex or mmap_lock is held.
+ * Return: 0 or -ENOMEM.
+ */
+int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+
+	guard(mutex)(&pager->lock);
+	return gmem_pager_ask_locked(pager, index, vm, flags);
+}
+
+/**
+ * gmem_pager_wake() - have all who wait for pages look again
+ * @gi: the inode
+ *
+ * Context: Any.
+ */
+void gmem_pager_wake(struct gmem_inode *gi)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+
+	if (pager)
+		wake_up_all(&pager->waiters);
+}
+
+static void gmem_pager_forget_faults(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
+{
+	struct gmem_pager_event *event;
+	unsigned long index;
+
+	lockdep_assert_held(&pager->lock);
+
+	xa_for_each_range(&pager->asked, index, event, start, end - 1)
+		gmem_pager_drop_event(pager, event);
+}
+
+/**
+ * gmem_pager_resolved() - there is an answer for pages
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Context: Process context; the pages are there, or can't be owed any more.
+ */
+void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+
+	if (!pager || start == end)
+		return;
+
+	mutex_lock(&pager->lock);
+	gmem_pager_forget_faults(pager, start, end);
+	mutex_unlock(&pager->lock);
+	wake_up_all(&pager->waiters);
+}
+
+/**
+ * gmem_pager_fail() - the pager can't serve a range
+ * @pager: the pager
+ * @start: first page offset
+ * @nr: how many
+ *
+ * Context: Process context; takes invalidate_lock.
+ * Return: 0; -ENOENT where a page of it is not owed; -ENOMEM.
+ */
+int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
+{
+	struct address_space *mapping = gmem_mapping(pager->gi);
+	struct gmem_ranges_change change;
+	pgoff_t first, last, index = start;
+	int r = 0;
+
+	filemap_invalidate_lock_shared(mapping);
+	mutex_lock(&pager->lock);
+
+	while (!r && index - start < nr) {
+		if (!gmem_ranges_get_range(pager->owed, index, &first, &last))
+			r = -ENOENT;
+		index = last + 1;
+	}
+	if (!r)
+		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_FAILED);
+	if (!r) {
+		gmem_ranges_commit(&change);
+		gmem_pager_forget_faults(pager, start, start + nr);
+	}
+
+	mutex_unlock(&pager->lock);
+	filemap_invalidate_unlock_shared(mapping);
+	wake_up_all(&pager->waiters);
+	return r;
+}
+
+/* Pages in the page cache from @first to @last. */
+static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t first, pgoff_t last)
+{
+	unsigned long index, count = 0;
+	struct folio *folio;
+
+	rcu_read_lock();
+	xa_for_each_range(&gmem_mapping(gi)->i_pages, index, folio, first, last) {
+		if (!xa_is_value(folio))
+			count++;
+		if (need_resched()) {
+			rcu_read_unlock();
+			cond_resched();
+			rcu_read_lock();
+		}
+	}
+	rcu_read_unlock();
+	return count;
+}
+
+/*
+ * How many missing pages are owed. With invalidate_lock held for writing the
+ * count stays, but for what stage-2 faults that came before the pager allocate.
+ */
+static unsigned long gmem_pager_count_owed(struct gmem_pager *pager)
+{
+	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
+	pgoff_t first, last, index = 0;
+	unsigned long count = 0;
+
+	while (index < pages) {
+		if (gmem_ranges_get_range(pager->owed, index, &first, &last)) {
+			last = min(last, pages - 1);
+			count += last - index + 1;
+			count -= gmem_pager_count_present(pager->gi, index, last);
+		}
+		index = last + 1;
+	}
+	return count;
+}
+
+static int gmem_pager_set_all(struct gmem_pager *pager, unsigned long value)
+{
+	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
+	struct gmem_ranges_change change;
+	int r;
+
+	mutex_lock(&pager->lock);
+	r = gmem_ranges_prepare(&change, pager->owed, 0, pages - 1, value);
+	if (!r) {
+		gmem_ranges_commit(&change);
+		gmem_pager_forget_faults(pager, 0, pages);
+	}
+	mutex_unlock(&pager->lock);
+	return r;
+}
+
+/**
+ * gmem_pager_detach() - nothing is owed any more
+ * @pager: the pager
+ * @force: missing pages fail from now on, for good; else there may be none
+ * @missing: where their number goes
+ *
+ * Context: Process context; takes invalidate_lock.
+ * Return: 0; -EBUSY where owed pages are missing; -ENOMEM.
+ */
+int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing)
+{
+	struct address_space *mapping = gmem_mapping(pager->gi);
+	int r;
+
+	filemap_invalidate_lock(mapping);
+	*missing = gmem_pager_count_owed(pager);
+	if (!*missing)
+		r = gmem_pager_set_all(pager, 0);
+	else if (force)
+		r = gmem_pager_set_all(pager, GMEM_FAILED);
+	else
+		r = -EBUSY;
+	filemap_invalidate_unlock(mapping);
+
+	wake_up_all(&pager->waiters);
+	return r;
+}
+
+/* The last event goes further, where it is one of these and was not read. */
+static bool gmem_pager_extend_removal(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
+{
+	struct gmem_pager_event *last;
+
+	if (list_empty(&pager->events))
+		return false;
+
+	last = list_last_entry(&pager->events, struct gmem_pager_event, entry);
+	if (last->type != KVM_GMEM_EVENT_REMOVE || !last->unread ||
+	    start > last->start + last->nr || end < last->start)
+		return false;
+
+	end = max(end, last->start + last->nr);
+	last->start = min(start, last->start);
+	last->nr = end - last->start;
+	return true;
+}
+
+static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
+{
+	struct gmem_pager_event *event;
+	struct gmem_ranges_change change;
+	int r;
+
+	if (gmem_ranges_match(pager->owed, start, end - 1, ~0UL, 0))
+		return 0;
+
+	event = kzalloc(sizeof(*event), GFP_KERNEL_ACCOUNT);
+	if (!event)
+		return -ENOMEM;
+
+	r = gmem_ranges_prepare(&change, pager->owed, start, end - 1, 0);
+	if (r) {
+		kfree(event);
+		return r;
+	}
+	gmem_ranges_commit(&change);
+	gmem_pager_forget_faults(pager, start, end);
+
+	if (gmem_pager_extend_removal(pager, start, end)) {
+		kfree(event);
+		return 0;
+	}
+	event->type = KVM_GMEM_EVENT_REMOVE;
+	event->start = start;
+	event->nr = end - start;
+	/* A pager that is not there reads of it when it takes over. */
+	gmem_pager_add_event(pager, event);
+	return 0;
+}
+
+/**
+ * gmem_pager_remove() - a hole takes pages from what is owed
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Context: Process context; invalidate_lock is held for writing until the hole
+ * is there.
+ * Return: 0, or -ENOMEM with nothing changed.
+ */
+int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_pager *pager = gmem_pager_of(gi);
+	int r;
+
+	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+
+	if (!pager || start >= end)
+		return 0;
+
+	mutex_lock(&pager->lock);
+	r = gmem_pager_remove_locked(pager, start, end);
+	mutex_unlock(&pager->lock);
+	wake_up_all(&pager->waiters);
+	return r;
+}

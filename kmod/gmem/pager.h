@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The pager: a process that serves an inode's missing pages.
+ *
+ * Words
+ *
+ *   owed	a page offset that the pager has undertaken to serve, while its
+ *		page is missing. What is not owed comes as zeroes.
+ *   failed	one of which the pager said that it can't be served
+ *   asked	one that somebody waits for: there is an event
+ *
+ * Files
+ *
+ *   pager.c		what is owed, events, and the end of waiting
+ *   pager_file.c	the pager's file: read, poll, ioctls
+ *   wait.c		waiting: vCPUs, KVM's own accesses, host faults
+ *   present.c		which pages there are
+ *
+ * Whether a page is owed matters only where the page cache has none: a page
+ * that somebody populated by other means is there, owed or not. So populating
+ * need not keep account of what is owed, and can't fail for it. Who does not
+ * find a page looks whether it is owed, and allocates it if not; a page that
+ * comes in between is found then. A hole takes pages from what is owed.
+ */
+#ifndef __KVM_GMEM_PAGER_H
+#define __KVM_GMEM_PAGER_H
+
+#include <linux/kvm_host.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/wait.h>
+#include <linux/xarray.h>
+
+#include "../attrs/ranges.h"
+
+struct gmem_inode;
+struct gmem_view;
+struct vm_fault;
+
+/* Values of gmem_pager.owed. */
+enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
+
+/**
+ * struct gmem_pager - what an inode and its pager keep of each other
+ * @gi: the inode; constant
+ * @lock: innermost of sleeping locks; protects all that follows
+ * @owed: GMEM_OWED or GMEM_FAILED by page offsets; read under RCU, by faults.
+ *	  Changes with invalidate_lock held too, for writing unless to GMEM_FAILED
+ * @events: struct gmem_pager_event.entry, oldest first, until answered
+ * @asked: the fault among @events by page offset
+ * @nr_unread: of @events
+ * @flags: KVM_GMEM_PAGER_*, of the file
+ * @open: there is a file
+ * @readers: wait for events
+ * @waiters: wait for pages
+ *
+ * Lives as long as the inode: events outlive the process that did not answer.
+ */
+struct gmem_pager {
+	struct gmem_inode *gi;
+	struct mutex lock;
+	struct gmem_ranges *owed;
+	struct list_head events;
+	struct xarray asked;
+	unsigned long nr_unread;
+	u64 flags;
+	bool open;
+	wait_queue_head_t readers;
+	wait_queue_head_t waiters;
+};
+
+/**
+ * struct gmem_pager_event - something that the pager is to know
+ * @entry: in gmem_pager.events
+ * @start: first page offset
+ * @nr: pages
+ * @type: KVM_GMEM_EVENT_*
+ * @flags: KVM_GMEM_FAULT_*
+ * @vm: who asks, as in fdinfo; 0: the host
+ * @when: CLOCK_MONOTONIC
+ * @unread: the pager has not seen it
+ */
+struct gmem_pager_event {
+	struct list_head entry;
+	pgoff_t start;
+	pgoff_t nr;
+	u32 type;
+	u32 flags;
+	u32 vm;
+	u64 when;
+	bool unread;
+};
+
+/* pager.c */
+void gmem_pager_free(struct gmem_inode *gi);
+struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags);
+void gmem_pager_close(struct gmem_pager *pager);
+int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index);
+bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t index);
+bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index);
+int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags);
+void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_pager_wake(struct gmem_inode *gi);
+int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr);
+int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing);
+int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+
+/* pager_file.c */
+long gmem_pager_create(struct gmem_view *view, void __user *argp);
+
+/* wait.c */
+int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn);
+vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf);
+
+/* present.c */
+long gmem_view_present(struct gmem_view *view, void __user *argp);
+long gmem_present(struct gmem_inode *gi, void __user *argp);
+
+#endif /* __KVM_GMEM_PAGER_H */

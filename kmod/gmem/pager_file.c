@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The pager's file: events come out by read(2), answers go in by ioctl.
+ *
+ * It is no view: nothing can be linked, bound or punched with it. It can give
+ * content to pages that it owes, and see which are there.
+ */
+#include <linux/file.h>
+#include <linux/module.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+
+#include "gmem.h"
+#include "pager.h"
+
+/* Events that are copied in one go. */
+#define GMEM_PAGER_BATCH	16
+
+static_assert(sizeof(struct kvm_gmem_event) == 64);
+static_assert(sizeof(struct kvm_gmem_answer) == 40);
+
+static void gmem_pager_show(const struct gmem_pager_event *event, struct kvm_gmem_event *out)
+{
+	*out = (struct kvm_gmem_event){
+		.type = event->type,
+		.flags = event->flags,
+		.offset = (u64)event->start << PAGE_SHIFT,
+		.size = (u64)event->nr << PAGE_SHIFT,
+		.when = event->when,
+		.vm = event->vm,
+	};
+}
+
+/* Takes up to @max unread events, oldest first; a removal is answered by reading. */
+static unsigned int gmem_pager_take(struct gmem_pager *pager, struct kvm_gmem_event *out,
+				    unsigned int max)
+{
+	struct gmem_pager_event *event, *next;
+	unsigned int n = 0;
+
+	guard(mutex)(&pager->lock);
+	list_for_each_entry_safe(event, next, &pager->events, entry) {
+		if (n == max || !pager->nr_unread)
+			break;
+		if (!event->unread)
+			continue;
+
+		gmem_pager_show(event, &out[n++]);
+		pager->nr_unread--;
+		event->unread = false;
+		if (event->type == KVM_GMEM_EVENT_REMOVE) {
+			list_del(&event->entry);
+			kfree(event);
+		}
+	}
+	return n;
+}
+
+static int gmem_pager_wait_events(struct gmem_pager *pager, bool nonblock)
+{
+	if (READ_ONCE(pager->nr_unread))
+		return 0;
+	if (list_empty(&pager->gi->views))
+		return -EPIPE;
+	if (nonblock)
+		return -EAGAIN;
+	return wait_event_interruptible(pager->readers, READ_ONCE(pager->nr_unread) ||
+					list_empty(&pager->gi->views));
+}
+
+static ssize_t gmem_pager_read(struct file *file, char __user *buf, size_t size, loff_t *pos)
+{
+	struct gmem_pager *pager = file->private_data;
+	struct kvm_gmem_event events[GMEM_PAGER_BATCH];
+	size_t max = size / sizeof(events[0]), done = 0;
+	unsigned int n;
+	int r;
+
+	if (!max)
+		return -EINVAL;
+
+	do {
+		r = gmem_pager_wait_events(pager, file->f_flags & O_NONBLOCK);
+		if (r)
+			return r;
+		/* Another thread of the pager may have been faster. */
+		n = gmem_pager_take(pager, events, min_t(size_t, max, GMEM_PAGER_BATCH));
+	} while (!n);
+
+	while (n) {
+		if (copy_to_user(buf + done * sizeof(events[0]), events, n * sizeof(events[0])))
+			return done ? done * sizeof(events[0]) : -EFAULT;
+		done += n;
+		n = gmem_pager_take(pager, events, min_t(size_t, max - done, GMEM_PAGER_BATCH));
+	}
+	return done * sizeof(events[0]);
+}
+
+static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
+{
+	struct gmem_pager *pager = file->private_data;
+	__poll_t mask = 0;
+
+	poll_wait(file, &pager->readers, wait);
+	poll_wait(file, &pager->gi->gone, wait);
+	if (READ_ONCE(pager->nr_unread))
+		mask |= EPOLLIN | EPOLLRDNORM;
+	if (list_empty(&pager->gi->views))
+		mask |= EPOLLHUP;
+	return mask;
+}
+
+static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	for (pgoff_t index = start; index < end; index++) {
+		struct folio *folio = filemap_get_folio(gmem_mapping(gi), index);
+
+		if (IS_ERR(folio))
+			return -ENOENT;
+		folio_put(folio);
+		cond_resched();
+	}
+	gmem_pager_resolved(gi, start, end);
+	return 0;
+}
+
+static int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer)
+{
+	struct gmem_inode *gi = pager->gi;
+	pgoff_t start, end;
+	u64 last;
+	int r;
+
+	answer->done = 0;
+	if (!PAGE_ALIGNED(answer->offset) || !PAGE_ALIGNED(answer->size) || !answer->size ||
+	    check_add_overflow(answer->offset, answer->size, &last) ||
+	    last > i_size_read(&gi->vfs_inode))
+		return -EINVAL;
+
+	start = answer->offset >> PAGE_SHIFT;
+	end = last >> PAGE_SHIFT;
+	switch (answer->op) {
+	case KVM_GMEM_ANSWER_COPY:
+		return answer->from ? gmem_fill_owed(gi, answer) : -EINVAL;
+	case KVM_GMEM_ANSWER_ZERO:
+		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer);
+	case KVM_GMEM_ANSWER_CONTINUE:
+		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end);
+		break;
+	case KVM_GMEM_ANSWER_FAIL:
+		r = answer->from ? -EINVAL : gmem_pager_fail(pager, start, end - start);
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (!r)
+		answer->done = answer->size;
+	return r;
+}
+
+static long gmem_pager_answer(struct gmem_pager *pager, void __user *argp)
+{
+	struct kvm_gmem_answer __user *answers;
+	struct kvm_gmem_pager_answer args;
+	struct kvm_gmem_answer answer;
+	int r = 0;
+	u32 n;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.flags || !args.nr || args.nr > KVM_GMEM_MAX_ANSWERS)
+		return -EINVAL;
+
+	answers = u64_to_user_ptr(args.answers);
+	for (n = 0; n < args.nr; n++) {
+		if (copy_from_user(&answer, answers + n, sizeof(answer)))
+			return n ? n : -EFAULT;
+
+		r = gmem_pager_answer_one(pager, &answer);
+		answer.error = -r;
+		if (copy_to_user(answers + n, &answer, sizeof(answer)))
+			return n ? n : -EFAULT;
+		if (r)
+			break;
+		cond_resched();
+	}
+	return n ? n : r;
+}
+
+static long gmem_pager_detach_ioctl(struct gmem_pager *pager, void __user *argp)
+{
+	struct kvm_gmem_pager_detach args;
+	unsigned long missing = 0;
+	int r;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.flags & ~KVM_GMEM_DETACH_FORCE)
+		return -EINVAL;
+
+	r = gmem_pager_detach(pager, args.flags & KVM_GMEM_DETACH_FORCE, &missing);
+	args.missing = missing;
+	if (copy_to_user(argp, &args, sizeof(args)))
+		return -EFAULT;
+	return r;
+}
+
+static long gmem_pager_ioctl(struct file *file, unsigned int code, unsigned long arg)
+{
+	struct gmem_pager *pager = file->private_data;
+	void __user *argp = (void __user *)arg;
+
+	if (list_empty(&pager->gi->views))
+		return -EPIPE;
+
+	switch (code) {
+	case KVM_GMEM_PAGER_ANSWER:
+		return gmem_pager_answer(pager, argp);
+	case KVM_GMEM_PAGER_DETACH:
+		return gmem_pager_detach_ioctl(pager, argp);
+	case KVM_GMEM_PRESENT:
+		return gmem_present(pager->gi, argp);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int gmem_pager_release(struct inode *inode, struct file *file)
+{
+	if (file->private_data)
+		gmem_pager_close(file->private_data);
+	return 0;
+}
+
+static const struct file_operations gmem_pager_fops = {
+	.owner		= THIS_MODULE,
+	.open		= generic_file_open,
+	.release	= gmem_pager_release,
+	.read		= gmem_pager_read,
+	.poll		= gmem_pager_poll,
+	.unlocked_ioctl	= gmem_pager_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};
+
+static int gmem_pager_check(struct gmem_inode *gi, const struct kvm_gmem_create_pager *args)
+{
+	u64 end;
+
+	if (args->flags & ~(KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_FAIL) ||
+	    memchr_inv(args->reserved, 0, sizeof(args->reserved)))
+		return -EINVAL;
+	if (!args->size && !(args->flags & KVM_GMEM_PAGER_TAKEOVER))
+		return -EINVAL;
+	if (!PAGE_ALIGNED(args->offset) || !PAGE_ALIGNED(args->size) ||
+	    check_add_overflow(args->offset, args->size, &end) ||
+	    end > i_size_read(&gi->vfs_inode))
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * gmem_pager_create() - KVM_GMEM_CREATE_PAGER
+ * @view: the view that it is made from
+ * @argp: struct kvm_gmem_create_pager
+ *
+ * Context: Process context, may sleep.
+ * Return: a new file descriptor; -EFAULT, -EINVAL for an argument, -EOPNOTSUPP
+ * where the VM's memory can't be populated so, -EBUSY where there is a pager, or
+ * one is to be taken over from, -EMFILE, -ENFILE, -ENOMEM.
+ */
+long gmem_pager_create(struct gmem_view *view, void __user *argp)
+{
+	struct gmem_inode *gi = view->inode;
+	struct kvm_gmem_create_pager args;
+	struct gmem_pager *pager;
+	struct file *file;
+	int fd, r;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+
+	r = gmem_pager_check(gi, &args);
+	if (r)
+		return r;
+	if (!(gmem_arch_capabilities(view->kvm) & KVM_GMEM_CAP_PAGER))
+		return -EOPNOTSUPP;
+
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+
+	ihold(&gi->vfs_inode);
+	file = gmem_inode_open(gi, &gmem_pager_fops, NULL);
+	if (IS_ERR(file)) {
+		iput(&gi->vfs_inode);
+		put_unused_fd(fd);
+		return PTR_ERR(file);
+	}
+
+	/* Last, since there is no way back. */
+	pager = gmem_pager_attach(gi, args.offset >> PAGE_SHIFT, args.size >> PAGE_SHIFT,
+				  args.flags);
+	if (IS_ERR(pager)) {
+		fput(file);
+		put_unused_fd(fd);
+		return PTR_ERR(pager);
+	}
+	file->private_data = pager;
+	fd_install(fd, file);
+	return fd;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which pages there are, as ranges.
+ */
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "gmem.h"
+#include "pager.h"
+
+/* Ranges that are copied in one go. */
+#define GMEM_PRESENT_BATCH	32
+/* Pages that are looked at in one go. */
+#define GMEM_PRESENT_LOOK	SZ_4K
+
+static bool gmem_folio_is_present(struct folio *folio)
+{
+	return folio && !xa_is_value(folio) && folio_test_uptodate(folio);
+}
+
+/*
+ * Pages with content from @index on, before @end, in up to @max ranges. Returns
+ * how many, and in @next where it stopped looking.
+ */
+static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgoff_t end,
+				      struct kvm_gmem_present_range *ranges, unsigned int max,
+				      pgoff_t *next)
+{
+	XA_STATE(xas, &gmem_mapping(gi)->i_pages, index);
+	struct folio *folio;
+	unsigned int n = 0, looked = 0;
+
+	*next = end;
+	rcu_read_lock();
+	xas_for_each(&xas, folio, end - 1) {
+		u64 offset = (u64)xas.xa_index << PAGE_SHIFT;
+
+		if (xas_retry(&xas, folio) || !gmem_folio_is_present(folio))
+			continue;
+
+		/* RCU is not to be held for a terabyte: a range may come in parts. */
+		if (++looked > GMEM_PRESENT_LOOK) {
+			*next = xas.xa_index;
+			break;
+		}
+		if (n && ranges[n - 1].offset + ranges[n - 1].size == offset) {
+			ranges[n - 1].size += PAGE_SIZE;
+		} else if (n == max) {
+			*next = xas.xa_index;
+			break;
+		} else {
+			ranges[n++] = (struct kvm_gmem_present_range){ offset, PAGE_SIZE };
+		}
+	}
+	rcu_read_unlock();
+	return n;
+}
+
+/**
+ * gmem_present() - KVM_GMEM_PRESENT
+ * @gi: the inode
+ * @argp: struct kvm_gmem_present
+ *
+ * Pages that are populated or taken away meanwhile are reported or not.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0; -EFAULT; -EINVAL for an argument; -EINTR.
+ */
+long gmem_present(struct gmem_inode *gi, void __user *argp)
+{
+	struct kvm_gmem_present_range batch[GMEM_PRESENT_BATCH];
+	struct kvm_gmem_present_range __user *out;
+	struct kvm_gmem_present args;
+	pgoff_t index, end;
+	u32 filled = 0;
+	u64 last;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.flags || !args.nr || !args.size || !PAGE_ALIGNED(args.offset) ||
+	    !PAGE_ALIGNED(args.size) || check_add_overflow(args.offset, args.size, &last) ||
+	    last > i_size_read(&gi->vfs_inode))
+		return -EINVAL;
+
+	out = u64_to_user_ptr(args.ranges);
+	index = args.offset >> PAGE_SHIFT;
+	end = last >> PAGE_SHIFT;
+	while (index < end && filled < args.nr) {
+		unsigned int n = gmem_find_present(gi, index, end, batch,
+						   min_t(u32, args.nr - filled, ARRAY_SIZE(batch)),
+						   &index);
+
+		if (copy_to_user(out + filled, batch, n * sizeof(batch[0])))
+			return -EFAULT;
+		filled += n;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+
+	args.offset = (u64)index << PAGE_SHIFT;
+	args.size = last - args.offset;
+	args.nr = filled;
+	return copy_to_user(argp, &args, sizeof(args)) ? -EFAULT : 0;
+}
+
+/**
+ * gmem_view_present() - KVM_GMEM_PRESENT on a view
+ * @view: the view
+ * @argp: struct kvm_gmem_present
+ *
+ * Context: as gmem_present().
+ * Return: as gmem_present().
+ */
+long gmem_view_present(struct gmem_view *view, void __user *argp)
+{
+	return gmem_present(view->inode, argp);
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting for a page that the pager owes.
+ *
+ * A stage-2 fault does not wait: it asks, is unwound, and leaves a request by
+ * which its vCPU waits where KVM_RUN could as well sleep in HLT, with neither
+ * kvm->srcu nor a lock of MMU, inode or folio. Then the guest tries again.
+ * vcpu->mutex is KVM_RUN's own; a move has the vCPU leave to userspace.
+ *
+ * KVM's own accesses wait where they are, with kvm->srcu held, as they do for
+ * memory behind userspace_addr: their callers can't start over. Host faults drop
+ * mmap_lock or the VMA's lock and are retried.
+ *
+ * Who waits looks at the page after it stands in the queue, and who answers
+ * wakes the queue after the page is there: no wake-up is lost.
+ */
+#include <linux/file.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "access.h"
+#include "gmem.h"
+#include "pager.h"
+
+/* The inode and page behind a gfn, with a reference to the inode, or NULL. */
+static struct gmem_inode *gmem_wait_inode(struct kvm_memory_slot *slot, gfn_t gfn,
+					  pgoff_t *index)
+{
+	struct gmem_inode *gi;
+	struct file *file;
+
+	if (!kvm_slot_can_be_private(slot))
+		return NULL;
+
+	file = gmem_slot_get_file(slot);
+	if (!file)
+		return NULL;
+
+	gi = GMEM_I(file_inode(file));
+	*index = gmem_slot_index(slot, gfn);
+	/* Not the file: a view that is closed is to go at once. */
+	ihold(&gi->vfs_inode);
+	fput(file);
+	return gi;
+}
+
+/**
+ * kvm_gmem_ask() - a stage-2 fault needs a page that the pager owes
+ * @vcpu: the vCPU
+ * @slot: the memslot
+ * @gfn: inside @slot
+ * @write: the guest writes
+ * @exec: the guest fetches an instruction
+ *
+ * Context: Process context; kvm->srcu is held for reading. The fault is to be
+ * unwound then; the vCPU waits at KVM_REQ_GMEM_WAIT.
+ * Return: 0 or -ENOMEM.
+ */
+int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,
+		 bool exec)
+{
+	u32 flags = (write ? KVM_GMEM_FAULT_WRITE : 0) | (exec ? KVM_GMEM_FAULT_EXEC : 0);
+	struct gmem_inode *gi;
+	pgoff_t index;
+	int r;
+
+	gi = gmem_wait_inode(slot, gfn, &index);
+	if (!gi)
+		return 0;
+
+	r = gmem_pager_ask(gi, index, vcpu->kvm->userspace_pid, flags);
+	iput(&gi->vfs_inode);
+	if (r)
+		return r;
+
+	vcpu->gmem_wait_gfn = gfn;
+	kvm_make_request(KVM_REQ_GMEM_WAIT, vcpu);
+	return 0;
+}
+
+/* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
+static int gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_inode *gi, pgoff_t index)
+{
+	struct rcuwait *wait = kvm_arch_vcpu_get_wait(vcpu);
+	DEFINE_WAIT(entry);
+	int r = 1;
+
+	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
+	prepare_to_rcuwait(wait);
+	for (;;) {
+		prepare_to_wait(&gi->pager->waiters, &entry, TASK_INTERRUPTIBLE);
+
+		/* It waits for vcpu->mutex, which only userspace can let go of. */
+		if (atomic_read(&vcpu->kvm->move_in_progress)) {
+			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			r = -EINTR;
+			break;
+		}
+		if (signal_pending(current) || kvm_request_pending(vcpu) ||
+		    !gmem_pager_waits(gi, index))
+			break;
+		schedule();
+	}
+	finish_wait(&gi->pager->waiters, &entry);
+	finish_rcuwait(wait);
+	return r;
+}
+
+/**
+ * kvm_gmem_wait() - a vCPU waits for a page that its guest needs
+ * @vcpu: the vCPU
+ *
+ * Context: KVM_RUN, between two entries to the guest; vcpu->mutex is held, and
+ * kvm->srcu, which is dropped meanwhile.
+ * Return: 1: go on; -EINTR: leave to userspace.
+ */
+int kvm_gmem_wait(struct kvm_vcpu *vcpu)
+{
+	gfn_t gfn = vcpu->gmem_wait_gfn;
+	struct gmem_inode *gi;
+	pgoff_t index;
+	int r;
+
+	gi = gmem_wait_inode(kvm_vcpu_gfn_to_memslot(vcpu, gfn), gfn, &index);
+	if (!gi)
+		return 1;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	r = gmem_vcpu_sleep(vcpu, gi, index);
+	kvm_vcpu_srcu_read_lock(vcpu);
+
+	iput(&gi->vfs_inode);
+	return r;
+}
+
+/* One of KVM's own accesses waits. 0: try again. */
+static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn)
+{
+	struct gmem_inode *gi;
+	pgoff_t index;
+	int r;
+
+	gi = gmem_wait_inode(slot, gfn, &index);
+	if (!gi)
+		return -EFAULT;
+
+	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
+	if (!r && wait_event_interruptible(gi->pager->waiters,
+					   kvm->vm_dead || !gmem_pager_waits(gi, index)))
+		r = -EINTR;
+	if (!r && kvm->vm_dead)
+		r = -EIO;
+
+	iput(&gi->vfs_inode);
+	return r;
+}
+
+/**
+ * gmem_get_pfn_wait() - the page behind a gfn, for KVM's own access
+ * @kvm: the VM
+ * @slot: a memslot with KVM_MEM_GUEST_MEMFD
+ * @gfn: inside @slot
+ * @pfn: where the page frame number goes
+ *
+ * Context: as kvm_gmem_get_pfn(); waits for the pager.
+ * Return: as kvm_gmem_get_pfn(); -EINTR, -EIO for a dead VM.
+ */
+int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn)
+{
+	int r;
+
+	for (;;) {
+		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
+		if (r != -ENODATA)
+			return r;
+		r = gmem_wait_here(kvm, slot, gfn);
+		if (r)
+			return r;
+	}
+}
+
+/**
+ * gmem_wait_host_fault() - a host fault needs a page that the pager owes
+ * @gi: the inode
+ * @vmf: the fault
+ *
+ * Context: vm_operations_struct.fault, with nothing held but what it came with.
+ * Return: VM_FAULT_RETRY, or VM_FAULT_SIGBUS where that is not allowed, as in
+ * some of the kernel's accesses: these fail.
+ */
+vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
+{
+	u32 flags = vmf->flags & FAULT_FLAG_WRITE ? KVM_GMEM_FAULT_WRITE : 0;
+	wait_queue_head_t *waiters = &gi->pager->waiters;
+	pgoff_t index = vmf->pgoff;
+	unsigned int how = vmf->flags;
+
+	if (gmem_pager_ask(gi, index, 0, flags))
+		return VM_FAULT_OOM;
+
+	if (!(how & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
+	if (how & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	/* Without the lock, the mapping may go, and @vmf with it. */
+	ihold(&gi->vfs_inode);
+	release_fault_lock(vmf);
+
+	if (how & FAULT_FLAG_INTERRUPTIBLE)
+		wait_event_interruptible(*waiters, !gmem_pager_waits(gi, index));
+	else
+		wait_event_killable(*waiters, !gmem_pager_waits(gi, index));
+
+	iput(&gi->vfs_inode);
+	return VM_FAULT_RETRY;
+}

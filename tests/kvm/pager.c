@@ -1,0 +1,687 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pager: who needs a missing page waits for it, and nobody gets zeroes.
+ */
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "claims.h"
+#include "machine.h"
+#include "successor.h"
+
+#define PAGES	64
+
+static void require_pager(void)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER,
+		       "these modules have no pager");
+}
+
+static int __pager(int view, uint64_t first, uint64_t n, uint64_t flags)
+{
+	struct kvm_gmem_create_pager args = {
+		.flags = flags, .offset = first * PAGE_SIZE, .size = n * PAGE_SIZE,
+	};
+
+	return ioctl(view, KVM_GMEM_CREATE_PAGER, &args);
+}
+
+static int pager_of(struct machine *m)
+{
+	int pager = __pager(m->view, 0, m->npages, 0);
+
+	TEST_ASSERT(pager >= 0, "KVM_GMEM_CREATE_PAGER: errno %d", errno);
+	return pager;
+}
+
+static bool has_event(int pager, int ms)
+{
+	struct pollfd fd = { .fd = pager, .events = POLLIN };
+
+	return poll(&fd, 1, ms) == 1 && (fd.revents & POLLIN);
+}
+
+static struct kvm_gmem_event next_event(int pager)
+{
+	struct kvm_gmem_event event;
+
+	TEST_ASSERT(has_event(pager, 20000), "no event");
+	TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read: errno %d", errno);
+	return event;
+}
+
+static void expect_event(int pager, uint32_t type, uint64_t page, uint64_t n)
+{
+	struct kvm_gmem_event event = next_event(pager);
+
+	TEST_ASSERT(event.type == type && event.offset == page * PAGE_SIZE &&
+		    event.size == n * PAGE_SIZE,
+		    "event of type %u at %#llx, %#llx bytes; not %u at page %lu, %lu pages",
+		    event.type, event.offset, event.size, type, page, n);
+}
+
+/* One answer: 0, or the errno that it got. */
+static int answer(int pager, uint32_t op, uint64_t page, uint64_t n, const void *from)
+{
+	struct kvm_gmem_answer one = {
+		.op = op, .offset = page * PAGE_SIZE, .size = n * PAGE_SIZE, .from = (uint64_t)from,
+	};
+	struct kvm_gmem_pager_answer args = { .answers = (uint64_t)&one, .nr = 1 };
+	int ret = ioctl(pager, KVM_GMEM_PAGER_ANSWER, &args);
+
+	TEST_ASSERT(ret == 1 ? !one.error && one.done == one.size :
+			       ret == -1 && one.error == errno,
+		    "answered %d, errno %d, error %d, %llu bytes", ret, errno, one.error, one.done);
+	return one.error;
+}
+
+/* What pattern @p puts into pages from @page on, as guest_write() does. */
+static void *content(uint64_t pattern, uint64_t page, uint64_t n)
+{
+	static uint64_t words[PAGES * PAGE_SIZE / 8];
+
+	for (uint64_t i = 0; i < n * PAGE_SIZE / 8; i++)
+		words[i] = pattern_word(pattern, page + i / 512, i % 512);
+	return words;
+}
+
+static void copy(int pager, uint64_t pattern, uint64_t page, uint64_t n)
+{
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, page, n, content(pattern, page, n)), 0);
+}
+
+/**
+ * struct touch - a guest that looks at a page, in a thread
+ * @m: the machine
+ * @page: which page
+ * @pattern: what is expected there
+ * @thread: runs it
+ * @err: KVM_RUN's errno, 0 if all was as expected
+ * @done: it has returned
+ */
+struct touch {
+	struct machine *m;
+	uint64_t page, pattern;
+	pthread_t thread;
+	int err;
+	volatile bool done;
+};
+
+static void *touch_thread(void *arg)
+{
+	struct touch *touch = arg;
+
+	touch->err = guest_try_expect(touch->m, touch->page, touch->pattern);
+	touch->done = true;
+	return NULL;
+}
+
+static void touch_start(struct touch *touch)
+{
+	TEST_ASSERT(!pthread_create(&touch->thread, NULL, touch_thread, touch), "thread");
+}
+
+static void touch_end(struct touch *touch, int err)
+{
+	pthread_join(touch->thread, NULL);
+	TEST_ASSERT(touch->err == err, "KVM_RUN: errno %d, not %d", touch->err, err);
+}
+
+static void guest_waits(void)
+{
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	for (uint64_t page = 0; page < 8; page++) {
+		struct touch touch = { .m = m, .page = page, .pattern = 3 };
+
+		touch_start(&touch);
+		expect_event(pager, KVM_GMEM_EVENT_FAULT, page, 1);
+		usleep(20000);
+		TEST_ASSERT(!touch.done, "the guest has page %lu", page);
+		TEST_ASSERT(!has_event(pager, 0), "two events for a page");
+		copy(pager, 3, page, 1);
+		touch_end(&touch, 0);
+	}
+	/* More than was asked for. */
+	copy(pager, 4, 8, PAGES - 8);
+	guest_expect(m, 8, PAGES - 8, 4);
+	TEST_ASSERT(!has_event(pager, 0), "an event for a page that is there");
+}
+
+static void what_is_there_is_not_asked_for(void)
+{
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	guest_write(m, 0, 4, 7);
+	pager = __pager(m->view, 0, 8, 0);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+	guest_expect(m, 0, 4, 7);
+	guest_expect(m, 8, 1, 0);	/* not in the pager's range */
+	TEST_ASSERT(!has_event(pager, 0), "an event");
+}
+
+static void answers(void)
+{
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = __pager(m->view, 0, 32, 0);
+
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 0, 2, NULL), 0);
+	guest_expect(m, 0, 2, 0);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 1, 1, content(1, 1, 1)), EEXIST);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 40, 1, content(1, 40, 1)), ENOENT);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 2, 1, (void *)0x1000), EFAULT);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 2, 1, NULL), EINVAL);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, PAGES, 1, content(1, 0, 1)), EINVAL);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 2, 0, content(1, 0, 1)), EINVAL);
+	TEST_ASSERT_EQ(answer(pager, 77, 2, 1, NULL), EINVAL);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_CONTINUE, 2, 1, NULL), ENOENT);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_CONTINUE, 0, 2, NULL), 0);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 40, 1, NULL), ENOENT);
+}
+
+static void failed_page(void)
+{
+	struct touch touch;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	touch = (struct touch){ .m = m, .page = 5 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 5, 1);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 5, 1, NULL), 0);
+	touch_end(&touch, EHWPOISON);
+	TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_MEMORY_FAULT);
+	copy(pager, 2, 5, 1);
+	guest_expect(m, 5, 1, 2);
+}
+
+/* Several VMs, one page: one event, and all go on. */
+static void one_event_for_all(void)
+{
+	struct touch touches[3];
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	for (unsigned int i = 0; i < 3; i++) {
+		touches[i] = (struct touch){ .m = i ? machine_link(m->view, PAGES) : m, .page = 9,
+					     .pattern = 6 };
+		touch_start(&touches[i]);
+	}
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 9, 1);
+	usleep(50000);
+	TEST_ASSERT(!has_event(pager, 0), "a second event");
+	copy(pager, 6, 9, 1);
+	for (unsigned int i = 0; i < 3; i++)
+		touch_end(&touches[i], 0);
+}
+
+static void nothing(int sig __attribute__((unused)))
+{
+}
+
+static void *run_thread(void *arg)
+{
+	struct touch *touch = arg;
+
+	touch->err = ioctl(touch->m->vcpu->fd, KVM_RUN, NULL) ? errno : 0;
+	touch->done = true;
+	return NULL;
+}
+
+static void guest_code_look(uint64_t page)
+{
+	GUEST_RETURN(*(volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE));
+}
+
+/* A waiting vCPU hinders nobody, and a signal gets it out. */
+static void waiting_holds_nothing(void)
+{
+	struct sigaction action = { .sa_handler = nothing };
+	struct machine *m, *other;
+	struct touch touch;
+	int pager;
+
+	require_pager();
+	sigaction(SIGUSR1, &action, NULL);
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	touch = (struct touch){ .m = m, .page = 3 };
+	machine_prepare(m, guest_code_look, 3, 0, 0);
+	pthread_create(&touch.thread, NULL, run_thread, &touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+
+	/* Memslot updates, attributes, links, holes, populating. */
+	vm_set_user_memory_region2(m->vm, 20, 0, 1ULL << 36, PAGE_SIZE,
+				   mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), -1, 0);
+	vm_set_user_memory_region2(m->vm, 20, 0, 1ULL << 36, 0, NULL, -1, 0);
+	vm_mem_set_shared(m->vm, MACHINE_GPA + 50 * PAGE_SIZE, PAGE_SIZE);
+	other = machine_link(m->view, PAGES);
+	punch_pages(m->view, 40, 2);
+	expect_event(pager, KVM_GMEM_EVENT_REMOVE, 40, 2);
+	guest_expect(other, 40, 2, 0);
+	TEST_ASSERT(!touch.done, "KVM_RUN has returned");
+
+	pthread_kill(touch.thread, SIGUSR1);
+	touch_end(&touch, EINTR);
+	pthread_create(&touch.thread, NULL, run_thread, &touch);
+	usleep(20000);
+	TEST_ASSERT(!has_event(pager, 0), "an event for what was asked already");
+	copy(pager, 1, 3, 1);
+	touch_end(&touch, 0);
+	TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_IO);
+}
+
+static void holes(void)
+{
+	struct touch touch;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	copy(pager, 5, 0, 4);
+	punch_pages(m->view, 1, 2);
+	punch_pages(m->view, 3, 1);	/* adjoins: one event */
+	expect_event(pager, KVM_GMEM_EVENT_REMOVE, 1, 3);
+	TEST_ASSERT(!has_event(pager, 0), "an event more");
+	guest_expect(m, 0, 1, 5);
+	guest_expect(m, 1, 3, 0);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 1, 1, content(5, 1, 1)), ENOENT);
+
+	/* A hole in what somebody waits for is its answer. */
+	touch = (struct touch){ .m = m, .page = 30, .pattern = 0 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 30, 1);
+	punch_pages(m->view, 30, 1);
+	touch_end(&touch, 0);
+
+	/* Allocated ahead: owed pages stay owed. */
+	allocate_pages(m->view, 0, PAGES);
+	touch = (struct touch){ .m = m, .page = 20, .pattern = 8 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_REMOVE, 30, 1);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 20, 1);
+	copy(pager, 8, 20, 1);
+	touch_end(&touch, 0);
+}
+
+static void dies_and_is_taken_over(void)
+{
+	struct touch touch;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	TEST_ERRNO(__pager(m->view, 0, PAGES, 0), EBUSY);
+	TEST_ERRNO(__pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER), EBUSY);
+
+	touch = (struct touch){ .m = m, .page = 11, .pattern = 2 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 11, 1);
+	close(pager);
+	usleep(50000);
+	TEST_ASSERT(!touch.done, "the guest has a page that nobody served");
+	TEST_ERRNO(__pager(m->view, 0, PAGES, 0), EBUSY);
+
+	pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 11, 1);
+	copy(pager, 2, 11, 1);
+	touch_end(&touch, 0);
+}
+
+static void dies_and_fails(void)
+{
+	struct touch touch;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_FAIL);
+	touch = (struct touch){ .m = m, .page = 1 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 1, 1);
+	close(pager);
+	touch_end(&touch, EHWPOISON);
+
+	pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	copy(pager, 3, 1, 1);
+	guest_expect(m, 1, 1, 3);
+}
+
+static int detach(int pager, uint64_t flags, uint64_t *missing)
+{
+	struct kvm_gmem_pager_detach args = { .flags = flags };
+	int ret = ioctl(pager, KVM_GMEM_PAGER_DETACH, &args);
+
+	*missing = args.missing;
+	return ret;
+}
+
+static void detaches(void)
+{
+	uint64_t missing;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	copy(pager, 1, 0, 10);
+	TEST_ERRNO(detach(pager, 2, &missing), EINVAL);
+	TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+	TEST_ASSERT_EQ(missing, PAGES - 10);
+	copy(pager, 1, 10, PAGES - 11);
+	TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+	TEST_ASSERT_EQ(missing, 1);
+	copy(pager, 1, PAGES - 1, 1);
+	TEST_ASSERT(!detach(pager, 0, &missing) && !missing, "detach: errno %d", errno);
+	punch_pages(m->view, 0, 1);
+	TEST_ASSERT(!has_event(pager, 0), "an event for a pager that owes nothing");
+	guest_expect(m, 0, 1, 0);
+	close(pager);
+
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	copy(pager, 1, 0, 1);
+	TEST_ASSERT(!detach(pager, KVM_GMEM_DETACH_FORCE, &missing), "detach: errno %d", errno);
+	TEST_ASSERT_EQ(missing, PAGES - 1);
+	guest_expect(m, 0, 1, 1);
+	TEST_ASSERT_EQ(guest_try_expect(m, 1, 0), EHWPOISON);
+}
+
+static void vmm_dies(void)
+{
+	struct kvm_gmem_event event;
+	struct machine *m, *other;
+	struct pollfd fd;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	other = machine_link(m->view, PAGES);
+	pager = pager_of(m);
+	fd = (struct pollfd){ .fd = pager, .events = POLLIN };
+	machine_free(m);
+	TEST_ASSERT_EQ(poll(&fd, 1, 0), 0);
+	copy(pager, 1, 0, 1);
+	guest_expect(other, 0, 1, 1);
+	machine_free(other);
+	TEST_ASSERT(poll(&fd, 1, 10000) == 1 && (fd.revents & POLLHUP), "no POLLHUP");
+	TEST_ERRNO(read(pager, &event, sizeof(event)), EPIPE);
+}
+
+static void presence(void)
+{
+	struct kvm_gmem_present_range ranges[4];
+	struct kvm_gmem_present args = {
+		.size = PAGES * PAGE_SIZE, .ranges = (uint64_t)ranges, .nr = 2,
+	};
+	struct machine *m;
+
+	require_pager();
+	m = machine_create(PAGES);
+	guest_touch(m, 1, 3);
+	guest_touch(m, 10, 1);
+	guest_touch(m, 20, 2);
+	TEST_ASSERT(!ioctl(m->view, KVM_GMEM_PRESENT, &args), "errno %d", errno);
+	TEST_ASSERT(args.nr == 2 && ranges[0].offset == PAGE_SIZE &&
+		    ranges[0].size == 3 * PAGE_SIZE && ranges[1].offset == 10 * PAGE_SIZE &&
+		    ranges[1].size == PAGE_SIZE, "two ranges");
+	TEST_ASSERT_EQ(args.offset + args.size, PAGES * PAGE_SIZE);
+	args.nr = 4;
+	TEST_ASSERT(!ioctl(m->view, KVM_GMEM_PRESENT, &args), "errno %d", errno);
+	TEST_ASSERT(args.nr == 1 && ranges[0].offset == 20 * PAGE_SIZE && !args.size, "the third");
+	args.size = PAGE_SIZE + 1;
+	TEST_ERRNO(ioctl(m->view, KVM_GMEM_PRESENT, &args), EINVAL);
+}
+
+/* A move needs the vCPU's mutex, which one that waits in KVM_RUN has. */
+static void moves_go_on(void)
+{
+	struct touch touch;
+	struct machine *a, b;
+	int pager;
+
+	require_pager();
+	require_move_vcpus();
+	a = machine_create(PAGES);
+	pager = pager_of(a);
+	touch = (struct touch){ .m = a, .page = 3 };
+	machine_prepare(a, guest_code_look, 3, 0, 0);
+	pthread_create(&touch.thread, NULL, run_thread, &touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+
+	b = *a;
+	b.vcpu = successor(a->vcpu);
+	b.vm = b.vcpu->vm;
+	b.view = link_view(b.vm, a->view);
+	machine_bind(&b, 0);
+	move_vcpus(b.vm, a->vm);
+	touch_end(&touch, EINTR);
+
+	/* It asks again under its new owner; the pager is the same. */
+	touch = (struct touch){ .m = &b, .page = 3 };
+	pthread_create(&touch.thread, NULL, run_thread, &touch);
+	usleep(50000);
+	TEST_ASSERT(!touch.done, "the guest has the page");
+	copy(pager, 1, 3, 1);
+	touch_end(&touch, 0);
+	TEST_ASSERT_EQ(b.vcpu->run->exit_reason, KVM_EXIT_IO);
+}
+
+static void prefault_does_not_wait(void)
+{
+	struct kvm_pre_fault_memory range = { .gpa = MACHINE_GPA, .size = 2 * PAGE_SIZE };
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	TEST_ERRNO(__vcpu_ioctl(m->vcpu, KVM_PRE_FAULT_MEMORY, &range), EAGAIN);
+	TEST_ASSERT(!has_event(pager, 0), "an event");
+	copy(pager, 1, 0, 2);
+	range = (struct kvm_pre_fault_memory){ .gpa = MACHINE_GPA, .size = 2 * PAGE_SIZE };
+	TEST_ASSERT(!__vcpu_ioctl(m->vcpu, KVM_PRE_FAULT_MEMORY, &range), "errno %d", errno);
+}
+
+/* ---- the host's own faults, on memory that it may map */
+
+struct host_touch {
+	volatile uint64_t *at;
+	uint64_t found;
+	pthread_t thread;
+	volatile bool done;
+};
+
+static void *host_touch_thread(void *arg)
+{
+	struct host_touch *touch = arg;
+
+	touch->found = *touch->at;
+	touch->done = true;
+	return NULL;
+}
+
+static void host_waits(void)
+{
+	struct kvm_vm *vm = vm_create_barebones();
+	struct host_touch touch = { };
+	volatile uint64_t *memory;
+	int view, pager, out[2];
+
+	require_pager();
+	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE,
+				     GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
+	memory = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, view, 0);
+	TEST_ASSERT(memory != MAP_FAILED, "mmap: errno %d", errno);
+	pager = __pager(view, 0, PAGES, 0);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+
+	touch.at = memory + 512 * 5;
+	pthread_create(&touch.thread, NULL, host_touch_thread, &touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 5, 1);
+	/* mmap_lock is free meanwhile. */
+	munmap(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), PAGE_SIZE);
+	TEST_ASSERT(!touch.done, "the host has the page");
+	copy(pager, 9, 5, 1);
+	pthread_join(touch.thread, NULL);
+	TEST_ASSERT_EQ(touch.found, pattern_word(9, 5, 0));
+
+	/* And the kernel's, in a system call. */
+	TEST_ASSERT(!pipe(out), "pipe");
+	copy(pager, 9, 6, 1);
+	TEST_ASSERT_EQ(write(out[1], (void *)(memory + 512 * 6), 8), 8);
+}
+
+/* ---- all at once */
+
+#define SECONDS		5
+static volatile bool stop;
+
+/* Serves each fault; every so often dies and takes over from itself. */
+static void *pager_thread(void *arg)
+{
+	struct machine *m = arg;
+	int pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	struct kvm_gmem_event event;
+	unsigned int served = 0;
+
+	TEST_ASSERT(pager >= 0, "pager: errno %d", errno);
+	while (!stop) {
+		if (!has_event(pager, 10))
+			continue;
+		TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read");
+		if (event.type != KVM_GMEM_EVENT_FAULT)
+			continue;
+		if (++served % 16 == 0) {
+			/* Without an answer: it comes again. */
+			close(pager);
+			/* And it owes anew what holes have taken from it. */
+			pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
+			TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+			continue;
+		}
+		answer(pager, KVM_GMEM_ANSWER_COPY, event.offset / PAGE_SIZE, 1,
+		       content(1, event.offset / PAGE_SIZE, 1));
+	}
+	close(pager);
+	return (void *)(uintptr_t)served;
+}
+
+static void *guest_thread(void *arg)
+{
+	struct machine *m = arg;
+	uint64_t looks = 0;
+
+	/* A page is whole: as served, or zero after a hole. */
+	for (uint64_t page = 0; !stop; page = (page * 5 + 3) % PAGES, looks++) {
+		uint64_t found = machine_call(m, guest_code_look, page, 0, 0);
+
+		TEST_ASSERT(!found || found == pattern_word(1, page, 0), "page %lu is %lx", page,
+			    found);
+	}
+	return (void *)looks;
+}
+
+static void soak(void)
+{
+	struct machine *m, *other;
+	pthread_t threads[3];
+	void *results[3];
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	other = machine_link(m->view, PAGES);
+	close(pager_of(m));
+	pthread_create(&threads[0], NULL, pager_thread, m);
+	pthread_create(&threads[1], NULL, guest_thread, m);
+	pthread_create(&threads[2], NULL, guest_thread, other);
+
+	for (time_t end = time(NULL) + SECONDS; time(NULL) < end; usleep(2000)) {
+		uint64_t page = random() % PAGES;
+
+		punch_pages(m->view, page, 1);
+	}
+	stop = true;
+	pthread_join(threads[0], &results[0]);
+	/* Nobody is left waiting. */
+	pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	for (uint64_t page = 0; page < PAGES; page++)
+		punch_pages(m->view, page, 1);
+	pthread_join(threads[1], &results[1]);
+	pthread_join(threads[2], &results[2]);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+	printf("%lu faults served, %lu and %lu looks\n", (uintptr_t)results[0],
+	       (uintptr_t)results[1], (uintptr_t)results[2]);
+}
+
+static void wrong_arguments(void)
+{
+	struct kvm_gmem_create_pager args;
+	struct machine *m;
+
+	require_pager();
+	m = machine_create(PAGES);
+	TEST_ERRNO(__pager(m->view, 0, 0, 0), EINVAL);
+	TEST_ERRNO(__pager(m->view, 0, PAGES + 1, 0), EINVAL);
+	for (unsigned int bit = 2; bit < 64; bit++)
+		TEST_ERRNO(__pager(m->view, 0, PAGES, BIT_ULL(bit)), EINVAL);
+	args = (struct kvm_gmem_create_pager){ .size = PAGE_SIZE, .offset = 1 };
+	TEST_ERRNO(ioctl(m->view, KVM_GMEM_CREATE_PAGER, &args), EINVAL);
+	args = (struct kvm_gmem_create_pager){ .size = -PAGE_SIZE, .offset = 2 * PAGE_SIZE };
+	TEST_ERRNO(ioctl(m->view, KVM_GMEM_CREATE_PAGER, &args), EINVAL);
+	args = (struct kvm_gmem_create_pager){ .size = PAGE_SIZE, .reserved[4] = 1 };
+	TEST_ERRNO(ioctl(m->view, KVM_GMEM_CREATE_PAGER, &args), EINVAL);
+	TEST_ERRNO(ioctl(m->view, KVM_GMEM_CREATE_PAGER, NULL), EFAULT);
+	/* None of it has made a pager. */
+	TEST_ASSERT(__pager(m->view, 0, PAGES, 0) >= 0, "errno %d", errno);
+}
+
+static const struct claim claims[] = {
+	CLAIM(guest_waits, "a guest waits for a missing page until the pager gives it"),
+	CLAIM(what_is_there_is_not_asked_for, "pages that are there, or not the pager's, are not asked for"),
+	CLAIM(answers, "copy, zero, continue; EEXIST, ENOENT, EFAULT, EINVAL"),
+	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
+	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),
+	CLAIM(waiting_holds_nothing, "memslots, attributes, links and holes go on, and a signal is EINTR"),
+	CLAIM(holes, "a hole takes pages from the pager; fallocate leaves them"),
+	CLAIM(dies_and_is_taken_over, "a pager that dies leaves guests waiting, and its successor the events"),
+	CLAIM(dies_and_fails, "or guests fail, where that was said"),
+	CLAIM(detaches, "detach: refused with the number of missing pages, or by force"),
+	CLAIM(vmm_dies, "POLLHUP and EPIPE when the last view is gone, not before"),
+	CLAIM(presence, "KVM_GMEM_PRESENT tells which pages there are"),
+	CLAIM(moves_go_on, "a move has a waiting vCPU leave, which asks again in the destination"),
+	CLAIM(prefault_does_not_wait, "KVM_PRE_FAULT_MEMORY of an owed page is EAGAIN"),
+	CLAIM(host_waits, "the host's fault waits, with no lock held"),
+	SLOW_CLAIM(soak, 120, "pages are whole: pager, its deaths, holes and two guests at once"),
+	CLAIM(wrong_arguments, "EINVAL and EFAULT for wrong arguments, and no pager comes of it"),
+};
+
+CLAIMS_MAIN(claims);
