@@ -9,6 +9,7 @@
 
 static struct gmem_pager *gmem_pager_of(struct gmem_inode *gi)
 {
+	/* Pairs with gmem_pager_attach(): what it points to is complete. */
 	return smp_load_acquire(&gi->pager);
 }
 

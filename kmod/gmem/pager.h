@@ -59,7 +59,7 @@ enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
  */
 struct gmem_pager {
 	struct gmem_inode *gi;
-	struct mutex lock;
+	struct mutex lock; /* see above */
 	struct gmem_ranges *owed;
 	struct list_head events;
 	struct xarray asked;

@@ -45,12 +45,13 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 		}
 		if (n && ranges[n - 1].offset + ranges[n - 1].size == offset) {
 			ranges[n - 1].size += PAGE_SIZE;
-		} else if (n == max) {
+			continue;
+		}
+		if (n == max) {
 			*next = xas.xa_index;
 			break;
-		} else {
-			ranges[n++] = (struct kvm_gmem_present_range){ offset, PAGE_SIZE };
 		}
+		ranges[n++] = (struct kvm_gmem_present_range){ offset, PAGE_SIZE };
 	}
 	rcu_read_unlock();
 	return n;

@@ -666,13 +666,13 @@ static void wrong_arguments(void)
 
 static const struct claim claims[] = {
 	CLAIM(guest_waits, "a guest waits for a missing page until the pager gives it"),
-	CLAIM(what_is_there_is_not_asked_for, "pages that are there, or not the pager's, are not asked for"),
+	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there or not the pager's"),
 	CLAIM(answers, "copy, zero, continue; EEXIST, ENOENT, EFAULT, EINVAL"),
 	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
 	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),
-	CLAIM(waiting_holds_nothing, "memslots, attributes, links and holes go on, and a signal is EINTR"),
+	CLAIM(waiting_holds_nothing, "memslots, links and holes go on, and a signal is EINTR"),
 	CLAIM(holes, "a hole takes pages from the pager; fallocate leaves them"),
-	CLAIM(dies_and_is_taken_over, "a pager that dies leaves guests waiting, and its successor the events"),
+	CLAIM(dies_and_is_taken_over, "a pager that dies leaves the next one all that it did not answer"),
 	CLAIM(dies_and_fails, "or guests fail, where that was said"),
 	CLAIM(detaches, "detach: refused with the number of missing pages, or by force"),
 	CLAIM(vmm_dies, "POLLHUP and EPIPE when the last view is gone, not before"),
