@@ -574,15 +574,16 @@ static void *pager_thread(void *arg)
 
 	TEST_ASSERT(pager >= 0, "pager: errno %d", errno);
 	while (!stop) {
-		if (!has_event(pager, 10))
-			continue;
-		TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read");
-		if (event.type != KVM_GMEM_EVENT_FAULT)
-			continue;
-		if (++served % 16 == 0) {
-			/* Without an answer: it comes again. */
+		bool idle = !has_event(pager, 1);
+
+		if (!idle) {
+			TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read");
+			if (event.type != KVM_GMEM_EVENT_FAULT)
+				continue;
+		}
+		/* Dies without an answer, and owes anew what holes have taken from it. */
+		if (idle || ++served % 16 == 0) {
 			close(pager);
-			/* And it owes anew what holes have taken from it. */
 			pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
 			TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
 			continue;
@@ -666,13 +667,13 @@ static void wrong_arguments(void)
 
 static const struct claim claims[] = {
 	CLAIM(guest_waits, "a guest waits for a missing page until the pager gives it"),
-	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there or not the pager's"),
+	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there, or not owed"),
 	CLAIM(answers, "copy, zero, continue; EEXIST, ENOENT, EFAULT, EINVAL"),
 	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
 	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),
 	CLAIM(waiting_holds_nothing, "memslots, links and holes go on, and a signal is EINTR"),
 	CLAIM(holes, "a hole takes pages from the pager; fallocate leaves them"),
-	CLAIM(dies_and_is_taken_over, "a pager that dies leaves the next one all that it did not answer"),
+	CLAIM(dies_and_is_taken_over, "a dead pager leaves the next all that it did not answer"),
 	CLAIM(dies_and_fails, "or guests fail, where that was said"),
 	CLAIM(detaches, "detach: refused with the number of missing pages, or by force"),
 	CLAIM(vmm_dies, "POLLHUP and EPIPE when the last view is gone, not before"),
