@@ -179,7 +179,8 @@ static void kvm_move_copy_requests(struct kvm_vcpu *dst, struct kvm_vcpu *src)
  */
 void kvm_move_copy_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 {
-	lockdep_assert_held(&dst->mutex);
+	/* And its mutex, of which lockdep knows for a first vCPU only. */
+	lockdep_assert_held(&dst->kvm->lock);
 
 	kvm_move_copy_regs(dst, src);
 	kvm_move_copy_debug_regs(dst, src);
