@@ -8,6 +8,9 @@
 #include "claims.h"
 #include "fdinfo.h"
 #include "machine.h"
+#include "runner.h"
+#include "successor.h"
+#include "svm_util.h"
 
 #define PAGES	8
 #define DEBUGFS	"/sys/kernel/debug"
@@ -297,12 +300,85 @@ static void attributes(void)
 	fail_each_allocation(&attributes_request);
 }
 
+#define APF_GPA	(1ULL << 32)
+
+/* With all that a move allocates for: room for nested guests, tasks to be woken. */
+static void stepping_guest(struct svm_test_data *svm)
+{
+	uint64_t steps = 0;
+
+	if (svm)
+		generic_svm_setup(svm, NULL, NULL);
+	wrmsr(MSR_KVM_ASYNC_PF_INT, 0x42);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, APF_GPA | KVM_ASYNC_PF_ENABLED |
+	      KVM_ASYNC_PF_DELIVERY_AS_INT);
+	for (;;)
+		GUEST_SYNC(steps++);
+}
+
+static struct kvm_vcpu *source_vcpu, *destination_vcpu;
+static uint64_t next_step;
+
+static void run_step(struct kvm_vcpu *vcpu)
+{
+	run_to_sync(vcpu, next_step++);
+}
+
+static void prepare_move(void)
+{
+	destination_vcpu = successor(source_vcpu);
+}
+
+static int make_move(void)
+{
+	return __move_vcpus(destination_vcpu->vm, source_vcpu->vm);
+}
+
+static void undo_move(int made)
+{
+	(void)made;
+	close_vm(source_vcpu->vm);
+	source_vcpu = NULL;
+}
+
+/* The source goes on if it was not moved, and can be moved to the same destination. */
+static void check_move(void)
+{
+	if (source_vcpu) {
+		run_step(source_vcpu);
+		move_vcpus(destination_vcpu->vm, source_vcpu->vm);
+		close_vm(source_vcpu->vm);
+	}
+	source_vcpu = destination_vcpu;
+	run_step(source_vcpu);
+}
+
+static const struct request move_request = {
+	prepare_move, make_move, undo_move, check_move,
+};
+
+static void move_of_vcpus(void)
+{
+	vm_vaddr_t svm = 0;
+
+	require_fault_injection();
+	require_move_vcpus();
+	source_vcpu = ancestor(KVM_X86_DEFAULT_VM, stepping_guest);
+	vm_userspace_mem_region_add(source_vcpu->vm, VM_MEM_SRC_ANONYMOUS, APF_GPA, 10, 1, 0);
+	if (kvm_cpu_has(X86_FEATURE_SVM))
+		vcpu_alloc_svm(source_vcpu->vm, &svm);
+	vcpu_args_set(source_vcpu, 1, svm);
+	run_step(source_vcpu);
+	fail_each_allocation(&move_request);
+}
+
 static const struct claim claims[] = {
 	CLAIM(create, "KVM_CREATE_GUEST_MEMFD: ENOMEM and no fd left, whatever fails"),
 	CLAIM(link_view_fails, "KVM_LINK_GUEST_MEMFD: ENOMEM and no fd or view left"),
 	CLAIM(bind, "KVM_SET_USER_MEMORY_REGION2: ENOMEM and no binding left"),
 	CLAIM(allocate, "fallocate: ENOMEM and no page miscounted"),
 	CLAIM(attributes, "KVM_SET_MEMORY_ATTRIBUTES: ENOMEM and the range as it was"),
+	CLAIM(move_of_vcpus, "KVM_MOVE_VCPUS: ENOMEM, source and destination as they were"),
 	CLAIM(fault, "a guest's first touch: ENOMEM, no page miscounted, and it can go on"),
 };
 
