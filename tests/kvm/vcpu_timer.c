@@ -167,9 +167,12 @@ static struct phase read_phase(uint64_t (*ns_left)(void), uint64_t period)
 {
 	struct phase best = { .width = ~0ULL };
 
-	for (int i = 0; i < READINGS; i++) {
+	for (int i = 0; i < READINGS;) {
 		uint64_t before = rdtsc(), left = ns_left(), after = rdtsc();
 
+		if (!left)	/* it has run out, and KVM's timer is late */
+			continue;
+		i++;
 		if (after - before >= best.width)
 			continue;
 		best.ns = (tsc_ns(before) + left) % period;
