@@ -79,9 +79,10 @@ static int gmem_drain_all_cpus(void)
 	return 0;
 }
 
-static bool gmem_folio_is_held(struct folio *folio)
+/* References beside the page cache's and ours, those of mappings among them. */
+static int gmem_folio_others(struct folio *folio)
 {
-	return folio_ref_count(folio) - folio_mapcount(folio) > folio_nr_pages(folio) + 1;
+	return folio_ref_count(folio) - folio_nr_pages(folio) - 1;
 }
 
 /* Takes one folio from the host; true if it is free of references then. */
@@ -93,12 +94,19 @@ static bool gmem_withdraw_folio(struct gmem_inode *gi, struct folio *folio)
 	folio_unlock(folio);
 
 	/* Of a poisoned page memory failure keeps a reference; nobody gets at it. */
-	if (folio_test_hwpoison(folio) || !gmem_folio_is_held(folio))
+	if (folio_test_hwpoison(folio))
+		return true;
+
+	/*
+	 * A mapping still counts here: of one that somebody else is taking away,
+	 * the page table entry may be gone while a TLB has it yet.
+	 */
+	if (!gmem_folio_others(folio))
 		return true;
 
 	/* Most often it is in a batch here, since the caller has just touched it. */
 	gmem_drain_this_cpu();
-	return !gmem_folio_is_held(folio);
+	return !gmem_folio_others(folio);
 }
 
 static int gmem_withdraw_batch(struct gmem_inode *gi, pgoff_t first,
@@ -170,8 +178,9 @@ static int gmem_folio_wait(struct folio *folio)
 	if (gmem_drain_all_cpus())
 		return -EINTR;
 
+	/* Mappings may have come back, and are no obstacle: they are unmapped. */
 	deadline = jiffies + GMEM_FOLIO_PATIENCE;
-	while (gmem_folio_is_held(folio)) {
+	while (gmem_folio_others(folio) > folio_mapcount(folio)) {
 		/* Taken for I/O by name: this is no passer-by. */
 		if (folio_maybe_dma_pinned(folio) || time_after(jiffies, deadline))
 			return -EAGAIN;

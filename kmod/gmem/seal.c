@@ -76,7 +76,7 @@ static int gmem_seal_locked(struct gmem_inode *gi, u64 seals, struct gmem_obstac
 	if (seals & GMEM_UNMAPPED_SEALS && mapping_deny_writable(gmem_mapping(gi)))
 		return -EBUSY;
 
-	gi->seals |= seals;
+	WRITE_ONCE(gi->seals, gi->seals | seals);
 	trace_gmem_seal(gi, gi->seals);
 	return 0;
 }
