@@ -26,6 +26,34 @@ FIELD(kvm_link_guest_memfd, flags, 8);
 FIELD(kvm_link_guest_memfd, reserved, 16);
 NUMBER(KVM_LINK_GUEST_MEMFD, 0xc040aed6);
 
+NUMBER(KVM_GMEM_CAP_CONVERT, 0x100);
+NUMBER(KVM_GMEM_CAP_SEAL, 0x200);
+NUMBER(KVM_CAP_GUEST_MEMFD_FLAGS, 244);
+NUMBER(GUEST_MEMFD_FLAG_MMAP, 1);
+NUMBER(GUEST_MEMFD_FLAG_INIT_SHARED, 2);
+NUMBER(GUEST_MEMFD_FLAG_WRITE, 4);
+
+SIZE(kvm_memory_attributes2, 128);
+FIELD(kvm_memory_attributes2, offset, 0);
+FIELD(kvm_memory_attributes2, size, 8);
+FIELD(kvm_memory_attributes2, attributes, 16);
+FIELD(kvm_memory_attributes2, flags, 24);
+FIELD(kvm_memory_attributes2, error_offset, 32);
+FIELD(kvm_memory_attributes2, reserved, 40);
+NUMBER(KVM_SET_MEMORY_ATTRIBUTES2, 0xc080aed2);
+
+SIZE(kvm_gmem_seals, 64);
+FIELD(kvm_gmem_seals, seals, 0);
+FIELD(kvm_gmem_seals, flags, 8);
+FIELD(kvm_gmem_seals, reserved, 16);
+NUMBER(KVM_GMEM_SEAL, 0x4040aee0);
+NUMBER(KVM_GMEM_GET_SEALS, 0x8040aee1);
+NUMBER(KVM_GMEM_SEAL_SEAL, 1);
+NUMBER(KVM_GMEM_SEAL_SHRINK, 2);
+NUMBER(KVM_GMEM_SEAL_WRITE, 8);
+NUMBER(KVM_GMEM_SEAL_GUEST, 0x100000000);
+NUMBER(KVM_GMEM_SEAL_LINK, 0x200000000);
+
 SIZE(kvm_gmem_memory_fault, 24);
 FIELD(kvm_gmem_memory_fault, flags, 0);
 FIELD(kvm_gmem_memory_fault, gpa, 8);
