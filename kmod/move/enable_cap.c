@@ -68,6 +68,8 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {
 	unsigned int source_fd = cap->args[0];
 	u64 flags = cap->args[1];
+	struct kvm *src;
+	int r;
 
 	if (cap->args[0] > UINT_MAX)
 		return -EBADF;
@@ -81,14 +83,18 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 	if (!flags && !kvm_move_check_extension(kvm))
 		return -EINVAL;
 
-	/* With encryption, the vendor locks both and calls back to memory.c. */
-	if (!flags && kvm->arch.vm_type != KVM_X86_SW_PROTECTED_VM)
-		return kvm_x86_call(vm_move_enc_context_from)(kvm, source_fd);
-
 	CLASS(fd, f)(source_fd);
 
 	if (fd_empty(f) || !file_is_kvm(fd_file(f)))
 		return -EBADF;
+	src = fd_file(f)->private_data;
 
-	return kvm_move_vms(kvm, fd_file(f)->private_data, flags);
+	if (flags || kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM)
+		return kvm_move_vms(kvm, src, flags);
+
+	/* With encryption, the vendor locks both and calls back to memory.c. */
+	r = kvm_x86_call(vm_move_enc_context_from)(kvm, source_fd);
+
+	/* A source that was moved has lost the context that is asked for first. */
+	return r == -EINVAL && src->vm_dead ? -EIO : r;
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include <linux/kvm_gmem.h>
+
 #include "../kvm/claims.h"
 #include "../kvm/hold.h"
 #include "expect.h"
@@ -209,9 +211,42 @@ static void wrong_types(void)
 	pair_expect_as_before(&es);
 }
 
+static void dead_source(void)
+{
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
+		struct pair p, other;
+
+		pair_create(&p, kind, 1);
+		pair_create(&other, kind, 1);
+		p.charges = charges_of("");
+		other.charges = p.charges;
+		pair_move(&p);
+		EXPECT_EQ(vm_try_move(&other.dst, &p.src), -EIO);
+		pair_move(&other);
+	}
+}
+
+/* The registers of an encrypted guest are not KVM's to move. */
+static void vcpus_flag(void)
+{
+	for (int kind = 0; kind < PAIR_KINDS; kind++) {
+		struct kvm_enable_cap cap = { .cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM };
+		struct pair p;
+
+		pair_create(&p, kind, 1);
+		cap.args[0] = p.src.fd;
+		cap.args[1] = KVM_MOVE_VCPUS;
+		EXPECT_EQ(ioctl(p.dst.fd, KVM_ENABLE_CAP, &cap), -1);
+		EXPECT_EQ(errno, EINVAL);
+		pair_expect_as_before(&p);
+	}
+}
+
 static const struct claim claims[] = {
 	CLAIM(succeeds, "SEV and SEV-ES guests are moved with handle, ASID and charges"),
 	CLAIM(capability, "the capability is told for SEV and SEV-ES VMs"),
+	CLAIM(dead_source, "EIO for a source that was moved before"),
+	CLAIM(vcpus_flag, "EINVAL for KVM_MOVE_VCPUS: as before"),
 	CLAIM(wrong_types, "another type, or an encrypted destination: as before"),
 	CLAIM(vcpus_missing, "SEV's check of vCPU numbers fails: as before"),
 	CLAIM(vcpu_not_launched, "SEV's check of vCPU state fails: as before"),
