@@ -141,6 +141,19 @@ int gmem_memfd_create(int vm, uint64_t size, uint64_t flags);
 int gmem_memfd_link(int vm, int memfd);
 
 /*
+ * gmem_vm_populate - KVM_GUEST_MEMFD_POPULATE
+ * @vm: a VM, of whichever process
+ * @gpa: where guest memory gets its first content
+ * @from: the content, or NULL: zeroes
+ * @size: bytes, a multiple of the page size like @gpa
+ *
+ * Returns how many bytes were populated: call again for the rest. Errors:
+ * EEXIST (the first page has content), EFAULT (@from cannot be read), EINVAL
+ * (alignment; memory that is shared, or not in a guest memory inode), ENOMEM.
+ */
+int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size);
+
+/*
  * struct gmem_facts - what the kernel tells about a view and its inode
  * @ino: inode number: the same for all views of one inode
  * @size: of the inode
@@ -238,6 +251,28 @@ int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs);
 
 /* gmem_vcpu_use_host_cpuid - give the guest all the CPUID that KVM supports */
 int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
+
+/* ---- A PC's devices in the kernel (pc.c) ---- */
+
+/*
+ * gmem_vm_create_pc - interrupt controllers and timer of a PC
+ * @vm: VM without vCPUs
+ *
+ * vCPUs get local APICs. Errors: EEXIST (it has them).
+ */
+int gmem_vm_create_pc(int vm);
+
+/* gmem_vm_set_irq - raise (@level 1) or lower an interrupt line: KVM_IRQ_LINE */
+int gmem_vm_set_irq(int vm, uint32_t irq, int level);
+
+/* gmem_vcpu_wire_pic - as firmware does: interrupts of the PIC reach this vCPU */
+int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_use_pc_cpuid - as gmem_vcpu_use_host_cpuid(), with what a vCPU
+ * with a local APIC in the kernel has besides
+ */
+int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu);
 
 /* ---- A vCPU's state (state.c) ---- */
 

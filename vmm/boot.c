@@ -22,7 +22,7 @@ extern const char guest_image[], guest_image_end[];
 #define RFLAGS_FIXED	0x2UL
 
 /* Sealed, so that whoever maps it next can rely on its size. */
-static int shared_memory(uint64_t size)
+int machine_shared_memory(uint64_t size)
 {
 	int fd = memfd_create("gmem-guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
@@ -46,7 +46,7 @@ static int add_shared(struct machine *machine)
 	};
 
 	machine->step = "making the guest's shared memory";
-	slot.shared_fd = shared_memory(slot.size);
+	slot.shared_fd = machine_shared_memory(slot.size);
 	if (slot.shared_fd >= 0)
 		slot.shared_fd = machine_add_fd(machine, slot.shared_fd);
 	if (slot.shared_fd < 0)
@@ -155,6 +155,8 @@ int machine_boot(struct machine *machine, uint64_t private_size)
 
 static struct guest_mailbox *mailbox(struct machine *machine)
 {
+	if (machine->pc.present)	/* that is another guest */
+		return NULL;
 	return machine_shared(machine, GUEST_MAILBOX,
 			      sizeof(struct guest_mailbox));
 }

@@ -5,11 +5,14 @@
 
 #include "commands.h"
 #include "guest/layout.h"
+#include "linux.h"
 #include "options.h"
 #include "say.h"
 #include "source.h"
 
 struct run_options {
+	struct linux_guest linux_guest;
+	long private;
 	const char *socket;
 	long megabytes;
 	long report_fd;
@@ -36,13 +39,64 @@ static int run_guest(struct machine *machine, const struct run_options *options)
 	return status;
 }
 
+/* Of options that are read: 0, or the status to exit with. */
+static int check(const struct run_options *options)
+{
+	const struct linux_guest *linux_guest = &options->linux_guest;
+
+	if (!linux_guest->kernel &&
+	    (linux_guest->initrd || *linux_guest->command_line || options->private)) {
+		fprintf(stderr, "gmem: --initrd, --append and --private are for a --kernel\n");
+		return EXIT_USAGE;
+	}
+	if (linux_guest->kernel && options->socket) {
+		fprintf(stderr, "gmem: a guest with a --kernel cannot be handed over yet\n");
+		return EXIT_USAGE;
+	}
+	if (((uint64_t)options->megabytes << 20) % GUEST_PRIVATE_UNIT) {
+		fprintf(stderr, "gmem: --memory %ld: not an even number\n",
+			options->megabytes);
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+/* A VM with a guest that is ready to run. */
+static int boot(struct machine *machine, struct run_options *options)
+{
+	struct linux_guest *linux_guest = &options->linux_guest;
+	uint64_t size = (uint64_t)options->megabytes << 20;
+	int ret;
+
+	ret = machine_create(machine, linux_guest->kernel && !options->private ?
+			     KVM_X86_DEFAULT_VM : KVM_X86_SW_PROTECTED_VM);
+	if (ret)
+		return ret;
+	if (!linux_guest->kernel)
+		return machine_boot(machine, size);
+	linux_guest->memory = size;
+	linux_guest->private = options->private;
+	return linux_boot(machine, linux_guest);
+}
+
 int cmd_run(int argc, char **argv)
 {
-	struct run_options options = { .megabytes = 256, .report_fd = -1 };
+	struct run_options options = {
+		.linux_guest.command_line = "", .megabytes = 256, .report_fd = -1,
+	};
 	const struct option_row rows[] = {
 		{ .name = "memory", .argument = "MIB", .number = &options.megabytes,
 		  .least = GUEST_PRIVATE_UNIT >> 20, .most = GUEST_PRIVATE_MAX >> 20,
-		  .help = "private memory of the guest, in MiB, an even number (256)" },
+		  .help = "memory of the guest, in MiB, an even number (256)" },
+		{ .name = "kernel", .argument = "FILE", .text = &options.linux_guest.kernel,
+		  .help = "boot this Linux (a bzImage) in place of the guest that counts" },
+		{ .name = "initrd", .argument = "FILE", .text = &options.linux_guest.initrd,
+		  .help = "its first file system" },
+		{ .name = "append", .argument = "TEXT",
+		  .text = &options.linux_guest.command_line,
+		  .help = "its command line; the console is ttyS0" },
+		{ .name = "private", .number = &options.private,
+		  .help = "all of its memory is private" },
 		{ .name = "socket", .argument = "PATH", .text = &options.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
@@ -50,26 +104,20 @@ int cmd_run(int argc, char **argv)
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
 	};
-	uint64_t size;
 	struct machine machine;
 	int status, ret;
 
 	status = options_read(argc, argv, rows,
-			      "Start a guest on private memory. It fills the memory, then counts.");
+			      "Start a guest: on private memory, one that fills it and counts; or Linux.");
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
-	size = (uint64_t)options.megabytes << 20;
-	if (size % GUEST_PRIVATE_UNIT) {
-		fprintf(stderr, "gmem: --memory %ld: not an even number\n",
-			options.megabytes);
-		return EXIT_USAGE;
-	}
+	status = check(&options);
+	if (status)
+		return status;
 	report_to(options.report_fd);
 	source_block_signals();
 
-	ret = machine_create(&machine, KVM_X86_SW_PROTECTED_VM);
-	if (!ret)
-		ret = machine_boot(&machine, size);
+	ret = boot(&machine, &options);
 	status = ret ? say_failed(ret, "%s", machine.step) :
 		       run_guest(&machine, &options);
 	machine_close(&machine);

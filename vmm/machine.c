@@ -71,6 +71,16 @@ int machine_add_range(struct machine *machine, const struct gmem_range *range)
 	return gmem_vm_set_attributes(machine->vm, range);
 }
 
+int machine_add_pc(struct machine *machine)
+{
+	machine->step = "making the guest's devices";
+	machine->pc = (struct pc){
+		.present = true,
+		.serial = { .console = &machine->console, .vm = machine->vm },
+	};
+	return gmem_vm_create_pc(machine->vm);
+}
+
 int machine_add_vcpu(struct machine *machine)
 {
 	machine->step = "creating a vCPU";

@@ -5,7 +5,10 @@
 
 #include <gmem.h>
 
+#include <stdbool.h>
+
 #include "console.h"
+#include "pc.h"
 
 #define MACHINE_FDS	8
 #define MACHINE_SLOTS	8
@@ -41,6 +44,7 @@ struct machine {
 	struct gmem_range ranges[MACHINE_RANGES];
 	struct gmem_vcpu vcpu;
 	struct console console;
+	struct pc pc;
 	const char *step;
 };
 
@@ -61,6 +65,22 @@ int machine_add_vcpu(struct machine *machine);
 
 /* Shared memory at a guest physical address, or NULL where there is none. */
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
+
+/* Sealed memory for machine_add_memory(): a descriptor, or -errno. */
+int machine_shared_memory(uint64_t size);
+
+/* Give it the devices of a PC, before any vCPU. */
+int machine_add_pc(struct machine *machine);
+
+/* Memory from 0 on: all private, or all shared. */
+int machine_add_ram(struct machine *machine, uint64_t size, bool private);
+
+/*
+ * Load what the guest is to find in its memory, by whole pages where that is
+ * private: the rest of the last one is zeroes.
+ */
+int machine_load(struct machine *machine, uint64_t gpa, const void *data,
+		 uint64_t size);
 
 /* The view of its private memory, or -1. */
 int machine_view(const struct machine *machine);

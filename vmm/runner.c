@@ -20,6 +20,13 @@ static enum verdict exit_io(struct runner *runner)
 	struct kvm_run *run = runner->machine->vcpu.run;
 	const char *data = (char *)run + run->io.data_offset;
 
+	if (runner->machine->pc.present) {
+		if (!pc_io(&runner->machine->pc, run))
+			return GO_ON;
+		runner->status = EXIT_DONE;
+		say("the guest reset itself");
+		return ENDED;
+	}
 	if (run->io.direction == KVM_EXIT_IO_OUT &&
 	    run->io.port == GUEST_PORT_CONSOLE) {
 		console_write(&runner->machine->console, data,
@@ -33,6 +40,19 @@ static enum verdict exit_io(struct runner *runner)
 		return ENDED;
 	}
 	say("the guest used port 0x%x, where there is no device", run->io.port);
+	return ENDED;
+}
+
+static enum verdict exit_mmio(struct runner *runner)
+{
+	struct kvm_run *run = runner->machine->vcpu.run;
+
+	if (runner->machine->pc.present) {
+		pc_mmio(run);
+		return GO_ON;
+	}
+	say("the guest used address 0x%" PRIx64 ", where there is nothing",
+	    (uint64_t)run->mmio.phys_addr);
 	return ENDED;
 }
 
@@ -59,6 +79,7 @@ static const struct {
 	enum verdict (*handle)(struct runner *runner);
 } exits[] = {
 	{ KVM_EXIT_IO, exit_io },
+	{ KVM_EXIT_MMIO, exit_mmio },
 	{ KVM_EXIT_SHUTDOWN, exit_shutdown },
 	{ KVM_EXIT_MEMORY_FAULT, exit_memory_fault },
 };

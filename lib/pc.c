@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+/* What a PC has besides CPUs and memory, as far as KVM emulates it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gmem.h"
+#include "ioctl.h"
+
+/* Three pages of the guest's that Intel's KVM needs: where no PC has memory. */
+#define TSS_ADDRESS	0xfffbd000UL
+
+/* Of the local APIC. */
+#define LVT0		0x350
+#define LVT1		0x360
+#define DELIVER_EXTINT	0x700
+#define DELIVER_NMI	0x400
+
+#define CPUID_1_HYPERVISOR	(1U << 31)	/* ecx */
+#define CPUID_1_TSC_DEADLINE	(1U << 24)	/* ecx */
+
+int gmem_vm_create_pc(int vm)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	int ret = gmem_ioctl(vm, KVM_SET_TSS_ADDR, (const void *)TSS_ADDRESS);
+
+	if (!ret)
+		ret = gmem_ioctl(vm, KVM_CREATE_IRQCHIP, NULL);
+	return ret ? ret : gmem_ioctl(vm, KVM_CREATE_PIT2, &pit);
+}
+
+int gmem_vm_set_irq(int vm, uint32_t irq, int level)
+{
+	struct kvm_irq_level line = { .irq = irq, .level = level };
+
+	return gmem_ioctl(vm, KVM_IRQ_LINE, &line);
+}
+
+static void set_register(struct kvm_lapic_state *lapic, unsigned int reg,
+			 uint32_t value)
+{
+	memcpy(lapic->regs + reg, &value, sizeof(value));
+}
+
+int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu)
+{
+	struct kvm_lapic_state lapic = { 0 };
+	int ret = gmem_ioctl(vcpu->fd, KVM_GET_LAPIC, &lapic);
+
+	if (ret)
+		return ret;
+	set_register(&lapic, LVT0, DELIVER_EXTINT);
+	set_register(&lapic, LVT1, DELIVER_NMI);
+	return gmem_ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
+}
+
+/* KVM tells of the CPU that asks; the guest's has its own number. */
+static void make_own(struct gmem_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
+{
+	switch (entry->function) {
+	case 0x1:
+		entry->ecx |= CPUID_1_HYPERVISOR;
+		if (gmem_check_extension(vcpu->kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
+			entry->ecx |= CPUID_1_TSC_DEADLINE;
+		entry->ebx = (entry->ebx & 0xff00ffff) | 1 << 16;
+		entry->ebx = (entry->ebx & 0x00ffffff) | vcpu->id << 24;
+		break;
+	case 0xb:
+	case 0x1f:
+		entry->edx = vcpu->id;
+		break;
+	case 0x8000001e:
+		entry->eax = vcpu->id;
+		break;
+	}
+}
+
+int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu)
+{
+	struct kvm_cpuid2 *cpuid;
+	uint32_t i;
+	int ret;
+
+	cpuid = calloc(1, sizeof(*cpuid) +
+			  MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		return -ENOMEM;
+	cpuid->nent = MAX_CPUID_ENTRIES;
+	ret = gmem_ioctl(vcpu->kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
+	for (i = 0; !ret && i < cpuid->nent; i++)
+		make_own(vcpu, &cpuid->entries[i]);
+	if (!ret)
+		ret = gmem_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	free(cpuid);
+	return ret;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+/* A guest's memory from 0 on, and what is loaded into it before it runs. */
+#include <errno.h>
+#include <linux/kvm_gmem.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "machine.h"
+
+#define PAGE	4096UL
+
+static int add_private(struct machine *machine, struct gmem_slot *slot)
+{
+	struct gmem_range range = {
+		slot->gpa, slot->size, KVM_MEMORY_ATTRIBUTE_PRIVATE,
+	};
+	int ret;
+
+	machine->step = "making the guest's private memory";
+	slot->flags = KVM_MEM_GUEST_MEMFD;
+	slot->private_fd = gmem_memfd_create(machine->vm, slot->size, 0);
+	if (slot->private_fd >= 0)
+		slot->private_fd = machine_add_fd(machine, slot->private_fd);
+	if (slot->private_fd < 0)
+		return slot->private_fd;
+	ret = machine_add_memory(machine, slot);
+	return ret ? ret : machine_add_range(machine, &range);
+}
+
+int machine_add_ram(struct machine *machine, uint64_t size, bool private)
+{
+	struct gmem_slot slot = {
+		.slot = 0, .size = size, .private_fd = -1, .shared_fd = -1,
+	};
+
+	if (private)
+		return add_private(machine, &slot);
+	machine->step = "making the guest's memory";
+	slot.shared_fd = machine_shared_memory(size);
+	if (slot.shared_fd >= 0)
+		slot.shared_fd = machine_add_fd(machine, slot.shared_fd);
+	if (slot.shared_fd < 0)
+		return slot.shared_fd;
+	return machine_add_memory(machine, &slot);
+}
+
+static int populate(struct machine *machine, uint64_t gpa, const void *data,
+		    uint64_t size)
+{
+	int64_t ret;
+
+	while (size) {
+		ret = gmem_vm_populate(machine->vm, gpa, data, size);
+		if (ret <= 0)
+			return ret ? ret : -EIO;
+		gpa += ret;
+		data = (const char *)data + ret;
+		size -= ret;
+	}
+	return 0;
+}
+
+/* Whole pages from where they are; the rest of the last one is zeroes. */
+int machine_load(struct machine *machine, uint64_t gpa, const void *data,
+		 uint64_t size)
+{
+	void *shared = machine_shared(machine, gpa, size);
+	uint64_t whole = size & ~(PAGE - 1);
+	char last[PAGE] = { 0 };
+	int ret;
+
+	if (shared) {
+		memcpy(shared, data, size);
+		return 0;
+	}
+	ret = populate(machine, gpa, data, whole);
+	if (ret || whole == size)
+		return ret;
+	memcpy(last, (const char *)data + whole, size - whole);
+	return populate(machine, gpa + whole, last, PAGE);
+}
