@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "apic.h"
 #include "claims.h"
@@ -467,9 +468,25 @@ static void finish(unsigned long type, const struct kept *old, struct device *de
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && !status, "the last VMM: %#x", status);
 }
 
+/* How long a VMM takes until its guest has done something, in microseconds. */
+static unsigned int time_to_run(struct device *dev)
+{
+	struct timespec start, now;
+	unsigned int us;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	do {
+		usleep(1000);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		us = (now.tv_sec - start.tv_sec) * 1000000 + (now.tv_nsec - start.tv_nsec) / 1000;
+		TEST_ASSERT(us < 60 * 1000000, "the guest does nothing");
+	} while (!dev->rounds);
+	return us;
+}
+
 static void survives(unsigned long type, unsigned int kills)
 {
-	unsigned int at[NR_WHERES] = { }, moved = 0;
+	unsigned int at[NR_WHERES] = { }, moved = 0, longest;
 	struct device *dev;
 	struct kept kept;
 	uint64_t rounds;
@@ -483,7 +500,8 @@ static void survives(unsigned long type, unsigned int kills)
 	pid = start(type, NULL, &socket);
 	TEST_ASSERT(receive_kept(socket, &kept), "no VM");
 	dev = map(kept.memory, SHARED_PAGES * PAGE_SIZE) + kept.device_gpa;
-	usleep(50000);
+	/* Some die before they run the guest, most after: also on a slow kernel. */
+	longest = 60000 + 3 * time_to_run(dev);
 	kill(pid, SIGKILL);
 	expect_killed(pid);
 
@@ -491,7 +509,7 @@ static void survives(unsigned long type, unsigned int kills)
 		int vm = kept.vm;
 
 		dev->where = NOWHERE;
-		kept = generation(type, &kept, random() % 60000);
+		kept = generation(type, &kept, random() % (i % 2 ? longest : longest / 4));
 		at[dev->where]++;
 		moved += kept.vm != vm;
 	}
