@@ -152,9 +152,9 @@ static void pv_cpuid(struct kvm_vcpu *vcpu)
 static void has_run(struct kvm_vcpu *vcpu)
 {
 	struct kvm_sregs sregs;
-	struct kvm_regs regs = { .rip = 0xffff0, .rflags = 2 };
+	struct kvm_regs regs = { .rip = 0xfff0, .rflags = 2 };
 
-	/* At an address with nothing behind it: leaves at once. */
+	/* At an address with nothing behind it, inside the segment: leaves at once. */
 	vcpu_sregs_get(vcpu, &sregs);
 	sregs.cs.base = 0xf0000000;
 	sregs.cs.selector = 0xf000;
