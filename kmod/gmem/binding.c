@@ -96,7 +96,6 @@ int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd
 	struct gmem_binding *b;
 	struct gmem_view *view;
 	struct file *file;
-	u64 end;
 	int r = -EINVAL;
 
 	lockdep_assert_held(&kvm->slots_lock);
@@ -109,8 +108,7 @@ int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd
 	if (!view || view->kvm != kvm)
 		goto out;
 
-	if (!PAGE_ALIGNED(offset) || check_add_overflow(offset, size, &end) ||
-	    end > i_size_read(file_inode(file)))
+	if (!gmem_range_is_inside(view->inode, offset, size))
 		goto out;
 
 	r = -ENOMEM;
@@ -119,7 +117,7 @@ int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd
 		goto out;
 
 	b->node.start = offset >> PAGE_SHIFT;
-	b->node.last = (end >> PAGE_SHIFT) - 1;
+	b->node.last = b->node.start + slot->npages - 1;
 	b->slot = slot;
 
 	filemap_invalidate_lock(file->f_mapping);

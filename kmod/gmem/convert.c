@@ -82,8 +82,6 @@ static int gmem_convert_try(struct gmem_conversion *c)
 static int gmem_convert_check(struct gmem_view *view,
 			      const struct kvm_memory_attributes2 *args)
 {
-	u64 end;
-
 	if (args->flags || memchr_inv(args->reserved, 0, sizeof(args->reserved)))
 		return -EINVAL;
 
@@ -93,9 +91,7 @@ static int gmem_convert_check(struct gmem_view *view,
 	if (!kvm_arch_has_private_mem(view->kvm) || !view->inode->attrs)
 		return -EINVAL;
 
-	if (!args->size || !PAGE_ALIGNED(args->offset) || !PAGE_ALIGNED(args->size) ||
-	    check_add_overflow(args->offset, args->size, &end) ||
-	    end > i_size_read(&view->inode->vfs_inode))
+	if (!args->size || !gmem_range_is_inside(view->inode, args->offset, args->size))
 		return -EINVAL;
 
 	return 0;

@@ -76,6 +76,7 @@
 #include <linux/interval_tree.h>
 #include <linux/kvm_host.h>
 #include <linux/mutex.h>
+#include <linux/overflow.h>
 #include <linux/pagemap.h>
 
 #include <linux/kvm_gmem.h>
@@ -166,6 +167,15 @@ static inline struct gmem_inode *GMEM_I(struct inode *inode)
 static inline struct address_space *gmem_mapping(struct gmem_inode *gi)
 {
 	return gi->vfs_inode.i_mapping;
+}
+
+/* Is a range of bytes made of whole pages of the inode? It may be empty. */
+static inline bool gmem_range_is_inside(struct gmem_inode *gi, u64 offset, u64 size)
+{
+	u64 end;
+
+	return PAGE_ALIGNED(offset) && PAGE_ALIGNED(size) &&
+	       !check_add_overflow(offset, size, &end) && end <= i_size_read(&gi->vfs_inode);
 }
 
 static inline pgoff_t gmem_slot_index(const struct kvm_memory_slot *slot, gfn_t gfn)

@@ -128,17 +128,14 @@ static int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answe
 {
 	struct gmem_inode *gi = pager->gi;
 	pgoff_t start, end;
-	u64 last;
 	int r;
 
 	answer->done = 0;
-	if (!PAGE_ALIGNED(answer->offset) || !PAGE_ALIGNED(answer->size) || !answer->size ||
-	    check_add_overflow(answer->offset, answer->size, &last) ||
-	    last > i_size_read(&gi->vfs_inode))
+	if (!answer->size || !gmem_range_is_inside(gi, answer->offset, answer->size))
 		return -EINVAL;
 
 	start = answer->offset >> PAGE_SHIFT;
-	end = last >> PAGE_SHIFT;
+	end = (answer->offset + answer->size) >> PAGE_SHIFT;
 	switch (answer->op) {
 	case KVM_GMEM_ANSWER_COPY:
 		return answer->from ? gmem_fill_owed(gi, answer) : -EINVAL;
@@ -244,18 +241,12 @@ static const struct file_operations gmem_pager_fops = {
 
 static int gmem_pager_check(struct gmem_inode *gi, const struct kvm_gmem_create_pager *args)
 {
-	u64 end;
-
 	if (args->flags & ~(KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_FAIL) ||
 	    memchr_inv(args->reserved, 0, sizeof(args->reserved)))
 		return -EINVAL;
 	if (!args->size && !(args->flags & KVM_GMEM_PAGER_TAKEOVER))
 		return -EINVAL;
-	if (!PAGE_ALIGNED(args->offset) || !PAGE_ALIGNED(args->size) ||
-	    check_add_overflow(args->offset, args->size, &end) ||
-	    end > i_size_read(&gi->vfs_inode))
-		return -EINVAL;
-	return 0;
+	return gmem_range_is_inside(gi, args->offset, args->size) ? 0 : -EINVAL;
 }
 
 /**

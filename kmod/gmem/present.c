@@ -78,10 +78,10 @@ long gmem_present(struct gmem_inode *gi, void __user *argp)
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
-	if (args.flags || !args.nr || !args.size || !PAGE_ALIGNED(args.offset) ||
-	    !PAGE_ALIGNED(args.size) || check_add_overflow(args.offset, args.size, &last) ||
-	    last > i_size_read(&gi->vfs_inode))
+	if (args.flags || !args.nr || !args.size ||
+	    !gmem_range_is_inside(gi, args.offset, args.size))
 		return -EINVAL;
+	last = args.offset + args.size;
 
 	out = u64_to_user_ptr(args.ranges);
 	index = args.offset >> PAGE_SHIFT;
