@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 /* What a PC has besides CPUs and memory, as far as KVM emulates it. */
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gmem.h"
@@ -55,7 +53,7 @@ int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu)
 }
 
 /* KVM tells of the CPU that asks; the guest's has its own number. */
-static void make_own(struct gmem_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
+static void make_own(const struct gmem_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
 {
 	switch (entry->function) {
 	case 0x1:
@@ -77,20 +75,5 @@ static void make_own(struct gmem_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
 
 int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu)
 {
-	struct kvm_cpuid2 *cpuid;
-	uint32_t i;
-	int ret;
-
-	cpuid = calloc(1, sizeof(*cpuid) +
-			  MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
-	if (!cpuid)
-		return -ENOMEM;
-	cpuid->nent = MAX_CPUID_ENTRIES;
-	ret = gmem_ioctl(vcpu->kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
-	for (i = 0; !ret && i < cpuid->nent; i++)
-		make_own(vcpu, &cpuid->entries[i]);
-	if (!ret)
-		ret = gmem_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
-	free(cpuid);
-	return ret;
+	return gmem_vcpu_use_cpuid(vcpu, make_own);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "guest/layout.h"
+#include "long-mode.h"
 #include "machine.h"
 
 extern const char guest_image[], guest_image_end[];
@@ -18,8 +19,6 @@ extern const char guest_image[], guest_image_end[];
 #define PTE_2M		0x83UL		/* and a page of 2 MiB */
 #define CR0_PAGED	0x80010033UL	/* PG, WP, NE, ET, MP, PE */
 #define CR4_LONG_SSE	0x620UL		/* PAE, OSFXSR, OSXMMEXCPT */
-#define EFER_LONG	0x500UL		/* LME, LMA */
-#define RFLAGS_FIXED	0x2UL
 
 /* Sealed, so that whoever maps it next can rely on its size. */
 int machine_shared_memory(uint64_t size)
@@ -95,43 +94,24 @@ static void build_page_tables(char *shared, uint64_t private_size)
 
 static int set_registers(struct machine *machine, uint64_t private_size)
 {
-	struct gmem_vcpu *vcpu = &machine->vcpu;
-	struct kvm_segment code = {
-		.limit = ~0U, .selector = 8, .type = 11, .present = 1,
-		.s = 1, .l = 1, .g = 1,
+	struct long_mode mode = {
+		.code = 8, .data = 16,
+		.cr0 = CR0_PAGED, .cr3 = GUEST_PML4, .cr4 = CR4_LONG_SSE,
+		.regs = {
+			.rip = GUEST_ENTRY, .rsp = GUEST_STACK,
+			.rsi = private_size,
+		},
 	};
-	struct kvm_segment data = {
-		.limit = ~0U, .selector = 16, .type = 3, .present = 1,
-		.s = 1, .db = 1, .g = 1,
-	};
-	struct kvm_regs regs = {
-		.rip = GUEST_ENTRY, .rsp = GUEST_STACK, .rsi = private_size,
-		.rflags = RFLAGS_FIXED,
-	};
-	struct kvm_sregs sregs;
+	uint64_t seed;
 	int ret;
 
 	machine->step = "choosing a seed for the guest";
-	if (getrandom(&regs.rdi, sizeof(regs.rdi), 0) != sizeof(regs.rdi))
+	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return -errno;
+	mode.regs.rdi = seed;
 	machine->step = "setting the vCPU's CPUID";
-	ret = gmem_vcpu_use_host_cpuid(vcpu);
-	if (ret)
-		return ret;
-	machine->step = "setting the vCPU's registers";
-	ret = gmem_vcpu_get_sregs(vcpu, &sregs);
-	if (ret)
-		return ret;
-	sregs.cs = code;
-	sregs.ds = data;
-	sregs.es = data;
-	sregs.ss = data;
-	sregs.cr0 = CR0_PAGED;
-	sregs.cr3 = GUEST_PML4;
-	sregs.cr4 = CR4_LONG_SSE;
-	sregs.efer = EFER_LONG;
-	ret = gmem_vcpu_set_sregs(vcpu, &sregs);
-	return ret ? ret : gmem_vcpu_set_regs(vcpu, &regs);
+	ret = gmem_vcpu_use_host_cpuid(&machine->vcpu);
+	return ret ? ret : machine_set_long_mode(machine, &mode);
 }
 
 int machine_boot(struct machine *machine, uint64_t private_size)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "linux.h"
+#include "long-mode.h"
 #include "mptable.h"
 
 /* Where things are, below the first MiB. */
@@ -28,8 +29,6 @@
 #define PTE_2M		0x83UL		/* and a page of 2 MiB */
 #define CR0_PAGED	0x80000011UL	/* PG, ET, PE */
 #define CR4_PAE		0x20UL
-#define EFER_LONG	0x500UL		/* LME, LMA */
-#define RFLAGS_FIXED	0x2UL
 
 #define PAGE			4096UL
 #define PAGE_OF(x)		((x) & ~(PAGE - 1))
@@ -172,41 +171,20 @@ static int load_mptable(struct machine *machine)
 
 static int set_registers(struct machine *machine, uint64_t entry)
 {
-	struct gmem_vcpu *vcpu = &machine->vcpu;
-	struct kvm_segment code = {
-		.limit = ~0U, .selector = 0x10, .type = 11, .present = 1,
-		.s = 1, .l = 1, .g = 1,
+	const struct long_mode mode = {
+		.code = 0x10, .data = 0x18,
+		.cr0 = CR0_PAGED, .cr3 = PAGE_TABLES, .cr4 = CR4_PAE,
+		.regs = { .rip = entry, .rsi = BOOT_PARAMS },
 	};
-	struct kvm_segment data = {
-		.limit = ~0U, .selector = 0x18, .type = 3, .present = 1,
-		.s = 1, .db = 1, .g = 1,
-	};
-	struct kvm_regs regs = {
-		.rip = entry, .rsi = BOOT_PARAMS, .rflags = RFLAGS_FIXED,
-	};
-	struct kvm_sregs sregs;
 	int ret;
 
 	machine->step = "setting the vCPU's CPUID";
-	ret = gmem_vcpu_use_pc_cpuid(vcpu);
+	ret = gmem_vcpu_use_pc_cpuid(&machine->vcpu);
 	if (ret)
 		return ret;
 	machine->step = "setting the vCPU's registers";
-	ret = gmem_vcpu_wire_pic(vcpu);
-	if (!ret)
-		ret = gmem_vcpu_get_sregs(vcpu, &sregs);
-	if (ret)
-		return ret;
-	sregs.cs = code;
-	sregs.ds = data;
-	sregs.es = data;
-	sregs.ss = data;
-	sregs.cr0 = CR0_PAGED;
-	sregs.cr3 = PAGE_TABLES;
-	sregs.cr4 = CR4_PAE;
-	sregs.efer = EFER_LONG;
-	ret = gmem_vcpu_set_sregs(vcpu, &sregs);
-	return ret ? ret : gmem_vcpu_set_regs(vcpu, &regs);
+	ret = gmem_vcpu_wire_pic(&machine->vcpu);
+	return ret ? ret : machine_set_long_mode(machine, &mode);
 }
 
 static int load(struct machine *machine, const struct linux_guest *guest,
