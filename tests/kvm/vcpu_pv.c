@@ -160,7 +160,7 @@ static void wait_for_cpu(void)
 	pthread_join(other, NULL);
 }
 
-/* Only what the thread waits while it is the destination's, and never less. */
+/* Of what the thread waits, only what it waits from the move on, and never less. */
 static void steal_time_does_not_jump(void)
 {
 	struct kvm_vcpu *vcpu = pv_ancestor(tell_steal);
@@ -170,8 +170,8 @@ static void steal_time_does_not_jump(void)
 	before = next_steal(vcpu);
 	for (int i = 0; i < MOVES; i++) {
 		wait_for_cpu();
-		vcpu = succeed(vcpu);
 		waited = run_delay();
+		vcpu = succeed(vcpu);
 		after = next_steal(vcpu);
 		waited = run_delay() - waited;
 		TEST_ASSERT(after - before <= waited, "%lu ns stolen, %lu ns waited",
