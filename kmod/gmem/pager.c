@@ -285,7 +285,7 @@ int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags)
 }
 
 /**
- * gmem_pager_wake() - have all who wait for pages look again
+ * gmem_pager_wake() - have all who wait, for pages or events, look again
  * @gi: the inode
  *
  * Context: Any.
@@ -294,8 +294,10 @@ void gmem_pager_wake(struct gmem_inode *gi)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
 
-	if (pager)
-		wake_up_all(&pager->waiters);
+	if (!pager)
+		return;
+	wake_up_all(&pager->waiters);
+	wake_up_all(&pager->readers);
 }
 
 static void gmem_pager_forget_faults(struct gmem_pager *pager, pgoff_t start, pgoff_t end)

@@ -118,7 +118,7 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		wake_up_all(&gi->gone);
 	}
 
-	/* Who waits for a page through this view finds that it is gone. */
+	/* Who waits for a page through this view finds that it is gone, as does its pager. */
 	gmem_pager_wake(gi);
 	gmem_view_free(view);
 	return 0;

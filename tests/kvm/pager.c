@@ -9,125 +9,10 @@
 
 #include "claims.h"
 #include "machine.h"
+#include "paging.h"
 #include "successor.h"
 
-#define PAGES	64
-
-static void require_pager(void)
-{
-	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER,
-		       "these modules have no pager");
-}
-
-static int __pager(int view, uint64_t first, uint64_t n, uint64_t flags)
-{
-	struct kvm_gmem_create_pager args = {
-		.flags = flags, .offset = first * PAGE_SIZE, .size = n * PAGE_SIZE,
-	};
-
-	return ioctl(view, KVM_GMEM_CREATE_PAGER, &args);
-}
-
-static int pager_of(struct machine *m)
-{
-	int pager = __pager(m->view, 0, m->npages, 0);
-
-	TEST_ASSERT(pager >= 0, "KVM_GMEM_CREATE_PAGER: errno %d", errno);
-	return pager;
-}
-
-static bool has_event(int pager, int ms)
-{
-	struct pollfd fd = { .fd = pager, .events = POLLIN };
-
-	return poll(&fd, 1, ms) == 1 && (fd.revents & POLLIN);
-}
-
-static struct kvm_gmem_event next_event(int pager)
-{
-	struct kvm_gmem_event event;
-
-	TEST_ASSERT(has_event(pager, 20000), "no event");
-	TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read: errno %d", errno);
-	return event;
-}
-
-static void expect_event(int pager, uint32_t type, uint64_t page, uint64_t n)
-{
-	struct kvm_gmem_event event = next_event(pager);
-
-	TEST_ASSERT(event.type == type && event.offset == page * PAGE_SIZE &&
-		    event.size == n * PAGE_SIZE,
-		    "event of type %u at %#llx, %#llx bytes; not %u at page %lu, %lu pages",
-		    event.type, event.offset, event.size, type, page, n);
-}
-
-/* One answer: 0, or the errno that it got. */
-static int answer(int pager, uint32_t op, uint64_t page, uint64_t n, const void *from)
-{
-	struct kvm_gmem_answer one = {
-		.op = op, .offset = page * PAGE_SIZE, .size = n * PAGE_SIZE, .from = (uint64_t)from,
-	};
-	struct kvm_gmem_pager_answer args = { .answers = (uint64_t)&one, .nr = 1 };
-	int ret = ioctl(pager, KVM_GMEM_PAGER_ANSWER, &args);
-
-	TEST_ASSERT(ret == 1 ? !one.error && one.done == one.size :
-			       ret == -1 && one.error == errno,
-		    "answered %d, errno %d, error %d, %llu bytes", ret, errno, one.error, one.done);
-	return one.error;
-}
-
-/* What pattern @p puts into pages from @page on, as guest_write() does. */
-static void *content(uint64_t pattern, uint64_t page, uint64_t n)
-{
-	static uint64_t words[PAGES * PAGE_SIZE / 8];
-
-	for (uint64_t i = 0; i < n * PAGE_SIZE / 8; i++)
-		words[i] = pattern_word(pattern, page + i / 512, i % 512);
-	return words;
-}
-
-static void copy(int pager, uint64_t pattern, uint64_t page, uint64_t n)
-{
-	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, page, n, content(pattern, page, n)), 0);
-}
-
-/**
- * struct touch - a guest that looks at a page, in a thread
- * @m: the machine
- * @page: which page
- * @pattern: what is expected there
- * @thread: runs it
- * @err: KVM_RUN's errno, 0 if all was as expected
- * @done: it has returned
- */
-struct touch {
-	struct machine *m;
-	uint64_t page, pattern;
-	pthread_t thread;
-	int err;
-	volatile bool done;
-};
-
-static void *touch_thread(void *arg)
-{
-	struct touch *touch = arg;
-
-	touch->err = guest_try_expect(touch->m, touch->page, touch->pattern);
-	touch->done = true;
-	return NULL;
-}
-
-static void touch_start(struct touch *touch)
-{
-	TEST_ASSERT(!pthread_create(&touch->thread, NULL, touch_thread, touch), "thread");
-}
-
-static void touch_end(struct touch *touch, int err)
-{
-	pthread_join(touch->thread, NULL);
-	TEST_ASSERT(touch->err == err, "KVM_RUN: errno %d, not %d", touch->err, err);
-}
+#define PAGES	PAGING_PAGES
 
 static void guest_waits(void)
 {
@@ -247,11 +132,6 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
-static void guest_code_look(uint64_t page)
-{
-	GUEST_RETURN(*(volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE));
-}
-
 /* A waiting vCPU hinders nobody, and a signal gets it out. */
 static void waiting_holds_nothing(void)
 {
@@ -265,7 +145,7 @@ static void waiting_holds_nothing(void)
 	m = machine_create(PAGES);
 	pager = pager_of(m);
 	touch = (struct touch){ .m = m, .page = 3 };
-	machine_prepare(m, guest_code_look, 3, 0, 0);
+	machine_prepare(m, guest_look, 3, 0, 0);
 	pthread_create(&touch.thread, NULL, run_thread, &touch);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
 
@@ -435,6 +315,31 @@ static void vmm_dies(void)
 	TEST_ERRNO(read(pager, &event, sizeof(event)), EPIPE);
 }
 
+static void *read_thread(void *arg)
+{
+	struct kvm_gmem_event event;
+	int pager = *(int *)arg;
+
+	return (void *)(read(pager, &event, sizeof(event)) < 0 ? (long)errno : 0);
+}
+
+static void vmm_dies_under_a_reader(void)
+{
+	struct machine *m;
+	pthread_t thread;
+	void *err;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	TEST_ASSERT(!pthread_create(&thread, NULL, read_thread, &pager), "thread");
+	usleep(100000);
+	machine_free(m);
+	pthread_join(thread, &err);
+	TEST_ASSERT_EQ((long)err, EPIPE);
+}
+
 static void presence(void)
 {
 	struct kvm_gmem_present_range ranges[4];
@@ -472,7 +377,7 @@ static void moves_go_on(void)
 	a = machine_create(PAGES);
 	pager = pager_of(a);
 	touch = (struct touch){ .m = a, .page = 3 };
-	machine_prepare(a, guest_code_look, 3, 0, 0);
+	machine_prepare(a, guest_look, 3, 0, 0);
 	pthread_create(&touch.thread, NULL, run_thread, &touch);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
 
@@ -559,90 +464,6 @@ static void host_waits(void)
 	TEST_ASSERT_EQ(write(out[1], (void *)(memory + 512 * 6), 8), 8);
 }
 
-/* ---- all at once */
-
-#define SECONDS		5
-static volatile bool stop;
-
-/* Serves each fault; every so often dies and takes over from itself. */
-static void *pager_thread(void *arg)
-{
-	struct machine *m = arg;
-	int pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
-	struct kvm_gmem_event event;
-	unsigned int served = 0;
-
-	TEST_ASSERT(pager >= 0, "pager: errno %d", errno);
-	while (!stop) {
-		bool idle = !has_event(pager, 1);
-
-		if (!idle) {
-			TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read");
-			if (event.type != KVM_GMEM_EVENT_FAULT)
-				continue;
-		}
-		/* Dies without an answer, and owes anew what holes have taken from it. */
-		if (idle || ++served % 16 == 0) {
-			close(pager);
-			pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
-			TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
-			continue;
-		}
-		answer(pager, KVM_GMEM_ANSWER_COPY, event.offset / PAGE_SIZE, 1,
-		       content(1, event.offset / PAGE_SIZE, 1));
-	}
-	close(pager);
-	return (void *)(uintptr_t)served;
-}
-
-static void *guest_thread(void *arg)
-{
-	struct machine *m = arg;
-	uint64_t looks = 0;
-
-	/* A page is whole: as served, or zero after a hole. */
-	for (uint64_t page = 0; !stop; page = (page * 5 + 3) % PAGES, looks++) {
-		uint64_t found = machine_call(m, guest_code_look, page, 0, 0);
-
-		TEST_ASSERT(!found || found == pattern_word(1, page, 0), "page %lu is %lx", page,
-			    found);
-	}
-	return (void *)looks;
-}
-
-static void soak(void)
-{
-	struct machine *m, *other;
-	pthread_t threads[3];
-	void *results[3];
-	int pager;
-
-	require_pager();
-	m = machine_create(PAGES);
-	other = machine_link(m->view, PAGES);
-	close(pager_of(m));
-	pthread_create(&threads[0], NULL, pager_thread, m);
-	pthread_create(&threads[1], NULL, guest_thread, m);
-	pthread_create(&threads[2], NULL, guest_thread, other);
-
-	for (time_t end = time(NULL) + SECONDS; time(NULL) < end; usleep(2000)) {
-		uint64_t page = random() % PAGES;
-
-		punch_pages(m->view, page, 1);
-	}
-	stop = true;
-	pthread_join(threads[0], &results[0]);
-	/* Nobody is left waiting. */
-	pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
-	for (uint64_t page = 0; page < PAGES; page++)
-		punch_pages(m->view, page, 1);
-	pthread_join(threads[1], &results[1]);
-	pthread_join(threads[2], &results[2]);
-	TEST_ASSERT(pager >= 0, "errno %d", errno);
-	printf("%lu faults served, %lu and %lu looks\n", (uintptr_t)results[0],
-	       (uintptr_t)results[1], (uintptr_t)results[2]);
-}
-
 static void wrong_arguments(void)
 {
 	struct kvm_gmem_create_pager args;
@@ -677,11 +498,11 @@ static const struct claim claims[] = {
 	CLAIM(dies_and_fails, "or guests fail, where that was said"),
 	CLAIM(detaches, "detach: refused with the number of missing pages, or by force"),
 	CLAIM(vmm_dies, "POLLHUP and EPIPE when the last view is gone, not before"),
+	CLAIM(vmm_dies_under_a_reader, "a read that waits for events ends with EPIPE then"),
 	CLAIM(presence, "KVM_GMEM_PRESENT tells which pages there are"),
 	CLAIM(moves_go_on, "a move has a waiting vCPU leave, which asks again in the destination"),
 	CLAIM(prefault_does_not_wait, "KVM_PRE_FAULT_MEMORY of an owed page is EAGAIN"),
 	CLAIM(host_waits, "the host's fault waits, with no lock held"),
-	SLOW_CLAIM(soak, 120, "pages are whole: pager, its deaths, holes and two guests at once"),
 	CLAIM(wrong_arguments, "EINVAL and EFAULT for wrong arguments, and no pager comes of it"),
 };
 
