@@ -30,6 +30,9 @@ extern "C" {
 struct kvm_run;
 struct kvm_regs;
 struct kvm_sregs;
+struct kvm_gmem_event;
+struct kvm_gmem_answer;
+struct kvm_gmem_present_range;
 
 /* ---- KVM and its VMs (kvm.c) ---- */
 
@@ -141,19 +144,6 @@ int gmem_memfd_create(int vm, uint64_t size, uint64_t flags);
 int gmem_memfd_link(int vm, int memfd);
 
 /*
- * gmem_vm_populate - KVM_GUEST_MEMFD_POPULATE
- * @vm: a VM, of whichever process
- * @gpa: where guest memory gets its first content
- * @from: the content, or NULL: zeroes
- * @size: bytes, a multiple of the page size like @gpa
- *
- * Returns how many bytes were populated: call again for the rest. Errors:
- * EEXIST (the first page has content), EFAULT (@from cannot be read), EINVAL
- * (alignment; memory that is shared, or not in a guest memory inode), ENOMEM.
- */
-int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size);
-
-/*
  * struct gmem_facts - what the kernel tells about a view and its inode
  * @ino: inode number: the same for all views of one inode
  * @size: of the inode
@@ -185,6 +175,130 @@ struct gmem_facts {
  * such descriptor, or not of guest memory), EACCES, ESRCH (no such process).
  */
 int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
+
+/* ---- First content of missing pages (populate.c) ---- */
+
+/*
+ * A page is missing until it was populated, or touched by a guest or the host.
+ * Populating is for any process that has the descriptor, not only the VM's.
+ */
+
+/*
+ * gmem_vm_populate - KVM_GUEST_MEMFD_POPULATE
+ * @vm: a VM, of whichever process
+ * @gpa: where guest memory gets its first content
+ * @from: the content, or NULL: zeroes
+ * @size: bytes, a multiple of the page size like @gpa
+ *
+ * Returns how many bytes were populated: call again for the rest. Errors:
+ * EEXIST (the first page has content), EFAULT (@from cannot be read), EINVAL
+ * (alignment; memory that is shared, or not in a guest memory inode), EIO (a
+ * dead VM), ENOMEM, EINTR.
+ */
+int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size);
+
+/*
+ * gmem_populate - KVM_GMEM_POPULATE: the same by offset
+ * @fd: a view, or what gmem_create_filler() gave
+ * @offset: into the inode
+ * @from, @size: as above
+ *
+ * Returns and errors as above; EPIPE: the inode has no view left.
+ */
+int64_t gmem_populate(int fd, uint64_t offset, const void *from, uint64_t size);
+
+/*
+ * gmem_create_filler - make a handle that can populate, and nothing else
+ * @view: the view that it is made from; it may be closed afterwards
+ *
+ * Returns the handle's descriptor: for a process that is not to have all that a
+ * view gives. It polls POLLHUP when the inode's last view is closed. Errors:
+ * EOPNOTSUPP (an SNP VM), EMFILE, ENOMEM.
+ */
+int gmem_create_filler(int view);
+
+/*
+ * gmem_present - which pages are not missing
+ * @fd: a view, or a pager
+ * @offset, @size: the range to look at; advanced behind what was looked at:
+ *	@size is 0 when that was all
+ * @ranges: filled in, in ascending order; adjoining ranges are possible
+ * @max: how many there is room for
+ *
+ * Returns how many ranges were filled in, which may be none. Errors: EINVAL
+ * (alignment, not inside the inode, @max is 0), EFAULT, EINTR, EPIPE.
+ */
+int gmem_present(int fd, uint64_t *offset, uint64_t *size,
+		 struct kvm_gmem_present_range *ranges, uint32_t max);
+
+/* ---- A pager for missing pages (pager.c) ---- */
+
+/*
+ * A pager owes an inode's missing pages: who needs one waits until it is there.
+ * Its descriptor is good for that alone, so it may be sent to a process that is
+ * trusted with nothing but the guest's first content. To use it in an event
+ * loop, set O_NONBLOCK: it polls POLLIN while there are events, and POLLHUP
+ * when the inode's last view is closed.
+ */
+
+/*
+ * gmem_pager_create - make the pager of an inode
+ * @view: the view that it is made from
+ * @offset, @size: the range of the inode that it serves
+ * @flags: KVM_GMEM_PAGER_*
+ *
+ * Returns the pager's descriptor. Errors: EBUSY (there is a pager, or pages are
+ * owed that the one before did not serve), EINVAL (range, flags), EOPNOTSUPP (an
+ * SNP VM), EMFILE, ENOMEM.
+ */
+int gmem_pager_create(int view, uint64_t offset, uint64_t size, uint64_t flags);
+
+/*
+ * gmem_pager_takeover - make the successor of a pager that is closed
+ * @view: a view of its inode
+ * @flags: KVM_GMEM_PAGER_*
+ *
+ * Returns the new pager's descriptor: it owes what the one before did, and
+ * reads again every event that was not answered. Errors: as gmem_pager_create();
+ * EBUSY: that one's descriptor is still open somewhere.
+ */
+int gmem_pager_takeover(int view, uint64_t flags);
+
+/*
+ * gmem_pager_read - read events, oldest first
+ * @events: filled in
+ * @max: how many there is room for, at least 1
+ *
+ * Waits for the first, unless the descriptor is O_NONBLOCK. Returns how many, at
+ * least 1. Errors: EAGAIN (none, and O_NONBLOCK), EINTR, EPIPE (none, and the
+ * inode has no view left), EPROTO (not a pager).
+ */
+int gmem_pager_read(int pager, struct kvm_gmem_event *events, uint32_t max);
+
+/*
+ * gmem_pager_answer - give pages their content, or say that there is none
+ * @answers: carried out in order; @error and @done of each are filled in, up to
+ *	the first that was not carried out in full
+ * @nr: how many, at most KVM_GMEM_MAX_ANSWERS
+ *
+ * An answer may be for pages that nobody has asked for yet. Returns how many
+ * were carried out in full, fewer than @nr if answers[that many] has an error.
+ * Where it is the first, that error is returned. An answer of which only a part
+ * was carried out has EEXIST or ENOENT for the page at @offset + @done:
+ * somebody else has populated it, or it is not owed (any more). Other errors:
+ * EINVAL (alignment, not inside the inode, @from or @op wrong), EFAULT (@from
+ * cannot be read), ENOMEM, EINTR, EPIPE (the inode has no view left).
+ */
+int gmem_pager_answer(int pager, struct kvm_gmem_answer *answers, uint32_t nr);
+
+/*
+ * gmem_pager_detach - owe nothing any more
+ * @force: pages that are missing fail from now on
+ * @missing: NULL, or where to store how many owed pages are missing
+ *
+ * Errors: EBUSY (pages are missing, and not @force: nothing has changed), EPIPE.
+ */
+int gmem_pager_detach(int pager, int force, uint64_t *missing);
 
 /* ---- vCPUs (vcpu.c) ---- */
 

@@ -27,16 +27,6 @@ int gmem_memfd_link(int vm, int memfd)
 	return gmem_ioctl(vm, KVM_LINK_GUEST_MEMFD, &link);
 }
 
-int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size)
-{
-	struct kvm_guest_memfd_populate populate = {
-		.gpa = gpa, .size = size, .from = (uintptr_t)from,
-	};
-	int pages = gmem_ioctl(vm, KVM_GUEST_MEMFD_POPULATE, &populate);
-
-	return pages < 0 ? pages : (int64_t)pages * getpagesize();
-}
-
 static const struct {
 	const char *key;
 	size_t offset;

@@ -54,6 +54,88 @@ NUMBER(KVM_GMEM_SEAL_WRITE, 8);
 NUMBER(KVM_GMEM_SEAL_GUEST, 0x100000000);
 NUMBER(KVM_GMEM_SEAL_LINK, 0x200000000);
 
+NUMBER(KVM_GMEM_CAP_POPULATE, 0x10000);
+NUMBER(KVM_GMEM_CAP_PAGER, 0x20000);
+
+SIZE(kvm_guest_memfd_populate, 32);
+FIELD(kvm_guest_memfd_populate, gpa, 0);
+FIELD(kvm_guest_memfd_populate, size, 8);
+FIELD(kvm_guest_memfd_populate, from, 16);
+FIELD(kvm_guest_memfd_populate, flags, 24);
+NUMBER(KVM_GUEST_MEMFD_POPULATE, 0x4020aed6);
+
+SIZE(kvm_gmem_populate, 64);
+FIELD(kvm_gmem_populate, offset, 0);
+FIELD(kvm_gmem_populate, size, 8);
+FIELD(kvm_gmem_populate, from, 16);
+FIELD(kvm_gmem_populate, flags, 24);
+FIELD(kvm_gmem_populate, reserved, 32);
+NUMBER(KVM_GMEM_POPULATE, 0x4040aee2);
+
+SIZE(kvm_gmem_create_filler, 64);
+FIELD(kvm_gmem_create_filler, flags, 0);
+FIELD(kvm_gmem_create_filler, reserved, 8);
+NUMBER(KVM_GMEM_CREATE_FILLER, 0x4040aee3);
+
+SIZE(kvm_gmem_create_pager, 64);
+FIELD(kvm_gmem_create_pager, flags, 0);
+FIELD(kvm_gmem_create_pager, offset, 8);
+FIELD(kvm_gmem_create_pager, size, 16);
+FIELD(kvm_gmem_create_pager, reserved, 24);
+NUMBER(KVM_GMEM_PAGER_TAKEOVER, 1);
+NUMBER(KVM_GMEM_PAGER_FAIL, 2);
+NUMBER(KVM_GMEM_CREATE_PAGER, 0x4040aee6);
+
+SIZE(kvm_gmem_event, 64);
+FIELD(kvm_gmem_event, type, 0);
+FIELD(kvm_gmem_event, flags, 4);
+FIELD(kvm_gmem_event, offset, 8);
+FIELD(kvm_gmem_event, size, 16);
+FIELD(kvm_gmem_event, when, 24);
+FIELD(kvm_gmem_event, vm, 32);
+FIELD(kvm_gmem_event, reserved, 36);
+NUMBER(KVM_GMEM_EVENT_FAULT, 1);
+NUMBER(KVM_GMEM_EVENT_REMOVE, 2);
+NUMBER(KVM_GMEM_FAULT_WRITE, 1);
+NUMBER(KVM_GMEM_FAULT_EXEC, 2);
+NUMBER(KVM_GMEM_FAULT_KVM, 4);
+
+SIZE(kvm_gmem_answer, 40);
+FIELD(kvm_gmem_answer, op, 0);
+FIELD(kvm_gmem_answer, error, 4);
+FIELD(kvm_gmem_answer, offset, 8);
+FIELD(kvm_gmem_answer, size, 16);
+FIELD(kvm_gmem_answer, from, 24);
+FIELD(kvm_gmem_answer, done, 32);
+NUMBER(KVM_GMEM_ANSWER_COPY, 1);
+NUMBER(KVM_GMEM_ANSWER_ZERO, 2);
+NUMBER(KVM_GMEM_ANSWER_CONTINUE, 3);
+NUMBER(KVM_GMEM_ANSWER_FAIL, 4);
+
+SIZE(kvm_gmem_pager_answer, 16);
+FIELD(kvm_gmem_pager_answer, answers, 0);
+FIELD(kvm_gmem_pager_answer, nr, 8);
+FIELD(kvm_gmem_pager_answer, flags, 12);
+NUMBER(KVM_GMEM_MAX_ANSWERS, 1024);
+NUMBER(KVM_GMEM_PAGER_ANSWER, 0x4010aee7);
+
+SIZE(kvm_gmem_pager_detach, 16);
+FIELD(kvm_gmem_pager_detach, flags, 0);
+FIELD(kvm_gmem_pager_detach, missing, 8);
+NUMBER(KVM_GMEM_DETACH_FORCE, 1);
+NUMBER(KVM_GMEM_PAGER_DETACH, 0xc010aee8);
+
+SIZE(kvm_gmem_present, 32);
+FIELD(kvm_gmem_present, offset, 0);
+FIELD(kvm_gmem_present, size, 8);
+FIELD(kvm_gmem_present, ranges, 16);
+FIELD(kvm_gmem_present, nr, 24);
+FIELD(kvm_gmem_present, flags, 28);
+SIZE(kvm_gmem_present_range, 16);
+FIELD(kvm_gmem_present_range, offset, 0);
+FIELD(kvm_gmem_present_range, size, 8);
+NUMBER(KVM_GMEM_PRESENT, 0xc020aee9);
+
 SIZE(kvm_gmem_memory_fault, 24);
 FIELD(kvm_gmem_memory_fault, flags, 0);
 FIELD(kvm_gmem_memory_fault, gpa, 8);
