@@ -28,6 +28,7 @@
  * @owed: only pages that a pager owes, by that pager
  * @error: what stopped it, or 0
  * @from: their content, or NULL: zeroes
+ * @content: their content where it is the kernel's, else NULL
  * @iter: their content where it is a write's, else NULL
  * @seals: those that forbid it
  * @nr: length of @folios
@@ -41,6 +42,7 @@ struct gmem_fill {
 	bool owed;
 	int error;
 	void __user *from;
+	const void *content;
 	struct iov_iter *iter;
 	u64 seals;
 	unsigned int nr;
@@ -60,13 +62,18 @@ static bool gmem_fill_copy(struct gmem_fill *fill, struct folio *folio)
 		return copied == PAGE_SIZE;
 	}
 
+	if (fill->content) {
+		memcpy(folio_address(folio), fill->content + fill->nr * PAGE_SIZE, PAGE_SIZE);
+		return true;
+	}
+
 	return !from || !copy_from_user(folio_address(folio), from + fill->nr * PAGE_SIZE,
 					PAGE_SIZE);
 }
 
 static struct folio *gmem_fill_read_page(struct gmem_fill *fill)
 {
-	bool zero = !fill->from && !fill->iter;
+	bool zero = !fill->from && !fill->content && !fill->iter;
 	struct folio *folio;
 
 	folio = filemap_alloc_folio(zero ? GFP_HIGHUSER | __GFP_ZERO : GFP_HIGHUSER, 0);
@@ -193,6 +200,8 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	fill->left -= i;
 	if (fill->from)
 		fill->from += i * PAGE_SIZE;
+	if (fill->content)
+		fill->content += i * PAGE_SIZE;
 	return r;
 }
 
@@ -263,7 +272,8 @@ static long gmem_fill_run(struct gmem_fill *fill)
 	while (!r && fill->left) {
 		int read;
 
-		if (signal_pending(current)) {
+		/* Who carries out a ring's answers has another errand than the caller's. */
+		if (fill->content ? fatal_signal_pending(current) : signal_pending(current)) {
 			r = -EINTR;
 			break;
 		}
@@ -442,14 +452,14 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 /**
  * gmem_fill_owed() - a pager gives pages that it owes their content
  * @gi: the inode
- * @answer: the range, inside the inode; @answer->from: the content, or 0: zeroes.
- *	    @answer->done is set in any case
+ * @answer: the range, inside the inode; @answer->done is set in any case
+ * @content: the content; NULL: it is at @answer->from, zeroes where that is 0
  *
  * Context: Process context, no lock held. Takes invalidate_lock.
  * Return: 0 or -errno, as kvm_gmem_populate_gpa(); -ENOENT for a page that is
  * not owed.
  */
-int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer)
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content)
 {
 	struct gmem_fill *fill;
 	int r;
@@ -458,9 +468,10 @@ int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer)
 	if (!fill)
 		return -ENOMEM;
 
-	r = gmem_fill_init(fill, answer->offset, answer->size, answer->from, 0);
+	r = gmem_fill_init(fill, answer->offset, answer->size, content ? 0 : answer->from, 0);
 	fill->gi = gi;
 	fill->owed = true;
+	fill->content = content;
 	if (!r) {
 		gmem_fill_run(fill);
 		answer->done = answer->size - (fill->left << PAGE_SHIFT);

@@ -286,14 +286,11 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 /* fill.c */
 long gmem_view_populate(struct gmem_view *view, void __user *argp);
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
-int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer);
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content);
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* filler.c */
 long gmem_filler_create(struct gmem_view *view, void __user *argp);
-
-/* ioctl.c */
-long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);
 
 /* fallocate.c */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a pager owes, what it is asked for, and the end of waiting: see pager.h.
+ * What a pager owes, and the end of waiting: see pager.h.
  */
-#include <linux/ktime.h>
-
 #include "gmem.h"
 #include "pager.h"
+#include "ring.h"
 
 static struct gmem_pager *gmem_pager_of(struct gmem_inode *gi)
 {
@@ -27,22 +26,9 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
 	}
 	pager->gi = gi;
 	mutex_init(&pager->lock);
-	INIT_LIST_HEAD(&pager->events);
-	xa_init_flags(&pager->asked, XA_FLAGS_ACCOUNT);
-	init_waitqueue_head(&pager->readers);
+	gmem_events_init(pager);
 	init_waitqueue_head(&pager->waiters);
 	return pager;
-}
-
-static void gmem_pager_drop_event(struct gmem_pager *pager, struct gmem_pager_event *event)
-{
-	lockdep_assert_held(&pager->lock);
-
-	if (event->type == KVM_GMEM_EVENT_FAULT)
-		xa_erase(&pager->asked, event->start);
-	pager->nr_unread -= event->unread;
-	list_del(&event->entry);
-	kfree(event);
 }
 
 /**
@@ -54,41 +40,14 @@ static void gmem_pager_drop_event(struct gmem_pager *pager, struct gmem_pager_ev
 void gmem_pager_free(struct gmem_inode *gi)
 {
 	struct gmem_pager *pager = gi->pager;
-	struct gmem_pager_event *event, *next;
 
 	if (!pager)
 		return;
 
-	mutex_lock(&pager->lock);
-	list_for_each_entry_safe(event, next, &pager->events, entry)
-		gmem_pager_drop_event(pager, event);
-	mutex_unlock(&pager->lock);
-	xa_destroy(&pager->asked);
+	gmem_events_free(pager);
 	gmem_ranges_free(pager->owed);
 	kfree(pager);
 	gi->pager = NULL;
-}
-
-static void gmem_pager_add_event(struct gmem_pager *pager, struct gmem_pager_event *event)
-{
-	lockdep_assert_held(&pager->lock);
-
-	event->when = ktime_get_ns();
-	event->unread = true;
-	pager->nr_unread++;
-	list_add_tail(&event->entry, &pager->events);
-	wake_up(&pager->readers);
-}
-
-/* All that was not answered is news to the next pager. */
-static void gmem_pager_forget_reading(struct gmem_pager *pager)
-{
-	struct gmem_pager_event *event;
-
-	list_for_each_entry(event, &pager->events, entry) {
-		pager->nr_unread += !event->unread;
-		event->unread = true;
-	}
 }
 
 static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, u64 flags)
@@ -112,7 +71,7 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
 			return r;
 		gmem_ranges_commit(&change);
 	}
-	gmem_pager_forget_reading(pager);
+	gmem_events_unread(pager);
 	pager->flags = flags;
 	pager->open = true;
 	return 0;
@@ -170,6 +129,7 @@ void gmem_pager_close(struct gmem_pager *pager)
 {
 	mutex_lock(&pager->lock);
 	pager->open = false;
+	gmem_ring_remove(pager);
 	mutex_unlock(&pager->lock);
 	wake_up_all(&pager->waiters);
 }
@@ -237,32 +197,6 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
 	return gmem_pager_is_missing(gmem_pager_of(gi), index);
 }
 
-static int gmem_pager_ask_locked(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags)
-{
-	struct gmem_pager_event *event;
-	int r;
-
-	if (xa_load(&pager->asked, index) || !gmem_pager_is_missing(pager, index))
-		return 0;
-
-	event = kzalloc(sizeof(*event), GFP_KERNEL_ACCOUNT);
-	if (!event)
-		return -ENOMEM;
-
-	r = xa_err(xa_store(&pager->asked, index, event, GFP_KERNEL_ACCOUNT));
-	if (r) {
-		kfree(event);
-		return r;
-	}
-	event->start = index;
-	event->nr = 1;
-	event->type = KVM_GMEM_EVENT_FAULT;
-	event->flags = flags;
-	event->vm = vm;
-	gmem_pager_add_event(pager, event);
-	return 0;
-}
-
 /**
  * gmem_pager_ask() - somebody needs a missing page
  * @gi: the inode
@@ -281,7 +215,9 @@ int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags)
 	struct gmem_pager *pager = gmem_pager_of(gi);
 
 	guard(mutex)(&pager->lock);
-	return gmem_pager_ask_locked(pager, index, vm, flags);
+	if (!gmem_pager_is_missing(pager, index))
+		return 0;
+	return gmem_events_ask(pager, index, vm, flags);
 }
 
 /**
@@ -300,17 +236,6 @@ void gmem_pager_wake(struct gmem_inode *gi)
 	wake_up_all(&pager->readers);
 }
 
-static void gmem_pager_forget_faults(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
-{
-	struct gmem_pager_event *event;
-	unsigned long index;
-
-	lockdep_assert_held(&pager->lock);
-
-	xa_for_each_range(&pager->asked, index, event, start, end - 1)
-		gmem_pager_drop_event(pager, event);
-}
-
 /**
  * gmem_pager_resolved() - there is an answer for pages
  * @gi: the inode
@@ -327,7 +252,7 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 		return;
 
 	mutex_lock(&pager->lock);
-	gmem_pager_forget_faults(pager, start, end);
+	gmem_events_answered(pager, start, end);
 	mutex_unlock(&pager->lock);
 	wake_up_all(&pager->waiters);
 }
@@ -360,7 +285,7 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_FAILED);
 	if (!r) {
 		gmem_ranges_commit(&change);
-		gmem_pager_forget_faults(pager, start, start + nr);
+		gmem_events_answered(pager, start, start + nr);
 	}
 
 	mutex_unlock(&pager->lock);
@@ -420,7 +345,7 @@ static int gmem_pager_set_all(struct gmem_pager *pager, unsigned long value)
 	r = gmem_ranges_prepare(&change, pager->owed, 0, pages - 1, value);
 	if (!r) {
 		gmem_ranges_commit(&change);
-		gmem_pager_forget_faults(pager, 0, pages);
+		gmem_events_answered(pager, 0, pages);
 	}
 	mutex_unlock(&pager->lock);
 	return r;
@@ -454,25 +379,6 @@ int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missi
 	return r;
 }
 
-/* The last event goes further, where it is one of these and was not read. */
-static bool gmem_pager_extend_removal(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
-{
-	struct gmem_pager_event *last;
-
-	if (list_empty(&pager->events))
-		return false;
-
-	last = list_last_entry(&pager->events, struct gmem_pager_event, entry);
-	if (last->type != KVM_GMEM_EVENT_REMOVE || !last->unread ||
-	    start > last->start + last->nr || end < last->start)
-		return false;
-
-	end = max(end, last->start + last->nr);
-	last->start = min(start, last->start);
-	last->nr = end - last->start;
-	return true;
-}
-
 static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
 {
 	struct gmem_pager_event *event;
@@ -482,7 +388,7 @@ static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgo
 	if (gmem_ranges_match(pager->owed, start, end - 1, ~0UL, 0))
 		return 0;
 
-	event = kzalloc(sizeof(*event), GFP_KERNEL_ACCOUNT);
+	event = gmem_event_alloc(KVM_GMEM_EVENT_REMOVE, start, end - start);
 	if (!event)
 		return -ENOMEM;
 
@@ -492,17 +398,9 @@ static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgo
 		return r;
 	}
 	gmem_ranges_commit(&change);
-	gmem_pager_forget_faults(pager, start, end);
-
-	if (gmem_pager_extend_removal(pager, start, end)) {
-		kfree(event);
-		return 0;
-	}
-	event->type = KVM_GMEM_EVENT_REMOVE;
-	event->start = start;
-	event->nr = end - start;
+	gmem_events_answered(pager, start, end);
 	/* A pager that is not there reads of it when it takes over. */
-	gmem_pager_add_event(pager, event);
+	gmem_events_add_removal(pager, event);
 	return 0;
 }
 

@@ -11,8 +11,10 @@
  *
  * Files
  *
- *   pager.c		what is owed, events, and the end of waiting
+ *   pager.c		what is owed, and the end of waiting
+ *   events.c		what the pager is asked for
  *   pager_file.c	the pager's file: read, poll, ioctls
+ *   ring.c		events and answers in memory that both see
  *   wait.c		waiting: vCPUs, KVM's own accesses, host faults
  *   present.c		which pages there are
  *
@@ -35,7 +37,10 @@
 #include "../attrs/ranges.h"
 
 struct gmem_inode;
+struct gmem_ring;
 struct gmem_view;
+struct kvm_gmem_answer;
+struct kvm_gmem_event;
 struct vm_fault;
 
 /* Values of gmem_pager.owed. */
@@ -47,11 +52,12 @@ enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
  * @lock: innermost of sleeping locks; protects all that follows
  * @owed: GMEM_OWED or GMEM_FAILED by page offsets; read under RCU, by faults.
  *	  Changes with invalidate_lock held too, for writing unless to GMEM_FAILED
- * @events: struct gmem_pager_event.entry, oldest first, until answered
- * @asked: the fault among @events by page offset
- * @nr_unread: of @events
+ * @unread: struct gmem_pager_event.entry, oldest first
+ * @unanswered: those that the pager has read
+ * @asked: the fault among them by page offset
  * @flags: KVM_GMEM_PAGER_*, of the file
  * @open: there is a file
+ * @ring: of the file, or NULL; read under RCU too
  * @readers: wait for events
  * @waiters: wait for pages
  *
@@ -61,25 +67,25 @@ struct gmem_pager {
 	struct gmem_inode *gi;
 	struct mutex lock; /* see above */
 	struct gmem_ranges *owed;
-	struct list_head events;
+	struct list_head unread;
+	struct list_head unanswered;
 	struct xarray asked;
-	unsigned long nr_unread;
 	u64 flags;
 	bool open;
+	struct gmem_ring __rcu *ring;
 	wait_queue_head_t readers;
 	wait_queue_head_t waiters;
 };
 
 /**
  * struct gmem_pager_event - something that the pager is to know
- * @entry: in gmem_pager.events
+ * @entry: in gmem_pager.unread or gmem_pager.unanswered
  * @start: first page offset
  * @nr: pages
  * @type: KVM_GMEM_EVENT_*
  * @flags: KVM_GMEM_FAULT_*
  * @vm: who asks, as in fdinfo; 0: the host
  * @when: CLOCK_MONOTONIC
- * @unread: the pager has not seen it
  */
 struct gmem_pager_event {
 	struct list_head entry;
@@ -89,7 +95,6 @@ struct gmem_pager_event {
 	u32 flags;
 	u32 vm;
 	u64 when;
-	bool unread;
 };
 
 /* pager.c */
@@ -106,7 +111,19 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr);
 int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing);
 int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 
+/* events.c */
+void gmem_events_init(struct gmem_pager *pager);
+void gmem_events_free(struct gmem_pager *pager);
+struct gmem_pager_event *gmem_event_alloc(u32 type, pgoff_t start, pgoff_t nr);
+int gmem_events_ask(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags);
+void gmem_events_answered(struct gmem_pager *pager, pgoff_t start, pgoff_t end);
+void gmem_events_add_removal(struct gmem_pager *pager, struct gmem_pager_event *event);
+void gmem_events_unread(struct gmem_pager *pager);
+bool gmem_events_take(struct gmem_pager *pager, struct kvm_gmem_event *out);
+
 /* pager_file.c */
+int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer,
+			  const void *content);
 long gmem_pager_create(struct gmem_view *view, void __user *argp);
 
 /* wait.c */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The pager's file: events come out by read(2), answers go in by ioctl.
+ * The pager's file: events come out by read(2), answers go in by ioctl; or both
+ * by a ring.
  *
  * It is no view: nothing can be linked, bound or punched with it. It can give
  * content to pages that it owes, and see which are there.
  */
+#include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/poll.h>
@@ -12,6 +14,7 @@
 
 #include "gmem.h"
 #include "pager.h"
+#include "ring.h"
 
 /* Events that are copied in one go. */
 #define GMEM_PAGER_BATCH	16
@@ -19,52 +22,27 @@
 static_assert(sizeof(struct kvm_gmem_event) == 64);
 static_assert(sizeof(struct kvm_gmem_answer) == 40);
 
-static void gmem_pager_show(const struct gmem_pager_event *event, struct kvm_gmem_event *out)
-{
-	*out = (struct kvm_gmem_event){
-		.type = event->type,
-		.flags = event->flags,
-		.offset = (u64)event->start << PAGE_SHIFT,
-		.size = (u64)event->nr << PAGE_SHIFT,
-		.when = event->when,
-		.vm = event->vm,
-	};
-}
-
-/* Takes up to @max unread events, oldest first; a removal is answered by reading. */
+/* Takes up to @max unread events, oldest first. */
 static unsigned int gmem_pager_take(struct gmem_pager *pager, struct kvm_gmem_event *out,
 				    unsigned int max)
 {
-	struct gmem_pager_event *event, *next;
 	unsigned int n = 0;
 
 	guard(mutex)(&pager->lock);
-	list_for_each_entry_safe(event, next, &pager->events, entry) {
-		if (n == max || !pager->nr_unread)
-			break;
-		if (!event->unread)
-			continue;
-
-		gmem_pager_show(event, &out[n++]);
-		pager->nr_unread--;
-		event->unread = false;
-		if (event->type == KVM_GMEM_EVENT_REMOVE) {
-			list_del(&event->entry);
-			kfree(event);
-		}
-	}
+	while (n < max && gmem_events_take(pager, &out[n]))
+		n++;
 	return n;
 }
 
 static int gmem_pager_wait_events(struct gmem_pager *pager, bool nonblock)
 {
-	if (READ_ONCE(pager->nr_unread))
+	if (!list_empty(&pager->unread))
 		return 0;
 	if (list_empty(&pager->gi->views))
 		return -EPIPE;
 	if (nonblock)
 		return -EAGAIN;
-	return wait_event_interruptible(pager->readers, READ_ONCE(pager->nr_unread) ||
+	return wait_event_interruptible(pager->readers, !list_empty(&pager->unread) ||
 					list_empty(&pager->gi->views));
 }
 
@@ -103,7 +81,7 @@ static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
 
 	poll_wait(file, &pager->readers, wait);
 	poll_wait(file, &pager->gi->gone, wait);
-	if (READ_ONCE(pager->nr_unread))
+	if (!list_empty(&pager->unread) || gmem_ring_has_events(pager))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	if (list_empty(&pager->gi->views))
 		mask |= EPOLLHUP;
@@ -124,7 +102,18 @@ static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 	return 0;
 }
 
-static int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer)
+/**
+ * gmem_pager_answer_one() - carry out an answer
+ * @pager: the pager
+ * @answer: the answer; @answer->done is set in any case
+ * @content: of COPY: the content; NULL: it is at @answer->from
+ *
+ * Context: Process context, no lock held.
+ * Return: 0 or -errno: -EINVAL for what makes no sense, and what docs/pager.md
+ * says of the kinds of answers.
+ */
+int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer,
+			  const void *content)
 {
 	struct gmem_inode *gi = pager->gi;
 	pgoff_t start, end;
@@ -138,9 +127,9 @@ static int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answe
 	end = (answer->offset + answer->size) >> PAGE_SHIFT;
 	switch (answer->op) {
 	case KVM_GMEM_ANSWER_COPY:
-		return answer->from ? gmem_fill_owed(gi, answer) : -EINVAL;
+		return content || answer->from ? gmem_fill_owed(gi, answer, content) : -EINVAL;
 	case KVM_GMEM_ANSWER_ZERO:
-		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer);
+		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer, NULL);
 	case KVM_GMEM_ANSWER_CONTINUE:
 		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end);
 		break;
@@ -173,7 +162,7 @@ static long gmem_pager_answer(struct gmem_pager *pager, void __user *argp)
 		if (copy_from_user(&answer, answers + n, sizeof(answer)))
 			return n ? n : -EFAULT;
 
-		r = gmem_pager_answer_one(pager, &answer);
+		r = gmem_pager_answer_one(pager, &answer, NULL);
 		answer.error = -r;
 		if (copy_to_user(answers + n, &answer, sizeof(answer)))
 			return n ? n : -EFAULT;
@@ -217,15 +206,29 @@ static long gmem_pager_ioctl(struct file *file, unsigned int code, unsigned long
 		return gmem_pager_detach_ioctl(pager, argp);
 	case KVM_GMEM_PRESENT:
 		return gmem_present(pager->gi, argp);
+	case KVM_GMEM_PAGER_RING:
+		return gmem_ring_create(pager, argp);
+	case KVM_GMEM_PAGER_ENTER:
+		return arg ? -EINVAL : gmem_ring_enter(pager);
 	default:
 		return -ENOTTY;
 	}
 }
 
+static int gmem_pager_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return gmem_ring_mmap(file->private_data, vma);
+}
+
 static int gmem_pager_release(struct inode *inode, struct file *file)
 {
-	if (file->private_data)
-		gmem_pager_close(file->private_data);
+	struct gmem_pager *pager = file->private_data;
+
+	/* None where it could not be created. */
+	if (pager) {
+		gmem_pager_close(pager);
+		iput(&pager->gi->vfs_inode);
+	}
 	return 0;
 }
 
@@ -235,13 +238,14 @@ static const struct file_operations gmem_pager_fops = {
 	.release	= gmem_pager_release,
 	.read		= gmem_pager_read,
 	.poll		= gmem_pager_poll,
+	.mmap		= gmem_pager_mmap,
 	.unlocked_ioctl	= gmem_pager_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 };
 
 static int gmem_pager_check(struct gmem_inode *gi, const struct kvm_gmem_create_pager *args)
 {
-	if (args->flags & ~(KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_FAIL) ||
+	if (args->flags & ~(KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_FAIL | KVM_GMEM_PAGER_EXIT) ||
 	    memchr_inv(args->reserved, 0, sizeof(args->reserved)))
 		return -EINVAL;
 	if (!args->size && !(args->flags & KVM_GMEM_PAGER_TAKEOVER))
@@ -280,10 +284,9 @@ long gmem_pager_create(struct gmem_view *view, void __user *argp)
 	if (fd < 0)
 		return fd;
 
-	ihold(&gi->vfs_inode);
-	file = gmem_inode_open(gi, &gmem_pager_fops, NULL);
+	/* Not on the inode, whose holes and seals are no business of a ring's mapping. */
+	file = anon_inode_getfile("[gmem-pager]", &gmem_pager_fops, NULL, O_RDWR);
 	if (IS_ERR(file)) {
-		iput(&gi->vfs_inode);
 		put_unused_fd(fd);
 		return PTR_ERR(file);
 	}
@@ -296,6 +299,7 @@ long gmem_pager_create(struct gmem_view *view, void __user *argp)
 		put_unused_fd(fd);
 		return PTR_ERR(pager);
 	}
+	ihold(&gi->vfs_inode);
 	file->private_data = pager;
 	fd_install(fd, file);
 	return fd;

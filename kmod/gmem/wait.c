@@ -5,7 +5,8 @@
  * A stage-2 fault does not wait: it asks, is unwound, and leaves a request by
  * which its vCPU waits where KVM_RUN could as well sleep in HLT, with neither
  * kvm->srcu nor a lock of MMU, inode or folio. Then the guest tries again.
- * vcpu->mutex is KVM_RUN's own; a move has the vCPU leave to userspace.
+ * vcpu->mutex is KVM_RUN's own; a move has the vCPU leave to userspace. Where
+ * the pager has a ring, the vCPU may look there for a while before it sleeps.
  *
  * KVM's own accesses wait where they are, with kvm->srcu held, as they do for
  * memory behind userspace_addr: their callers can't start over. Host faults drop
@@ -17,10 +18,12 @@
 #include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
 
 #include "access.h"
 #include "gmem.h"
 #include "pager.h"
+#include "ring.h"
 
 /* The inode and page behind a gfn, with a reference to the inode, or NULL. */
 static struct gmem_inode *gmem_wait_inode(struct kvm_memory_slot *slot, gfn_t gfn,
@@ -44,6 +47,15 @@ static struct gmem_inode *gmem_wait_inode(struct kvm_memory_slot *slot, gfn_t gf
 	return gi;
 }
 
+/* The VMM wants to see it itself. */
+static int gmem_vcpu_exit(struct kvm_vcpu *vcpu, gfn_t gfn, bool write, bool exec)
+{
+	kvm_prepare_memory_fault_exit(vcpu, gfn_to_gpa(gfn), PAGE_SIZE, write, exec,
+				      kvm_mem_is_private(vcpu->kvm, gfn));
+	vcpu->run->memory_fault.flags |= KVM_MEMORY_EXIT_FLAG_MISSING;
+	return -EFAULT;
+}
+
 /**
  * kvm_gmem_ask() - a stage-2 fault needs a page that the pager owes
  * @vcpu: the vCPU
@@ -54,7 +66,7 @@ static struct gmem_inode *gmem_wait_inode(struct kvm_memory_slot *slot, gfn_t gf
  *
  * Context: Process context; kvm->srcu is held for reading. The fault is to be
  * unwound then; the vCPU waits at KVM_REQ_GMEM_WAIT.
- * Return: 0 or -ENOMEM.
+ * Return: 0; -ENOMEM; -EFAULT with KVM_EXIT_MEMORY_FAULT set up.
  */
 int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,
 		 bool exec)
@@ -69,6 +81,8 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 		return 0;
 
 	r = gmem_pager_ask(gi, index, vcpu->kvm->userspace_pid, flags);
+	if (!r && READ_ONCE(gi->pager->flags) & KVM_GMEM_PAGER_EXIT)
+		r = gmem_vcpu_exit(vcpu, gfn, write, exec);
 	iput(&gi->vfs_inode);
 	if (r)
 		return r;
@@ -78,32 +92,99 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 	return 0;
 }
 
-/* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
-static int gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_inode *gi, pgoff_t index)
+/*
+ * struct gmem_wait - somebody waits for a page
+ * @gi: the inode, which has a pager
+ * @index: page offset
+ * @ring: the pager's ring when the wait began, with a reference, or NULL
+ */
+struct gmem_wait {
+	struct gmem_inode *gi;
+	pgoff_t index;
+	struct gmem_ring *ring;
+};
+
+/* No longer, where there is another ring: that one's pager knows of no sleeper. */
+static bool gmem_wait_is_over(const struct gmem_wait *wait)
 {
-	struct rcuwait *wait = kvm_arch_vcpu_get_wait(vcpu);
+	return rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
+	       !gmem_pager_waits(wait->gi, wait->index);
+}
+
+static struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index)
+{
+	struct gmem_wait wait = {
+		.gi = gi, .index = index, .ring = gmem_ring_get(gi->pager),
+	};
+
+	return wait;
+}
+
+static void gmem_wait_end(struct gmem_wait *wait)
+{
+	gmem_ring_put(wait->ring);
+}
+
+/* Is there something else for the vCPU than to wait? */
+static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
+{
+	return signal_pending(current) || kvm_request_pending(vcpu) ||
+	       atomic_read(&vcpu->kvm->move_in_progress);
+}
+
+/*
+ * Looks for the answer for as long as the pager said, while nobody else wants
+ * the CPU. The page may come by this vCPU's own hands: no one is woken then.
+ */
+static void gmem_vcpu_poll(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+{
+	u64 end;
+
+	if (!wait->ring || !gmem_ring_poll_ns(wait->ring))
+		return;
+
+	end = ktime_get_ns() + gmem_ring_poll_ns(wait->ring);
+	while (!gmem_wait_is_over(wait) && !gmem_vcpu_is_wanted(vcpu) &&
+	       single_task_running() && !need_resched() && ktime_get_ns() < end) {
+		gmem_ring_look(wait->ring);
+		cpu_relax();
+	}
+}
+
+static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+{
+	struct rcuwait *kicks = kvm_arch_vcpu_get_wait(vcpu);
 	DEFINE_WAIT(entry);
-	int r = 1;
 
+	gmem_ring_sleep(wait->ring);
 	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
-	prepare_to_rcuwait(wait);
+	prepare_to_rcuwait(kicks);
 	for (;;) {
-		prepare_to_wait(&gi->pager->waiters, &entry, TASK_INTERRUPTIBLE);
-
-		/* It waits for vcpu->mutex, which only userspace can let go of. */
-		if (atomic_read(&vcpu->kvm->move_in_progress)) {
-			vcpu->run->exit_reason = KVM_EXIT_INTR;
-			r = -EINTR;
-			break;
-		}
-		if (signal_pending(current) || kvm_request_pending(vcpu) ||
-		    !gmem_pager_waits(gi, index))
+		prepare_to_wait(&wait->gi->pager->waiters, &entry, TASK_INTERRUPTIBLE);
+		if (gmem_vcpu_is_wanted(vcpu) || gmem_wait_is_over(wait))
 			break;
 		schedule();
 	}
-	finish_wait(&gi->pager->waiters, &entry);
-	finish_rcuwait(wait);
-	return r;
+	finish_wait(&wait->gi->pager->waiters, &entry);
+	finish_rcuwait(kicks);
+	gmem_ring_wake(wait->ring);
+}
+
+/* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
+static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, struct gmem_inode *gi, pgoff_t index)
+{
+	struct gmem_wait wait = gmem_wait_begin(gi, index);
+
+	gmem_vcpu_poll(vcpu, &wait);
+	if (!gmem_wait_is_over(&wait))
+		gmem_vcpu_sleep(vcpu, &wait);
+	gmem_wait_end(&wait);
+
+	/* A move waits for vcpu->mutex, which only userspace can let go of. */
+	if (!atomic_read(&vcpu->kvm->move_in_progress))
+		return 1;
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
 }
 
 /**
@@ -126,7 +207,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 		return 1;
 
 	kvm_vcpu_srcu_read_unlock(vcpu);
-	r = gmem_vcpu_sleep(vcpu, gi, index);
+	r = gmem_vcpu_wait(vcpu, gi, index);
 	kvm_vcpu_srcu_read_lock(vcpu);
 
 	iput(&gi->vfs_inode);
@@ -137,6 +218,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn)
 {
 	struct gmem_inode *gi;
+	struct gmem_wait wait;
 	pgoff_t index;
 	int r;
 
@@ -145,12 +227,20 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t g
 		return -EFAULT;
 
 	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
-	if (!r && wait_event_interruptible(gi->pager->waiters,
-					   kvm->vm_dead || !gmem_pager_waits(gi, index)))
+	if (r)
+		goto out;
+
+	wait = gmem_wait_begin(gi, index);
+	gmem_ring_sleep(wait.ring);
+	if (wait_event_interruptible(gi->pager->waiters,
+				     kvm->vm_dead || gmem_wait_is_over(&wait)))
 		r = -EINTR;
+	gmem_ring_wake(wait.ring);
+	gmem_wait_end(&wait);
+
 	if (!r && kvm->vm_dead)
 		r = -EIO;
-
+out:
 	iput(&gi->vfs_inode);
 	return r;
 }
@@ -194,6 +284,7 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	wait_queue_head_t *waiters = &gi->pager->waiters;
 	pgoff_t index = vmf->pgoff;
 	unsigned int how = vmf->flags;
+	struct gmem_wait wait;
 
 	if (gmem_pager_ask(gi, index, 0, flags))
 		return VM_FAULT_OOM;
@@ -207,10 +298,14 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	ihold(&gi->vfs_inode);
 	release_fault_lock(vmf);
 
+	wait = gmem_wait_begin(gi, index);
+	gmem_ring_sleep(wait.ring);
 	if (how & FAULT_FLAG_INTERRUPTIBLE)
-		wait_event_interruptible(*waiters, !gmem_pager_waits(gi, index));
+		wait_event_interruptible(*waiters, gmem_wait_is_over(&wait));
 	else
-		wait_event_killable(*waiters, !gmem_pager_waits(gi, index));
+		wait_event_killable(*waiters, gmem_wait_is_over(&wait));
+	gmem_ring_wake(wait.ring);
+	gmem_wait_end(&wait);
 
 	iput(&gi->vfs_inode);
 	return VM_FAULT_RETRY;

@@ -417,51 +417,69 @@ static void prefault_does_not_wait(void)
 
 /* ---- the host's own faults, on memory that it may map */
 
-struct host_touch {
-	volatile uint64_t *at;
-	uint64_t found;
-	pthread_t thread;
-	volatile bool done;
-};
-
-static void *host_touch_thread(void *arg)
-{
-	struct host_touch *touch = arg;
-
-	touch->found = *touch->at;
-	touch->done = true;
-	return NULL;
-}
-
 static void host_waits(void)
 {
 	struct kvm_vm *vm = vm_create_barebones();
 	struct host_touch touch = { };
-	volatile uint64_t *memory;
 	int view, pager, out[2];
 
 	require_pager();
 	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE,
 				     GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
-	memory = mmap(NULL, PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, view, 0);
-	TEST_ASSERT(memory != MAP_FAILED, "mmap: errno %d", errno);
 	pager = __pager(view, 0, PAGES, 0);
 	TEST_ASSERT(pager >= 0, "errno %d", errno);
 
-	touch.at = memory + 512 * 5;
-	pthread_create(&touch.thread, NULL, host_touch_thread, &touch);
+	host_touch_start(&touch, view, 5);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, 5, 1);
 	/* mmap_lock is free meanwhile. */
 	munmap(mmap(NULL, PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), PAGE_SIZE);
 	TEST_ASSERT(!touch.done, "the host has the page");
 	copy(pager, 9, 5, 1);
-	pthread_join(touch.thread, NULL);
-	TEST_ASSERT_EQ(touch.found, pattern_word(9, 5, 0));
+	TEST_ASSERT_EQ(host_touch_end(&touch), pattern_word(9, 5, 0));
 
 	/* And the kernel's, in a system call. */
 	TEST_ASSERT(!pipe(out), "pipe");
 	copy(pager, 9, 6, 1);
-	TEST_ASSERT_EQ(write(out[1], (void *)(memory + 512 * 6), 8), 8);
+	TEST_ASSERT_EQ(write(out[1], (void *)(touch.at + 512), 8), 8);
+}
+
+/* The VMM sees the miss itself: told from a conversion, and the pager is asked too. */
+static void vmm_sees_the_miss(void)
+{
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	m = machine_create(PAGES);
+	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_EXIT);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+	for (unsigned int i = 0; i < 2; i++) {
+		TEST_ASSERT_EQ(guest_try_touch(m, 4), EFAULT);
+		TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_MEMORY_FAULT);
+		TEST_ASSERT_EQ(m->vcpu->run->memory_fault.gpa, MACHINE_GPA + 4 * PAGE_SIZE);
+		TEST_ASSERT_EQ(m->vcpu->run->memory_fault.flags,
+			       KVM_MEMORY_EXIT_FLAG_PRIVATE | KVM_MEMORY_EXIT_FLAG_MISSING);
+		TEST_ASSERT_EQ(m->vcpu->run->memory_fault.size, PAGE_SIZE);
+	}
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	TEST_ASSERT(!has_event(pager, 0), "two events for a page");
+	copy(pager, 8, 4, 1);
+	guest_expect(m, 4, 1, 8);
+
+	/* It is for this pager: the next one's guests wait. */
+	close(pager);
+	pager = __pager(m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+	{
+		struct touch touch = { .m = m, .page = 5, .pattern = 8 };
+
+		touch_start(&touch);
+		expect_event(pager, KVM_GMEM_EVENT_FAULT, 5, 1);
+		usleep(20000);
+		TEST_ASSERT(!touch.done, "the guest does not wait");
+		copy(pager, 8, 5, 1);
+		touch_end(&touch, 0);
+	}
 }
 
 static void wrong_arguments(void)
@@ -473,7 +491,7 @@ static void wrong_arguments(void)
 	m = machine_create(PAGES);
 	TEST_ERRNO(__pager(m->view, 0, 0, 0), EINVAL);
 	TEST_ERRNO(__pager(m->view, 0, PAGES + 1, 0), EINVAL);
-	for (unsigned int bit = 2; bit < 64; bit++)
+	for (unsigned int bit = 3; bit < 64; bit++)
 		TEST_ERRNO(__pager(m->view, 0, PAGES, BIT_ULL(bit)), EINVAL);
 	args = (struct kvm_gmem_create_pager){ .size = PAGE_SIZE, .offset = 1 };
 	TEST_ERRNO(ioctl(m->view, KVM_GMEM_CREATE_PAGER, &args), EINVAL);
@@ -503,6 +521,7 @@ static const struct claim claims[] = {
 	CLAIM(moves_go_on, "a move has a waiting vCPU leave, which asks again in the destination"),
 	CLAIM(prefault_does_not_wait, "KVM_PRE_FAULT_MEMORY of an owed page is EAGAIN"),
 	CLAIM(host_waits, "the host's fault waits, with no lock held"),
+	CLAIM(vmm_sees_the_miss, "or it leaves to the VMM, where the pager's flag says so"),
 	CLAIM(wrong_arguments, "EINVAL and EFAULT for wrong arguments, and no pager comes of it"),
 };
 

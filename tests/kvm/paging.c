@@ -2,6 +2,7 @@
 /* What tests of the pager share: see paging.h. */
 #include <poll.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "paging.h"
 
@@ -100,6 +101,31 @@ void touch_end(struct touch *touch, int err)
 {
 	pthread_join(touch->thread, NULL);
 	TEST_ASSERT(touch->err == err, "KVM_RUN: errno %d, not %d", touch->err, err);
+}
+
+static void *host_touch_thread(void *arg)
+{
+	struct host_touch *touch = arg;
+
+	touch->found = *touch->at;
+	touch->done = true;
+	return NULL;
+}
+
+void host_touch_start(struct host_touch *touch, int view, uint64_t page)
+{
+	uint64_t *memory = mmap(NULL, PAGING_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
+				MAP_SHARED, view, 0);
+
+	TEST_ASSERT(memory != MAP_FAILED, "mmap: errno %d", errno);
+	touch->at = memory + page * PAGE_SIZE / sizeof(memory[0]);
+	TEST_ASSERT(!pthread_create(&touch->thread, NULL, host_touch_thread, touch), "thread");
+}
+
+uint64_t host_touch_end(struct host_touch *touch)
+{
+	pthread_join(touch->thread, NULL);
+	return touch->found;
 }
 
 void guest_look(uint64_t page)

@@ -57,6 +57,24 @@ void touch_start(struct touch *touch);
 /* Waits for it; @err is what its KVM_RUN is to have returned. */
 void touch_end(struct touch *touch, int err);
 
+/**
+ * struct host_touch - the host looks at a page through a mapping, in a thread
+ * @at: the page's first word
+ * @found: what was there
+ * @thread: looks
+ * @done: it has found it
+ */
+struct host_touch {
+	volatile uint64_t *at;
+	uint64_t found;
+	pthread_t thread;
+	volatile bool done;
+};
+
+/* Maps PAGING_PAGES of @view and begins; what was found. */
+void host_touch_start(struct host_touch *touch, int view, uint64_t page);
+uint64_t host_touch_end(struct host_touch *touch);
+
 /* Guest code for machine_call(): returns the first word of @page. */
 void guest_look(uint64_t page);
 

@@ -7,9 +7,11 @@
 #include "claims.h"
 #include "machine.h"
 #include "paging.h"
+#include "ring.h"
 
-#define PAGES	PAGING_PAGES
+#define PAGES		PAGING_PAGES
 #define SECONDS		5
+
 static volatile bool stop;
 
 /* Serves each fault; every so often dies and takes over from itself. */
@@ -43,6 +45,33 @@ static void *pager_thread(void *arg)
 	return (void *)(uintptr_t)served;
 }
 
+/* The same by a ring; vCPUs look at every other one for a while. */
+static void *ring_pager_thread(void *arg)
+{
+	struct machine *m = arg;
+	unsigned int served = 0, rings = 0;
+
+	while (!stop) {
+		int pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
+		struct kvm_gmem_event event;
+		struct ring ring;
+
+		TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+		ring_open(&ring, pager, 1 << rings % 4, 4, rings % 2 ? 500000 : 0);
+		rings++;
+		while (!stop && has_event(pager, 1) && ++served % 16) {
+			if (!ring_take(&ring, &event))
+				ring_enter(&ring);
+			else if (event.type == KVM_GMEM_EVENT_FAULT)
+				ring_copy(&ring, 1, event.offset / PAGE_SIZE);
+			while (!ring_is_done(&ring))
+				ring_enter(&ring);
+		}
+		ring_close(&ring);
+	}
+	return (void *)(uintptr_t)served;
+}
+
 static void *guest_thread(void *arg)
 {
 	struct machine *m = arg;
@@ -58,18 +87,17 @@ static void *guest_thread(void *arg)
 	return (void *)looks;
 }
 
-static void soak(void)
+static void soak_with(void *(*pager_fn)(void *))
 {
 	struct machine *m, *other;
 	pthread_t threads[3];
 	void *results[3];
 	int pager;
 
-	require_pager();
 	m = machine_create(PAGES);
 	other = machine_link(m->view, PAGES);
 	close(pager_of(m));
-	pthread_create(&threads[0], NULL, pager_thread, m);
+	pthread_create(&threads[0], NULL, pager_fn, m);
 	pthread_create(&threads[1], NULL, guest_thread, m);
 	pthread_create(&threads[2], NULL, guest_thread, other);
 
@@ -91,8 +119,22 @@ static void soak(void)
 	       (uintptr_t)results[1], (uintptr_t)results[2]);
 }
 
+static void soak(void)
+{
+	require_pager();
+	soak_with(pager_thread);
+}
+
+static void soak_by_ring(void)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER_RING,
+		       "these modules have no ring");
+	soak_with(ring_pager_thread);
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(soak, 120, "pages are whole: pager, its deaths, holes and two guests at once"),
+	SLOW_CLAIM(soak_by_ring, 120, "so are they by a ring"),
 };
 
 CLAIMS_MAIN(claims);

@@ -31,6 +31,8 @@
 /* KVM_GUEST_MEMFD_POPULATE, KVM_GMEM_POPULATE and KVM_GMEM_CREATE_FILLER */
 #define KVM_GMEM_CAP_POPULATE		(1U << 16)
 #define KVM_GMEM_CAP_PAGER		(1U << 17)	/* KVM_GMEM_CREATE_PAGER */
+#define KVM_GMEM_CAP_PAGER_RING		(1U << 18)	/* KVM_GMEM_PAGER_RING */
+#define KVM_GMEM_CAP_PAGER_EXIT		(1U << 19)	/* KVM_GMEM_PAGER_EXIT */
 
 #define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
 
@@ -128,6 +130,12 @@ struct kvm_gmem_create_pager {
 #define KVM_GMEM_PAGER_TAKEOVER		(1ULL << 0)
 /* When the pager dies, missing pages fail; else who needs one waits. */
 #define KVM_GMEM_PAGER_FAIL		(1ULL << 1)
+/*
+ * A vCPU that needs a missing page does not wait: KVM_RUN fails with EFAULT and
+ * KVM_EXIT_MEMORY_FAULT, with KVM_MEMORY_EXIT_FLAG_MISSING. There is an event too.
+ */
+#define KVM_GMEM_PAGER_EXIT		(1ULL << 2)
+#define KVM_MEMORY_EXIT_FLAG_MISSING	(1ULL << 32)
 
 #define KVM_GMEM_CREATE_PAGER	_IOW(KVMIO, 0xe6, struct kvm_gmem_create_pager)
 
@@ -198,6 +206,77 @@ struct kvm_gmem_pager_answer {
 
 #define KVM_GMEM_MAX_ANSWERS		1024
 #define KVM_GMEM_PAGER_ANSWER	_IOW(KVMIO, 0xe7, struct kvm_gmem_pager_answer)
+
+/**
+ * struct kvm_gmem_pager_ring - argument of KVM_GMEM_PAGER_RING
+ * @entries: in: how many events it has room for, and how many answers: a power
+ *	     of 2, at most KVM_GMEM_RING_MAX_ENTRIES
+ * @buffers: in: pages of content, at most KVM_GMEM_RING_MAX_BUFFERS
+ * @poll_ns: in: for how long a vCPU looks for an answer before it sleeps, at
+ *	     most KVM_GMEM_RING_MAX_POLL_NS
+ * @flags: none are defined: zero
+ * @size: out: bytes, to be mapped from offset 0 of the pager, shared
+ * @events: out: offset of an array of struct kvm_gmem_event in the mapping
+ * @answers: out: offset of an array of struct kvm_gmem_answer
+ * @content: out: offset of the pages of content
+ * @reserved: zero
+ *
+ * ioctl on a pager, once. Events come by the ring from then on; read(2) gives
+ * those that found no room there.
+ */
+struct kvm_gmem_pager_ring {
+	__u32 entries;
+	__u32 buffers;
+	__u32 poll_ns;
+	__u32 flags;
+	__u64 size;
+	__u64 events;
+	__u64 answers;
+	__u64 content;
+	__u64 reserved[2];
+};
+
+#define KVM_GMEM_RING_MAX_ENTRIES	4096
+#define KVM_GMEM_RING_MAX_BUFFERS	4096
+#define KVM_GMEM_RING_MAX_POLL_NS	1000000
+#define KVM_GMEM_PAGER_RING	_IOWR(KVMIO, 0xea, struct kvm_gmem_pager_ring)
+
+/**
+ * struct kvm_gmem_ring - what is at the beginning of the mapping
+ * @event_head: events that the kernel has put
+ * @event_tail: events that the pager has taken
+ * @answer_head: answers that the pager has put
+ * @answer_tail: answers that were carried out
+ * @wake: KVM_GMEM_RING_*, of the kernel: what KVM_GMEM_PAGER_ENTER is needed for
+ *
+ * The four count on for ever, modulo 2^32; an entry is at the count modulo
+ * @entries. A head is stored after the entries before it, and loaded before
+ * them. In the ring, COPY's from is an offset in the mapping; when answer_tail
+ * has passed an answer, its error and done say how it went.
+ */
+struct kvm_gmem_ring {
+	__u32 event_head;
+	__u32 pad0[15];
+	__u32 event_tail;
+	__u32 pad1[15];
+	__u32 answer_head;
+	__u32 pad2[15];
+	__u32 answer_tail;
+	__u32 pad3[15];
+	__u32 wake;
+	__u32 pad4[15];
+};
+
+/* Somebody sleeps: ENTER after an answer. A full barrier before looking here. */
+#define KVM_GMEM_RING_WAKE		(1U << 0)
+/* There was no room for all events: ENTER once there is. */
+#define KVM_GMEM_RING_MORE		(1U << 1)
+
+/*
+ * ioctl on a pager with a ring: carries out the answers in it, and puts events
+ * that had found no room. Returns how many answers.
+ */
+#define KVM_GMEM_PAGER_ENTER	_IO(KVMIO, 0xeb)
 
 /**
  * struct kvm_gmem_pager_detach - argument of KVM_GMEM_PAGER_DETACH

@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A pager's ring: events and answers in memory that pager and kernel share.
+ *
+ * Answers with their content are carried out by whoever comes first: a vCPU
+ * that looks for its page for a while before it sleeps, so that neither side
+ * makes a system call or waits to be woken; or the pager, by ENTER. It is not
+ * the pager's memory that is read, but the ring's, which is always there: the
+ * vCPU depends on nothing of the pager's.
+ *
+ * All of it can change at any time, and be anything. The kernel keeps its own
+ * indices, and reads an answer once.
+ *
+ * Who sleeps says so in @shared->wake, then looks for answers once more. The
+ * pager puts its answer, then looks there. One sees the other's.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/vmalloc.h>
+
+#include "gmem.h"
+#include "pager.h"
+#include "ring.h"
+
+static_assert(sizeof(struct kvm_gmem_ring) <= PAGE_SIZE);
+static_assert(sizeof(struct kvm_gmem_pager_ring) == 64);
+
+/**
+ * struct gmem_ring - memory that a pager and the kernel share
+ * @pager: whose it is; kept by who has a reference to its inode
+ * @refs: the pager's, and of those who are at work on it
+ * @entries: length of @events and of @answers, a power of 2; constant
+ * @buffers: pages of @content; constant
+ * @poll_ns: how long a vCPU looks for an answer; constant
+ * @nr_pages: length of @pages; constant
+ * @pages: of all that is shared
+ * @shared: the first of them; what follows is in the others
+ * @events: written by the kernel
+ * @answers: written by the pager, but for how they went
+ * @content: written by the pager
+ * @event_head: events that were put; protected by pager->lock
+ * @answering: held by who carries out answers
+ * @answer_tail: answers that were carried out; protected by @answering
+ * @lock: protects what follows, and shared->wake
+ * @sleepers: who would not see an answer
+ * @more: events found no room
+ * @rcu: frees it
+ */
+struct gmem_ring {
+	struct gmem_pager *pager;
+	refcount_t refs;
+	u32 entries;
+	u32 buffers;
+	u64 poll_ns;
+	unsigned long nr_pages;
+	struct page **pages;
+	struct kvm_gmem_ring *shared;
+	struct kvm_gmem_event *events;
+	struct kvm_gmem_answer *answers;
+	void *content;
+	u32 event_head;
+	struct mutex answering; /* see above */
+	u32 answer_tail;
+	spinlock_t lock; /* see above */
+	unsigned int sleepers;
+	bool more;
+	struct rcu_head rcu;
+};
+
+static void gmem_ring_free_pages(struct gmem_ring *ring)
+{
+	if (ring->shared)
+		vunmap(ring->shared);
+	while (ring->nr_pages)
+		__free_page(ring->pages[--ring->nr_pages]);
+	kvfree(ring->pages);
+}
+
+static int gmem_ring_alloc_pages(struct gmem_ring *ring, unsigned long nr)
+{
+	ring->pages = kvcalloc(nr, sizeof(ring->pages[0]), GFP_KERNEL_ACCOUNT);
+	if (!ring->pages)
+		return -ENOMEM;
+
+	for (; ring->nr_pages < nr; ring->nr_pages++) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+		if (!page)
+			return -ENOMEM;
+		ring->pages[ring->nr_pages] = page;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+
+	ring->shared = vmap(ring->pages, nr, VM_MAP, PAGE_KERNEL);
+	return ring->shared ? 0 : -ENOMEM;
+}
+
+/* Says in @args where things are. */
+static int gmem_ring_lay_out(struct gmem_ring *ring, struct kvm_gmem_pager_ring *args)
+{
+	int r;
+
+	args->events = PAGE_SIZE;
+	args->answers = args->events + PAGE_ALIGN(args->entries * sizeof(ring->events[0]));
+	args->content = args->answers + PAGE_ALIGN(args->entries * sizeof(ring->answers[0]));
+	args->size = args->content + ((u64)args->buffers << PAGE_SHIFT);
+
+	r = gmem_ring_alloc_pages(ring, args->size >> PAGE_SHIFT);
+	if (r)
+		return r;
+
+	ring->events = (void *)ring->shared + args->events;
+	ring->answers = (void *)ring->shared + args->answers;
+	ring->content = (void *)ring->shared + args->content;
+	return 0;
+}
+
+static struct gmem_ring *gmem_ring_alloc(struct gmem_pager *pager,
+					 struct kvm_gmem_pager_ring *args)
+{
+	struct gmem_ring *ring = kzalloc(sizeof(*ring), GFP_KERNEL_ACCOUNT);
+	int r;
+
+	if (!ring)
+		return ERR_PTR(-ENOMEM);
+
+	r = gmem_ring_lay_out(ring, args);
+	if (r) {
+		gmem_ring_free_pages(ring);
+		kfree(ring);
+		return ERR_PTR(r);
+	}
+	ring->pager = pager;
+	ring->entries = args->entries;
+	ring->buffers = args->buffers;
+	ring->poll_ns = args->poll_ns;
+	refcount_set(&ring->refs, 1);
+	mutex_init(&ring->answering);
+	spin_lock_init(&ring->lock);
+	return ring;
+}
+
+/**
+ * gmem_ring_get() - the ring of a pager
+ * @pager: the pager; the caller has a reference to its inode
+ *
+ * Context: Any.
+ * Return: the ring, to be given back by gmem_ring_put(), or NULL.
+ */
+struct gmem_ring *gmem_ring_get(struct gmem_pager *pager)
+{
+	struct gmem_ring *ring;
+
+	guard(rcu)();
+	ring = rcu_dereference(pager->ring);
+	return ring && refcount_inc_not_zero(&ring->refs) ? ring : NULL;
+}
+
+/**
+ * gmem_ring_put() - give back what gmem_ring_get() gave
+ * @ring: the ring, or NULL
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_ring_put(struct gmem_ring *ring)
+{
+	if (!ring || !refcount_dec_and_test(&ring->refs))
+		return;
+
+	gmem_ring_free_pages(ring);
+	kfree_rcu(ring, rcu);
+}
+
+/**
+ * gmem_ring_poll_ns() - how long a vCPU looks for an answer before it sleeps
+ * @ring: the ring
+ *
+ * Context: Any.
+ * Return: nanoseconds.
+ */
+u64 gmem_ring_poll_ns(const struct gmem_ring *ring)
+{
+	return ring->poll_ns;
+}
+
+/**
+ * gmem_ring_create() - KVM_GMEM_PAGER_RING
+ * @pager: the pager
+ * @argp: struct kvm_gmem_pager_ring
+ *
+ * Context: Process context.
+ * Return: 0; -EFAULT, -EINVAL for an argument, -EBUSY where there is one,
+ * -ENOMEM, -EINTR.
+ */
+long gmem_ring_create(struct gmem_pager *pager, void __user *argp)
+{
+	struct kvm_gmem_pager_ring args;
+	struct gmem_ring *ring;
+	int r;
+
+	if (copy_from_user(&args, argp, sizeof(args)))
+		return -EFAULT;
+	if (args.flags || memchr_inv(args.reserved, 0, sizeof(args.reserved)) ||
+	    !is_power_of_2(args.entries) || args.entries > KVM_GMEM_RING_MAX_ENTRIES ||
+	    args.buffers > KVM_GMEM_RING_MAX_BUFFERS || args.poll_ns > KVM_GMEM_RING_MAX_POLL_NS)
+		return -EINVAL;
+
+	ring = gmem_ring_alloc(pager, &args);
+	if (IS_ERR(ring))
+		return PTR_ERR(ring);
+
+	r = copy_to_user(argp, &args, sizeof(args)) ? -EFAULT : 0;
+
+	mutex_lock(&pager->lock);
+	if (!r && rcu_access_pointer(pager->ring))
+		r = -EBUSY;
+	if (!r) {
+		rcu_assign_pointer(pager->ring, ring);
+		gmem_ring_put_events(pager);
+	}
+	mutex_unlock(&pager->lock);
+
+	if (r)
+		gmem_ring_put(ring);
+	else
+		/* Those who sleep have not said so in it. */
+		wake_up_all(&pager->waiters);
+	return r;
+}
+
+/**
+ * gmem_ring_remove() - the pager's file is gone, and with it the ring
+ * @pager: the pager
+ *
+ * Context: Process context, may sleep; pager->lock is held. The waiters are to
+ * be woken.
+ */
+void gmem_ring_remove(struct gmem_pager *pager)
+{
+	struct gmem_ring *ring;
+
+	ring = rcu_replace_pointer(pager->ring, NULL, lockdep_is_held(&pager->lock));
+	gmem_ring_put(ring);
+}
+
+/**
+ * gmem_ring_mmap() - file_operations.mmap of a pager
+ * @pager: the pager
+ * @vma: all of the ring, or its beginning, shared
+ *
+ * Context: mmap_lock is held for writing.
+ * Return: 0; -ENODEV without a ring, -EINVAL for a private mapping, -EPERM for
+ * one to execute, -ENXIO past the end, -ENOMEM.
+ */
+int gmem_ring_mmap(struct gmem_pager *pager, struct vm_area_struct *vma)
+{
+	struct gmem_ring *ring = gmem_ring_get(pager);
+	int r;
+
+	if (!ring)
+		return -ENODEV;
+
+	if (!(vma->vm_flags & VM_SHARED)) {
+		r = -EINVAL;
+	} else if (vma->vm_flags & VM_EXEC) {
+		r = -EPERM;
+	} else {
+		vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYEXEC);
+		r = vm_map_pages(vma, ring->pages, ring->nr_pages);
+	}
+	gmem_ring_put(ring);
+	return r;
+}
+
+static void gmem_ring_set_wake(struct gmem_ring *ring)
+{
+	lockdep_assert_held(&ring->lock);
+
+	WRITE_ONCE(ring->shared->wake, (ring->sleepers ? KVM_GMEM_RING_WAKE : 0) |
+				       (ring->more ? KVM_GMEM_RING_MORE : 0));
+}
+
+/* Room for events. A tail that makes no sense leaves none. */
+static u32 gmem_ring_room(struct gmem_ring *ring)
+{
+	/* The pager has read what stands before it. */
+	u32 unread = ring->event_head - smp_load_acquire(&ring->shared->event_tail);
+
+	return unread > ring->entries ? 0 : ring->entries - unread;
+}
+
+/**
+ * gmem_ring_put_events() - unread events go into the ring, as far as there is room
+ * @pager: the pager, with a ring or without
+ *
+ * Context: Any; pager->lock is held.
+ */
+void gmem_ring_put_events(struct gmem_pager *pager)
+{
+	struct gmem_ring *ring = rcu_dereference_protected(pager->ring,
+							   lockdep_is_held(&pager->lock));
+	struct kvm_gmem_event event;
+	u32 room;
+
+	if (!ring)
+		return;
+
+	for (room = gmem_ring_room(ring); room && gmem_events_take(pager, &event); room--) {
+		ring->events[ring->event_head & (ring->entries - 1)] = event;
+		/* After the event. */
+		smp_store_release(&ring->shared->event_head, ++ring->event_head);
+	}
+
+	if (ring->more == !list_empty(&pager->unread))
+		return;
+	spin_lock(&ring->lock);
+	ring->more = !ring->more;
+	gmem_ring_set_wake(ring);
+	spin_unlock(&ring->lock);
+}
+
+/**
+ * gmem_ring_has_events() - has the pager something to read in the ring?
+ * @pager: the pager, with a ring or without
+ *
+ * Context: Process context, may sleep.
+ * Return: whether it has.
+ */
+bool gmem_ring_has_events(struct gmem_pager *pager)
+{
+	struct gmem_ring *ring = gmem_ring_get(pager);
+	bool has;
+
+	if (!ring)
+		return false;
+
+	has = READ_ONCE(ring->event_head) != READ_ONCE(ring->shared->event_tail);
+	gmem_ring_put(ring);
+	return has;
+}
+
+/* The content of a COPY, inside the ring; NULL where it is not. */
+static const void *gmem_ring_content(struct gmem_ring *ring, const struct kvm_gmem_answer *answer)
+{
+	u64 start = ring->content - (void *)ring->shared;
+	u64 size = (u64)ring->buffers << PAGE_SHIFT, end;
+
+	if (!PAGE_ALIGNED(answer->from) || answer->from < start ||
+	    check_add_overflow(answer->from, answer->size, &end) || end > start + size)
+		return NULL;
+	return (void *)ring->shared + answer->from;
+}
+
+static void gmem_ring_answer(struct gmem_ring *ring, struct kvm_gmem_answer *entry)
+{
+	struct kvm_gmem_answer answer;
+	const void *content = NULL;
+	int r = -EINVAL;
+
+	memcpy(&answer, entry, sizeof(answer));
+	barrier(); /* and not looked at again: it may change */
+	answer.done = 0;
+
+	if (answer.op == KVM_GMEM_ANSWER_COPY)
+		content = gmem_ring_content(ring, &answer);
+	if (content || answer.op != KVM_GMEM_ANSWER_COPY)
+		r = gmem_pager_answer_one(ring->pager, &answer, content);
+
+	WRITE_ONCE(entry->done, answer.done);
+	WRITE_ONCE(entry->error, -r);
+}
+
+/* What the pager had put when this began: it can't keep anyone at it for ever. */
+static unsigned int gmem_ring_carry_out(struct gmem_ring *ring)
+{
+	/* Before the answers. */
+	u32 head = smp_load_acquire(&ring->shared->answer_head);
+	u32 nr = head - ring->answer_tail, n = 0;
+
+	lockdep_assert_held(&ring->answering);
+
+	if (nr > ring->entries)
+		return 0;
+
+	while (n < nr && !fatal_signal_pending(current)) {
+		gmem_ring_answer(ring, &ring->answers[ring->answer_tail & (ring->entries - 1)]);
+		/* After what it says of how that went. */
+		smp_store_release(&ring->shared->answer_tail, ++ring->answer_tail);
+		n++;
+		cond_resched();
+	}
+	return n;
+}
+
+/**
+ * gmem_ring_look() - carry out answers, if there are any and nobody else does
+ * @ring: the ring
+ *
+ * Context: Process context, may sleep; no lock held but vcpu->mutex.
+ */
+void gmem_ring_look(struct gmem_ring *ring)
+{
+	if (READ_ONCE(ring->shared->answer_head) == READ_ONCE(ring->answer_tail) ||
+	    !mutex_trylock(&ring->answering))
+		return;
+
+	gmem_ring_carry_out(ring);
+	mutex_unlock(&ring->answering);
+}
+
+/**
+ * gmem_ring_sleep() - the caller will sleep, and not see an answer
+ * @ring: the ring, or NULL
+ *
+ * Answers that the pager has put before it could know are carried out.
+ *
+ * Context: Process context, may sleep; no lock held but vcpu->mutex or kvm->srcu.
+ */
+void gmem_ring_sleep(struct gmem_ring *ring)
+{
+	if (!ring)
+		return;
+
+	spin_lock(&ring->lock);
+	ring->sleepers++;
+	gmem_ring_set_wake(ring);
+	spin_unlock(&ring->lock);
+
+	/* Pairs with the pager's, between answer_head and wake. */
+	smp_mb();
+	if (READ_ONCE(ring->shared->answer_head) == READ_ONCE(ring->answer_tail) ||
+	    mutex_lock_killable(&ring->answering))
+		return;
+
+	gmem_ring_carry_out(ring);
+	mutex_unlock(&ring->answering);
+}
+
+/**
+ * gmem_ring_wake() - the caller of gmem_ring_sleep() has slept
+ * @ring: the ring, or NULL
+ *
+ * Context: Any.
+ */
+void gmem_ring_wake(struct gmem_ring *ring)
+{
+	if (!ring)
+		return;
+
+	spin_lock(&ring->lock);
+	ring->sleepers--;
+	gmem_ring_set_wake(ring);
+	spin_unlock(&ring->lock);
+}
+
+/**
+ * gmem_ring_enter() - KVM_GMEM_PAGER_ENTER
+ * @pager: the pager
+ *
+ * Context: Process context, no lock held.
+ * Return: how many answers were carried out; -ENODEV without a ring, -EINTR.
+ */
+long gmem_ring_enter(struct gmem_pager *pager)
+{
+	struct gmem_ring *ring = gmem_ring_get(pager);
+	long r = -EINTR;
+
+	if (!ring)
+		return -ENODEV;
+
+	if (!mutex_lock_killable(&ring->answering)) {
+		r = gmem_ring_carry_out(ring);
+		mutex_unlock(&ring->answering);
+	}
+
+	mutex_lock(&pager->lock);
+	gmem_ring_put_events(pager);
+	mutex_unlock(&pager->lock);
+
+	gmem_ring_put(ring);
+	return r;
+}
