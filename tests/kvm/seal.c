@@ -13,23 +13,13 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
+#include "sealing.h"
+#include "stall.h"
 
 #define PAGES	4
 #define SIZE	(PAGES * PAGE_SIZE)
 #define ALL	(KVM_GMEM_SEAL_SEAL | KVM_GMEM_SEAL_SHRINK | KVM_GMEM_SEAL_WRITE | \
 		 KVM_GMEM_SEAL_GUEST | KVM_GMEM_SEAL_LINK)
-
-static int __seal(int view, uint64_t seals)
-{
-	struct kvm_gmem_seals args = { .seals = seals };
-
-	return ioctl(view, KVM_GMEM_SEAL, &args);
-}
-
-static void seal(int view, uint64_t seals)
-{
-	TEST_ASSERT(!__seal(view, seals), "KVM_GMEM_SEAL of %lx: errno %d", seals, errno);
-}
 
 static uint64_t seals_of(int view)
 {
@@ -45,8 +35,7 @@ static struct machine *machine_to_seal(uint64_t flags)
 {
 	struct machine *m;
 
-	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_SEAL,
-		       "these modules have no KVM_GMEM_SEAL");
+	require_seals();
 	m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
 	m->view = vm_create_guest_memfd(m->vm, SIZE, flags);
 	machine_bind(m, 0);
@@ -240,166 +229,57 @@ static void content_is_frozen(void)
 	guest_expect(m, 0, PAGES, 1);
 }
 
-/**
- * struct trial - one inode that is sealed while somebody is at work on it
- * @view: its view
- * @fill: what fills its first page: 0, or errno
- * @sealed: set after a call that set the seal has returned
- * @stop: the other is to end
- * @held: what it got that @sealed forbids
- * @tries: how often it tried
- */
-struct trial {
+/* Content that does not come before the inode is sealed. */
+struct late {
 	int view;
-	int (*fill)(int view);
-	volatile bool sealed, stop;
-	unsigned long held, tries;
+	struct stall stall;
+	int (*fill)(struct late *l);
+	int err;
 };
 
-static void *map_again_and_again(void *arg)
+static int late_populate(struct late *l)
 {
-	struct trial *t = arg;
+	return populate(l->view, 1, l->stall.page);
+}
 
-	while (!t->stop) {
-		void *p = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, t->view, 0);
+static int late_write(struct late *l)
+{
+	return pwrite(l->view, l->stall.page, PAGE_SIZE, PAGE_SIZE) < 0 ? errno : 0;
+}
 
-		t->tries++;
-		if (p == MAP_FAILED) {
-			TEST_ASSERT(errno == EPERM, "mmap: errno %d", errno);
-			continue;
-		}
-		/* Mapped, and sealed: one of the two should have been refused. */
-		for (int i = 0; i < 20; i++)
-			t->held += t->sealed;
-		munmap(p, SIZE);
-	}
+static void *late_main(void *arg)
+{
+	struct late *l = arg;
+
+	l->err = l->fill(l);
 	return NULL;
 }
 
-static void seal_against_mmap(void)
+/* Sealing waits for none of these, and what was asked as they began does not count. */
+static void too_late(int (*fill)(struct late *l), uint64_t seals)
 {
-	unsigned long seconds = atoi(getenv("GMEM_TEST_SECONDS") ?: "3");
-	struct timespec begin, now;
-	unsigned long inodes = 0, mappings = 0, seals = 0;
-	struct kvm_vm *vm = idle_vm();
+	struct machine *m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
+	struct late l = { .fill = fill };
+	pthread_t thread;
 
-	machine_to_seal(0);
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	do {
-		struct trial t = { .view = vm_create_guest_memfd(vm, SIZE, MMAP_SHARED) };
-		uint64_t kind = inodes++ & 1 ? KVM_GMEM_SEAL_GUEST : KVM_GMEM_SEAL_WRITE;
-		pthread_t mapper;
-
-		pthread_create(&mapper, NULL, map_again_and_again, &t);
-		for (int i = 0; i < 200; i++) {
-			int ret = __seal(t.view, kind);
-
-			seals++;
-			TEST_ASSERT(!ret || errno == EBUSY, "KVM_GMEM_SEAL: errno %d", errno);
-			t.sealed |= !ret;
-			if (!ret)
-				break;
-		}
-		usleep(100);
-		t.stop = true;
-		pthread_join(mapper, NULL);
-		TEST_ASSERT(!t.held, "a mapping was there after the seal was set");
-		mappings += t.tries;
-		close(t.view);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec - begin.tv_sec < seconds);
-	printf("# %lu inodes, %lu mmaps, %lu seals\n", inodes, mappings, seals);
-}
-
-static int populate_first(int view)
-{
-	return populate(view, 0, NULL);
-}
-
-static int write_first(int view)
-{
-	static char page[PAGE_SIZE];
-
-	return pwrite(view, page, PAGE_SIZE, 0) == PAGE_SIZE ? 0 : errno;
-}
-
-static void *fill_again_and_again(void *arg)
-{
-	struct trial *t = arg;
-
-	while (!t->stop) {
-		bool sealed = t->sealed;
-		int err = t->fill(t->view);
-
-		t->tries++;
-		t->held += sealed && !err;
-		if (!err)
-			punch_pages(t->view, 0, 1);
-		TEST_ASSERT(!err || err == EPERM || err == EEXIST, "errno %d", err);
-	}
-	return NULL;
-}
-
-static uint64_t blocks(int view)
-{
-	struct stat st;
-
-	TEST_ASSERT(!fstat(view, &st), "fstat");
-	return st.st_blocks;
-}
-
-/* One inode: returns how often it was tried to fill its first page. */
-static unsigned long seal_while_filled(struct kvm_vm *vm, int (*fill)(int view), uint64_t kind)
-{
-	struct trial t = { .fill = fill };
-	pthread_t filler;
-	uint64_t before;
-
-	t.view = vm_create_guest_memfd(vm, SIZE, GUEST_MEMFD_FLAG_WRITE |
+	require_seals();
+	l.view = vm_create_guest_memfd(m->vm, SIZE, GUEST_MEMFD_FLAG_WRITE |
 				       GUEST_MEMFD_FLAG_INIT_SHARED);
-	pthread_create(&filler, NULL, fill_again_and_again, &t);
-	while (__seal(t.view, kind))
-		TEST_ASSERT(errno == EBUSY, "KVM_GMEM_SEAL: errno %d", errno);
-	before = blocks(t.view);
-	t.sealed = true;
-	usleep(100);
-	TEST_ASSERT(blocks(t.view) <= before, "a page came after the seal was set");
-	TEST_ASSERT(kind != KVM_GMEM_SEAL_GUEST || !before, "the seal was set on a page");
-	t.stop = true;
-	pthread_join(filler, NULL);
-	TEST_ASSERT(!t.held, "a page was filled after the seal was set");
-	close(t.view);
-	return t.tries;
+	stall_init(&l.stall);
+	TEST_ASSERT(!pthread_create(&thread, NULL, late_main, &l), "pthread_create");
+	stall_wait(&l.stall);
+	seal(l.view, seals);
+	stall_let_go(&l.stall, NULL, 0);
+	pthread_join(thread, NULL);
+	TEST_ASSERT_EQ(l.err, EPERM);
+	TEST_ASSERT_EQ(resident(l.view), 0UL);
 }
 
-static void seal_against(int (*fill)(int view), const uint64_t *kinds, unsigned int nr)
+static void content_comes_too_late(void)
 {
-	unsigned long seconds = atoi(getenv("GMEM_TEST_SECONDS") ?: "3");
-	unsigned long inodes = 0, tries = 0;
-	struct timespec begin, now;
-	struct kvm_vm *vm = idle_vm();
-
-	machine_to_seal(0);
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	do {
-		tries += seal_while_filled(vm, fill, kinds[inodes++ % nr]);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (now.tv_sec - begin.tv_sec < seconds);
-	printf("# %lu inodes, %lu tries\n", inodes, tries);
-}
-
-static void seal_against_populate(void)
-{
-	static const uint64_t kinds[] = { KVM_GMEM_SEAL_WRITE };
-
-	seal_against(populate_first, kinds, 1);
-}
-
-static void seal_against_write(void)
-{
-	static const uint64_t kinds[] = { KVM_GMEM_SEAL_WRITE, KVM_GMEM_SEAL_GUEST };
-
-	seal_against(write_first, kinds, 2);
+	too_late(late_populate, KVM_GMEM_SEAL_WRITE);
+	too_late(late_write, KVM_GMEM_SEAL_WRITE);
+	too_late(late_write, KVM_GMEM_SEAL_GUEST);
 }
 
 static const struct claim claims[] = {
@@ -413,9 +293,7 @@ static const struct claim claims[] = {
 	CLAIM(guest_takes_an_empty_inode, "GUEST is EBUSY while there is a page or a mapping"),
 	CLAIM(a_child_s_mapping_counts, "a mapping that only a child has left counts"),
 	CLAIM(content_is_frozen, "WRITE: EBUSY while mapped or pinned; then no mapping"),
-	CLAIM(seal_against_populate, "no page is populated after the call that seals"),
-	CLAIM(seal_against_write, "nor written"),
-	CLAIM(seal_against_mmap, "no mapping outlives the call that seals, however they race"),
+	CLAIM(content_comes_too_late, "a fill that has not its content yet is refused once sealed"),
 };
 
 CLAIMS_MAIN(claims);
