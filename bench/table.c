@@ -11,23 +11,32 @@
 /*
  * What is demanded of speed; looked at by time, and by instructions. A rate's
  * ratio is that of times, reversed.
+ * @base_x: growth of ours from here, at most the limit; 0: a rate, at least that
+ * @base_series: the rate of ours against this, in the same boots; NULL: against stock
  */
 static const struct demand {
 	const char *text;
 	const char *measurement;
 	const char *series;
 	uint64_t x;
-	uint64_t base_x;	/* growth of ours from here, 0: ours against stock */
+	uint64_t base_x;
+	const char *base_series;
 	double limit;
 } demands[] = {
 	{ "link + bind of 4 GiB takes at most 2x of 4 MiB", "bind", "link + bind",
-	  4 * GIB, 4 * MIB, 2.0 },
+	  4 * GIB, 4 * MIB, NULL, 2.0 },
 	{ "link + bind of 4 GiB, 64 MiB resident, takes at most 2x of 4 MiB", "bind",
-	  "link + bind, 64 MiB resident", 4 * GIB, 4 * MIB, 2.0 },
+	  "link + bind, 64 MiB resident", 4 * GIB, 4 * MIB, NULL, 2.0 },
 	{ "fault-in rate of 1 vCPU at least 0.95 of stock", "fault",
-	  "first touch of a page, by vCPUs", 1, 0, 0.95 },
+	  "first touch of a page, by vCPUs", 1, 0, NULL, 0.95 },
 	{ "fault-in rate of 2 vCPUs at least 0.95 of stock", "fault",
-	  "first touch of a page, by vCPUs", 2, 0, 0.95 },
+	  "first touch of a page, by vCPUs", 2, 0, NULL, 0.95 },
+	{ "populating 1 GiB by gpa at least 0.8 of memcpy's rate", "populate",
+	  "populate by gpa", GIB, 0, "memcpy", 0.8 },
+	{ "populating 1 GiB by handle at least 0.8 of memcpy's rate", "populate",
+	  "populate by handle", GIB, 0, "memcpy", 0.8 },
+	{ "populating 1 GiB by gpa at least 0.8 of memcpy's rate, 2 threads", "populate",
+	  "populate by gpa, 2 threads", GIB, 0, "memcpy, 2 threads", 0.8 },
 };
 
 #define NR_DEMANDS (sizeof(demands) / sizeof(demands[0]))
@@ -47,10 +56,13 @@ static int demand_ratio(const struct samples *s, const struct demand *d, const c
 	p = samples_find(s, measurement, d->series, d->x);
 	if (!p)
 		return -1;
-	if (!d->base_x)
+	if (!d->base_x && !d->base_series)
 		return ratio_of(&p->times[STOCK], &p->times[OURS], ratio);
-	base = samples_find(s, measurement, d->series, d->base_x);
-	return base ? ratio_of(&p->times[OURS], &base->times[OURS], ratio) : -1;
+	base = samples_find(s, measurement, d->base_series ? : d->series, d->base_x ? : d->x);
+	if (!base)
+		return -1;
+	return d->base_x ? ratio_of(&p->times[OURS], &base->times[OURS], ratio) :
+			   ratio_of(&base->times[OURS], &p->times[OURS], ratio);
 }
 
 static int demand_holds(const struct demand *d, const struct ratio *ratio)
