@@ -16,6 +16,7 @@
 #define PAGES	64
 
 #ifndef MADV_PAGEOUT
+#define MADV_COLD		20
 #define MADV_PAGEOUT		21
 #endif
 #ifndef MADV_SOFT_OFFLINE
@@ -70,13 +71,14 @@ static void write_to(const char *path, const char *text)
 
 static void pageout(void)
 {
+	const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_COLD, MADV_PAGEOUT };
 	struct frames f;
 
 	begin(&f);
-	for (int i = 0; i < 3; i++) {
-		int ret = madvise(f.m->host, PAGES * PAGE_SIZE, MADV_PAGEOUT);
+	for (int i = 0; i < 4; i++) {
+		int ret = madvise(f.m->host, PAGES * PAGE_SIZE, advice[i]);
 
-		TEST_ASSERT(!ret || errno == EINVAL, "MADV_PAGEOUT: errno %d", errno);
+		TEST_ASSERT(!ret || errno == EINVAL, "madvise(%d): errno %d", advice[i], errno);
 	}
 	end(&f);
 }
@@ -134,7 +136,7 @@ static void memory_goes_offline(void)
 }
 
 static const struct claim claims[] = {
-	CLAIM(pageout, "MADV_PAGEOUT through a mapping takes no page"),
+	CLAIM(pageout, "MADV_COLD and MADV_PAGEOUT through a mapping take no page"),
 	CLAIM(compaction, "compaction and drop_caches neither move nor take one"),
 	CLAIM(soft_offline, "a page that is to be migrated away stays"),
 	CLAIM(memory_goes_offline, "a memory block that is to go offline stays"),
