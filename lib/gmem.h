@@ -300,6 +300,76 @@ int gmem_pager_answer(int pager, struct kvm_gmem_answer *answers, uint32_t nr);
  */
 int gmem_pager_detach(int pager, int force, uint64_t *missing);
 
+/* ---- A page server of its own: the socket (pager-offer.c) ---- */
+
+/*
+ * A page server listens, with gmem_listen() or on a socket that it was given;
+ * a VMM connects, offers its pager, and closes its own copy of the descriptor:
+ *
+ *	VMM			page server
+ *	OFFER      ------------>
+ *		   <------------ ACCEPTED, or REFUSED with a reason
+ *		   <------------ DONE, if ever: all is there, nothing is owed
+ *
+ * When the connection ends without DONE, the page server is gone: the VMM makes
+ * a new pager with gmem_pager_takeover(), connects again and offers that. When
+ * the pager polls POLLHUP, the memory is gone.
+ */
+enum gmem_pager_message_kind {
+	GMEM_PAGER_OFFER = 1,
+	GMEM_PAGER_ACCEPTED,
+	GMEM_PAGER_REFUSED,
+	GMEM_PAGER_DONE,
+	GMEM_PAGER_KINDS
+};
+
+/* OFFER: a pager before this one has served a part, and died. */
+#define GMEM_PAGER_SUCCEEDS	(1U << 0)
+
+#define GMEM_PAGER_TEXT		232	/* bytes, the final 0 included */
+
+/*
+ * struct gmem_pager_message - a message, to send or received
+ * @kind: which one
+ * @flags: OFFER: GMEM_PAGER_SUCCEEDS
+ * @size: OFFER: bytes of memory, from offset 0 of the inode on
+ * @pager: OFFER: the pager; else -1. A receiver finds any descriptor here
+ * @error: REFUSED: a positive errno
+ * @text: REFUSED: the reason, for a person
+ */
+struct gmem_pager_message {
+	enum gmem_pager_message_kind kind;
+	uint32_t flags;
+	uint64_t size;
+	int pager;
+	int error;
+	char text[GMEM_PAGER_TEXT];
+};
+
+/*
+ * gmem_pager_send - send a message
+ * @timeout: for the whole of it, -1 for ever
+ *
+ * Errors: EINVAL (not what a message of its kind is), EPIPE (the peer has
+ * closed), ETIMEDOUT.
+ */
+int gmem_pager_send(int socket, const struct gmem_pager_message *message,
+		    int timeout);
+
+/*
+ * gmem_pager_receive - receive a message, that may be hostile
+ * @message: filled in; @pager is the caller's to close. Empty, with @pager -1,
+ *	unless the result is 1.
+ * @timeout: for the whole of it, -1 for ever
+ *
+ * Returns 1, or 0 when the peer has closed. Errors: EBADMSG (no message, or cut
+ * short), EPROTONOSUPPORT (another version), EPROTO (not what a message of its
+ * kind is, or not as many descriptors), EMFILE, ETIMEDOUT. Whatever the error,
+ * no received descriptor stays open.
+ */
+int gmem_pager_receive(int socket, struct gmem_pager_message *message,
+		       int timeout);
+
 /* ---- vCPUs (vcpu.c) ---- */
 
 /*

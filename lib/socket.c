@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "gmem.h"
+#include "socket.h"
 #include "wire.h"
 
 /* ---- Connections ---- */
@@ -106,7 +107,7 @@ static int64_t now(void)
 	return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
 }
 
-static int64_t deadline_after(int timeout)
+int64_t gmem_deadline_after(int timeout)
 {
 	return timeout < 0 ? NEVER : now() + timeout;
 }
@@ -165,51 +166,51 @@ static ssize_t send_some(int socket, const char *bytes, size_t size,
 	return sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,
+			const int *fds, uint32_t nr_fds, int timeout)
+{
+	int64_t deadline = gmem_deadline_after(timeout);
+	size_t sent = 0;
+	ssize_t ret;
+
+	while (sent < size) {
+		ret = wait_for(socket, POLLOUT, deadline);
+		if (ret)
+			return ret;
+		/* The descriptors go with the first byte, once. */
+		ret = send_some(socket, (const char *)bytes + sent, size - sent,
+				fds, sent ? 0 : nr_fds);
+		if (again(ret))
+			continue;
+		if (ret < 0)
+			return errno == ECONNRESET ? -EPIPE : -errno;
+		sent += ret;
+	}
+	return size;
+}
+
 ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout)
 {
-	int64_t deadline = deadline_after(timeout);
-	size_t sent = 0;
 	void *bytes;
-	ssize_t size = gmem_message_encode(message, &bytes);
-	ssize_t ret = 0;
+	ssize_t ret, size = gmem_message_encode(message, &bytes);
 
 	if (size < 0)
 		return size;
-	while (sent < (size_t)size) {
-		ret = wait_for(socket, POLLOUT, deadline);
-		if (ret)
-			break;
-		/* The descriptors go with the first byte, once. */
-		ret = send_some(socket, (char *)bytes + sent, size - sent,
-				message->fds, sent ? 0 : message->nr_fds);
-		if (again(ret))
-			continue;
-		if (ret < 0) {
-			ret = errno == ECONNRESET ? -EPIPE : -errno;
-			break;
-		}
-		sent += ret;
-	}
+	ret = gmem_send_bytes(socket, bytes, size, message->fds, message->nr_fds,
+			      timeout);
 	free(bytes);
-	return sent == (size_t)size ? size : ret;
+	return ret;
 }
 
 /* ---- Receiving ---- */
 
-/* Descriptors that came, however many: SCM_MAX_FD of the kernel is 253. */
-struct arrived {
-	int fds[256];
-	uint32_t count;
-	bool cut;		/* there were more than we could be given */
-};
-
-static void close_arrived(struct arrived *arrived)
+void gmem_close_arrived(struct gmem_arrived *arrived)
 {
 	while (arrived->count)
 		close(arrived->fds[--arrived->count]);
 }
 
-static void collect(struct arrived *arrived, struct msghdr *header)
+static void collect(struct gmem_arrived *arrived, struct msghdr *header)
 {
 	struct cmsghdr *part;
 
@@ -226,7 +227,7 @@ static void collect(struct arrived *arrived, struct msghdr *header)
 
 			memcpy(&fd, CMSG_DATA(part) + i * sizeof(fd),
 			       sizeof(fd));
-			if (arrived->count < 256) {
+			if (arrived->count < GMEM_MAX_ARRIVED) {
 				arrived->fds[arrived->count++] = fd;
 			} else {
 				close(fd);
@@ -239,11 +240,11 @@ static void collect(struct arrived *arrived, struct msghdr *header)
 }
 
 static ssize_t receive_some(int socket, char *bytes, size_t size,
-			    struct arrived *arrived)
+			    struct gmem_arrived *arrived)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(256 * sizeof(int))];
+		char space[CMSG_SPACE(GMEM_MAX_ARRIVED * sizeof(int))];
 	} control;
 	struct iovec content = { bytes, size };
 	struct msghdr header = {
@@ -258,12 +259,8 @@ static ssize_t receive_some(int socket, char *bytes, size_t size,
 	return got;
 }
 
-/*
- * Fill @bytes. Returns what came before the end of the connection, which is
- * less than @size if it ended early.
- */
-static ssize_t receive_all(int socket, char *bytes, size_t size,
-			   struct arrived *arrived, int64_t deadline)
+ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
+			   struct gmem_arrived *arrived, int64_t deadline)
 {
 	size_t done = 0;
 
@@ -272,7 +269,7 @@ static ssize_t receive_all(int socket, char *bytes, size_t size,
 
 		if (got)
 			return got;
-		got = receive_some(socket, bytes + done, size - done, arrived);
+		got = receive_some(socket, (char *)bytes + done, size - done, arrived);
 		if (again(got))
 			continue;
 		/* A peer that closed without having read all: an end, too. */
@@ -304,7 +301,7 @@ static bool good_private(int fd, const struct gmem_slot *slot)
 }
 
 static int check_fds(const struct gmem_message *message,
-		     const struct arrived *arrived)
+		     const struct gmem_arrived *arrived)
 {
 	uint32_t i;
 
@@ -336,14 +333,14 @@ static int check_header(const struct wire_header *header)
 
 /* Header and sections, in one buffer that the caller frees. 0: the end. */
 static ssize_t receive_bytes(int socket, char **bytes,
-			     struct arrived *arrived, int64_t deadline)
+			     struct gmem_arrived *arrived, int64_t deadline)
 {
 	struct wire_header header;
 	ssize_t got;
 	int ret;
 
-	got = receive_all(socket, (char *)&header, sizeof(header), arrived,
-			  deadline);
+	got = gmem_receive_bytes(socket, &header, sizeof(header), arrived,
+				 deadline);
 	if (got <= 0)
 		return got;
 	if (got < (ssize_t)sizeof(header))
@@ -355,8 +352,8 @@ static ssize_t receive_bytes(int socket, char **bytes,
 	if (!*bytes)
 		return -ENOMEM;
 	memcpy(*bytes, &header, sizeof(header));
-	got = receive_all(socket, *bytes + sizeof(header), header.length,
-			  arrived, deadline);
+	got = gmem_receive_bytes(socket, *bytes + sizeof(header), header.length,
+				 arrived, deadline);
 	if (got < 0)
 		return got;
 	return got == header.length ? (ssize_t)sizeof(header) + got : -EBADMSG;
@@ -364,14 +361,14 @@ static ssize_t receive_bytes(int socket, char **bytes,
 
 ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout)
 {
-	struct arrived arrived = { .count = 0 };
+	struct gmem_arrived arrived = { .count = 0 };
 	char *bytes = NULL;
 	ssize_t size;
 	int ret;
 
 	*message = (struct gmem_message){ 0 };
 	size = receive_bytes(socket, &bytes, &arrived,
-			     deadline_after(timeout));
+			     gmem_deadline_after(timeout));
 	ret = size > 0 ? gmem_message_decode(message, bytes, size) : (int)size;
 	free(bytes);
 	if (!ret && size > 0) {
@@ -380,7 +377,7 @@ ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout)
 			gmem_message_free(message);
 	}
 	if (ret || !size) {
-		close_arrived(&arrived);
+		gmem_close_arrived(&arrived);
 		return ret;
 	}
 	memcpy(message->fds, arrived.fds, message->nr_fds * sizeof(int));

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes and descriptors over a connection, with a time limit. Not public. */
+#ifndef GMEM_SOCKET_H
+#define GMEM_SOCKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define GMEM_MAX_ARRIVED	256	/* SCM_MAX_FD of the kernel is 253 */
+
+/*
+ * struct gmem_arrived - descriptors that came, however many
+ * @fds: they are the receiver's, to be closed whatever else came
+ * @count: how many
+ * @cut: there were more than we could be given
+ */
+struct gmem_arrived {
+	int fds[GMEM_MAX_ARRIVED];
+	uint32_t count;
+	bool cut;
+};
+
+void gmem_close_arrived(struct gmem_arrived *arrived);
+
+/* When @timeout milliseconds from now will have passed; -1: never. */
+int64_t gmem_deadline_after(int timeout);
+
+/* Send all, descriptors with the first byte. Returns @size or -errno. */
+ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,
+			const int *fds, uint32_t nr_fds, int timeout);
+
+/*
+ * Fill @bytes. Returns what came before the end of the connection, which is
+ * less than @size if it ended early; or -errno. @arrived is added to.
+ */
+ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
+			   struct gmem_arrived *arrived, int64_t deadline);
+
+#endif /* GMEM_SOCKET_H */
