@@ -92,14 +92,15 @@ static void build_page_tables(char *shared, uint64_t private_size)
 			(GUEST_PRIVATE_GPA + offset) | PTE_2M;
 }
 
-static int set_registers(struct machine *machine, uint64_t private_size)
+static int set_registers(struct machine *machine, uint64_t private_size,
+			 bool found)
 {
 	struct long_mode mode = {
 		.code = 8, .data = 16,
 		.cr0 = CR0_PAGED, .cr3 = GUEST_PML4, .cr4 = CR4_LONG_SSE,
 		.regs = {
 			.rip = GUEST_ENTRY, .rsp = GUEST_STACK,
-			.rsi = private_size,
+			.rsi = private_size, .rdx = found,
 		},
 	};
 	uint64_t seed;
@@ -114,7 +115,7 @@ static int set_registers(struct machine *machine, uint64_t private_size)
 	return ret ? ret : machine_set_long_mode(machine, &mode);
 }
 
-int machine_boot(struct machine *machine, uint64_t private_size)
+int machine_boot(struct machine *machine, uint64_t private_size, bool found)
 {
 	size_t image_size = guest_image_end - guest_image;
 	char *shared;
@@ -130,7 +131,7 @@ int machine_boot(struct machine *machine, uint64_t private_size)
 	shared = machine_shared(machine, GUEST_SHARED_GPA, GUEST_SHARED_SIZE);
 	memcpy(shared + GUEST_ENTRY, guest_image, image_size);
 	build_page_tables(shared, private_size);
-	return set_registers(machine, private_size);
+	return set_registers(machine, private_size, found);
 }
 
 static struct guest_mailbox *mailbox(struct machine *machine)

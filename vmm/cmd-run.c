@@ -7,6 +7,7 @@
 #include "guest/layout.h"
 #include "linux.h"
 #include "options.h"
+#include "paged.h"
 #include "say.h"
 #include "source.h"
 
@@ -14,6 +15,7 @@ struct run_options {
 	struct linux_guest linux_guest;
 	long private;
 	const char *socket;
+	const char *pager;
 	long megabytes;
 	long report_fd;
 };
@@ -39,6 +41,21 @@ static int run_guest(struct machine *machine, const struct run_options *options)
 	return status;
 }
 
+static int run_paged(struct machine *machine, const struct run_options *options)
+{
+	struct paged paged;
+	int status;
+
+	if (!options->pager)
+		return run_guest(machine, options);
+	status = paged_start(&paged, options->pager, machine_view(machine));
+	if (status)
+		return status;
+	status = run_guest(machine, options);
+	paged_stop(&paged);
+	return status;
+}
+
 /* Of options that are read: 0, or the status to exit with. */
 static int check(const struct run_options *options)
 {
@@ -47,6 +64,10 @@ static int check(const struct run_options *options)
 	if (!linux_guest->kernel &&
 	    (linux_guest->initrd || *linux_guest->command_line || options->private)) {
 		fprintf(stderr, "gmem: --initrd, --append and --private are for a --kernel\n");
+		return EXIT_USAGE;
+	}
+	if (options->pager && (linux_guest->kernel || options->socket)) {
+		fprintf(stderr, "gmem: a guest with a --pager has no --kernel or --socket yet\n");
 		return EXIT_USAGE;
 	}
 	if (linux_guest->kernel && options->socket) {
@@ -73,7 +94,7 @@ static int boot(struct machine *machine, struct run_options *options)
 	if (ret)
 		return ret;
 	if (!linux_guest->kernel)
-		return machine_boot(machine, size);
+		return machine_boot(machine, size, options->pager);
 	linux_guest->memory = size;
 	linux_guest->private = options->private;
 	return linux_boot(machine, linux_guest);
@@ -99,6 +120,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "all of its memory is private" },
 		{ .name = "socket", .argument = "PATH", .text = &options.socket,
 		  .help = "hand the guest over to who connects here" },
+		{ .name = "pager", .argument = "PATH", .text = &options.pager,
+		  .help = "private memory comes from the page server that listens here" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },
@@ -119,7 +142,7 @@ int cmd_run(int argc, char **argv)
 
 	ret = boot(&machine, &options);
 	status = ret ? say_failed(ret, "%s", machine.step) :
-		       run_guest(&machine, &options);
+		       run_paged(&machine, &options);
 	machine_close(&machine);
 	return status;
 }

@@ -14,6 +14,7 @@ enum {
 /* Each: argv[0] is the command's name; returns the exit status. */
 int cmd_run(int argc, char **argv);
 int cmd_takeover(int argc, char **argv);
+int cmd_pager(int argc, char **argv);
 int cmd_demo(int argc, char **argv);
 
 #endif /* VMM_COMMANDS_H */

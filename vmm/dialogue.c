@@ -13,14 +13,9 @@ ssize_t send_kind(int socket, enum gmem_message_kind kind)
 	return gmem_send(socket, &message, STOPPED_TIMEOUT);
 }
 
-/* Text of another process is shown to a person: no control characters. */
 static void show_reason(struct gmem_message *message)
 {
-	char *at;
-
-	for (at = message->text; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	make_printable(message->text);
 	say("the other side gave up: %s: %s", message->text,
 	    strerror(message->error));
 }

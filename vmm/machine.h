@@ -89,8 +89,11 @@ void machine_close(struct machine *machine);
 
 /* ---- As a guest of our own: boot.c ---- */
 
-/* Memory, image and registers of the demonstration's guest. */
-int machine_boot(struct machine *machine, uint64_t private_size);
+/*
+ * Memory, image and registers of the demonstration's guest. @found: it is to find
+ * its private memory as a guest before it has left that.
+ */
+int machine_boot(struct machine *machine, uint64_t private_size, bool found);
 
 /* Ask that guest to check its memory; returns -ENOENT if it has no mailbox. */
 int machine_ask_check(struct machine *machine);

@@ -11,6 +11,7 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "start a guest on private memory" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
+	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "both, with the first process killed in between" },
 };
 

@@ -68,6 +68,11 @@ static enum verdict exit_memory_fault(struct runner *runner)
 	struct kvm_gmem_memory_fault fault;
 
 	memcpy(&fault, &runner->machine->vcpu.run->hw, sizeof(fault));
+	if (runner->error == -EHWPOISON) {
+		say("the memory at 0x%" PRIx64 " has an error, or could not be given",
+		    (uint64_t)fault.gpa);
+		return ENDED;
+	}
 	say("the guest touched 0x%" PRIx64 " as %s memory, which it is not",
 	    (uint64_t)fault.gpa,
 	    fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared");
@@ -116,6 +121,7 @@ static void *run_loop(void *data)
 	for (;;) {
 		ret = gmem_vcpu_run(vcpu);
 		runner->left_ns = now_ns();
+		runner->error = ret;
 		if (ret == -EINTR) {
 			if (vcpu->run->immediate_exit)
 				return NULL;

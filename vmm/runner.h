@@ -17,6 +17,7 @@
  * @ended: the guest has ended by itself; to be read when not @going
  * @ended_fd: an eventfd, readable once it has
  * @status: the exit status that it ended with
+ * @error: what gmem_vcpu_run() returned last
  * @left_ns: when the vCPU was last out of the guest
  */
 struct runner {
@@ -26,6 +27,7 @@ struct runner {
 	bool ended;
 	int ended_fd;
 	int status;
+	int error;
 	uint64_t left_ns;
 };
 

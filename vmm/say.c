@@ -54,6 +54,13 @@ int say_failed(int error, const char *what, ...)
 	return EXIT_FAILED;
 }
 
+void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
 void say(const char *what, ...)
 {
 	char text[512];

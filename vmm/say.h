@@ -15,6 +15,9 @@ uint64_t now_ns(void);
 int say_failed(int error, const char *what, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Text of another process is shown to a person: no control characters. */
+void make_printable(char *text);
+
 /* "gmem: ..." on stdout */
 void say(const char *what, ...) __attribute__((format(printf, 1, 2)));
 

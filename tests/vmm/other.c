@@ -166,7 +166,7 @@ pid_t other_source(const char *path, enum gmem_message_kind last,
 	}
 	listener = gmem_listen(path);
 	if (machine_create(&machine, KVM_X86_SW_PROTECTED_VM) ||
-	    machine_boot(&machine, 2 << 20) || listener < 0)
+	    machine_boot(&machine, 2 << 20, false) || listener < 0)
 		_exit(1);
 	if (write(ready, "", 1) != 1)
 		_exit(1);

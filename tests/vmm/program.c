@@ -9,7 +9,7 @@
 #include "program.h"
 #include "say.h"
 
-#define MAX_ARGUMENTS	12
+#define MAX_ARGUMENTS	14
 
 static struct program programs[MAX_PROGRAMS];
 static unsigned int nr_programs;

@@ -8,34 +8,21 @@
  * Seed and counter live in private memory and in registers, so that a VMM that
  * lost either cannot make the guest say that all is well.
  */
+#include "pattern.h"
 #include "print.h"
 
 #define COUNTS_A_LINE	(1UL << 24)
 #define REPORT_BYTES	(64UL << 20)
 #define SHOWN_DIFFERENCES 4
+#define GUEST_PAGE	4096UL
+#define FOUND_STRIDE	1000003UL	/* a prime: in no order that prefetching knows */
 
-/* At the start of private memory; the pattern begins behind it. */
-struct header {
-	uint64_t seed;
-	uint64_t not_seed;
-	uint64_t count;
-	uint64_t answered;	/* the last request that was done */
-};
-
-static struct header *const header = (void *)GUEST_PRIVATE_GPA;
+static struct guest_header *const header = (void *)GUEST_PRIVATE_GPA;
 static struct guest_mailbox *const mailbox = (void *)GUEST_MAILBOX;
-
-/* splitmix64's finaliser: each bit of the input changes half of the output. */
-static uint64_t mix(uint64_t word)
-{
-	word = (word ^ (word >> 30)) * 0xbf58476d1ce4e5b9UL;
-	word = (word ^ (word >> 27)) * 0x94d049bb133111ebUL;
-	return word ^ (word >> 31);
-}
 
 static uint64_t word_at(const uint64_t *word, uint64_t seed)
 {
-	return mix((uint64_t)word + seed);
+	return pattern_word((uint64_t)word, seed);
 }
 
 static void progress(const char *what, const uint64_t *word, uint64_t size)
@@ -72,31 +59,48 @@ static void fill(uint64_t seed, uint64_t size)
 	}
 }
 
-static uint64_t differences(uint64_t size)
+/* From @word to @last: tells of each that differs while @found is small. */
+static uint64_t differences(const uint64_t *word, const uint64_t *last,
+			    uint64_t found)
 {
-	const uint64_t *word = (uint64_t *)(header + 1);
-	const uint64_t *last = (uint64_t *)(GUEST_PRIVATE_GPA + size);
 	uint64_t seed = header->seed;
-	uint64_t found = seed != ~header->not_seed;
 
-	while (word < last) {
-		if (*word != word_at(word, seed) &&
-		    ++found <= SHOWN_DIFFERENCES) {
-			print("guest: the word at ");
-			print_hex((uint64_t)word);
-			print(" is ");
-			print_hex(*word);
-			print(", it was ");
-			print_hex(word_at(word, seed));
-			print("\n");
-		}
-		word++;
-		progress("checked", word, size);
+	for (; word < last; word++) {
+		if (*word == word_at(word, seed) ||
+		    ++found > SHOWN_DIFFERENCES)
+			continue;
+		print("guest: the word at ");
+		print_hex((uint64_t)word);
+		print(" is ");
+		print_hex(*word);
+		print(", it was ");
+		print_hex(word_at(word, seed));
+		print("\n");
 	}
 	return found;
 }
 
-static void check(uint64_t size, uint64_t count)
+/* All pages, one in @stride after the other: a number that divides none. */
+static uint64_t all_differences(uint64_t size, uint64_t stride)
+{
+	const char *start = (char *)GUEST_PRIVATE_GPA;
+	uint64_t pages = size / GUEST_PAGE, page = 0, done;
+	uint64_t found = header->seed != ~header->not_seed;
+
+	for (done = 1; done <= pages; done++) {
+		const char *at = start + page * GUEST_PAGE;
+		const char *from = page ? at : (char *)(header + 1);
+
+		found = differences((uint64_t *)from,
+				    (uint64_t *)(at + GUEST_PAGE), found);
+		page = (page + stride) % pages;
+		progress("checked", (uint64_t *)(start + done * GUEST_PAGE),
+			 size);
+	}
+	return found;
+}
+
+static void check(uint64_t size, uint64_t count, uint64_t stride)
 {
 	uint64_t words = size / sizeof(uint64_t);
 	uint64_t found;
@@ -104,7 +108,7 @@ static void check(uint64_t size, uint64_t count)
 	print("guest: checking, counted to ");
 	print_number(count);
 	print("\n");
-	found = differences(size);
+	found = all_differences(size, stride);
 	if (!found && header->count == count) {
 		print("guest: all ");
 		print_number(words);
@@ -150,23 +154,36 @@ static uint64_t count_on(uint64_t count, uint32_t answered, uint32_t *wrong)
 		  [shown] "=m"(mailbox->count)
 		: [header] "r"(header), [request] "m"(mailbox->request),
 		  [answered] "r"(answered), [line] "r"(COUNTS_A_LINE - 1),
-		  [o_count] "i"(__builtin_offsetof(struct header, count)),
-		  [o_seed] "i"(__builtin_offsetof(struct header, seed))
+		  [o_count] "i"(__builtin_offsetof(struct guest_header, count)),
+		  [o_seed] "i"(__builtin_offsetof(struct guest_header, seed))
 		: "rax", "memory", "cc");
 	*wrong = bad;
 	return count;
 }
 
-void guest_main(uint64_t seed, uint64_t size);
+/* Memory that was a guest's before: it is as that guest left it. */
+static uint64_t find(uint64_t size)
+{
+	header->answered = mailbox->request;
+	check(size, header->count, FOUND_STRIDE);
+	return header->count;
+}
 
-void guest_main(uint64_t seed, uint64_t size)
+void guest_main(uint64_t seed, uint64_t size, uint64_t found);
+
+void guest_main(uint64_t seed, uint64_t size, uint64_t found)
 {
 	uint64_t count = 0;
 	uint32_t wrong;
 
-	fill(seed, size);
+	if (found) {
+		count = find(size);
+		seed = header->seed;
+	} else {
+		fill(seed, size);
+	}
 	__asm__ volatile("movq %0, %%xmm15" : : "r"(seed));
-	print("guest: filled, counting\n");
+	print(found ? "guest: found, counting\n" : "guest: filled, counting\n");
 	for (;;) {
 		count = count_on(count, header->answered, &wrong);
 		if (wrong) {
@@ -177,7 +194,7 @@ void guest_main(uint64_t seed, uint64_t size)
 		}
 		if (mailbox->request != header->answered) {
 			header->answered = mailbox->request;
-			check(size, count);
+			check(size, count, 1);
 		} else {
 			print("guest: counted to ");
 			print_number(count);

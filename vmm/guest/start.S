@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * First instruction of the guest, in 64-bit mode: the VMM has set up paging,
- * the stack, %rdi (a seed) and %rsi (bytes of private memory).
+ * the stack, %rdi (a seed), %rsi (bytes of private memory) and %rdx (1: it has
+ * been a guest's before).
  */
 	.section .text.start, "ax"
 	.globl	start

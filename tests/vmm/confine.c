@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+/* confine(): what a page server can still do, and what kills it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_gmem.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "confine.h"
+#include "ioctl.h"
+#include "program.h"
+
+/* What a child does that was confined; its result is its exit status. */
+typedef int (*deed)(void);
+
+static int file;
+
+/* The wait status of a child that does it, confined. */
+static int confined(deed deed)
+{
+	struct confinement confinement = { .user = "nobody" };
+	int status;
+	pid_t pid;
+
+	file = open("/proc/self/exe", O_RDONLY);
+	assert_true(file > 2);
+	confinement.fds[confinement.nr_fds++] = -1;
+	confinement.fds[confinement.nr_fds++] = file;
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(confine(&confinement) ? 99 : deed());
+	close(file);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* A system call, as it is made: by number, with its arguments. */
+struct call {
+	long number;
+	long arguments[5];
+};
+
+static const struct call calls[] = {
+	{ SYS_open, { (long)"/etc/passwd", O_RDONLY } },
+	{ SYS_openat, { AT_FDCWD, (long)"/etc/passwd", O_RDONLY } },
+	{ SYS_unlink, { (long)"/tmp/none" } },
+	{ SYS_socket, { AF_UNIX, SOCK_STREAM } },
+	{ SYS_fork, { 0 } },
+	{ SYS_clone, { SIGCHLD } },
+	{ SYS_execve, { (long)"/bin/true" } },
+	{ SYS_kill, { 1 } },
+	{ SYS_setuid, { 0 } },
+	{ SYS_ptrace, { PTRACE_TRACEME } },
+	{ SYS_process_vm_readv, { 1 } },
+	{ SYS_dup, { 0 } },
+	{ SYS_mprotect, { 0, 0, PROT_READ } },
+	{ SYS_memfd_create, { (long)"none" } },
+	{ SYS_seccomp, { 0 } },
+	{ SYS_io_uring_setup, { 1 } },
+	{ SYS_bpf, { 0 } },
+	/* The numbers of another ABI mean other calls. */
+	{ 0x40000000 + SYS_read, { 0 } },
+};
+
+static const struct call *chosen;
+
+static int make_call(void)
+{
+	const long *a = chosen->arguments;
+
+	return syscall(chosen->number, a[0], a[1], a[2], a[3], a[4]) < 0 ?
+	       98 : 97;
+}
+
+static int map_code(void)
+{
+	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) ==
+	       MAP_FAILED ? 98 : 97;
+}
+
+static int other_ioctl(void)
+{
+	return gmem_ioctl(file, KVM_LINK_GUEST_MEMFD, NULL) ? 98 : 97;
+}
+
+static int other_fcntl(void)
+{
+	return fcntl(file, F_DUPFD, 10) < 0 ? 98 : 97;
+}
+
+static void is_killed(deed deed, const char *what, long number)
+{
+	int status = confined(deed);
+
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+		fail_msg("%s %ld: wait status 0x%x", what, number, status);
+}
+
+static void other_calls(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		chosen = &calls[i];
+		is_killed(make_call, "system call", chosen->number);
+	}
+}
+
+static void other_arguments(void **state)
+{
+	(void)state;
+	is_killed(map_code, "mmap", 0);
+	is_killed(other_ioctl, "ioctl", 0);
+	is_killed(other_fcntl, "fcntl", 0);
+}
+
+/* What it needs works: files that it kept, memory, saying something. */
+static int works(void)
+{
+	char byte, *memory = malloc(64 << 20);
+
+	if (!memory || pread(file, &byte, 1, 0) != 1 || byte != 0x7f ||
+	    read(0, &byte, 1) || fcntl(file, F_SETFL, O_NONBLOCK))
+		return 98;
+	memset(memory, 1, 64 << 20);
+	free(memory);
+	return printf("# a confined process has said this\n") < 0 ||
+	       fflush(stdout);
+}
+
+static void what_is_left(void **state)
+{
+	int status;
+
+	(void)state;
+	/* As gmem pager does: the first output needs more than the others. */
+	print_message("# confining\n");
+	status = confined(works);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* Files from before are closed, whatever their number; these are not. */
+static int files(void)
+{
+	char byte;
+	int fd;
+
+	for (fd = 3; fd < 1024; fd++)
+		if (fd != file && (read(fd, &byte, 0) >= 0 || errno != EBADF))
+			return 98;
+	return read(file, &byte, 1) != 1;
+}
+
+static void other_files_are_closed(void **state)
+{
+	int low = open("/dev/zero", O_RDONLY), high = dup2(low, 900), status;
+
+	(void)state;
+	assert_int_equal(high, 900);
+	status = confined(files);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	close(low);
+	close(high);
+}
+
+/* In a child, since half of it is done. */
+static void refuses(const char *user, int error)
+{
+	struct confinement confinement = { .user = user };
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(confine(&confinement) == error ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+static void root_does_not_stay_root(void **state)
+{
+	(void)state;
+	refuses(NULL, -EINVAL);
+	refuses("root", -EINVAL);
+	refuses("nobody-of-that-name", -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(other_calls),
+		cmocka_unit_test(other_arguments),
+		cmocka_unit_test(what_is_left),
+		cmocka_unit_test(other_files_are_closed),
+		cmocka_unit_test(root_does_not_stay_root),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

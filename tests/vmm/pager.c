@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+/* gmem pager and gmem run --pager: a guest finds in its memory what the image has. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "paging.h"
+
+/* The guest itself looks at every word. */
+static void a_guest_is_served(const char *option)
+{
+	struct program *pager, *guest;
+
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", option, NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_words(guest, "guest: found, counting");
+	wait_for_exit(pager, EXIT_DONE);
+	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
+	must_have_said(pager, "gmem: done");
+	/* It needs no pager any more. */
+	wait_for_counting(guest);
+}
+
+static void on_demand(void **state)
+{
+	(void)state;
+	a_guest_is_served("--on-demand");
+}
+
+static void all_of_it(void **state)
+{
+	(void)state;
+	a_guest_is_served(NULL);
+}
+
+static void a_page_at_a_time(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--on-demand", "--prefetch", "1", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	/* The guest looks at each page: it asked for all. */
+	assert_int_equal(number_before(pager, "asked for"), IMAGE_PAGES);
+}
+
+static void neighbours_come_along(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--on-demand", "--prefetch", "64", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	assert_int_equal(number_before(pager, "asked for"), IMAGE_PAGES / 64);
+	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
+}
+
+/* What is damaged is not given: the guest stops there, and it is said where. */
+static void a_damaged_page(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	spoil(file_path("image"), 777 * PAGE + 1234);
+	pager = pager_start("pager", "--on-demand", NULL);
+	guest = guest_start();
+	wait_for_exit(guest, EXIT_FAILED);
+	must_have_said(guest, "the memory at 0x40309000 has an error");
+	assert_false(has_said(guest, "words whole"));
+	wait_for_exit(pager, EXIT_FAILED);
+	must_have_said(pager, "offset 0x309000 is not given: its checksum is wrong");
+	assert_int_equal(number_before(pager, "failed"), 1);
+}
+
+/* Found before anybody has asked: the rest is served all the same. */
+static void a_damaged_page_nobody_needs(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	spoil(file_path("image"), 5 * PAGE);
+	pager = pager_start("pager", NULL);
+	guest = guest_start();
+	wait_for_exit(pager, EXIT_FAILED);
+	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES - 1);
+	wait_for_exit(guest, EXIT_FAILED);
+	must_have_said(guest, "the memory at 0x40005000 has an error");
+}
+
+static void an_image_that_is_cut_while_it_is_served(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--on-demand", NULL);
+	assert_int_equal(truncate(file_path("image"), 300 * PAGE + 100), 0);
+	guest = guest_start();
+	wait_for_exit(guest, EXIT_FAILED);
+	must_have_said(guest, "has an error");
+	wait_for_exit(pager, EXIT_FAILED);
+	must_have_said(pager, "is not given: the image ends before it");
+}
+
+/* What the first run has asked for the second gets before it asks. */
+static void a_working_set(void **state)
+{
+	const char *set = file_path("set");
+	struct program *pager, *guest;
+	uint64_t first;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	unlink(set);
+	pager = pager_start("pager", "--on-demand", "--prefetch=8",
+			    "--working-set", set, NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	first = number_before(pager, "asked for");
+	assert_int_equal(first, IMAGE_PAGES / 8);
+	programs_end(NULL);
+
+	pager = pager_start("pager", "--on-demand", "--prefetch=8",
+			    "--working-set", set, NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	print_message("# the first run asked for %llu pages, the second for %llu\n",
+		      (unsigned long long)first,
+		      (unsigned long long)number_before(pager, "asked for"));
+	assert_true(number_before(pager, "asked for") < first / 2);
+}
+
+/* A part of the memory is a working set too, and the rest stays where it is. */
+static void a_working_set_of_some_pages(void **state)
+{
+	const char *set = file_path("set");
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	spoil(file_path("image"), 777 * PAGE);
+	unlink(set);
+	pager = pager_start("pager", "--on-demand", "--prefetch=1",
+			    "--working-set", set, NULL);
+	guest = guest_start();
+	wait_for_exit(guest, EXIT_FAILED);
+	wait_for_exit(pager, EXIT_FAILED);
+	must_have_said(pager, "gmem: gone");
+	programs_end(NULL);
+
+	spoil(file_path("image"), 777 * PAGE);
+	pager = pager_start("pager", "--on-demand", "--prefetch=1",
+			    "--working-set", set, NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	assert_in_range(number_before(pager, "asked for"), 1, IMAGE_PAGES - 1);
+}
+
+static void the_guest_ends_before_it_has_all(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--on-demand", "--prefetch", "1", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "guest: checking");
+	kill(guest->child.pid, SIGKILL);
+	wait_for_exit(pager, EXIT_DONE);
+	must_have_said(pager, "gmem: gone");
+}
+
+static void one_guest_after_another(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--stay", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_words(pager, "gmem: done");
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	kill(pager->child.pid, SIGTERM);
+	wait_for_exit(pager, EXIT_DONE);
+}
+
+/* Stopped in the middle: nothing is lost, the next goes on. */
+static void a_page_server_that_is_stopped(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("first", "--on-demand", "--prefetch", "1", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "guest: checking");
+	kill(pager->child.pid, SIGTERM);
+	wait_for_exit(pager, EXIT_DONE);
+	must_have_said(pager, "gmem: stopped");
+	wait_for_words(guest, "the guest waits for one");
+	assert_false(has_said(guest, "words whole"));
+	pager = pager_start("second", NULL);
+	wait_for_words(guest, "goes on");
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	assert_in_range(number_before(pager, "pages given"), 1, IMAGE_PAGES - 1);
+}
+
+static void said_to_a_program(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", "--json", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	must_have_said(pager, "{\"event\": \"listening\", \"size\": 8388608}\n");
+	must_have_said(pager, "{\"event\": \"serving\", \"size\": 8388608, \"left\": 8388608, ");
+	must_have_said(pager, "{\"event\": \"done\", \"size\": 8388608, \"left\": 0, "
+			      "\"given\": 8388608, ");
+	assert_false(has_said(pager, "gmem: "));
+}
+
+/* ---- A VMM and a page server that do not fit ---- */
+
+static void a_vmm_of_another_size(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB * 2);
+	pager = pager_start("pager", NULL);
+	guest = guest_start();
+	wait_for_exit(guest, EXIT_FAILED);
+	must_have_said(guest, "not of the same size");
+	must_have_said(pager, "turned away");
+	assert_false(has_said(guest, "guest: "));
+	assert_false(child_gone(&pager->child));
+}
+
+static void no_page_server(void **state)
+{
+	struct program *guest = guest_start();
+
+	(void)state;
+	wait_for_exit(guest, EXIT_FAILED);
+	must_have_said(guest, "connecting to the page server");
+}
+
+static void two_page_servers_at_one_place(void **state)
+{
+	struct program *first, *second;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	first = pager_start("first", NULL);
+	second = pager_start("second", NULL);
+	wait_for_exit(second, EXIT_FAILED);
+	must_have_said(second, "Address already in use");
+	assert_false(child_gone(&first->child));
+}
+
+/* What the running process still has. */
+static void rights_are_given_up(void **state)
+{
+	struct program *pager;
+	char path[64], text[2048] = "";
+	unsigned int fd, open_fds = 0;
+	struct stat stat;
+	int file;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	pager = pager_start("pager", NULL);
+	listen_for(500);
+	snprintf(path, sizeof(path), "/proc/%d/status", pager->child.pid);
+	file = open(path, O_RDONLY);
+	assert_true(read(file, text, sizeof(text) - 1) > 0);
+	close(file);
+	assert_non_null(strstr(text, "NoNewPrivs:\t1"));
+	assert_non_null(strstr(text, "Seccomp:\t2"));
+	assert_non_null(strstr(text, "Uid:\t65534\t65534\t65534\t65534"));
+	assert_non_null(strstr(text, "Gid:\t65534\t65534\t65534\t65534"));
+	assert_non_null(strstr(text, "CapEff:\t0000000000000000"));
+	for (fd = 0; fd < 1024; fd++) {
+		snprintf(path, sizeof(path), "/proc/%d/fd/%u",
+			 pager->child.pid, fd);
+		open_fds += !lstat(path, &stat);
+	}
+	/* 0 to 2, image, socket, signals, report. */
+	assert_int_equal(open_fds, 7);
+}
+
+#define TEST(function) \
+	cmocka_unit_test_teardown(function, programs_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(on_demand),
+		TEST(all_of_it),
+		TEST(a_page_at_a_time),
+		TEST(neighbours_come_along),
+		TEST(a_damaged_page),
+		TEST(a_damaged_page_nobody_needs),
+		TEST(an_image_that_is_cut_while_it_is_served),
+		TEST(a_working_set),
+		TEST(a_working_set_of_some_pages),
+		TEST(the_guest_ends_before_it_has_all),
+		TEST(one_guest_after_another),
+		TEST(a_page_server_that_is_stopped),
+		TEST(said_to_a_program),
+		TEST(a_vmm_of_another_size),
+		TEST(no_page_server),
+		TEST(two_page_servers_at_one_place),
+		TEST(rights_are_given_up),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, sockets_make, images_remove);
+}

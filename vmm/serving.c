@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm_gmem.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <gmem.h>
+
+#include "progress.h"
+#include "serving.h"
+
+#define CHUNK		64U	/* pages that are read and given in one go */
+#define EVENTS		64
+
+/* ---- Which pages are settled ---- */
+
+static bool is_settled(const struct serving *serving, uint32_t page)
+{
+	return serving->settled[page / 8] & 1 << page % 8;
+}
+
+static void settle(struct serving *serving, uint32_t first, uint64_t count)
+{
+	for (; count && first < serving->image->pages; first++, count--) {
+		serving->left -= !is_settled(serving, first);
+		serving->settled[first / 8] |= 1 << first % 8;
+	}
+}
+
+/* What is there already: by a pager before us, or by who touched it before. */
+static int survey(struct serving *serving)
+{
+	struct kvm_gmem_present_range ranges[64];
+	uint64_t offset = 0, size = serving->image->size;
+	int i, count;
+
+	serving->left = serving->image->pages;
+	memset(serving->settled, 0, serving->left / 8 + 1);
+	while (size) {
+		count = gmem_present(serving->pager, &offset, &size, ranges, 64);
+		if (count < 0)
+			return count;
+		for (i = 0; i < count; i++)
+			settle(serving, ranges[i].offset / IMAGE_PAGE,
+			       ranges[i].size / IMAGE_PAGE);
+	}
+	return 0;
+}
+
+/* ---- Giving ---- */
+
+/*
+ * One answer, for all of its pages: where one is there already or is not owed,
+ * it goes on behind that.
+ */
+static int put(struct serving *serving, uint32_t op, uint32_t first,
+	       uint32_t count, const char *from)
+{
+	while (count) {
+		struct kvm_gmem_answer answer = {
+			.op = op,
+			.offset = first * IMAGE_PAGE,
+			.size = count * IMAGE_PAGE,
+			.from = (uintptr_t)from,
+		};
+		int ret = gmem_pager_answer(serving->pager, &answer, 1);
+		uint32_t done = answer.done / IMAGE_PAGE;
+
+		if (op == KVM_GMEM_ANSWER_COPY)
+			serving->given += done;
+		if (ret == -EEXIST || ret == -ENOENT)
+			done++;
+		else if (ret < 0 && ret != -EINTR)
+			return ret;
+		if (done > count)
+			return -EPROTO;
+		settle(serving, first, done);
+		first += done;
+		count -= done;
+		if (from)
+			from += done * IMAGE_PAGE;
+	}
+	return 0;
+}
+
+static int fail(struct serving *serving, uint32_t page, int error)
+{
+	progress_failed(page * IMAGE_PAGE, error);
+	serving->failed++;
+	return put(serving, KVM_GMEM_ANSWER_FAIL, page, 1, NULL);
+}
+
+/* Pages of which none is settled, at most CHUNK. */
+static int give_run(struct serving *serving, uint32_t first, uint32_t count)
+{
+	while (count) {
+		int error, ret;
+		uint32_t good = image_read(serving->image, first, count,
+					   serving->buffer, &error);
+
+		ret = put(serving, KVM_GMEM_ANSWER_COPY, first, good,
+			  serving->buffer);
+		first += good;
+		count -= good;
+		if (!ret && error) {
+			ret = fail(serving, first, error);
+			first++;
+			count--;
+		}
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Those of @count pages that are not settled. */
+static int give(struct serving *serving, uint32_t first, uint32_t count)
+{
+	uint32_t end = first + count, run;
+	int ret = 0;
+
+	while (!ret && first < end) {
+		for (run = 0; run < CHUNK && first + run < end &&
+		     !is_settled(serving, first + run); run++)
+			;
+		if (run)
+			ret = give_run(serving, first, run);
+		first += run ? run : 1;
+	}
+	return ret;
+}
+
+/* A page that is needed, and then those around it. */
+static int give_window(struct serving *serving, uint32_t page)
+{
+	uint32_t first = page - page % serving->window;
+	uint32_t count = serving->image->pages - first;
+	int ret = give(serving, page, 1);
+
+	if (count > serving->window)
+		count = serving->window;
+	return ret ? ret : give(serving, first, count);
+}
+
+static int take_event(struct serving *serving,
+		      const struct kvm_gmem_event *event)
+{
+	uint32_t page = event->offset / IMAGE_PAGE;
+
+	if (event->offset >= serving->image->size)
+		return -EPROTO;
+	if (event->type == KVM_GMEM_EVENT_REMOVE) {
+		settle(serving, page, event->size / IMAGE_PAGE);
+		return 0;
+	}
+	serving->faults++;
+	if (is_settled(serving, page))
+		return 0;
+	working_set_add(serving->set, page);
+	return give_window(serving, page);
+}
+
+int serving_answer(struct serving *serving)
+{
+	struct kvm_gmem_event events[EVENTS];
+	int i, ret, count;
+
+	count = gmem_pager_read(serving->pager, events, EVENTS);
+	if (count == -EAGAIN || count == -EINTR)
+		return 0;
+	for (i = 0, ret = count < 0 ? count : 0; !ret && i < count; i++)
+		ret = take_event(serving, &events[i]);
+	return ret;
+}
+
+/* ---- What nobody has asked for ---- */
+
+static bool set_has_more(const struct serving *serving)
+{
+	return !serving->set->recording &&
+	       serving->at_set < serving->set->count;
+}
+
+bool serving_has_more(const struct serving *serving)
+{
+	return serving->left && (set_has_more(serving) || serving->fill);
+}
+
+/* The next of the set, as it was asked for; its neighbours as they were given. */
+static int give_of_set(struct serving *serving)
+{
+	uint32_t page = serving->set->pages[serving->at_set++];
+
+	return is_settled(serving, page) ? 0 : give_window(serving, page);
+}
+
+int serving_give_more(struct serving *serving)
+{
+	uint32_t left = serving->image->pages - serving->at_page;
+	uint32_t first = serving->at_page;
+
+	if (set_has_more(serving))
+		return give_of_set(serving);
+	if (!left)	/* all was looked at: what is left has come since */
+		return serving->at_page = 0;
+	if (left > CHUNK)
+		left = CHUNK;
+	serving->at_page += left;
+	return give(serving, first, left);
+}
+
+/* ---- Begin and end ---- */
+
+/* The kernel is to read ahead what will be read in this order. */
+static void read_set_ahead(const struct serving *serving)
+{
+	uint32_t i;
+
+	for (i = 0; set_has_more(serving) && i < serving->set->count; i++)
+		image_will_need(serving->image, serving->set->pages[i], 1);
+}
+
+int serving_begin(struct serving *serving)
+{
+	serving->settled = malloc(serving->image->pages / 8 + 1);
+	serving->buffer = malloc(CHUNK * IMAGE_PAGE);
+	if (!serving->settled || !serving->buffer)
+		return -ENOMEM;
+	read_set_ahead(serving);
+	return survey(serving);
+}
+
+int serving_detach(struct serving *serving)
+{
+	uint64_t missing;
+	int ret;
+
+	ret = gmem_pager_detach(serving->pager, serving->failed, &missing);
+	if (ret != -EBUSY)
+		return ret;
+	/* Somebody's pages have gone without an event: count anew. */
+	ret = survey(serving);
+	return ret ? ret : -EAGAIN;
+}
+
+void serving_end(struct serving *serving)
+{
+	if (serving->pager >= 0)
+		close(serving->pager);
+	if (serving->socket >= 0)
+		close(serving->socket);
+	free(serving->settled);
+	free(serving->buffer);
+	*serving = (struct serving){ .pager = -1, .socket = -1 };
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Serving one guest's missing pages from an image. */
+#ifndef VMM_SERVING_H
+#define VMM_SERVING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "memory-image.h"
+#include "working-set.h"
+
+/*
+ * struct serving - a guest whose memory is served
+ * @image: where from
+ * @set: its working set: given first, or recorded
+ * @window: pages that are given together when one of them is asked for
+ * @fill: what nobody has asked for is given too, when there is time
+ * @pager: the pager's descriptor
+ * @socket: of the VMM, or -1 where it has closed that
+ * @settled: a bit a page: nothing is to be done for it any more
+ * @left: pages of which that is not said
+ * @failed: pages that could not be given, as the image is not what it must be
+ * @faults: events for pages
+ * @given: pages populated by this process
+ * @at_set, @at_page: how far the working set and the rest have been given
+ * @buffer: where pages are read to
+ *
+ * Functions return 0 or -errno; -EPIPE: the guest's memory is gone.
+ */
+struct serving {
+	const struct image *image;
+	struct working_set *set;
+	uint32_t window;
+	bool fill;
+	int pager;
+	int socket;
+	unsigned char *settled;
+	uint32_t left;
+	uint32_t failed;
+	uint64_t faults;
+	uint64_t given;
+	uint32_t at_set;
+	uint32_t at_page;
+	void *buffer;
+};
+
+/*
+ * Begin with a pager whose other members are filled in: find out what is there.
+ * End with serving_end(), also after an error.
+ */
+int serving_begin(struct serving *serving);
+
+/* Read what is asked for, if anything is, and give it. */
+int serving_answer(struct serving *serving);
+
+/* Is there something that nobody has asked for and that is to be given? */
+bool serving_has_more(const struct serving *serving);
+
+/* Give a part of that: little enough for who asks meanwhile. */
+int serving_give_more(struct serving *serving);
+
+/*
+ * All is there or has failed: the memory needs no pager. -EAGAIN: not so, there
+ * is more to serve.
+ */
+int serving_detach(struct serving *serving);
+
+void serving_end(struct serving *serving);
+
+#endif /* VMM_SERVING_H */
