@@ -83,6 +83,17 @@ static void store(void *arg)
 	a->stores += !host_try_write(a->m->host);
 }
 
+/* While the translation is in the TLB, without the kernel. */
+static void store_often(void *arg)
+{
+	struct attack *a = arg;
+	volatile uint64_t *word = a->m->host;
+
+	a->stores += !host_try_write(word);
+	for (int i = 0; i < 100 && !host_try_write(word); i++)
+		;
+}
+
 static void store_by_process_vm(void *arg)
 {
 	static uint64_t value;
@@ -135,6 +146,40 @@ static void against_loads_and_stores(void)
 		{ "conversions", keep_a_secret, &a },
 		{ "stores", store, &a },
 		{ "loads", load, &a },
+	};
+
+	attack_begin(&a);
+	HAMMER(blows);
+	attack_end(&a, false);
+}
+
+/* Takes dirty pages out of the page table, by turns from the mapping and with it. */
+static void take_away(void *arg)
+{
+	static unsigned int n;
+	struct attack *a = arg;
+
+	if (n++ % 4) {
+		TEST_ASSERT(!madvise(a->m->host, SIZE, MADV_DONTNEED), "madvise");
+	} else {
+		TEST_ASSERT(mmap(a->m->host, SIZE, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_FIXED, a->m->view, 0) == a->m->host, "mmap");
+	}
+	cpu_relax();
+}
+
+/*
+ * When the page table has lost the page, a CPU may have it in its TLB yet, and the
+ * conversion finds nothing to unmap.
+ */
+static void against_unmapping(void)
+{
+	struct attack a = { 0 };
+	const struct blow blows[] = {
+		{ "conversions", keep_a_secret, &a },
+		{ "unmapping", take_away, &a },
+		{ "stores", store_often, &a },
+		{ "more stores", store_often, &a },
 	};
 
 	attack_begin(&a);
@@ -375,6 +420,7 @@ static const struct claim claims[] = {
 	CLAIM(against_loads_and_stores,
 	      "no load or store of the host reaches a private page, none is EAGAIN"),
 	CLAIM(against_first_touches, "a page that is private is in no page table of the host"),
+	CLAIM(against_unmapping, "nor is one that is being taken out of the host's page table"),
 	CLAIM(against_gup, "nor does process_vm_writev"),
 	CLAIM(against_held_pages, "nor is a page private while a pipe has it"),
 	CLAIM(against_guests, "guests of two VMs write, or leave with a memory fault"),
