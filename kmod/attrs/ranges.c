@@ -22,10 +22,16 @@ struct gmem_ranges *gmem_ranges_alloc(void)
 		return NULL;
 
 	/*
+	 * Not for its search for gaps, but for the layout of its nodes: of the
+	 * other kind, mt_destroy_walk() of 6.12 takes a full node's last child
+	 * for metadata and frees what it is not. A store over many ranges of a
+	 * tree that has readers under RCU gets there.
+	 *
 	 * Which lock serialises writers changes when a map goes from one owner
 	 * to the next: the owners assert it, not the tree.
 	 */
-	mt_init_flags(&ranges->tree, MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
+	mt_init_flags(&ranges->tree,
+		      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
 	mt_on_stack(ranges->tree);
 	return ranges;
 }
