@@ -49,7 +49,8 @@ struct machine *machine_of_type(uint32_t type, uint64_t npages)
 	TEST_ASSERT(m, "out of memory");
 	m->view = -1;
 	m->npages = npages;
-	m->vm = vm_create_shape_with_one_vcpu(shape, &m->vcpu, NULL);
+	/* It reckons with page tables for as many pages as it is told of. */
+	m->vm = __vm_create_shape_with_one_vcpu(shape, &m->vcpu, npages, NULL);
 	vcpu_regs_get(m->vcpu, &m->entry);
 
 	virt_map(m->vm, MACHINE_GVA, MACHINE_GPA, npages);
