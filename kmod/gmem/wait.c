@@ -8,8 +8,9 @@
  * vcpu->mutex is KVM_RUN's own; a move has the vCPU leave to userspace. Where
  * the pager has a ring, the vCPU may look there for a while before it sleeps.
  *
- * KVM's own accesses wait where they are, with kvm->srcu held, as they do for
- * memory behind userspace_addr: their callers can't start over. Host faults drop
+ * KVM's own accesses wait where they are, with kvm->srcu held, and until they
+ * are killed, as they do for memory behind userspace_addr: their callers can't
+ * start over. Host faults drop
  * mmap_lock or the VMA's lock and are retried.
  *
  * Who waits looks at the page after it stands in the queue, and who answers
@@ -232,8 +233,11 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t g
 
 	wait = gmem_wait_begin(gi, index);
 	gmem_ring_sleep(wait.ring);
-	if (wait_event_interruptible(gi->pager->waiters,
-				     kvm->vm_dead || gmem_wait_is_over(&wait)))
+	/*
+	 * A signal is no reason to fail: of an access that does, KVM makes MMIO,
+	 * and the VMM something that was never in the guest's memory.
+	 */
+	if (wait_event_killable(gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(&wait)))
 		r = -EINTR;
 	gmem_ring_wake(wait.ring);
 	gmem_wait_end(&wait);

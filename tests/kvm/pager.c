@@ -10,6 +10,7 @@
 #include "claims.h"
 #include "machine.h"
 #include "paging.h"
+#include "private.h"
 #include "successor.h"
 
 #define PAGES	PAGING_PAGES
@@ -169,6 +170,49 @@ static void waiting_holds_nothing(void)
 	copy(pager, 1, 3, 1);
 	touch_end(&touch, 0);
 	TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_IO);
+}
+
+static void guest_emulated_look(uint64_t page)
+{
+	uint64_t value, *at = (uint64_t *)(MACHINE_GVA + page * PAGE_SIZE);
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(value) : "m"(*at));
+	GUEST_RETURN(value);
+}
+
+/* A signal must not make MMIO of it: that is what KVM does if the access fails. */
+static void own_access_waits(void)
+{
+	struct sigaction action = { .sa_handler = nothing };
+	struct kvm_gmem_event event;
+	struct machine *m;
+	struct touch touch;
+	int pager;
+
+	require_pager();
+	allow_forced_emulation();
+	sigaction(SIGUSR1, &action, NULL);
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	touch = (struct touch){ .m = m };
+	machine_prepare(m, guest_emulated_look, 3, 0, 0);
+	pthread_create(&touch.thread, NULL, run_thread, &touch);
+	event = next_event(pager);
+	TEST_ASSERT(event.offset == 3 * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
+		    "event at %#llx, flags %#x", event.offset, event.flags);
+	usleep(20000);
+	pthread_kill(touch.thread, SIGUSR1);
+	usleep(200000);
+	TEST_ASSERT(!touch.done, "KVM_RUN has returned: exit reason %u",
+		    m->vcpu->run->exit_reason);
+
+	copy(pager, 1, 3, 1);
+	/* The signal's turn. */
+	touch_end(&touch, EINTR);
+	TEST_ASSERT(!ioctl(m->vcpu->fd, KVM_RUN, NULL), "KVM_RUN: errno %d", errno);
+	TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_IO);
+	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result),
+		       pattern_word(1, 3, 0));
 }
 
 static void holes(void)
@@ -511,6 +555,7 @@ static const struct claim claims[] = {
 	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
 	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),
 	CLAIM(waiting_holds_nothing, "memslots, links and holes go on, and a signal is EINTR"),
+	CLAIM(own_access_waits, "KVM's own access waits, and a signal does not make MMIO of it"),
 	CLAIM(holes, "a hole takes pages from the pager; fallocate leaves them"),
 	CLAIM(dies_and_is_taken_over, "a dead pager leaves the next all that it did not answer"),
 	CLAIM(dies_and_fails, "or guests fail, where that was said"),
