@@ -30,8 +30,7 @@ static void hear(struct child *child, const char *line)
 	}
 }
 
-/* The program that was built beside the tests. */
-static const char *gmem_program(void)
+const char *gmem_program(void)
 {
 	static char path[512];
 	ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);

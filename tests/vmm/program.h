@@ -23,7 +23,7 @@
  */
 struct program {
 	struct child child;
-	char said[8192];
+	char said[65536];
 	unsigned int counts;
 	uint64_t counted;
 };
@@ -35,6 +35,9 @@ struct program {
 struct program *program_start(const char *name, ...)
 	__attribute__((sentinel));
 int programs_end(void **state);
+
+/* The path of the program that was built beside the tests. */
+const char *gmem_program(void);
 
 /* Folder for sockets: for a group of tests. */
 int sockets_make(void **state);
