@@ -168,6 +168,8 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 	int r;
 
 	guard(mutex)(&kvm->slots_lock);
+	/* Who has found a gfn private puts its page in first. */
+	guard(rwsem_write)(&kvm->populate_lock);
 
 	/* The VM may have died while this waited for the lock. */
 	if (kvm->vm_dead)
@@ -193,7 +195,7 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
  * @kvm: the VM
  * @attrs: the ioctl's argument
  *
- * Context: VM ioctl, no lock held. Takes slots_lock and mmu_lock.
+ * Context: VM ioctl, no lock held. Takes slots_lock, populate_lock and mmu_lock.
  * Return: 0; -EINVAL for flags, attributes that @kvm does not know, a range
  * that is empty, not page-aligned or wraps; -ENOMEM with nothing changed; -EIO
  * for a dead VM.

@@ -227,30 +227,41 @@ static int gmem_fill_install_slot(struct gmem_fill *fill)
 	return r;
 }
 
+/* All that was read, slot by slot. kvm->srcu keeps the slots, as for a fault. */
+static int gmem_fill_install_slots(struct gmem_fill *fill)
+{
+	int idx = srcu_read_lock(&fill->kvm->srcu);
+	int r = 0;
+
+	while (!r && fill->nr)
+		r = gmem_fill_install_slot(fill);
+	srcu_read_unlock(&fill->kvm->srcu, idx);
+	return r;
+}
+
 /*
- * All that was read, page by page. slots_lock keeps memslots and attributes,
- * and a VM that was moved meanwhile is found to be dead: its memory is
- * another's to populate.
+ * All that was read. populate_lock keeps attributes, and a VM that was moved
+ * meanwhile is found to be dead: its memory is another's to populate.
  */
 static int gmem_fill_install(struct gmem_fill *fill)
 {
-	int r = 0;
+	struct kvm *kvm = fill->kvm;
+	int r;
 
-	if (!fill->kvm)
+	if (!kvm)
 		return gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
 
-	if (mutex_lock_killable(&fill->kvm->slots_lock))
+	if (down_read_killable(&kvm->populate_lock))
 		return -EINTR;
 
-	if (fill->kvm->vm_dead)
+	if (kvm->vm_dead)
 		r = -EIO;
 	else if (fill->gi)
 		r = gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
 	else
-		while (!r && fill->nr)
-			r = gmem_fill_install_slot(fill);
+		r = gmem_fill_install_slots(fill);
 
-	mutex_unlock(&fill->kvm->slots_lock);
+	up_read(&kvm->populate_lock);
 	return r;
 }
 
@@ -313,7 +324,7 @@ static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from,
  *
  * By any process that holds the VM's fd: nothing of the VM's mm is used.
  *
- * Context: VM ioctl, no lock held. Takes slots_lock and invalidate_lock.
+ * Context: VM ioctl, no lock held. Takes populate_lock and invalidate_lock.
  * Return: pages populated; or, where the first one fails, -errno: -EFAULT,
  * -EINVAL for an argument, or a gfn without a view or that is not private,
  * -EEXIST, -EPERM where that is sealed, -EIO for a dead VM, -EOPNOTSUPP for SNP, -EINTR, -ENOMEM,
@@ -368,7 +379,7 @@ long gmem_view_populate(struct gmem_view *view, void __user *argp)
  * @gi: the inode
  * @argp: struct kvm_gmem_populate
  *
- * Context: Process context, no lock held. Takes slots_lock and invalidate_lock.
+ * Context: Process context, no lock held. Takes populate_lock and invalidate_lock.
  * Return: as kvm_gmem_populate_gpa(); -EPIPE where the inode has no view left.
  */
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp)
@@ -406,7 +417,7 @@ long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *a
  * Populates pages that are shared and missing, whole ones. What crosses the end
  * is cut off there, as on a device.
  *
- * Context: Process context, no lock held. Takes slots_lock and invalidate_lock.
+ * Context: Process context, no lock held. Takes populate_lock and invalidate_lock.
  * Return: bytes written; or, where the first page fails, -errno: -EINVAL for
  * what is not page-aligned, -ENOSPC at or past the end, -EEXIST, -EACCES for a
  * private page, -EPERM where that is sealed, -EFAULT, -EIO for a dead VM,

@@ -42,6 +42,7 @@
  *   kvm->lock
  *     vcpu->mutex
  *       kvm->slots_lock
+ *         kvm->populate_lock
  *         mmap_lock
  *           inode->i_mapping->invalidate_lock
  *             folio lock
@@ -50,6 +51,10 @@
  *                   kvm->mmu_lock
  *                     kvm->gpc_lock
  *                       gfn_to_pfn_cache.lock
+ *
+ * kvm->populate_lock: who populates in a VM's name has it for reading from its
+ * checks until the pages are in, and several can; who changes the VM's attributes,
+ * or moves it, for writing. kvm->srcu is read-locked inside it.
  *
  * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock.
  * Memslot updates synchronize it under slots_lock, so nothing that a reader

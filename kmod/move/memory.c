@@ -103,13 +103,33 @@ static int kvm_move_memory_check(struct kvm *dst, struct kvm *src)
 	return 0;
 }
 
+/* What keeps memslots, and what keeps attributes while somebody populates. */
+static int kvm_move_lock_memory(struct kvm *kvm, enum kvm_move_subclass subclass)
+{
+	if (mutex_lock_killable_nested(&kvm->slots_lock, subclass))
+		return -EINTR;
+
+	if (down_write_killable_nested(&kvm->populate_lock, subclass)) {
+		mutex_unlock(&kvm->slots_lock);
+		return -EINTR;
+	}
+	return 0;
+}
+
+static void kvm_move_unlock_memory(struct kvm *kvm)
+{
+	up_write(&kvm->populate_lock);
+	mutex_unlock(&kvm->slots_lock);
+}
+
 /**
  * kvm_move_memory_prepare() - get ready to move the memory context
  * @dst: the destination
  * @src: the source, of the same type
  *
  * Context: kvm->lock and all vcpu->mutex of both are held. On success returns
- * with slots_lock of both, for kvm_move_memory_finish() to let go.
+ * with slots_lock and populate_lock of both, for kvm_move_memory_finish() to let
+ * go.
  * Return: 0, or -errno with nothing changed: -EINVAL where @dst has attributes
  * or memslots do not match, -EIO for a dead VM, -EINTR.
  */
@@ -120,11 +140,12 @@ int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 	lockdep_assert_held(&dst->lock);
 	lockdep_assert_held(&src->lock);
 
-	if (mutex_lock_killable(&dst->slots_lock))
-		return -EINTR;
+	r = kvm_move_lock_memory(dst, KVM_MOVE_DESTINATION);
+	if (r)
+		return r;
 
-	r = -EINTR;
-	if (mutex_lock_killable_nested(&src->slots_lock, KVM_MOVE_SOURCE))
+	r = kvm_move_lock_memory(src, KVM_MOVE_SOURCE);
+	if (r)
 		goto err_dst;
 
 	r = kvm_move_memory_check(dst, src);
@@ -133,9 +154,9 @@ int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 	return 0;
 
 err_src:
-	mutex_unlock(&src->slots_lock);
+	kvm_move_unlock_memory(src);
 err_dst:
-	mutex_unlock(&dst->slots_lock);
+	kvm_move_unlock_memory(dst);
 	return r;
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_prepare);
@@ -220,7 +241,7 @@ EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
  */
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
 {
-	mutex_unlock(&src->slots_lock);
-	mutex_unlock(&dst->slots_lock);
+	kvm_move_unlock_memory(src);
+	kvm_move_unlock_memory(dst);
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_finish);

@@ -18,7 +18,8 @@
  *     kvm->lock
  *       vcpu->mutex		of every vCPU
  *         kvm->slots_lock
- *           kvm->mmu_lock	one at a time
+ *           kvm->populate_lock
+ *             kvm->mmu_lock	one at a time
  *
  * Whoever moves has both flags before it waits for any lock, so that a VM is
  * part of one move at a time, and two moves never wait for each other: which
