@@ -236,6 +236,13 @@ void gmem_pager_wake(struct gmem_inode *gi)
 	wake_up_all(&pager->readers);
 }
 
+static void gmem_pager_wake_range(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
+{
+	struct gmem_answered answered = { .start = start, .end = end };
+
+	__wake_up(&pager->waiters, TASK_NORMAL, 0, &answered);
+}
+
 /**
  * gmem_pager_resolved() - there is an answer for pages
  * @gi: the inode
@@ -254,7 +261,7 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	mutex_lock(&pager->lock);
 	gmem_events_answered(pager, start, end);
 	mutex_unlock(&pager->lock);
-	wake_up_all(&pager->waiters);
+	gmem_pager_wake_range(pager, start, end);
 }
 
 /**
@@ -290,7 +297,7 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 
 	mutex_unlock(&pager->lock);
 	filemap_invalidate_unlock_shared(mapping);
-	wake_up_all(&pager->waiters);
+	gmem_pager_wake_range(pager, start, start + nr);
 	return r;
 }
 

@@ -97,6 +97,18 @@ struct gmem_pager_event {
 	u64 when;
 };
 
+/**
+ * struct gmem_answered - the key with which waiters are woken
+ * @start: first page offset that there is an answer for
+ * @end: page offset after the last
+ *
+ * None: all are to look again.
+ */
+struct gmem_answered {
+	pgoff_t start;
+	pgoff_t end;
+};
+
 /* pager.c */
 void gmem_pager_free(struct gmem_inode *gi);
 struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags);

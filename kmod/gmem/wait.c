@@ -98,11 +98,13 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
  * @gi: the inode, which has a pager
  * @index: page offset
  * @ring: the pager's ring when the wait began, with a reference, or NULL
+ * @entry: of a vCPU, in gmem_pager.waiters
  */
 struct gmem_wait {
 	struct gmem_inode *gi;
 	pgoff_t index;
 	struct gmem_ring *ring;
+	struct wait_queue_entry entry;
 };
 
 /* No longer, where there is another ring: that one's pager knows of no sleeper. */
@@ -126,11 +128,26 @@ static void gmem_wait_end(struct gmem_wait *wait)
 	gmem_ring_put(wait->ring);
 }
 
-/* Is there something else for the vCPU than to wait? */
+/*
+ * Is there something else for the vCPU than to wait? That it was scheduled out
+ * is no news, though it leaves a request.
+ */
 static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
 {
-	return signal_pending(current) || kvm_request_pending(vcpu) ||
-	       atomic_read(&vcpu->kvm->move_in_progress);
+	u64 requests = READ_ONCE(vcpu->requests) & ~BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK);
+
+	return requests || signal_pending(current) || atomic_read(&vcpu->kvm->move_in_progress);
+}
+
+/* Answers to others' questions wake no vCPU. */
+static int gmem_vcpu_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	const struct gmem_wait *wait = container_of(entry, struct gmem_wait, entry);
+	const struct gmem_answered *answered = key;
+
+	if (answered && (wait->index < answered->start || wait->index >= answered->end))
+		return 0;
+	return autoremove_wake_function(entry, mode, flags, key);
 }
 
 /*
@@ -155,18 +172,20 @@ static void gmem_vcpu_poll(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 {
 	struct rcuwait *kicks = kvm_arch_vcpu_get_wait(vcpu);
-	DEFINE_WAIT(entry);
+	wait_queue_head_t *waiters = &wait->gi->pager->waiters;
 
+	init_wait(&wait->entry);
+	wait->entry.func = gmem_vcpu_wake;
 	gmem_ring_sleep(wait->ring);
 	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
 	prepare_to_rcuwait(kicks);
 	for (;;) {
-		prepare_to_wait(&wait->gi->pager->waiters, &entry, TASK_INTERRUPTIBLE);
+		prepare_to_wait(waiters, &wait->entry, TASK_INTERRUPTIBLE);
 		if (gmem_vcpu_is_wanted(vcpu) || gmem_wait_is_over(wait))
 			break;
 		schedule();
 	}
-	finish_wait(&wait->gi->pager->waiters, &entry);
+	finish_wait(waiters, &wait->entry);
 	finish_rcuwait(kicks);
 	gmem_ring_wake(wait->ring);
 }

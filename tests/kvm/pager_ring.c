@@ -149,6 +149,35 @@ static void touch_beyond_room(struct touch *touches, unsigned int n, struct mach
 	}
 }
 
+/* Of a ring that dies meanwhile it does not wait for an answer. */
+static void host_goes_to_the_next(void)
+{
+	struct kvm_vm *vm = vm_create_barebones();
+	struct host_touch touch = { };
+	struct ring ring;
+	int view, pager;
+
+	require_ring();
+	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE,
+				     GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
+	ring_open(&ring, __pager(view, 0, PAGES, 0), 4, 4, 0);
+	host_touch_start(&touch, view, 7);
+	while (!ring.head->wake)
+		usleep(1000);
+	ring_close(&ring);
+
+	pager = __pager(view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	ring_open(&ring, pager, 4, 4, 0);
+	expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, 7, 1);
+	while (!ring.head->wake)
+		usleep(1000);
+	ring_copy(&ring, 2, 7);
+	while (!ring_is_done(&ring))
+		ring_enter(&ring);
+	TEST_ASSERT_EQ(host_touch_end(&touch), pattern_word(2, 7, 0));
+}
+
 static void no_room(void)
 {
 	struct touch touches[3];
@@ -321,6 +350,7 @@ static const struct claim claims[] = {
 	CLAIM(sleeper_is_woken, "a vCPU that sleeps says so, and ENTER wakes it"),
 	CLAIM(no_system_call, "one that looks takes the answer itself: no system call"),
 	CLAIM(host_sleeps_too, "so does a host fault"),
+	CLAIM(host_goes_to_the_next, "and when the ring dies, it goes to the next pager's"),
 	CLAIM(no_room, "events that find no room wait for ENTER or read(2), in order"),
 	CLAIM(answers, "copy, zero, continue, fail; EEXIST, ENOENT, EINVAL"),
 	CLAIM(nonsense, "indices that make no sense are ignored"),
