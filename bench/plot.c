@@ -32,14 +32,14 @@ static const char *const colours[] = {
  * @xs: the measurement's values of x, in order, @nr_xs of them
  * @low, @high: the axis of time, nanoseconds
  * @logarithmic: that axis
- * @instructions: it has instructions instead
+ * @unit: what it counts instead, or NULL
  */
 struct axes {
 	uint64_t xs[MAX_X];
 	unsigned int nr_xs;
 	double low, high;
 	int logarithmic;
-	int instructions;
+	const char *unit;
 };
 
 static void add_x(struct axes *a, uint64_t x)
@@ -61,7 +61,7 @@ static void find_axes(struct axes *a, const struct samples *s, const char *measu
 	int k;
 
 	memset(a, 0, sizeof(*a));
-	a->instructions = counts_instructions(measurement);
+	a->unit = counted_unit(measurement);
 	for (i = 0; i < s->nr_points; i++) {
 		const struct point *p = &s->points[i];
 
@@ -104,11 +104,11 @@ static double y_of(const struct axes *a, double ns)
 	return TOP + HEIGHT * (1 - part);
 }
 
-static void print_amount(FILE *out, double ns, int instructions)
+static void print_amount(FILE *out, double ns, const char *counted)
 {
-	if (instructions && ns >= 1e6)
+	if (counted && ns >= 1e6)
 		fprintf(out, "%g M", ns / 1e6);
-	else if (instructions)
+	else if (counted)
 		fprintf(out, "%g k", ns / 1e3);
 	else if (ns >= 1e9)
 		fprintf(out, "%g s", ns / 1e9);
@@ -125,7 +125,7 @@ static void draw_tick(FILE *out, const struct axes *a, double ns)
 	fprintf(out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#ddd\"/>"
 		"<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
 		LEFT, y, LEFT + WIDTH, y, LEFT - 6, y + 4);
-	print_amount(out, ns, a->instructions);
+	print_amount(out, ns, a->unit);
 	fputs("</text>\n", out);
 }
 

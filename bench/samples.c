@@ -218,11 +218,13 @@ int ratio_of(const struct times *a, const struct times *b, struct ratio *ratio)
 	return 0;
 }
 
-int counts_instructions(const char *measurement)
+const char *counted_unit(const char *measurement)
 {
 	const char *suffix = strrchr(measurement, '-');
 
-	return suffix && !strcmp(suffix, "-instructions");
+	if (strstr(measurement, "-switches"))
+		return "switches";
+	return suffix && !strcmp(suffix, "-instructions") ? "instructions" : NULL;
 }
 
 const char *format_x(uint64_t x, char *buffer, size_t size)

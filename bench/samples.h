@@ -4,8 +4,9 @@
  *
  * The file has lines of six fields, separated by tabs: kind of modules, number
  * of the boot, measurement, series, x, nanoseconds. A measurement whose name
- * ends in "-instructions" has those instead. Lines that begin with "# " are
- * facts about the run: a word, and the rest.
+ * ends in "-instructions" has those instead, one with "-switches" in its name
+ * has context switches. Lines that begin with "# " are facts about the run: a
+ * word, and the rest.
  */
 #ifndef BENCH_SAMPLES_H
 #define BENCH_SAMPLES_H
@@ -83,8 +84,8 @@ const struct point *samples_first(const struct samples *s, const struct point *p
 /* Returns 0, or -1 where one of them has no samples. */
 int ratio_of(const struct times *a, const struct times *b, struct ratio *ratio);
 
-/* Whether a measurement counts instructions. */
-int counts_instructions(const char *measurement);
+/* What a measurement counts; NULL where it takes time. */
+const char *counted_unit(const char *measurement);
 
 /* x for a person: bytes from 64 KiB on. */
 const char *format_x(uint64_t x, char *buffer, size_t size);

@@ -37,6 +37,38 @@ static const struct demand {
 	  "populate by handle", GIB, 0, "memcpy", 0.8 },
 	{ "populating 1 GiB by gpa at least 0.8 of memcpy's rate, 2 threads", "populate",
 	  "populate by gpa, 2 threads", GIB, 0, "memcpy, 2 threads", 0.8 },
+	{ "pager's ring at least 1.5 of userfaultfd (MISSING), in order, 1 vCPU", "pager",
+	  "pager, ring, in order", 1, 0, "userfaultfd, MISSING, in order", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MISSING), in order, 1 vCPU", "pager",
+	  "pager, answers of 2 MiB, in order", 1, 0, "userfaultfd, MISSING, in order", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MINOR), in order, 1 vCPU", "pager",
+	  "pager, ring, in order", 1, 0, "userfaultfd, MINOR, in order", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MINOR), in order, 1 vCPU", "pager",
+	  "pager, answers of 2 MiB, in order", 1, 0, "userfaultfd, MINOR, in order", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MISSING), random, 1 vCPU", "pager",
+	  "pager, ring, random", 1, 0, "userfaultfd, MISSING, random", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MISSING), random, 1 vCPU", "pager",
+	  "pager, answers of 2 MiB, random", 1, 0, "userfaultfd, MISSING, random", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MINOR), random, 1 vCPU", "pager",
+	  "pager, ring, random", 1, 0, "userfaultfd, MINOR, random", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MINOR), random, 1 vCPU", "pager",
+	  "pager, answers of 2 MiB, random", 1, 0, "userfaultfd, MINOR, random", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MISSING), in order, 2 vCPUs", "pager",
+	  "pager, ring, in order", 2, 0, "userfaultfd, MISSING, in order", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MISSING), in order, 2 vCPUs", "pager",
+	  "pager, answers of 2 MiB, in order", 2, 0, "userfaultfd, MISSING, in order", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MINOR), in order, 2 vCPUs", "pager",
+	  "pager, ring, in order", 2, 0, "userfaultfd, MINOR, in order", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MINOR), in order, 2 vCPUs", "pager",
+	  "pager, answers of 2 MiB, in order", 2, 0, "userfaultfd, MINOR, in order", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MISSING), random, 2 vCPUs", "pager",
+	  "pager, ring, random", 2, 0, "userfaultfd, MISSING, random", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MISSING), random, 2 vCPUs", "pager",
+	  "pager, answers of 2 MiB, random", 2, 0, "userfaultfd, MISSING, random", 5 },
+	{ "pager's ring at least 1.5 of userfaultfd (MINOR), random, 2 vCPUs", "pager",
+	  "pager, ring, random", 2, 0, "userfaultfd, MINOR, random", 1.5 },
+	{ "pager's 2 MiB answers at least 5 of userfaultfd (MINOR), random, 2 vCPUs", "pager",
+	  "pager, answers of 2 MiB, random", 2, 0, "userfaultfd, MINOR, random", 5 },
 };
 
 #define NR_DEMANDS (sizeof(demands) / sizeof(demands[0]))
@@ -86,7 +118,7 @@ static double unit_of(const struct samples *s, const char *measurement, const ch
 				least = t->median;
 		}
 	}
-	if (counts_instructions(measurement))
+	if (counted_unit(measurement))
 		*name = least >= 1e6 ? "millions" : "thousands";
 	else
 		*name = least >= 1e6 ? "milliseconds" : "microseconds";
@@ -205,7 +237,7 @@ static void print_result(FILE *out, const struct point *p, int kind, const char 
 	fprintf(out, ", \"x\": %" PRIu64 ", \"kmod\": \"%s\", \"boots\": %u, \"unit\": \"%s\", "
 		"\"median\": %.0f, \"min\": %.0f, \"max\": %.0f}",
 		p->x, kind_names[kind], t->nr_boots,
-		counts_instructions(p->measurement) ? "instructions" : "ns",
+		counted_unit(p->measurement) ? : "ns",
 		t->median, t->min, t->max);
 }
 
