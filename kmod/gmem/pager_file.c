@@ -96,6 +96,8 @@ static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 		if (IS_ERR(folio))
 			return -ENOENT;
 		folio_put(folio);
+		if (signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 	gmem_pager_resolved(gi, start, end);

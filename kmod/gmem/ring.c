@@ -25,6 +25,12 @@
 static_assert(sizeof(struct kvm_gmem_ring) <= PAGE_SIZE);
 static_assert(sizeof(struct kvm_gmem_pager_ring) == 64);
 
+/* Bytes of one answer: larger ones are for KVM_GMEM_PAGER_ANSWER. */
+#define GMEM_RING_MAX_SIZE	((u64)KVM_GMEM_RING_MAX_BUFFERS << PAGE_SHIFT)
+
+/* Answers that are carried out between two looks at what else there is to do. */
+#define GMEM_RING_FEW		16
+
 /**
  * struct gmem_ring - memory that a pager and the kernel share
  * @pager: whose it is; kept by who has a reference to its inode
@@ -341,6 +347,12 @@ bool gmem_ring_has_events(struct gmem_pager *pager)
 	return has;
 }
 
+/* Has the pager put answers that nobody has carried out? */
+static bool gmem_ring_has_answers(struct gmem_ring *ring)
+{
+	return READ_ONCE(ring->shared->answer_head) != READ_ONCE(ring->answer_tail);
+}
+
 /* The content of a COPY, inside the ring; NULL where it is not. */
 static const void *gmem_ring_content(struct gmem_ring *ring, const struct kvm_gmem_answer *answer)
 {
@@ -365,15 +377,16 @@ static void gmem_ring_answer(struct gmem_ring *ring, struct kvm_gmem_answer *ent
 
 	if (answer.op == KVM_GMEM_ANSWER_COPY)
 		content = gmem_ring_content(ring, &answer);
-	if (content || answer.op != KVM_GMEM_ANSWER_COPY)
+	/* Small: it may be a vCPU that is at work here. */
+	if (answer.size <= GMEM_RING_MAX_SIZE && (content || answer.op != KVM_GMEM_ANSWER_COPY))
 		r = gmem_pager_answer_one(ring->pager, &answer, content);
 
 	WRITE_ONCE(entry->done, answer.done);
 	WRITE_ONCE(entry->error, -r);
 }
 
-/* What the pager had put when this began: it can't keep anyone at it for ever. */
-static unsigned int gmem_ring_carry_out(struct gmem_ring *ring)
+/* At most @max answers. The pager can't keep anyone at it for ever. */
+static unsigned int gmem_ring_carry_out(struct gmem_ring *ring, u32 max)
 {
 	/* Before the answers. */
 	u32 head = smp_load_acquire(&ring->shared->answer_head);
@@ -384,6 +397,7 @@ static unsigned int gmem_ring_carry_out(struct gmem_ring *ring)
 	if (nr > ring->entries)
 		return 0;
 
+	nr = min(nr, max);
 	while (n < nr && !fatal_signal_pending(current)) {
 		gmem_ring_answer(ring, &ring->answers[ring->answer_tail & (ring->entries - 1)]);
 		/* After what it says of how that went. */
@@ -395,31 +409,33 @@ static unsigned int gmem_ring_carry_out(struct gmem_ring *ring)
 }
 
 /**
- * gmem_ring_look() - carry out answers, if there are any and nobody else does
+ * gmem_ring_look() - carry out a few answers, if there are any and nobody else does
  * @ring: the ring
  *
  * Context: Process context, may sleep; no lock held but vcpu->mutex.
  */
 void gmem_ring_look(struct gmem_ring *ring)
 {
-	if (READ_ONCE(ring->shared->answer_head) == READ_ONCE(ring->answer_tail) ||
-	    !mutex_trylock(&ring->answering))
+	if (!gmem_ring_has_answers(ring) || !mutex_trylock(&ring->answering))
 		return;
 
-	gmem_ring_carry_out(ring);
+	gmem_ring_carry_out(ring, GMEM_RING_FEW);
 	mutex_unlock(&ring->answering);
 }
 
 /**
  * gmem_ring_sleep() - the caller will sleep, and not see an answer
  * @ring: the ring, or NULL
+ * @interruptible: it will not sleep while a signal is pending
  *
  * Answers that the pager has put before it could know are carried out.
  *
  * Context: Process context, may sleep; no lock held but vcpu->mutex or kvm->srcu.
  */
-void gmem_ring_sleep(struct gmem_ring *ring)
+void gmem_ring_sleep(struct gmem_ring *ring, bool interruptible)
 {
+	unsigned int n;
+
 	if (!ring)
 		return;
 
@@ -430,12 +446,12 @@ void gmem_ring_sleep(struct gmem_ring *ring)
 
 	/* Pairs with the pager's, between answer_head and wake. */
 	smp_mb();
-	if (READ_ONCE(ring->shared->answer_head) == READ_ONCE(ring->answer_tail) ||
-	    mutex_lock_killable(&ring->answering))
-		return;
-
-	gmem_ring_carry_out(ring);
-	mutex_unlock(&ring->answering);
+	do {
+		if (!gmem_ring_has_answers(ring) || mutex_lock_killable(&ring->answering))
+			return;
+		n = gmem_ring_carry_out(ring, GMEM_RING_FEW);
+		mutex_unlock(&ring->answering);
+	} while (n && !(interruptible && signal_pending(current)));
 }
 
 /**
@@ -471,7 +487,7 @@ long gmem_ring_enter(struct gmem_pager *pager)
 		return -ENODEV;
 
 	if (!mutex_lock_killable(&ring->answering)) {
-		r = gmem_ring_carry_out(ring);
+		r = gmem_ring_carry_out(ring, ring->entries);
 		mutex_unlock(&ring->answering);
 	}
 

@@ -23,7 +23,7 @@ struct gmem_ring *gmem_ring_get(struct gmem_pager *pager);
 void gmem_ring_put(struct gmem_ring *ring);
 u64 gmem_ring_poll_ns(const struct gmem_ring *ring);
 void gmem_ring_look(struct gmem_ring *ring);
-void gmem_ring_sleep(struct gmem_ring *ring);
+void gmem_ring_sleep(struct gmem_ring *ring, bool interruptible);
 void gmem_ring_wake(struct gmem_ring *ring);
 
 #endif /* __KVM_GMEM_RING_H */

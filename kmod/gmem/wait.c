@@ -134,9 +134,10 @@ static void gmem_wait_end(struct gmem_wait *wait)
  */
 static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
 {
-	u64 requests = READ_ONCE(vcpu->requests) & ~BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK);
+	u64 no_news = BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK);
 
-	return requests || signal_pending(current) || atomic_read(&vcpu->kvm->move_in_progress);
+	return READ_ONCE(vcpu->requests) & ~no_news || signal_pending(current) ||
+	       atomic_read(&vcpu->kvm->move_in_progress);
 }
 
 /* Answers to others' questions wake no vCPU. */
@@ -176,7 +177,7 @@ static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 
 	init_wait(&wait->entry);
 	wait->entry.func = gmem_vcpu_wake;
-	gmem_ring_sleep(wait->ring);
+	gmem_ring_sleep(wait->ring, true);
 	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
 	prepare_to_rcuwait(kicks);
 	for (;;) {
@@ -251,7 +252,7 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t g
 		goto out;
 
 	wait = gmem_wait_begin(gi, index);
-	gmem_ring_sleep(wait.ring);
+	gmem_ring_sleep(wait.ring, false);
 	/*
 	 * A signal is no reason to fail: of an access that does, KVM makes MMIO,
 	 * and the VMM something that was never in the guest's memory.
@@ -322,7 +323,7 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	release_fault_lock(vmf);
 
 	wait = gmem_wait_begin(gi, index);
-	gmem_ring_sleep(wait.ring);
+	gmem_ring_sleep(wait.ring, how & FAULT_FLAG_INTERRUPTIBLE);
 	if (how & FAULT_FLAG_INTERRUPTIBLE)
 		wait_event_interruptible(*waiters, gmem_wait_is_over(&wait));
 	else

@@ -135,20 +135,6 @@ static void host_sleeps_too(void)
 	TEST_ASSERT_EQ(host_touch_end(&touch), pattern_word(2, 7, 0));
 }
 
-/* VMs that touch a page each, in order, where the ring has room for one event. */
-static void touch_beyond_room(struct touch *touches, unsigned int n, struct machine *m,
-			      struct ring *ring)
-{
-	for (unsigned int i = 0; i < n; i++) {
-		touches[i] = (struct touch){ .m = i ? machine_link(m->view, PAGES) : m,
-					     .page = i, .pattern = 3 };
-		touch_start(&touches[i]);
-		TEST_ASSERT(has_event(ring->pager, 20000), "no event");
-		while (i && !(ring->head->wake & KVM_GMEM_RING_MORE))
-			usleep(1000);
-	}
-}
-
 /* Of a ring that dies meanwhile it does not wait for an answer. */
 static void host_goes_to_the_next(void)
 {
@@ -178,6 +164,25 @@ static void host_goes_to_the_next(void)
 	TEST_ASSERT_EQ(host_touch_end(&touch), pattern_word(2, 7, 0));
 }
 
+/* A VM touches a page, and the ring has no room for the event. */
+static void touch_beyond_room(struct touch *touch, struct machine *m, uint64_t page,
+			      struct ring *ring)
+{
+	*touch = (struct touch){ .m = m, .page = page, .pattern = 3 };
+	touch_start(touch);
+	while (!(ring->head->wake & KVM_GMEM_RING_MORE))
+		usleep(1000);
+}
+
+/* Two VMs that touch a page each: the second one's event finds no room. */
+static void touch_two(struct touch *touches, struct machine *m, struct ring *ring)
+{
+	touches[0] = (struct touch){ .m = m, .page = 0, .pattern = 3 };
+	touch_start(&touches[0]);
+	TEST_ASSERT(has_event(ring->pager, 20000), "no event");
+	touch_beyond_room(&touches[1], machine_link(m->view, PAGES), 1, ring);
+}
+
 static void no_room(void)
 {
 	struct touch touches[3];
@@ -185,14 +190,16 @@ static void no_room(void)
 	struct ring ring;
 
 	m = machine_with_ring(&ring, 1, 0);
-	touch_beyond_room(touches, 3, m, &ring);
-	expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, 0, 1);
-	TEST_ASSERT(ring.head->wake & KVM_GMEM_RING_MORE, "nothing more");
+	touch_two(touches, m, &ring);
 	TEST_ASSERT(has_event(ring.pager, 0), "poll does not say so");
-	/* By read(2), or by the ring. */
+	/* By read(2). */
 	expect_event(ring.pager, KVM_GMEM_EVENT_FAULT, 1, 1);
-	while (ring.head->event_head == ring.head->event_tail)
-		ring_enter(&ring);
+	TEST_ASSERT(ring_enter(&ring), "not asked to enter");
+	TEST_ASSERT(!(ring.head->wake & KVM_GMEM_RING_MORE), "more");
+	/* By the ring. */
+	touch_beyond_room(&touches[2], machine_link(m->view, PAGES), 2, &ring);
+	expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, 0, 1);
+	TEST_ASSERT(ring_enter(&ring), "not asked to enter");
 	expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, 2, 1);
 	TEST_ASSERT(!(ring.head->wake & KVM_GMEM_RING_MORE), "more");
 	for (unsigned int i = 0; i < 3; i++) {
@@ -239,6 +246,8 @@ static void answers(void)
 	TEST_ASSERT_EQ(answer_by_ring(&ring, KVM_GMEM_ANSWER_COPY, PAGES, 1, 0), EINVAL);
 	TEST_ASSERT_EQ(answer_by_ring(&ring, KVM_GMEM_ANSWER_COPY, 40, 0, 0), EINVAL);
 	TEST_ASSERT_EQ(answer_by_ring(&ring, 77, 40, 1, 0), EINVAL);
+	TEST_ASSERT_EQ(answer_by_ring(&ring, KVM_GMEM_ANSWER_ZERO, 0,
+				      KVM_GMEM_RING_MAX_BUFFERS + 1, 0), EINVAL);
 	/* Past the content, from before it, in part, and by overflow. */
 	TEST_ASSERT_EQ(answer_by_ring(&ring, KVM_GMEM_ANSWER_COPY, 40, 1, 4), EINVAL);
 	TEST_ASSERT_EQ(answer_by_ring(&ring, KVM_GMEM_ANSWER_COPY, 40, 2, 3), EINVAL);
@@ -290,7 +299,7 @@ static void dies_and_is_taken_over(void)
 	int pager;
 
 	m = machine_with_ring(&ring, 1, 0);
-	touch_beyond_room(touches, 2, m, &ring);
+	touch_two(touches, m, &ring);
 	ring_next_event(&ring);
 	/* An answer that nobody has carried out dies too. */
 	ring_copy(&ring, 9, 0);

@@ -252,7 +252,8 @@ struct kvm_gmem_pager_ring {
  * The four count on for ever, modulo 2^32; an entry is at the count modulo
  * @entries. A head is stored after the entries before it, and loaded before
  * them. In the ring, COPY's from is an offset in the mapping; when answer_tail
- * has passed an answer, its error and done say how it went.
+ * has passed an answer, its error and done say how it went. No answer in the
+ * ring is for more than KVM_GMEM_RING_MAX_BUFFERS pages.
  */
 struct kvm_gmem_ring {
 	__u32 event_head;
