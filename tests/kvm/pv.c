@@ -7,7 +7,6 @@
 #include <asm/pvclock-abi.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/mman.h>
 
 #include "claims.h"
 #include "hammer.h"
@@ -15,15 +14,17 @@
 #include "mapped.h"
 #include "private.h"
 #include "runner.h"
+#include "stray.h"
 
 #define PAGES		8
 #define VECTOR		0x50
 #define APF_VECTOR	0x51
-#define STRAY		(64 * PAGE_SIZE)
+#define STRAY_PAGES	64
 
 enum { CLOCK, STEAL, EOI, APF, AREAS };	/* pages */
 
 static struct machine *m;
+static struct stray stray;
 
 /* Of the guest: what came. */
 static volatile uint64_t interrupts, eois_saved, woken;
@@ -112,6 +113,7 @@ static void begin(void)
 	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, MMAP_SHARED);
 	machine_bind(m, 0);
 	m->host = map_view(m->view, PAGES);
+	stray_init(&stray, STRAY_PAGES);
 	vm_install_exception_handler(m->vm, VECTOR, on_interrupt);
 	vm_install_exception_handler(m->vm, APF_VECTOR, on_page_ready);
 	machine_call(m, guest_code_begin, 0, 0, 0);
@@ -172,38 +174,19 @@ static void areas_follow_conversions(void)
 	}
 }
 
-/* What they leave behind in pages that are gone: nothing. */
-static uint64_t *take_what_was_freed(void)
-{
-	uint64_t *got = mmap(NULL, STRAY, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	TEST_ASSERT(got != MAP_FAILED, "mmap");
-	return got;
-}
-
-static void give_back(uint64_t *got)
-{
-	for (uint64_t i = 0; i < STRAY / sizeof(*got); i++)
-		TEST_ASSERT(!got[i], "word %lu of a page of somebody else is %lx", i, got[i]);
-	munmap(got, STRAY);
-}
-
 static void areas_follow_holes(void)
 {
 	begin();
 	for (int i = 0; i < 10; i++) {
-		uint64_t *got;
-
 		if (i & 1)
 			make_private(m->view, 0, AREAS);
 		else
 			make_shared(m->view, 0, AREAS);
 		expect_all();
 		punch_pages(m->view, 0, AREAS);
-		got = take_what_was_freed();
+		stray_take(&stray);
 		expect_all();
-		give_back(got);
+		stray_give_back(&stray);
 	}
 }
 
@@ -231,10 +214,9 @@ static void update_clock(void *arg __attribute__((unused)))
 
 static void next_owner(void *arg __attribute__((unused)))
 {
-	uint64_t *got = take_what_was_freed();
-
+	stray_take(&stray);
 	usleep(1000);
-	give_back(got);
+	stray_give_back(&stray);
 }
 
 static void holes_and_conversions(void)

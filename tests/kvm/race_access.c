@@ -5,18 +5,18 @@
 #include <asm/kvm_para.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "claims.h"
 #include "hammer.h"
 #include "private.h"
+#include "stray.h"
 
 #define PAGES	8
 #define CLOCK	0	/* pages: of kvmclock, of steal time, and the guest's own */
 #define STEAL	1
 #define FIRST	2
 #define VALUE	0xa5a5a5a5a5a5a5a5
-#define STRAY	(64 * PAGE_SIZE)
+#define STRAY_PAGES	64
 
 static struct private p;
 
@@ -75,30 +75,26 @@ static void convert(void *arg __attribute__((unused)))
 	vm_mem_set_private(p.m->vm, page_gpa(page), PAGE_SIZE);
 }
 
-/* Whoever gets a page next finds nothing in it, and it stays so. */
-static void next_owner(void *arg __attribute__((unused)))
+static void next_owner(void *arg)
 {
-	uint64_t *got = mmap(NULL, STRAY, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-
-	TEST_ASSERT(got != MAP_FAILED, "mmap");
+	stray_take(arg);
 	usleep(1000);
-	for (uint64_t i = 0; i < STRAY / sizeof(*got); i++)
-		TEST_ASSERT(!got[i], "word %lu of a fresh page is %lx", i, got[i]);
-	munmap(got, STRAY);
+	stray_give_back(arg);
 }
 
 static void holes_and_conversions(void)
 {
+	struct stray stray;
 	const struct blow blows[] = {
 		{ "use", use, NULL },
 		{ "clock", clock, NULL },
 		{ "punch", punch, NULL },
 		{ "convert", convert, NULL },
-		{ "next owner", next_owner, NULL },
+		{ "next owner", next_owner, &stray },
 	};
 
 	allow_forced_emulation();
+	stray_init(&stray, STRAY_PAGES);
 	p = private_create(PAGES);
 	machine_call(p.m, guest_code_begin, 0, 0, 0);
 	HAMMER(blows);

@@ -4,20 +4,18 @@
  * of every guest, or somebody else's memory is overwritten.
  */
 #include <sched.h>
-#include <sys/mman.h>
 
 #include "claims.h"
 #include "fdinfo.h"
 #include "hammer.h"
 #include "machine.h"
+#include "stray.h"
 
 #define PAGES	64
-#define CANARY	0x6b63696c6b636f43
 
 struct hole {
 	struct machine *m;
-	uint64_t *canaries;
-	unsigned long intact;
+	struct stray stray;
 };
 
 static void write_all(void *arg)
@@ -47,11 +45,11 @@ static void audit_all(void *arg)
 }
 
 /*
- * Frees the pages and at once takes as many for itself: the allocator hands
- * out what this CPU freed last. A guest that still has one of them mapped
- * writes its pattern over the canary, or reads it.
+ * Frees the pages and at once another takes as many: the allocator hands out what this
+ * CPU freed last. A guest that still has one of them mapped writes its pattern there,
+ * or reads the marks.
  */
-static void punch_and_watch_canaries(void *arg)
+static void punch_and_watch_the_pages(void *arg)
 {
 	struct hole *h = arg;
 	cpu_set_t cpu;
@@ -61,23 +59,15 @@ static void punch_and_watch_canaries(void *arg)
 	sched_setaffinity(0, sizeof(cpu), &cpu);
 
 	punch_pages(h->m->view, 0, PAGES);
-	for (size_t i = 0; i < 2 * PAGES * PAGE_SIZE / sizeof(uint64_t); i++)
-		h->canaries[i] = CANARY;
+	stray_take(&h->stray);
 	sched_yield();
-	for (size_t i = 0; i < 2 * PAGES * PAGE_SIZE / sizeof(uint64_t); i++)
-		TEST_ASSERT(h->canaries[i] == CANARY, "a guest wrote %lx to a page it had lost",
-			    h->canaries[i]);
-	TEST_ASSERT(!madvise(h->canaries, 2 * PAGES * PAGE_SIZE, MADV_DONTNEED), "madvise");
-	h->intact++;
+	stray_give_back(&h->stray);
 }
 
 static void hole_init(struct hole *h, struct machine *m)
 {
 	h->m = m;
-	h->canaries = mmap(NULL, 2 * PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	TEST_ASSERT(h->canaries != MAP_FAILED, "mmap");
-	madvise(h->canaries, 2 * PAGES * PAGE_SIZE, MADV_NOHUGEPAGE);
+	stray_init(&h->stray, 2 * PAGES);
 }
 
 static void freed_pages_are_out_of_reach(void)
@@ -92,7 +82,7 @@ static void freed_pages_are_out_of_reach(void)
 	HAMMER(((struct blow[]){
 		{ "guest A writes", write_all, a },
 		{ "guest B writes", write_all, b },
-		{ "holes", punch_and_watch_canaries, &hole },
+		{ "holes", punch_and_watch_the_pages, &hole },
 	}));
 	guest_write(a, 0, PAGES, 2);
 	guest_expect(b, 0, PAGES, 2);
@@ -110,7 +100,7 @@ static void guests_see_old_or_zero(void)
 	HAMMER(((struct blow[]){
 		{ "guest A writes", write_all, a },
 		{ "guest B reads", audit_all, b },
-		{ "holes", punch_and_watch_canaries, &hole },
+		{ "holes", punch_and_watch_the_pages, &hole },
 	}));
 }
 
@@ -122,7 +112,7 @@ static void one_vm_alone(void)
 	hole_init(&hole, m);
 	HAMMER(((struct blow[]){
 		{ "the guest writes", write_all, m },
-		{ "holes", punch_and_watch_canaries, &hole },
+		{ "holes", punch_and_watch_the_pages, &hole },
 	}));
 }
 
