@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A guest (L1) in a software-protected VM that runs a guest of its own (L2), with all that
+ * KVM looks at for that in private memory: VMCB, save area, permission map, nested page
+ * tables; and what L2 works on. With nested SVM.
+ */
+#include "claims.h"
+#include "hammer.h"
+#include "mapped.h"
+#include "private.h"
+#include "stray.h"
+#include "svm_util.h"
+
+/* The machine's pages: the permission map takes two. */
+enum { VMCB, SAVE, MSRPM, MSRPM_2, PML4, PDPT, PD, PT, DATA, STACK, PAGES };
+
+#define NPT_FLAGS	(1 | 2 | 4)	/* present, writable, user */
+#define NPT_LARGE	(1 << 7)
+#define NPT_ACCESSED	(1 << 5)
+#define NPT_DIRTY	(1 << 6)
+#define STRAY_PAGES	64
+#define PORT		0x77
+
+static struct private p;
+static struct stray stray;
+
+static uint64_t *table(uint64_t page)
+{
+	return page_gva(page);
+}
+
+/*
+ * L2's physical addresses are L1's: the first 1 GiB, where the library's memory is, by
+ * large pages; the machine's pages, from 4 GiB on, by a table of small ones.
+ */
+static void build_tables(void)
+{
+	for (uint64_t page = PML4; page <= PT; page++)
+		memset(page_gva(page), 0, PAGE_SIZE);
+	table(PML4)[0] = page_gpa(PDPT) | NPT_FLAGS;
+	table(PDPT)[0] = NPT_FLAGS | NPT_LARGE;
+	table(PDPT)[MACHINE_GPA >> 30] = page_gpa(PD) | NPT_FLAGS;
+	table(PD)[0] = page_gpa(PT) | NPT_FLAGS;
+	for (uint64_t page = 0; page < PAGES; page++)
+		table(PT)[page] = page_gpa(page) | NPT_FLAGS;
+}
+
+static void l2_exchanges(struct svm_test_data *svm __attribute__((unused)))
+{
+	volatile uint64_t *data = page_gva(DATA);
+
+	for (;;) {
+		data[1] = data[0];
+		data[0]++;
+		vmmcall();
+	}
+}
+
+static void l2_setup(struct svm_test_data *svm)
+{
+	*svm = (struct svm_test_data){
+		.vmcb = page_gva(VMCB), .vmcb_gpa = page_gpa(VMCB),
+		.save_area = page_gva(SAVE), .save_area_gpa = page_gpa(SAVE),
+		.msr = page_gva(MSRPM), .msr_gpa = page_gpa(MSRPM),
+	};
+	build_tables();
+	memset(page_gva(MSRPM), 0, 2 * PAGE_SIZE);
+	generic_svm_setup(svm, l2_exchanges, (uint64_t *)page_gva(STACK) + 500);
+	svm->vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	svm->vmcb->control.nested_cr3 = page_gpa(PML4);
+}
+
+/* @rounds exits of L2, each with what it did in L1's private page. */
+static void l1_runs_l2(uint64_t rounds)
+{
+	struct svm_test_data svm;
+	uint64_t *data = page_gva(DATA);
+
+	l2_setup(&svm);
+	data[0] = 100;
+	for (uint64_t i = 0; i < rounds; i++) {
+		run_guest(svm.vmcb, svm.vmcb_gpa);
+		GUEST_ASSERT_EQ(svm.vmcb->control.exit_code, SVM_EXIT_VMMCALL);
+		GUEST_ASSERT_EQ(READ_ONCE(data[1]), 100 + i);
+		svm.vmcb->save.rip += 3;
+	}
+	/* KVM has walked the tables, and left its marks there. */
+	GUEST_ASSERT(table(PML4)[0] & NPT_ACCESSED);
+	GUEST_ASSERT_EQ(table(PT)[DATA] & (NPT_ACCESSED | NPT_DIRTY), NPT_ACCESSED | NPT_DIRTY);
+	GUEST_RETURN(READ_ONCE(data[0]));
+}
+
+/* L2 asks the host, which knows it from L1 by nothing else. */
+static void l2_asks(struct svm_test_data *svm __attribute__((unused)))
+{
+	volatile uint64_t *data = page_gva(DATA);
+
+	asm volatile("outb %%al, %0" : : "i"(PORT));
+	data[1] = data[0];
+	data[0]++;
+	vmmcall();
+}
+
+/* Of the VMCB that was punched under L2, only what KVM tells at the exit is there. */
+static void l1_loses_pages(void)
+{
+	struct svm_test_data svm;
+	volatile uint64_t *data = page_gva(DATA);
+
+	l2_setup(&svm);
+	svm.vmcb->save.rip = (uintptr_t)l2_asks;
+	data[0] = 100;
+	run_guest(svm.vmcb, svm.vmcb_gpa);
+	GUEST_ASSERT_EQ(READ_ONCE(svm.vmcb->control.exit_code), SVM_EXIT_VMMCALL);
+	GUEST_ASSERT_EQ(READ_ONCE(svm.vmcb->control.intercept), 0);
+	GUEST_ASSERT_EQ(READ_ONCE(svm.vmcb->control.msrpm_base_pa), 0);
+	GUEST_ASSERT_EQ(data[1], 0);
+	GUEST_RETURN(data[0]);
+}
+
+/* A VMCB as L1 wants it, in memory of the library's. */
+static uint8_t template[4096] __attribute__((aligned(4096)));
+
+/*
+ * With pages that go at any instant: each round begins with all anew. Of a VMCB that went
+ * in the midst, what was copied first is lost, the intercepts among it, and VMRUN fails.
+ */
+static void l1_tries_l2(uint64_t rounds)
+{
+	struct svm_test_data svm;
+	uint64_t n = 0;
+
+	l2_setup(&svm);
+	svm.vmcb->control.intercept_exceptions = ~0U;
+	svm.vmcb->control.intercept |= 1ULL << INTERCEPT_SHUTDOWN;
+	if (!template[0x400])
+		memcpy(template, svm.vmcb, sizeof(template));
+	for (uint64_t i = 0; i < rounds; i++) {
+		build_tables();
+		memcpy(svm.vmcb, template, sizeof(template));
+		run_guest(svm.vmcb, svm.vmcb_gpa);
+		n += READ_ONCE(svm.vmcb->control.exit_code) == SVM_EXIT_VMMCALL;
+	}
+	GUEST_RETURN(n);
+}
+
+static void require_nested(void)
+{
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_NPT));
+	stray_init(&stray, STRAY_PAGES);
+}
+
+static void all_in_private_memory(void)
+{
+	require_nested();
+	p = private_create(PAGES);
+	TEST_ASSERT_EQ(machine_call(p.m, l1_runs_l2, 50, 0, 0), 150UL);
+	TEST_ASSERT_EQ(written_behind(&p, 0, PAGES), 0UL);
+}
+
+/* Nothing at userspace_addr; all of it is in the file, and private. */
+static struct machine *in_place(void)
+{
+	struct machine *m;
+
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
+		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
+	m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
+	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, MMAP_PRIVATE);
+	machine_bind(m, 0);
+	m->host = map_view(m->view, PAGES);
+	return m;
+}
+
+static void in_private_memory_in_place(void)
+{
+	struct machine *m;
+
+	require_nested();
+	m = in_place();
+	for (int i = 0; i < 6; i++) {
+		TEST_ASSERT_EQ(machine_call(m, l1_runs_l2, 20, 0, 0), 120UL);
+		if (i & 1) {
+			make_private(m->view, 0, PAGES);
+			host_expect_sigbus(m, 0, PAGES);
+		} else {
+			make_shared(m->view, 0, PAGES);
+			TEST_ASSERT_EQ(*host_page(m, DATA), 120UL);
+		}
+	}
+}
+
+static void punched_under_l2(void)
+{
+	struct kvm_vcpu *vcpu;
+
+	require_nested();
+	p = private_create(PAGES);
+	vcpu = p.m->vcpu;
+	for (int i = 0; i < 10; i++) {
+		TEST_ASSERT(!machine_try(p.m, l1_loses_pages, 0, 0, 0), "errno %d", errno);
+		TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_IO);
+		TEST_ASSERT_EQ(vcpu->run->io.port, PORT);
+		punch_pages(p.m->view, VMCB, 1);
+		punch_pages(p.m->view, DATA, 1);
+		stray_take(&stray);
+		vcpu_run(vcpu);
+		if (get_ucall(vcpu, &p.m->said) == UCALL_ABORT)
+			REPORT_GUEST_ASSERT(p.m->said);
+		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(p.m->vm, (vm_vaddr_t)&guest_result), 1UL);
+		vcpu_run_complete_io(vcpu);
+		stray_give_back(&stray);
+	}
+}
+
+#define TRIES	20
+
+static unsigned long tried, through;
+
+static void try_l2(void *arg)
+{
+	struct machine *m = arg;
+	int err;
+
+	machine_prepare(m, l1_tries_l2, TRIES, 0, 0);
+	do {
+		err = _vcpu_run(m->vcpu) ? errno : 0;
+	} while (err == EFAULT && m->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
+	TEST_ASSERT(!err, "KVM_RUN: errno %d", err);
+	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(m->said);
+	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
+	vcpu_run_complete_io(m->vcpu);
+	tried += TRIES;
+	through += *(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result);
+}
+
+static void punch(void *arg)
+{
+	static unsigned int seed;
+	struct machine *m = arg;
+
+	punch_pages(m->view, rand_r(&seed) % PAGES, 1);
+	usleep(rand_r(&seed) % 300);
+}
+
+/* What KVM has mapped is let go of before long: none is EAGAIN. */
+static void convert(void *arg)
+{
+	static unsigned int seed;
+	struct machine *m = arg;
+	uint64_t page = rand_r(&seed) % PAGES;
+
+	make_shared(m->view, page, 1);
+	cpu_relax();
+	make_private(m->view, page, 1);
+}
+
+static void next_owner(void *arg __attribute__((unused)))
+{
+	stray_take(&stray);
+	usleep(1000);
+	stray_give_back(&stray);
+}
+
+static void holes_and_conversions(void)
+{
+	struct machine *m;
+
+	require_nested();
+	m = in_place();
+	HAMMER(((struct blow[]){
+		{ "L1", try_l2, m },
+		{ "punch", punch, m },
+		{ "convert", convert, m },
+		{ "next owner", next_owner, NULL },
+	}));
+	pr_info("L2 got through %lu times of %lu\n", through, tried);
+	TEST_ASSERT(through, "L2 never ran");
+	TEST_ASSERT_EQ(machine_call(m, l1_tries_l2, TRIES, 0, 0), TRIES);
+	TEST_ASSERT_EQ(machine_call(m, l1_runs_l2, 20, 0, 0), 120UL);
+}
+
+static const struct claim claims[] = {
+	CLAIM(all_in_private_memory, "L2 runs with all of it, and all that it does, there"),
+	CLAIM(in_private_memory_in_place, "and in an inode that the host maps, private and shared"),
+	CLAIM(punched_under_l2, "punched under L2, its VMCB and data are new pages for L1 and L2"),
+	CLAIM(holes_and_conversions, "at any instant: no freed page is written, none is EAGAIN"),
+};
+
+CLAIMS_MAIN(claims);
