@@ -111,7 +111,7 @@ static int get_ranges(struct gmem_message *message, const void *data,
 	return 0;
 }
 
-static int get_blob(struct gmem_vcpu_state *state, struct in *in)
+static int get_blob(struct gmem_blob *blobs, uint32_t kinds, struct in *in)
 {
 	const void *data = get(in, sizeof(struct wire_blob));
 	struct gmem_blob *blob;
@@ -123,10 +123,10 @@ static int get_blob(struct gmem_vcpu_state *state, struct in *in)
 	data = get(in, wire.length);
 	if (!data)
 		return -EBADMSG;
-	if (wire.kind >= GMEM_STATE_KINDS || !wire.length ||
+	if (wire.kind >= kinds || !wire.length ||
 	    wire.length > GMEM_MAX_BLOB)
 		return -EPROTO;
-	blob = &state->blobs[wire.kind];
+	blob = &blobs[wire.kind];
 	if (blob->data)
 		return -EPROTO;
 	blob->data = malloc(wire.length);
@@ -162,11 +162,23 @@ static int get_vcpu(struct gmem_message *message, const void *data,
 	grown = &grown[message->nr_vcpus++];
 	*grown = (struct gmem_vcpu_state){ .id = vcpu.id };
 	for (i = 0; i < vcpu.nr_blobs; i++) {
-		ret = get_blob(grown, &in);
+		ret = get_blob(grown->blobs, GMEM_STATE_KINDS, &in);
 		if (ret)
 			return ret;
 	}
 	return in.left ? -EBADMSG : 0;
+}
+
+static int get_vm_state(struct gmem_message *message, const void *data,
+			size_t size)
+{
+	struct in in = { data, size };
+	int ret;
+
+	do {
+		ret = get_blob(message->vm_state.blobs, GMEM_VM_STATE_KINDS, &in);
+	} while (!ret && in.left);
+	return ret;
 }
 
 static int get_devices(struct gmem_message *message, const void *data,
@@ -207,6 +219,7 @@ static int (*const getters[WIRE_SECTIONS])(struct gmem_message *message,
 	[WIRE_VCPU] = get_vcpu,
 	[WIRE_DEVICES] = get_devices,
 	[WIRE_ABORT] = get_abort,
+	[WIRE_VM_STATE] = get_vm_state,
 };
 
 static int get_sections(struct gmem_message *message, struct in *in)

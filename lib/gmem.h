@@ -495,7 +495,7 @@ struct gmem_blob {
  * @id: KVM's number of the vCPU
  * @blobs: by enum gmem_state_kind
  *
- * VM-wide devices (in-kernel irqchip, PIT, kvmclock) are not vCPU state.
+ * VM-wide devices (in-kernel irqchip, PIT, kvmclock) are in struct gmem_vm_state.
  */
 struct gmem_vcpu_state {
 	uint32_t id;
@@ -526,6 +526,50 @@ void gmem_vcpu_state_free(struct gmem_vcpu_state *state);
 /* gmem_state_name - "cpuid", "msrs", ...; "unknown" for what is none */
 const char *gmem_state_name(enum gmem_state_kind kind);
 
+/* ---- The state of what vCPUs share (vm-state.c) ---- */
+
+/* In the order in which it is set. The numbers are part of the wire format. */
+enum gmem_vm_state_kind {
+	GMEM_VM_STATE_PIC_MASTER,	/* struct kvm_irqchip, where KVM has it */
+	GMEM_VM_STATE_PIC_SLAVE,	/* struct kvm_irqchip, likewise */
+	GMEM_VM_STATE_IOAPIC,		/* struct kvm_irqchip, likewise */
+	GMEM_VM_STATE_PIT,		/* struct kvm_pit_state2, likewise */
+	GMEM_VM_STATE_CLOCK,		/* struct kvm_clock_data */
+	GMEM_VM_STATE_KINDS
+};
+
+/*
+ * struct gmem_vm_state - what a VM is, vCPUs and memory apart
+ * @blobs: by enum gmem_vm_state_kind
+ */
+struct gmem_vm_state {
+	struct gmem_blob blobs[GMEM_VM_STATE_KINDS];
+};
+
+/*
+ * gmem_vm_get_state - read it, with all vCPUs stopped
+ * @state: filled in; free with gmem_vm_state_free(). Empty on error.
+ */
+int gmem_vm_get_state(int vm, struct gmem_vm_state *state);
+
+/*
+ * gmem_vm_set_state - write it, after all vCPUs' states: an interrupt that is on
+ * its way to a local APIC arrives there
+ * @failed: NULL, or where to store which kind KVM refused
+ *
+ * The guest's clock goes on from where it was read. Errors: EINVAL (a blob of the
+ * wrong size, or content that KVM refuses), ENXIO (the VM has no such device).
+ * After an error the VM is part old, part new: close it.
+ */
+int gmem_vm_set_state(int vm, const struct gmem_vm_state *state,
+		      enum gmem_vm_state_kind *failed);
+
+/* gmem_vm_state_free - free the blobs; may be called twice */
+void gmem_vm_state_free(struct gmem_vm_state *state);
+
+/* gmem_vm_state_name - "ioapic", "pit", ...; "unknown" for what is none */
+const char *gmem_vm_state_name(enum gmem_vm_state_kind kind);
+
 /* ---- Handover: messages (message.c, decode.c) ---- */
 
 /*
@@ -552,6 +596,10 @@ const char *gmem_state_name(enum gmem_state_kind kind);
  *
  * Either side may send ABORT, with a reason, in place of its next message, up
  * to COMMIT and GIVEN.
+ *
+ * SNAPSHOT does not go over a socket: it is what is kept of a guest in a file,
+ * memory apart. Its descriptors are files of memory, in an order that writer and
+ * reader agree on.
  */
 enum gmem_message_kind {
 	GMEM_MESSAGE_REQUEST = 1,
@@ -562,6 +610,7 @@ enum gmem_message_kind {
 	GMEM_MESSAGE_GIVEN,
 	GMEM_MESSAGE_RUNNING,
 	GMEM_MESSAGE_ABORT,
+	GMEM_MESSAGE_SNAPSHOT,
 	GMEM_MESSAGE_KINDS
 };
 
@@ -578,12 +627,13 @@ enum gmem_message_kind {
 /*
  * struct gmem_message - a message, to send or received
  * @kind: which one: which of the following it has
- * @vm_type: MEMORY: KVM_X86_*
- * @nr_slots, @slots: MEMORY: the memslots; their descriptors are indexes
- * @nr_ranges, @ranges: MEMORY: attributes that are not 0
- * @nr_fds, @fds: MEMORY: descriptors, each used by a slot at least
- * @nr_vcpus, @vcpus: STATE: vCPUs
- * @devices_size, @devices: STATE: the VMM's own, opaque to the library
+ * @vm_type: MEMORY, SNAPSHOT: KVM_X86_*
+ * @nr_slots, @slots: likewise: the memslots; their descriptors are indexes
+ * @nr_ranges, @ranges: likewise: attributes that are not 0
+ * @nr_fds, @fds: likewise: descriptors, each used by a slot at least
+ * @nr_vcpus, @vcpus: STATE, SNAPSHOT: vCPUs
+ * @devices_size, @devices: likewise: the VMM's own, opaque to the library
+ * @vm_state: SNAPSHOT: what the vCPUs share
  * @error: ABORT: a positive errno
  * @text: ABORT: the reason, for a person
  *
@@ -603,6 +653,7 @@ struct gmem_message {
 	int fds[GMEM_MAX_FDS];
 	size_t devices_size;
 	void *devices;
+	struct gmem_vm_state vm_state;
 	int error;
 	char text[GMEM_MAX_TEXT];
 };
@@ -673,7 +724,7 @@ int gmem_connect(const char *path);
  * gmem_send - send a message
  * @timeout: for the whole of it, -1 for ever
  *
- * Returns the bytes sent. Errors: EINVAL (as gmem_message_encode()), EPIPE
+ * Returns the bytes sent. Errors: EINVAL (as gmem_message_encode(); SNAPSHOT), EPIPE
  * (the peer has closed), ETIMEDOUT. After an error the connection is of no
  * more use: close it.
  */
@@ -686,8 +737,8 @@ ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout);
  * @timeout: for the whole of it, -1 for ever
  *
  * Returns the bytes received, or 0 when the peer has closed. What comes may
- * be hostile: errors as gmem_message_decode(), and EPROTO (the descriptors are
- * not as many as it says), EBADF (a descriptor is not what its slot needs:
+ * be hostile: errors as gmem_message_decode(), and EPROTO (SNAPSHOT; the descriptors
+ * are not as many as it says), EBADF (a descriptor is not what its slot needs:
  * private_fd a view, shared_fd a file sealed with F_SEAL_SHRINK, both long
  * enough), EMFILE, ETIMEDOUT. Whatever the error, no received descriptor stays
  * open. After an error the connection is of no more use: close it.

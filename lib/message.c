@@ -34,6 +34,12 @@ static const struct {
 	[GMEM_MESSAGE_ABORT] = { "ABORT", {
 		.allowed = BIT(WIRE_ABORT), .required = BIT(WIRE_ABORT),
 	} },
+	[GMEM_MESSAGE_SNAPSHOT] = { "SNAPSHOT", {
+		.allowed = BIT(WIRE_VM) | BIT(WIRE_SLOTS) | BIT(WIRE_RANGES) |
+			   BIT(WIRE_VCPU) | BIT(WIRE_DEVICES) | BIT(WIRE_VM_STATE),
+		.required = BIT(WIRE_VM) | BIT(WIRE_SLOTS) | BIT(WIRE_VCPU),
+		.repeated = BIT(WIRE_VCPU),
+	} },
 };
 
 const char *gmem_message_name(enum gmem_message_kind kind)
@@ -90,12 +96,12 @@ static bool all_fds_used(const struct gmem_message *message)
 	return true;
 }
 
-static bool good_vcpu(const struct gmem_vcpu_state *vcpu)
+static bool good_blobs(const struct gmem_blob *blobs, int kinds)
 {
 	int kind;
 
-	for (kind = 0; kind < GMEM_STATE_KINDS; kind++) {
-		const struct gmem_blob *blob = &vcpu->blobs[kind];
+	for (kind = 0; kind < kinds; kind++) {
+		const struct gmem_blob *blob = &blobs[kind];
 
 		if (!!blob->data != !!blob->size || blob->size > GMEM_MAX_BLOB)
 			return false;
@@ -108,7 +114,7 @@ static bool good_vcpus(const struct gmem_message *message)
 	uint32_t i, j;
 
 	for (i = 0; i < message->nr_vcpus; i++) {
-		if (!good_vcpu(&message->vcpus[i]))
+		if (!good_blobs(message->vcpus[i].blobs, GMEM_STATE_KINDS))
 			return false;
 		for (j = 0; j < i; j++)
 			if (message->vcpus[i].id == message->vcpus[j].id)
@@ -135,7 +141,8 @@ int gmem_message_check(const struct gmem_message *message)
 		if (!good_range(message->ranges[i].gpa,
 				message->ranges[i].size))
 			return -EPROTO;
-	if (!all_fds_used(message) || !good_vcpus(message))
+	if (!all_fds_used(message) || !good_vcpus(message) ||
+	    !good_blobs(message->vm_state.blobs, GMEM_VM_STATE_KINDS))
 		return -EPROTO;
 	if (message->error < 0 ||
 	    !memchr(message->text, '\0', sizeof(message->text)))
@@ -235,31 +242,66 @@ static void put_memory(struct out *out, const struct gmem_message *message)
 	}
 }
 
-static void put_vcpu(struct out *out, const struct gmem_vcpu_state *state)
+static uint32_t count_blobs(const struct gmem_blob *blobs, int kinds)
 {
-	struct wire_vcpu vcpu = { .id = state->id };
-	size_t section_at = out->used;
-	struct wire_section section = { .type = WIRE_VCPU };
+	uint32_t count = 0;
 	int kind;
 
-	for (kind = 0; kind < GMEM_STATE_KINDS; kind++)
-		vcpu.nr_blobs += !!state->blobs[kind].data;
-	put(out, &section, sizeof(section));
-	put(out, &vcpu, sizeof(vcpu));
-	for (kind = 0; kind < GMEM_STATE_KINDS; kind++) {
+	for (kind = 0; kind < kinds; kind++)
+		count += !!blobs[kind].data;
+	return count;
+}
+
+static void put_blobs(struct out *out, const struct gmem_blob *blobs, int kinds)
+{
+	int kind;
+
+	for (kind = 0; kind < kinds; kind++) {
 		struct wire_blob blob = {
-			.kind = kind, .length = state->blobs[kind].size,
+			.kind = kind, .length = blobs[kind].size,
 		};
 
 		if (!blob.length)
 			continue;
 		put(out, &blob, sizeof(blob));
-		put(out, state->blobs[kind].data, blob.length);
+		put(out, blobs[kind].data, blob.length);
 	}
+}
+
+/* Of a section whose length shows when it is complete. */
+static void put_length(struct out *out, size_t section_at, uint32_t type)
+{
+	struct wire_section section = { .type = type };
+
 	if (out->error)
 		return;
 	section.length = out->used - section_at - sizeof(section);
 	memcpy(out->bytes + section_at, &section, sizeof(section));
+}
+
+static void put_vcpu(struct out *out, const struct gmem_vcpu_state *state)
+{
+	struct wire_vcpu vcpu = {
+		.id = state->id,
+		.nr_blobs = count_blobs(state->blobs, GMEM_STATE_KINDS),
+	};
+	size_t section_at = out->used;
+
+	put_section(out, WIRE_VCPU, NULL, 0);
+	put(out, &vcpu, sizeof(vcpu));
+	put_blobs(out, state->blobs, GMEM_STATE_KINDS);
+	put_length(out, section_at, WIRE_VCPU);
+}
+
+static void put_vm_state(struct out *out, const struct gmem_vm_state *state)
+{
+	size_t section_at = out->used;
+
+	if (!count_blobs(state->blobs, GMEM_VM_STATE_KINDS))
+		return;
+	put_section(out, WIRE_VM_STATE, NULL, 0);
+	put_blobs(out, state->blobs, GMEM_VM_STATE_KINDS);
+	put_length(out, section_at, WIRE_VM_STATE);
 }
 
 static void put_state(struct out *out, const struct gmem_message *message)
@@ -271,6 +313,7 @@ static void put_state(struct out *out, const struct gmem_message *message)
 	if (message->devices_size)
 		put_section(out, WIRE_DEVICES, message->devices,
 			    message->devices_size);
+	put_vm_state(out, &message->vm_state);
 }
 
 static void put_abort(struct out *out, const struct gmem_message *message)
@@ -289,12 +332,14 @@ ssize_t gmem_message_encode(const struct gmem_message *message, void **buffer)
 		.kind = message->kind,
 		.nr_fds = message->nr_fds,
 	};
-	bool memory = message->kind == GMEM_MESSAGE_MEMORY;
-	bool state = message->kind == GMEM_MESSAGE_STATE;
+	bool snapshot = message->kind == GMEM_MESSAGE_SNAPSHOT;
+	bool memory = snapshot || message->kind == GMEM_MESSAGE_MEMORY;
+	bool state = snapshot || message->kind == GMEM_MESSAGE_STATE;
 	struct out out = { 0 };
 
 	if (gmem_message_check(message) || memory != !!message->nr_slots ||
-	    state != !!message->nr_vcpus)
+	    state != !!message->nr_vcpus ||
+	    (!snapshot && count_blobs(message->vm_state.blobs, GMEM_VM_STATE_KINDS)))
 		return -EINVAL;
 	put(&out, &header, sizeof(header));
 	if (memory)
@@ -321,6 +366,7 @@ void gmem_message_free(struct gmem_message *message)
 
 	for (i = 0; i < message->nr_vcpus; i++)
 		gmem_vcpu_state_free(&message->vcpus[i]);
+	gmem_vm_state_free(&message->vm_state);
 	for (i = 0; i < message->nr_fds; i++)
 		if (message->fds[i] >= 0)
 			close(message->fds[i]);

@@ -192,8 +192,11 @@ ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,
 ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout)
 {
 	void *bytes;
-	ssize_t ret, size = gmem_message_encode(message, &bytes);
+	ssize_t ret, size;
 
+	if (message->kind == GMEM_MESSAGE_SNAPSHOT)
+		return -EINVAL;
+	size = gmem_message_encode(message, &bytes);
 	if (size < 0)
 		return size;
 	ret = gmem_send_bytes(socket, bytes, size, message->fds, message->nr_fds,
@@ -372,7 +375,8 @@ ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout)
 	ret = size > 0 ? gmem_message_decode(message, bytes, size) : (int)size;
 	free(bytes);
 	if (!ret && size > 0) {
-		ret = check_fds(message, &arrived);
+		ret = message->kind == GMEM_MESSAGE_SNAPSHOT ? -EPROTO :
+			check_fds(message, &arrived);
 		if (ret)
 			gmem_message_free(message);
 	}

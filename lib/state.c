@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blob.h"
 #include "gmem.h"
 #include "ioctl.h"
 
@@ -22,23 +23,6 @@ struct state_row {
 	int (*read)(struct gmem_vcpu *vcpu, struct gmem_blob *blob);
 	int (*write)(struct gmem_vcpu *vcpu, const struct gmem_blob *blob);
 };
-
-static int blob_alloc(struct gmem_blob *blob, size_t size)
-{
-	if (size > GMEM_MAX_BLOB)
-		return -E2BIG;
-	blob->data = calloc(1, size);
-	if (!blob->data)
-		return -ENOMEM;
-	blob->size = size;
-	return 0;
-}
-
-static void blob_drop(struct gmem_blob *blob)
-{
-	free(blob->data);
-	*blob = (struct gmem_blob){ 0 };
-}
 
 /* ---- CPUID and MSRs: a count, then entries ---- */
 
@@ -59,7 +43,7 @@ static int read_cpuid(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 	struct kvm_cpuid2 *cpuid;
 	int ret;
 
-	ret = blob_alloc(blob, sizeof(*cpuid) +
+	ret = gmem_blob_alloc(blob, sizeof(*cpuid) +
 			       MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
 	if (ret)
 		return ret;
@@ -116,7 +100,7 @@ static int read_msrs(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 
 	if (!list)
 		return -ENOMEM;
-	got = blob_alloc(blob, sizeof(*msrs) +
+	got = gmem_blob_alloc(blob, sizeof(*msrs) +
 			       list->nmsrs * sizeof(msrs->entries[0]));
 	msrs = blob->data;
 	while (got >= 0 && done < list->nmsrs) {
@@ -194,7 +178,7 @@ static int read_tsc_khz(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 
 	if (khz < 0)
 		return khz;
-	ret = blob_alloc(blob, sizeof(uint32_t));
+	ret = gmem_blob_alloc(blob, sizeof(uint32_t));
 	if (!ret)
 		memcpy(blob->data, &khz, sizeof(khz));
 	return ret;
@@ -216,13 +200,13 @@ static int write_tsc_khz(struct gmem_vcpu *vcpu, const struct gmem_blob *blob)
 
 static int read_lapic(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 {
-	int ret = blob_alloc(blob, sizeof(struct kvm_lapic_state));
+	int ret = gmem_blob_alloc(blob, sizeof(struct kvm_lapic_state));
 
 	if (ret)
 		return ret;
 	ret = gmem_ioctl(vcpu->fd, KVM_GET_LAPIC, blob->data);
 	if (ret == -EINVAL) {	/* the LAPIC is not KVM's */
-		blob_drop(blob);
+		gmem_blob_drop(blob);
 		return 0;
 	}
 	return ret;
@@ -246,7 +230,7 @@ static uint32_t xsave_size(int vm)
 static int read_xsave(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 {
 	uint32_t size = xsave_size(vcpu->vm);
-	int ret = blob_alloc(blob, size);
+	int ret = gmem_blob_alloc(blob, size);
 
 	if (ret)
 		return ret;
@@ -272,7 +256,7 @@ static int read_nested(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 		return 0;
 	if (size < (int)sizeof(*nested))
 		size = sizeof(*nested);
-	ret = blob_alloc(blob, size);
+	ret = gmem_blob_alloc(blob, size);
 	if (ret)
 		return ret;
 	nested = blob->data;
@@ -335,7 +319,7 @@ static int read_row(struct gmem_vcpu *vcpu, const struct state_row *row,
 
 	if (row->read)
 		return row->read(vcpu, blob);
-	ret = blob_alloc(blob, row->size);
+	ret = gmem_blob_alloc(blob, row->size);
 	return ret ? ret : gmem_ioctl(vcpu->fd, row->get, blob->data);
 }
 
@@ -388,5 +372,5 @@ void gmem_vcpu_state_free(struct gmem_vcpu_state *state)
 	int kind;
 
 	for (kind = 0; kind < GMEM_STATE_KINDS; kind++)
-		blob_drop(&state->blobs[kind]);
+		gmem_blob_drop(&state->blobs[kind]);
 }

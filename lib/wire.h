@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define GMEM_WIRE_MAGIC		0x6d656d67	/* "gmem" */
-#define GMEM_WIRE_VERSION	1
+#define GMEM_WIRE_VERSION	2
 #define GMEM_WIRE_ALIGN		8
 
 struct wire_header {
@@ -31,6 +31,7 @@ enum wire_section_type {
 	WIRE_VCPU,		/* struct wire_vcpu, then its blobs */
 	WIRE_DEVICES,		/* bytes */
 	WIRE_ABORT,		/* struct wire_abort */
+	WIRE_VM_STATE,		/* struct wire_blob and its content, at least one */
 	WIRE_SECTIONS
 };
 
@@ -65,9 +66,9 @@ struct wire_vcpu {
 	uint32_t nr_blobs;
 };
 
-/* In a WIRE_VCPU section; its content follows, padded like a section's. */
+/* In a WIRE_VCPU or WIRE_VM_STATE section; its content follows, padded like a section's. */
 struct wire_blob {
-	uint32_t kind;		/* enum gmem_state_kind */
+	uint32_t kind;		/* enum gmem_state_kind or gmem_vm_state_kind */
 	uint32_t length;
 };
 

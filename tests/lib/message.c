@@ -94,6 +94,7 @@ static void cut_short_with_a_length_that_agrees(void **state)
 {
 	static const int kinds[] = {
 		GMEM_MESSAGE_MEMORY, GMEM_MESSAGE_STATE, GMEM_MESSAGE_ABORT,
+		GMEM_MESSAGE_SNAPSHOT,
 	};
 	size_t i, size;
 
@@ -163,16 +164,17 @@ static void mutate64(enum gmem_message_kind kind, size_t offset, uint64_t value,
 
 static void each_field_of_the_header(void **state)
 {
-	int kind = GMEM_MESSAGE_MEMORY;
+	const int kind = GMEM_MESSAGE_MEMORY, version = GMEM_WIRE_VERSION;
 
 	(void)state;
 	mutate(kind, HEADER(magic), 0, -EBADMSG);
 	mutate(kind, HEADER(version), kind << 16 | 0, -EPROTONOSUPPORT);
-	mutate(kind, HEADER(version), kind << 16 | 2, -EPROTONOSUPPORT);
-	mutate(kind, HEADER(version), 1, -EPROTO);
-	mutate(kind, HEADER(version), GMEM_MESSAGE_KINDS << 16 | 1, -EPROTO);
-	mutate(kind, HEADER(version), GMEM_MESSAGE_STATE << 16 | 1, -EPROTO);
-	mutate(kind, HEADER(version), GMEM_MESSAGE_LINKED << 16 | 1, -EPROTO);
+	mutate(kind, HEADER(version), kind << 16 | (version - 1), -EPROTONOSUPPORT);
+	mutate(kind, HEADER(version), kind << 16 | (version + 1), -EPROTONOSUPPORT);
+	mutate(kind, HEADER(version), version, -EPROTO);
+	mutate(kind, HEADER(version), GMEM_MESSAGE_KINDS << 16 | version, -EPROTO);
+	mutate(kind, HEADER(version), GMEM_MESSAGE_STATE << 16 | version, -EPROTO);
+	mutate(kind, HEADER(version), GMEM_MESSAGE_LINKED << 16 | version, -EPROTO);
 	mutate(kind, HEADER(length), 0, -EBADMSG);
 	mutate(kind, HEADER(length), UINT32_MAX, -EBADMSG);
 	mutate(kind, HEADER(length), GMEM_MAX_MESSAGE, -EBADMSG);
@@ -287,6 +289,26 @@ static void each_field_of_a_vcpu(void **state)
 	mutate(kind, BLOB + length, UINT32_MAX, -EBADMSG);
 }
 
+/* It is the last section, and its last blob 53 bytes and 3 of padding. */
+static void each_field_of_the_vm_state(void **state)
+{
+	int kind = GMEM_MESSAGE_SNAPSHOT;
+	struct bytes bytes = encode(kind);
+	size_t last = bytes.size - 56 - sizeof(struct wire_blob);
+	size_t length = offsetof(struct wire_blob, length);
+
+	(void)state;
+	free(bytes.data);
+	mutate(kind, last, GMEM_VM_STATE_CLOCK, 0);
+	mutate(kind, last, GMEM_VM_STATE_PIT, -EPROTO);	/* twice */
+	mutate(kind, last, GMEM_VM_STATE_KINDS, -EPROTO);
+	mutate(kind, last, UINT32_MAX, -EPROTO);
+	mutate(kind, last + length, 0, -EPROTO);
+	mutate(kind, last + length, 45, -EBADMSG);
+	mutate(kind, last + length, GMEM_MAX_BLOB + 1, -EBADMSG);
+	mutate(kind, last + length, UINT32_MAX, -EBADMSG);
+}
+
 static void abort_text_without_an_end(void **state)
 {
 	struct bytes bytes = encode(GMEM_MESSAGE_ABORT);
@@ -341,6 +363,11 @@ static void bad_messages_are_not_encoded(void **state)
 	       sample.vcpus[0].blobs[1].size = GMEM_MAX_BLOB + 1);
 	REFUSE(GMEM_MESSAGE_STATE,
 	       sample.message.devices_size = GMEM_MAX_DEVICES + 1);
+	REFUSE(GMEM_MESSAGE_SNAPSHOT, sample.message.nr_slots = 0);
+	REFUSE(GMEM_MESSAGE_SNAPSHOT, sample.message.nr_vcpus = 0);
+	REFUSE(GMEM_MESSAGE_SNAPSHOT, sample.message.vm_state.blobs[0].size = 0);
+	REFUSE(GMEM_MESSAGE_STATE, sample.message.vm_state.blobs[0] =
+	       sample.vcpus[0].blobs[0]);
 	REFUSE(GMEM_MESSAGE_ABORT, sample.message.error = -ENOMEM);
 	REFUSE(GMEM_MESSAGE_ABORT,
 	       memset(sample.message.text, 'x', GMEM_MAX_TEXT));
@@ -372,14 +399,14 @@ static void random_changes(void **state)
 {
 	static const int kinds[] = {
 		GMEM_MESSAGE_MEMORY, GMEM_MESSAGE_STATE, GMEM_MESSAGE_ABORT,
-		GMEM_MESSAGE_GIVEN,
+		GMEM_MESSAGE_GIVEN, GMEM_MESSAGE_SNAPSHOT,
 	};
 	unsigned int seed = 1;
 	int round;
 
 	(void)state;
 	for (round = 0; round < FUZZ_ROUNDS; round++) {
-		struct bytes bytes = encode(kinds[round % 4]);
+		struct bytes bytes = encode(kinds[round % 5]);
 		size_t size = bytes.size;
 		int changes = 1 + rand_r(&seed) % 8;
 
@@ -425,6 +452,8 @@ static void names(void **state)
 	assert_string_equal(gmem_message_name(GMEM_MESSAGE_KINDS), "unknown");
 	assert_string_equal(gmem_state_name(GMEM_STATE_MSRS), "msrs");
 	assert_string_equal(gmem_state_name(GMEM_STATE_KINDS), "unknown");
+	assert_string_equal(gmem_vm_state_name(GMEM_VM_STATE_PIT), "pit");
+	assert_string_equal(gmem_vm_state_name(GMEM_VM_STATE_KINDS), "unknown");
 }
 
 int main(void)
@@ -439,6 +468,7 @@ int main(void)
 		cmocka_unit_test(each_field_of_a_slot),
 		cmocka_unit_test(each_field_of_a_range),
 		cmocka_unit_test(each_field_of_a_vcpu),
+		cmocka_unit_test(each_field_of_the_vm_state),
 		cmocka_unit_test(abort_text_without_an_end),
 		cmocka_unit_test(padding_is_zero),
 		cmocka_unit_test(bad_messages_are_not_encoded),

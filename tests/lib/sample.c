@@ -61,6 +61,20 @@ static void make_state(struct sample *sample)
 	message->devices_size = sizeof(sample->devices);
 }
 
+/* All of both, and what the vCPUs share. */
+static void make_snapshot(struct sample *sample)
+{
+	struct gmem_blob *blobs = sample->message.vm_state.blobs;
+	int kind;
+
+	make_memory(sample);
+	make_state(sample);
+	for (kind = 0; kind < GMEM_VM_STATE_KINDS; kind++) {
+		blobs[kind].data = sample->blob + 3 * kind;
+		blobs[kind].size = 1 + 13 * kind;
+	}
+}
+
 void sample_make(struct sample *sample, enum gmem_message_kind kind)
 {
 	memset(sample, 0, sizeof(*sample));
@@ -69,24 +83,25 @@ void sample_make(struct sample *sample, enum gmem_message_kind kind)
 		make_memory(sample);
 	if (kind == GMEM_MESSAGE_STATE)
 		make_state(sample);
+	if (kind == GMEM_MESSAGE_SNAPSHOT)
+		make_snapshot(sample);
 	if (kind == GMEM_MESSAGE_ABORT) {
 		sample->message.error = ENOMEM;
 		strcpy(sample->message.text, "binding the guest's memory");
 	}
 }
 
-static void assert_blobs_equal(const struct gmem_vcpu_state *a,
-			       const struct gmem_vcpu_state *b)
+static void assert_blobs_equal(const struct gmem_blob *a,
+			       const struct gmem_blob *b, int kinds)
 {
 	int kind;
 
-	for (kind = 0; kind < GMEM_STATE_KINDS; kind++) {
-		assert_int_equal(a->blobs[kind].size, b->blobs[kind].size);
-		assert_int_equal(!a->blobs[kind].data, !b->blobs[kind].data);
-		if (a->blobs[kind].size)
-			assert_memory_equal(a->blobs[kind].data,
-					    b->blobs[kind].data,
-					    a->blobs[kind].size);
+	for (kind = 0; kind < kinds; kind++) {
+		assert_int_equal(a[kind].size, b[kind].size);
+		assert_int_equal(!a[kind].data, !b[kind].data);
+		if (a[kind].size)
+			assert_memory_equal(a[kind].data, b[kind].data,
+					    a[kind].size);
 	}
 }
 
@@ -109,8 +124,11 @@ void assert_messages_equal(const struct gmem_message *a,
 	assert_int_equal(a->nr_vcpus, b->nr_vcpus);
 	for (i = 0; i < a->nr_vcpus; i++) {
 		assert_int_equal(a->vcpus[i].id, b->vcpus[i].id);
-		assert_blobs_equal(&a->vcpus[i], &b->vcpus[i]);
+		assert_blobs_equal(a->vcpus[i].blobs, b->vcpus[i].blobs,
+				   GMEM_STATE_KINDS);
 	}
+	assert_blobs_equal(a->vm_state.blobs, b->vm_state.blobs,
+			   GMEM_VM_STATE_KINDS);
 	assert_int_equal(a->devices_size, b->devices_size);
 	if (a->devices_size)
 		assert_memory_equal(a->devices, b->devices, a->devices_size);

@@ -143,7 +143,7 @@ static void messages_follow_each_other(void **state)
 	int kind;
 
 	(void)state;
-	for (kind = GMEM_MESSAGE_REQUEST; kind < GMEM_MESSAGE_KINDS; kind++) {
+	for (kind = GMEM_MESSAGE_REQUEST; kind <= GMEM_MESSAGE_ABORT; kind++) {
 		struct sample sample;
 
 		sample_make(&sample, kind);
@@ -151,7 +151,7 @@ static void messages_follow_each_other(void **state)
 			assert_true(gmem_send(pair.theirs, &sample.message,
 					      LATE) > 0);
 	}
-	for (kind = GMEM_MESSAGE_REQUEST; kind < GMEM_MESSAGE_KINDS; kind++) {
+	for (kind = GMEM_MESSAGE_REQUEST; kind <= GMEM_MESSAGE_ABORT; kind++) {
 		struct gmem_message got;
 		struct sample sample;
 
@@ -374,6 +374,24 @@ static void the_end_of_a_connection(void **state)
 	disconnect(&pair);
 }
 
+/* It is for files: over a socket its descriptors could be anything. */
+static void a_snapshot(void **state)
+{
+	struct pair pair = connection();
+	struct sample sample;
+	void *bytes;
+	ssize_t size;
+
+	(void)state;
+	sample_make(&sample, GMEM_MESSAGE_SNAPSHOT);
+	assert_int_equal(gmem_send(pair.theirs, &sample.message, LATE), -EINVAL);
+	disconnect(&pair);
+	size = gmem_message_encode(&sample.message, &bytes);
+	assert_true(size > 0);
+	refuse_raw(bytes, size, (int[]){ 0, 1 }, 2, -EPROTO);
+	free(bytes);
+}
+
 static void headers_that_promise_too_much(void **state)
 {
 	struct wire_header header = {
@@ -387,7 +405,7 @@ static void headers_that_promise_too_much(void **state)
 	refuse_raw(&header, sizeof(header), NULL, 0, -EBADMSG);
 	header.length = 64;	/* which do not come */
 	refuse_raw(&header, sizeof(header), NULL, 0, -EBADMSG);
-	header.version = 2;
+	header.version = GMEM_WIRE_VERSION + 1;
 	refuse_raw(&header, sizeof(header), NULL, 0, -EPROTONOSUPPORT);
 }
 
@@ -477,6 +495,7 @@ int main(void)
 		cmocka_unit_test(descriptors_without_end),
 		cmocka_unit_test(no_room_for_descriptors),
 		cmocka_unit_test(the_end_of_a_connection),
+		cmocka_unit_test(a_snapshot),
 		cmocka_unit_test(headers_that_promise_too_much),
 		cmocka_unit_test(a_peer_that_says_nothing),
 		cmocka_unit_test(a_peer_that_is_slow),
