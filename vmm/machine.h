@@ -72,6 +72,12 @@ int machine_shared_memory(uint64_t size);
 /* Give it the devices of a PC, before any vCPU. */
 int machine_add_pc(struct machine *machine);
 
+/*
+ * A view of the machine's own that the host may map, for slots that have it for
+ * both kinds of memory: a descriptor, or -errno.
+ */
+int machine_shared_view(struct machine *machine, uint64_t size);
+
 /* Memory from 0 on: all private, or all shared. */
 int machine_add_ram(struct machine *machine, uint64_t size, bool private);
 
@@ -82,7 +88,7 @@ int machine_add_ram(struct machine *machine, uint64_t size, bool private);
 int machine_load(struct machine *machine, uint64_t gpa, const void *data,
 		 uint64_t size);
 
-/* The view of its private memory, or -1. */
+/* The view of its memory, or -1. */
 int machine_view(const struct machine *machine);
 
 void machine_close(struct machine *machine);

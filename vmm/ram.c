@@ -9,6 +9,14 @@
 
 #define PAGE	4096UL
 
+/* A view of the machine's own, or -errno. */
+static int make_view(struct machine *machine, uint64_t size, uint64_t flags)
+{
+	int view = gmem_memfd_create(machine->vm, size, flags);
+
+	return view < 0 ? view : machine_add_fd(machine, view);
+}
+
 static int add_private(struct machine *machine, struct gmem_slot *slot)
 {
 	struct gmem_range range = {
@@ -17,30 +25,32 @@ static int add_private(struct machine *machine, struct gmem_slot *slot)
 	int ret;
 
 	machine->step = "making the guest's private memory";
-	slot->flags = KVM_MEM_GUEST_MEMFD;
-	slot->private_fd = gmem_memfd_create(machine->vm, slot->size, 0);
-	if (slot->private_fd >= 0)
-		slot->private_fd = machine_add_fd(machine, slot->private_fd);
+	slot->private_fd = make_view(machine, slot->size, 0);
 	if (slot->private_fd < 0)
 		return slot->private_fd;
 	ret = machine_add_memory(machine, slot);
 	return ret ? ret : machine_add_range(machine, &range);
 }
 
+int machine_shared_view(struct machine *machine, uint64_t size)
+{
+	machine->step = "making the guest's memory";
+	return make_view(machine, size,
+			 GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
+}
+
 int machine_add_ram(struct machine *machine, uint64_t size, bool private)
 {
 	struct gmem_slot slot = {
-		.slot = 0, .size = size, .private_fd = -1, .shared_fd = -1,
+		.slot = 0, .flags = KVM_MEM_GUEST_MEMFD, .size = size, .shared_fd = -1,
 	};
 
 	if (private)
 		return add_private(machine, &slot);
-	machine->step = "making the guest's memory";
-	slot.shared_fd = machine_shared_memory(size);
-	if (slot.shared_fd >= 0)
-		slot.shared_fd = machine_add_fd(machine, slot.shared_fd);
-	if (slot.shared_fd < 0)
-		return slot.shared_fd;
+	slot.private_fd = machine_shared_view(machine, size);
+	if (slot.private_fd < 0)
+		return slot.private_fd;
+	slot.shared_fd = slot.private_fd;
 	return machine_add_memory(machine, &slot);
 }
 
