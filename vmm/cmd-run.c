@@ -16,6 +16,8 @@ struct run_options {
 	long private;
 	const char *socket;
 	const char *pager;
+	const char *snapshot;
+	const char *snapshot_on;
 	long megabytes;
 	long report_fd;
 };
@@ -28,6 +30,8 @@ static int run_guest(struct machine *machine, const struct run_options *options)
 
 	if (ret)
 		return say_failed(ret, "preparing the vCPU's thread");
+	runner.snapshot = options->snapshot;
+	machine->console.awaited = options->snapshot_on;
 	if (source_listen(options->socket, &listener)) {
 		runner_close(&runner);
 		return EXIT_FAILED;
@@ -68,6 +72,14 @@ static int check(const struct run_options *options)
 	}
 	if (options->pager && (linux_guest->kernel || options->socket)) {
 		fprintf(stderr, "gmem: a guest with a --pager has no --kernel or --socket yet\n");
+		return EXIT_USAGE;
+	}
+	if (options->snapshot && (!linux_guest->kernel || options->private)) {
+		fprintf(stderr, "gmem: --snapshot is for a --kernel without --private\n");
+		return EXIT_USAGE;
+	}
+	if (options->snapshot_on && !options->snapshot) {
+		fprintf(stderr, "gmem: --snapshot-on is for a --snapshot\n");
 		return EXIT_USAGE;
 	}
 	if (linux_guest->kernel && options->socket) {
@@ -122,6 +134,10 @@ int cmd_run(int argc, char **argv)
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "private memory comes from the page server that listens here" },
+		{ .name = "snapshot", .argument = "DIR", .text = &options.snapshot,
+		  .help = "on SIGUSR2, keep the guest here for 'gmem restore'" },
+		{ .name = "snapshot-on", .argument = "TEXT", .text = &options.snapshot_on,
+		  .help = "... or when it has printed a line with this" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },
@@ -139,6 +155,8 @@ int cmd_run(int argc, char **argv)
 		return status;
 	report_to(options.report_fd);
 	source_block_signals();
+	if (options.snapshot)
+		source_block_snapshot_signal();
 
 	ret = boot(&machine, &options);
 	status = ret ? say_failed(ret, "%s", machine.step) :

@@ -13,6 +13,7 @@ enum {
 
 /* Each: argv[0] is the command's name; returns the exit status. */
 int cmd_run(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_takeover(int argc, char **argv);
 int cmd_pager(int argc, char **argv);
 int cmd_demo(int argc, char **argv);

@@ -7,40 +7,45 @@
 
 static void flush(struct console *console)
 {
+	struct console_state *now = &console->now;
 	size_t done = 0;
 
-	while (done < console->used) {
-		ssize_t wrote = write(STDOUT_FILENO, console->line + done,
-				      console->used - done);
+	if (console->awaited &&
+	    memmem(now->line, now->used, console->awaited, strlen(console->awaited)))
+		console->came = true;
+	while (done < now->used) {
+		ssize_t wrote = write(STDOUT_FILENO, now->line + done,
+				      now->used - done);
 
 		if (wrote < 0 && errno != EINTR)
 			break;	/* nobody listens: the guest goes on */
 		if (wrote > 0)
 			done += wrote;
 	}
-	console->used = 0;
+	now->used = 0;
 }
 
 void console_write(struct console *console, const void *bytes, size_t size)
 {
+	struct console_state *now = &console->now;
 	const char *byte = bytes;
 
 	while (size--) {
-		console->line[console->used++] = *byte;
-		if (*byte++ == '\n' || console->used == sizeof(console->line))
+		now->line[now->used++] = *byte;
+		if (*byte++ == '\n' || now->used == sizeof(now->line))
 			flush(console);
 	}
 }
 
 int console_restore(struct console *console, const void *saved, size_t size)
 {
-	struct console found;
+	struct console_state found;
 
 	if (size != sizeof(found))
 		return -EINVAL;
 	memcpy(&found, saved, sizeof(found));
 	if (found.used >= sizeof(found.line))
 		return -EINVAL;
-	*console = found;
+	console->now = found;
 	return 0;
 }

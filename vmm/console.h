@@ -3,16 +3,30 @@
 #ifndef VMM_CONSOLE_H
 #define VMM_CONSOLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * struct console - all that the device is; a handover carries it as it stands
+ * struct console_state - all that the device is; a handover and a snapshot carry
+ *	it as it stands
  * @used: bytes of the line that is not complete yet
  */
-struct console {
+struct console_state {
 	uint32_t used;
 	char line[252];
+};
+
+/*
+ * struct console - the device
+ * @now: its state
+ * @awaited: NULL, or words: a line that has them is waited for
+ * @came: it came
+ */
+struct console {
+	struct console_state now;
+	const char *awaited;
+	bool came;
 };
 
 /* The guest wrote bytes. A write(2) a line, so that no line is torn. */

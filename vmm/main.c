@@ -10,6 +10,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "start a guest on private memory" },
+	{ "restore", cmd_restore, "have a guest go on from a snapshot" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "both, with the first process killed in between" },

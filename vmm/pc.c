@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <errno.h>
 #include <string.h>
 
 #include "pc.h"
@@ -51,4 +52,23 @@ void pc_mmio(struct kvm_run *run)
 {
 	if (!run->mmio.is_write)
 		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+}
+
+void pc_save(const struct pc *pc, struct pc_state *state)
+{
+	*state = (struct pc_state){
+		.console = pc->serial.console->now, .serial = pc->serial.now,
+	};
+}
+
+int pc_restore(struct pc *pc, const void *saved, size_t size)
+{
+	struct pc_state state;
+	int ret;
+
+	if (size != sizeof(state))
+		return -EINVAL;
+	memcpy(&state, saved, sizeof(state));
+	ret = console_restore(pc->serial.console, &state.console, sizeof(state.console));
+	return ret ? ret : serial_restore(&pc->serial, &state.serial);
 }

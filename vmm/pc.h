@@ -22,6 +22,17 @@ struct pc {
  */
 bool pc_io(struct pc *pc, struct kvm_run *run);
 
+/* What a snapshot keeps of the devices; KVM's apart. */
+struct pc_state {
+	struct console_state console;
+	struct serial_state serial;
+};
+
+void pc_save(const struct pc *pc, struct pc_state *state);
+
+/* From bytes that may be anything. -EINVAL: they are no state; or -errno. */
+int pc_restore(struct pc *pc, const void *saved, size_t size);
+
 /* KVM_EXIT_MMIO: there are no devices. */
 void pc_mmio(struct kvm_run *run);
 

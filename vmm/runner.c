@@ -101,13 +101,29 @@ static enum verdict handle_exit(struct runner *runner)
 	return ENDED;
 }
 
-static void end(struct runner *runner)
+static void tell(int eventfd, const char *what)
 {
 	uint64_t one = 1;
 
+	if (write(eventfd, &one, sizeof(one)) != sizeof(one))
+		say("%s could not be told", what);
+}
+
+static void end(struct runner *runner)
+{
 	runner->ended = true;
-	if (write(runner->ended_fd, &one, sizeof(one)) != sizeof(one))
-		say("the end of the guest could not be told");
+	tell(runner->ended_fd, "the end of the guest");
+}
+
+/* The next KVM_RUN completes the exit, and then the thread ends. */
+static void stand_still(struct runner *runner)
+{
+	struct console *console = &runner->machine->console;
+
+	console->awaited = NULL;
+	console->came = false;
+	gmem_vcpu_set_immediate_exit(&runner->machine->vcpu, 1);
+	tell(runner->still_fd, "the awaited line");
 }
 
 static void *run_loop(void *data)
@@ -137,6 +153,8 @@ static void *run_loop(void *data)
 		first = false;
 		if (handle_exit(runner) == ENDED)
 			break;
+		if (runner->machine->console.came)
+			stand_still(runner);
 	}
 	end(runner);
 	return NULL;
@@ -157,7 +175,11 @@ int runner_init(struct runner *runner, struct machine *machine)
 	};
 	sigaction(SIGUSR1, &action, NULL);
 	runner->ended_fd = eventfd(0, EFD_CLOEXEC);
-	return runner->ended_fd < 0 ? -errno : 0;
+	runner->still_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (runner->ended_fd >= 0 && runner->still_fd >= 0)
+		return 0;
+	runner_close(runner);
+	return -EMFILE;
 }
 
 int runner_go(struct runner *runner)
@@ -184,10 +206,16 @@ void runner_stop(struct runner *runner)
 	runner->going = false;
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 void runner_close(struct runner *runner)
 {
 	runner_stop(runner);
-	if (runner->ended_fd >= 0)
-		close(runner->ended_fd);
-	runner->ended_fd = -1;
+	close_fd(&runner->ended_fd);
+	close_fd(&runner->still_fd);
 }

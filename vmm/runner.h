@@ -18,6 +18,10 @@
  * @ended_fd: an eventfd, readable once it has
  * @status: the exit status that it ended with
  * @error: what gmem_vcpu_run() returned last
+ * @still_fd: an eventfd, readable once the console had the awaited line: the
+ *	guest stands still right behind it, for runner_stop() and runner_go()
+ * @snapshot: the directory to keep the guest in then, or when a signal asks for
+ *	it, or NULL
  * @left_ns: when the vCPU was last out of the guest
  */
 struct runner {
@@ -26,8 +30,10 @@ struct runner {
 	bool going;
 	bool ended;
 	int ended_fd;
+	int still_fd;
 	int status;
 	int error;
+	const char *snapshot;
 	uint64_t left_ns;
 };
 

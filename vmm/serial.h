@@ -3,7 +3,6 @@
 #ifndef VMM_SERIAL_H
 #define VMM_SERIAL_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "console.h"
@@ -13,27 +12,38 @@
 #define SERIAL_IRQ	4
 
 /*
- * struct serial - the port; nothing is ever received
- * @console: where the bytes go
- * @vm: whose interrupt line it raises
+ * struct serial_state - all that the device is; a snapshot carries it as it stands
  * @empty: the transmitter became empty and the guest has not been told
- * @raised: the line is
+ * @raised: the interrupt line is
  */
-struct serial {
-	struct console *console;
-	int vm;
+struct serial_state {
 	uint8_t divisor[2];
 	uint8_t interrupts;
 	uint8_t line;
 	uint8_t modem;
 	uint8_t fifo;
 	uint8_t scratch;
-	bool empty;
-	bool raised;
+	uint8_t empty;
+	uint8_t raised;
+};
+
+/*
+ * struct serial - the port; nothing is ever received
+ * @console: where the bytes go
+ * @vm: whose interrupt line it raises
+ * @now: its state
+ */
+struct serial {
+	struct console *console;
+	int vm;
+	struct serial_state now;
 };
 
 /* One register, 0 to SERIAL_PORTS - 1. */
 void serial_out(struct serial *serial, uint16_t reg, uint8_t value);
 uint8_t serial_in(struct serial *serial, uint16_t reg);
+
+/* Take over the state of another, and raise the line if that had. 0 or -errno. */
+int serial_restore(struct serial *serial, const struct serial_state *state);
 
 #endif /* VMM_SERIAL_H */

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "dialogue.h"
 #include "say.h"
+#include "snapshot.h"
 #include "source.h"
 
 /* Whose is the guest after a dialogue? */
@@ -135,6 +136,29 @@ static enum owner serve_one(struct runner *runner, int listener)
 	return owner;
 }
 
+/* Stop the guest, keep it, and let it go on, whatever came of that. */
+static int make_snapshot(struct runner *runner)
+{
+	struct machine *machine = runner->machine;
+	uint64_t told;
+	int ret;
+
+	runner_stop(runner);
+	if (read(runner->still_fd, &told, sizeof(told)) < 0 && errno != EAGAIN)
+		return -errno;
+	if (runner->ended)
+		return 0;
+	report("stopped", "left=%" PRIu64, runner->left_ns);
+	ret = snapshot_save(machine, runner->snapshot);
+	if (ret) {
+		say_failed(ret, "%s, %s", machine->step, runner->snapshot);
+	} else {
+		say("the guest is kept in %s", runner->snapshot);
+		report("snapshot", "left=%" PRIu64, runner->left_ns);
+	}
+	return runner_go(runner);
+}
+
 static const int awaited[] = { SIGINT, SIGTERM };
 
 static sigset_t awaited_signals(void)
@@ -157,6 +181,15 @@ void source_block_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+void source_block_snapshot_signal(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int source_listen(const char *path, int *listener)
 {
 	*listener = path ? gmem_listen(path) : -1;
@@ -174,19 +207,41 @@ void source_unlisten(int listener, const char *path)
 	close(listener);
 }
 
+/* Is it one that asks for a snapshot, and not for the end? */
+static bool asks_for_snapshot(int signals)
+{
+	struct signalfd_siginfo signal;
+
+	return read(signals, &signal, sizeof(signal)) == sizeof(signal) &&
+	       signal.ssi_signo == SIGUSR2;
+}
+
 static int serve_loop(struct runner *runner, int listener, int signals)
 {
 	struct pollfd wait[] = {
 		{ .fd = signals, .events = POLLIN },
 		{ .fd = runner->ended_fd, .events = POLLIN },
 		{ .fd = listener, .events = POLLIN },
+		{ .fd = runner->still_fd, .events = POLLIN },
 	};
 
 	for (;;) {
-		if (poll(wait, 3, -1) < 0 && errno != EINTR)
+		bool snapshot;
+
+		if (poll(wait, 4, -1) < 0 && errno != EINTR)
 			return say_failed(-errno, "waiting");
-		if (wait[0].revents)
-			return EXIT_DONE;
+		snapshot = wait[3].revents;
+		if (wait[0].revents) {
+			if (!asks_for_snapshot(signals))
+				return EXIT_DONE;
+			snapshot = true;
+		}
+		if (snapshot) {
+			int ret = make_snapshot(runner);
+
+			if (ret)
+				return say_failed(ret, "going on after a snapshot");
+		}
 		if (wait[1].revents)
 			return runner->status;
 		if (wait[2].revents && serve_one(runner, listener) == THEIRS)
@@ -197,9 +252,10 @@ static int serve_loop(struct runner *runner, int listener, int signals)
 int source_serve(struct runner *runner, int listener)
 {
 	sigset_t set = awaited_signals();
-	int signals = signalfd(-1, &set, SFD_CLOEXEC);
-	int status;
+	int signals, status;
 
+	sigaddset(&set, SIGUSR2);
+	signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (signals < 0)
 		return say_failed(-errno, "watching for signals");
 	status = serve_loop(runner, listener, signals);

@@ -13,10 +13,16 @@ void source_unlisten(int listener, const char *path);
 
 /*
  * Run the guest, and hand it over to who connects to @listener (-1: nobody),
- * until it ends, is given away, or SIGINT or SIGTERM comes. Returns the
- * program's exit status.
+ * until it ends, is given away, or SIGINT or SIGTERM comes. Makes a snapshot
+ * when it stands still for one. Returns the program's exit status.
  */
 int source_serve(struct runner *runner, int listener);
+
+/*
+ * Have SIGUSR2 make a snapshot while source_serve() runs, where runner->snapshot
+ * says where. Called like source_block_signals().
+ */
+void source_block_snapshot_signal(void);
 
 /*
  * Block the signals that source_serve() waits for. Called before any thread or

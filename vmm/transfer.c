@@ -51,8 +51,8 @@ int machine_to_state(struct machine *machine, struct gmem_message *message,
 		.kind = GMEM_MESSAGE_STATE,
 		.nr_vcpus = 1,
 		.vcpus = vcpu,
-		.devices = &machine->console,
-		.devices_size = sizeof(machine->console),
+		.devices = &machine->console.now,
+		.devices_size = sizeof(machine->console.now),
 	};
 	machine->step = "reading the vCPU's state";
 	return gmem_vcpu_get_state(&machine->vcpu, vcpu);

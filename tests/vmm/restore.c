@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: MIT
+/*
+ * gmem restore: what is no snapshot, or a hostile one. That a guest goes on from a
+ * good one: tests/boot/snapshot.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm_gmem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "program.h"
+#include "snapshot.h"
+
+#define MEMORY		(2UL << 20)
+#define MUTANTS		400
+#define DAMAGED		"it is damaged, or no snapshot"
+#define NO_GUEST	"it is of no guest that gmem could have saved"
+
+static char path[64];
+static int dir;
+
+/* struct sample - a snapshot of a PC that never ran, to be changed and written */
+struct sample {
+	struct gmem_message message;
+	struct gmem_slot slots[2];
+	struct gmem_range range;
+	struct gmem_vcpu_state vcpus[2];
+	struct pc_state pc;
+	struct machine machine;
+};
+
+static void sample_make(struct sample *sample)
+{
+	struct gmem_message *message = &sample->message;
+
+	memset(sample, 0, sizeof(*sample));
+	assert_int_equal(machine_create(&sample->machine, KVM_X86_DEFAULT_VM), 0);
+	assert_int_equal(machine_add_pc(&sample->machine), 0);
+	assert_int_equal(machine_add_vcpu(&sample->machine), 0);
+	assert_int_equal(gmem_vcpu_use_pc_cpuid(&sample->machine.vcpu), 0);
+	assert_int_equal(gmem_vcpu_get_state(&sample->machine.vcpu, &sample->vcpus[0]), 0);
+	assert_int_equal(gmem_vm_get_state(sample->machine.vm, &message->vm_state), 0);
+	sample->slots[0] = (struct gmem_slot){
+		.flags = KVM_MEM_GUEST_MEMFD, .size = MEMORY,
+	};
+	message->kind = GMEM_MESSAGE_SNAPSHOT;
+	message->vm_type = KVM_X86_DEFAULT_VM;
+	message->slots = sample->slots;
+	message->nr_slots = 1;
+	message->nr_fds = 1;
+	message->ranges = &sample->range;
+	message->vcpus = sample->vcpus;
+	message->nr_vcpus = 1;
+	message->devices = &sample->pc;
+	message->devices_size = sizeof(sample->pc);
+}
+
+static void sample_drop(struct sample *sample)
+{
+	gmem_vcpu_state_free(&sample->vcpus[0]);
+	gmem_vm_state_free(&sample->message.vm_state);
+	machine_close(&sample->machine);
+}
+
+static void write_memory(off_t size)
+{
+	int fd = openat(dir, "memory", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	close(fd);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	strcpy(path, "/tmp/gmem-test-XXXXXX");
+	if (!mkdtemp(path))
+		return -1;
+	dir = open(path, O_RDONLY | O_DIRECTORY);
+	write_memory(MEMORY);
+	return dir < 0 ? -1 : 0;
+}
+
+static int end(void **state)
+{
+	programs_end(state);
+	unlinkat(dir, "memory", 0);
+	unlinkat(dir, "state", 0);
+	unlinkat(dir, "state", AT_REMOVEDIR);
+	close(dir);
+	return rmdir(path);
+}
+
+/* The program says these words, and nothing else happens. */
+static void refused(const char *words)
+{
+	struct program *program = program_start("restore", "restore", "--snapshot",
+						path, NULL);
+
+	wait_for_exit(program, EXIT_FAILED);
+	must_have_said(program, words);
+	programs_end(NULL);
+}
+
+/* The same, for the sample with a change. */
+#define REFUSED(words, change) do {					\
+	struct sample sample;						\
+									\
+	sample_make(&sample);						\
+	change;								\
+	unlinkat(dir, "state", 0);					\
+	assert_int_equal(snapshot_write_state(dir, &sample.message), 0); \
+	sample_drop(&sample);						\
+	refused(words);							\
+} while (0)
+
+/* The bytes of a good `state`, and what replaces them. */
+static char *bytes;
+static size_t size;
+
+static void read_good(void)
+{
+	struct sample sample;
+	struct stat st;
+	int fd;
+
+	sample_make(&sample);
+	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	sample_drop(&sample);
+	fd = openat(dir, "state", O_RDONLY);
+	assert_int_equal(fstat(fd, &st), 0);
+	size = st.st_size;
+	bytes = malloc(size);
+	assert_int_equal(read(fd, bytes, size), size);
+	close(fd);
+}
+
+static int read_back(const char *changed, size_t length)
+{
+	int fd = openat(dir, "state", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	struct gmem_message message;
+	int ret;
+
+	assert_int_equal(write(fd, changed, length), length);
+	close(fd);
+	ret = snapshot_read_state(dir, &message);
+	gmem_message_free(&message);
+	return ret;
+}
+
+static void what_is_no_state(void **state)
+{
+	(void)state;
+	refused("No such file or directory");
+	assert_int_equal(mkdirat(dir, "state", 0700), 0);
+	refused(DAMAGED);
+	assert_int_equal(unlinkat(dir, "state", AT_REMOVEDIR), 0);
+	assert_int_equal(mkfifoat(dir, "state", 0600), 0);
+	refused(DAMAGED);
+	assert_int_equal(unlinkat(dir, "state", 0), 0);
+	close(openat(dir, "state", O_WRONLY | O_CREAT, 0600));
+	refused(DAMAGED);
+}
+
+static void a_state_cut_short_or_longer(void **state)
+{
+	char *longer;
+	size_t length;
+
+	(void)state;
+	read_good();
+	longer = calloc(1, size + 1);
+	memcpy(longer, bytes, size);
+	for (length = 0; length < size; length += 1 + length / 16)
+		assert_int_equal(read_back(bytes, length), -EBADMSG);
+	assert_int_equal(read_back(bytes, size - 1), -EBADMSG);
+	assert_int_equal(read_back(longer, size + 1), -EBADMSG);
+	assert_int_equal(read_back(bytes, size), 0);
+	free(longer);
+	free(bytes);
+}
+
+static void a_state_with_any_bit_changed(void **state)
+{
+	unsigned int seed = 1;
+	size_t i;
+
+	(void)state;
+	read_good();
+	for (i = 0; i < 1000; i++) {
+		size_t at = i < 24 ? i : rand_r(&seed) % size;
+		int ret;
+
+		bytes[at] ^= 1 << i % 8;
+		ret = read_back(bytes, size);
+		/* Those of the version say that it is another's. */
+		assert_int_equal(ret, at >= 8 && at < 12 ? -EPROTONOSUPPORT : -EBADMSG);
+		bytes[at] ^= 1 << i % 8;
+	}
+	bytes[8]++;
+	read_back(bytes, size);
+	refused("it was made by another version of gmem");
+	free(bytes);
+}
+
+static void a_memory_that_does_not_fit(void **state)
+{
+	(void)state;
+	write_memory(0);
+	REFUSED(NO_GUEST, (void)sample);
+	write_memory(MEMORY + 1);
+	refused(NO_GUEST);
+	write_memory(MEMORY - 4096);
+	refused(NO_GUEST);
+	unlinkat(dir, "memory", 0);
+	refused("opening the snapshot's memory");
+	assert_int_equal(mkfifoat(dir, "memory", 0600), 0);
+	refused(NO_GUEST);
+}
+
+static void what_no_guest_can_be(void **state)
+{
+	(void)state;
+	REFUSED(NO_GUEST, sample.message.vm_type = KVM_X86_SW_PROTECTED_VM);
+	REFUSED(NO_GUEST, sample.message.vm_type = ~0ULL);
+	REFUSED(NO_GUEST, sample.range.size = 4096; sample.message.nr_ranges = 1);
+	REFUSED(NO_GUEST, sample.vcpus[1].id = 1; sample.message.nr_vcpus = 2);
+	REFUSED(NO_GUEST, sample.vcpus[0].id = 1);
+	REFUSED(NO_GUEST, sample.slots[0].size = MEMORY + 4096);
+	REFUSED(NO_GUEST, sample.slots[0].private_offset = 4096;
+		sample.slots[0].shared_offset = 4096);
+	REFUSED(NO_GUEST, sample.slots[0].private_offset = 4096;
+		sample.slots[0].size = 4096);
+	REFUSED(NO_GUEST, sample.slots[0].shared_fd = -1);
+	REFUSED(NO_GUEST, sample.slots[0].flags |= 1);
+	REFUSED("binding the guest's memory", sample.slots[0].gpa = 1ULL << 60);
+	/* Bound twice. */
+	REFUSED("binding the guest's memory", sample.slots[1] = sample.slots[0];
+		sample.slots[1].slot = 1; sample.slots[1].gpa = MEMORY;
+		sample.message.nr_slots = 2);
+}
+
+static void no_page_server(void **state)
+{
+	struct program *program;
+
+	(void)state;
+	read_good();
+	free(bytes);
+	program = program_start("restore", "restore", "--snapshot", path,
+				"--pager", "/nowhere/at/all", NULL);
+	wait_for_exit(program, EXIT_FAILED);
+	must_have_said(program, "/nowhere/at/all");
+}
+
+static void another_message(void **state)
+{
+	struct sample sample;
+
+	(void)state;
+	sample_make(&sample);
+	sample.message.kind = GMEM_MESSAGE_STATE;
+	gmem_vm_state_free(&sample.message.vm_state);
+	sample.message.nr_slots = 0;
+	sample.message.nr_fds = 0;
+	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	sample_drop(&sample);
+	refused(NO_GUEST);
+}
+
+static void state_that_kvm_refuses(void **state)
+{
+	struct gmem_blob *blob;
+
+	(void)state;
+	REFUSED("KVM refused the vCPU's regs",
+		sample.vcpus[0].blobs[GMEM_STATE_REGS].size--);
+	REFUSED("KVM refused the vCPU's sregs",
+		((struct kvm_sregs *)sample.vcpus[0].blobs[GMEM_STATE_SREGS].data)->cr4 = ~0ULL);
+	REFUSED("KVM refused the state of: pit",
+		sample.message.vm_state.blobs[GMEM_VM_STATE_PIT].size--);
+	/* One chip in the place of another. */
+	REFUSED("KVM refused the state of: ioapic",
+		blob = &sample.message.vm_state.blobs[GMEM_VM_STATE_IOAPIC];
+		((struct kvm_irqchip *)blob->data)->chip_id = KVM_IRQCHIP_PIC_MASTER);
+	REFUSED("setting the console's state", sample.message.devices_size--);
+	REFUSED("setting the console's state", sample.message.devices_size = 0);
+	REFUSED("setting the console's state", sample.pc.console.used = 252);
+}
+
+/* Whatever the bytes are: an error, or a VM; never harm. */
+static void random_states(void **state)
+{
+	unsigned int seed = 1, taken = 0;
+	struct sample sample;
+	int i, n;
+
+	(void)state;
+	sample_make(&sample);
+	for (i = 0; i < MUTANTS; i++) {
+		struct gmem_blob *vcpu = &sample.vcpus[0].blobs[i % GMEM_STATE_KINDS];
+		struct gmem_blob *vm = &sample.message.vm_state.blobs[i % GMEM_VM_STATE_KINDS];
+		struct gmem_blob *blob = i & 1 ? vcpu : vm;
+		struct snapshot snapshot;
+		struct machine machine;
+		char *kept;
+
+		if (!blob->data)
+			continue;
+		kept = malloc(blob->size);
+		memcpy(kept, blob->data, blob->size);
+		for (n = 0; n < 1 + i % 16; n++)
+			((char *)blob->data)[rand_r(&seed) % blob->size] = rand_r(&seed);
+		unlinkat(dir, "state", 0);
+		assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+		assert_int_equal(snapshot_open(&snapshot, path), 0);
+		assert_int_equal(snapshot_build(&snapshot, &machine), 0);
+		taken += !snapshot_set_state(&snapshot, &machine);
+		machine_close(&machine);
+		snapshot_close(&snapshot);
+		memcpy(blob->data, kept, blob->size);
+		free(kept);
+	}
+	sample_drop(&sample);
+	assert_in_range(taken, MUTANTS / 10, MUTANTS * 9 / 10);
+}
+
+static void options_that_make_no_sense(void **state)
+{
+	(void)state;
+#define USAGE(words, ...) do {						\
+	struct program *p = program_start("run", __VA_ARGS__, NULL);	\
+									\
+	wait_for_exit(p, EXIT_USAGE);					\
+	must_have_said(p, words);					\
+	programs_end(NULL);						\
+} while (0)
+	USAGE("--snapshot DIR is needed", "restore");
+	USAGE("--snapshot is for a --kernel", "run", "--snapshot", path);
+	USAGE("--snapshot is for a --kernel", "run", "--kernel", "/dev/null",
+	      "--private", "--snapshot", path);
+	USAGE("--snapshot-on is for", "run", "--kernel", "/dev/null", "--snapshot-on", "x");
+}
+
+#define TEST(function) \
+	cmocka_unit_test_setup_teardown(function, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_is_no_state),
+		TEST(a_state_cut_short_or_longer),
+		TEST(a_state_with_any_bit_changed),
+		TEST(a_memory_that_does_not_fit),
+		TEST(what_no_guest_can_be),
+		TEST(another_message),
+		TEST(no_page_server),
+		TEST(state_that_kvm_refuses),
+		TEST(random_states),
+		TEST(options_that_make_no_sense),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

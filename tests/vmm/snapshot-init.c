@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The first process of a Linux guest under test: fills memory, says that it is
+ * ready, and then checks what a snapshot in between must have kept.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/reboot.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE	4096
+#define PAGES	4096UL		/* 16 MiB */
+#define WORDS	(PAGE / sizeof(uint64_t))
+
+static uint64_t milliseconds(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000ULL + time.tv_nsec / 1000000;
+}
+
+static uint64_t word(uint64_t page, uint64_t i)
+{
+	return (page * WORDS + i) * 0x9e3779b97f4a7c15ULL;
+}
+
+static uint64_t whole_pages(const volatile uint64_t *words)
+{
+	uint64_t page, i, whole = 0;
+
+	for (page = 0; page < PAGES; page++) {
+		for (i = 0; i < WORDS; i++)
+			if (words[page * WORDS + i] != word(page, i))
+				break;
+		whole += i == WORDS;
+	}
+	return whole;
+}
+
+int main(void)
+{
+	volatile uint64_t *words = malloc(PAGES * PAGE);
+	uint64_t page, i, ready;
+	volatile double fraction = 1.5;
+
+	for (page = 0; words && page < PAGES; page++)
+		for (i = 0; i < WORDS; i++)
+			words[page * WORDS + i] = word(page, i);
+	printf("userspace: filled\n");
+	fflush(stdout);
+	usleep(20000);		/* the console's driver says the line later */
+	ready = milliseconds();
+	printf("userspace: ready\n");
+	fflush(stdout);
+	usleep(100000);		/* a timer is pending */
+	printf("userspace: goes on\n");
+	fflush(stdout);
+	printf("userspace: %lu of %lu pages are whole, floating point is %s\n",
+	       words ? whole_pages(words) : 0, PAGES, fraction == 1.5 ? "whole" : "torn");
+	printf("userspace: %lu ms since ready\n", milliseconds() - ready);
+	fflush(stdout);
+	reboot(RB_AUTOBOOT);
+	return 1;
+}

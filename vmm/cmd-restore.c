@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/* gmem restore: a guest goes on from a snapshot, in a VM of its own. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "options.h"
+#include "paged.h"
+#include "say.h"
+#include "snapshot.h"
+#include "source.h"
+
+/* What makes files no snapshot; errors of other kinds speak for themselves. */
+static const struct {
+	int error;
+	const char *why;
+} whys[] = {
+	{ -EBADMSG, "it is damaged, or no snapshot" },
+	{ -EPROTONOSUPPORT, "it was made by another version of gmem" },
+	{ -EPROTO, "it is of no guest that gmem could have saved" },
+};
+
+static int say_no_snapshot(const struct snapshot *snapshot, const char *path, int error)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(whys) / sizeof(whys[0]); i++) {
+		if (whys[i].error != error)
+			continue;
+		fprintf(stderr, "gmem: %s, %s: %s\n", snapshot->step, path, whys[i].why);
+		return EXIT_FAILED;
+	}
+	return say_failed(error, "%s, %s", snapshot->step, path);
+}
+
+/* All at once, or as a page server gives it. 0, or the status to exit with. */
+static int fill(struct snapshot *snapshot, struct machine *machine,
+		const char *pager, struct paged *paged)
+{
+	int ret;
+
+	if (pager)
+		return paged_start(paged, pager, machine_view(machine));
+	ret = snapshot_populate(snapshot, machine);
+	return ret ? say_failed(ret, "%s", machine->step) : 0;
+}
+
+static int run(struct machine *machine)
+{
+	struct runner runner;
+	int status;
+	int ret = runner_init(&runner, machine);
+
+	if (ret)
+		return say_failed(ret, "preparing the vCPU's thread");
+	ret = runner_go(&runner);
+	status = ret ? say_failed(ret, "starting the vCPU's thread") :
+		       source_serve(&runner, -1);
+	runner_close(&runner);
+	return status;
+}
+
+static int restore(struct snapshot *snapshot, const char *pager)
+{
+	struct paged paged;
+	struct machine machine;
+	int status;
+	int ret = snapshot_build(snapshot, &machine);
+
+	if (ret)
+		status = say_failed(ret, "%s", machine.step);
+	else
+		status = fill(snapshot, &machine, pager, &paged);
+	if (!status) {
+		report("filled", "fd=%d", machine_view(&machine));
+		ret = snapshot_set_state(snapshot, &machine);
+		status = ret ? say_failed(ret, "%s", machine.step) : run(&machine);
+		if (pager)
+			paged_stop(&paged);
+	}
+	machine_close(&machine);
+	return status;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	const char *path = NULL, *pager = NULL;
+	long report_fd = -1;
+	const struct option_row rows[] = {
+		{ .name = "snapshot", .argument = "DIR", .text = &path,
+		  .help = "what 'gmem run --snapshot DIR' has made" },
+		{ .name = "pager", .argument = "PATH", .text = &pager,
+		  .help = "memory comes from the page server that listens here" },
+		{ .name = "report", .argument = "FD", .number = &report_fd,
+		  .least = 0, .most = 1 << 20,
+		  .help = "write events for a program to this descriptor" },
+		{ .name = NULL },
+	};
+	struct snapshot snapshot;
+	int status, ret;
+
+	status = options_read(argc, argv, rows, "Have a guest go on from a snapshot.");
+	if (status)
+		return status < 0 ? EXIT_DONE : status;
+	if (!path) {
+		fprintf(stderr, "gmem: --snapshot DIR is needed\n");
+		return EXIT_USAGE;
+	}
+	report_to(report_fd);
+	source_block_signals();
+
+	ret = snapshot_open(&snapshot, path);
+	status = ret ? say_no_snapshot(&snapshot, path, ret) :
+		       restore(&snapshot, pager);
+	snapshot_close(&snapshot);
+	return status;
+}
