@@ -60,6 +60,24 @@ bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index)
 	       gmem_ranges_get(gi->attrs, index) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
 }
 
+/**
+ * gmem_range_has_attributes() - are all pages of a range private, or all shared?
+ * @gi: the inode
+ * @start: first page offset
+ * @nr: how many
+ * @attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE, or 0
+ *
+ * Context: as gmem_index_is_private().
+ * Return: true if they are; an inode without flags is all private.
+ */
+bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 attributes)
+{
+	if (!gi->attrs)
+		return attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE;
+
+	return gmem_ranges_match(gi->attrs, start, start + nr - 1, ~0UL, attributes);
+}
+
 static bool gmem_slot_is_private(struct kvm_memory_slot *slot, gfn_t gfn)
 {
 	struct file *file = gmem_slot_get_file(slot);

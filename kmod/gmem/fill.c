@@ -149,20 +149,28 @@ static int gmem_fill_install_page(struct gmem_inode *gi, pgoff_t index, struct f
 	return r;
 }
 
-/* Is the page the caller's to populate? The locks of gmem_fill_install() are held. */
-static int gmem_fill_check_page(struct gmem_fill *fill, struct gmem_inode *gi,
-				pgoff_t index, gfn_t gfn)
+/* Are all these pages the caller's to populate? The locks of gmem_fill_install() are held. */
+static int gmem_fill_check(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
+			   gfn_t gfn, unsigned int nr)
 {
+	u64 private = KVM_MEMORY_ATTRIBUTE_PRIVATE;
+	bool r;
+
 	if (fill->iter)
-		return gmem_index_is_private(gi, index) ? -EACCES : 0;
+		return gmem_range_has_attributes(gi, index, nr, 0) ? 0 : -EACCES;
 
 	if (fill->owed)
-		return gmem_pager_owes(gi, index) ? 0 : -ENOENT;
+		return gmem_pager_owes(gi, index, nr) ? 0 : -ENOENT;
 
 	if (fill->gi || !kvm_arch_has_private_mem(fill->kvm))
 		return 0;
 
-	return kvm_mem_is_private(fill->kvm, gfn) ? 0 : -EINVAL;
+	/* The inode knows, or else the VM: see attrs.c. */
+	if (gi->attrs)
+		r = gmem_range_has_attributes(gi, index, nr, private);
+	else
+		r = kvm_range_has_memory_attributes(fill->kvm, gfn, gfn + nr, private, private);
+	return r ? 0 : -EINVAL;
 }
 
 /*
@@ -173,6 +181,7 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 				   unsigned int nr)
 {
 	unsigned int i;
+	bool all;
 	int r = 0;
 
 	filemap_invalidate_lock_shared(gmem_mapping(gi));
@@ -183,8 +192,10 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	else if (gmem_is_sealed(gi, fill->seals))
 		r = -EPERM;
 
+	all = nr > 1 && !gmem_fill_check(fill, gi, index, fill->next, nr);
 	for (i = 0; !r && i < nr; i++) {
-		r = gmem_fill_check_page(fill, gi, index + i, fill->next + i);
+		if (!all)
+			r = gmem_fill_check(fill, gi, index + i, fill->next + i, 1);
 		if (!r)
 			r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
 		if (r)

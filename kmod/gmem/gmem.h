@@ -247,6 +247,7 @@ void gmem_free_folio(struct folio *folio);
 /* attrs.c */
 int gmem_attrs_init(struct gmem_inode *gi);
 bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index);
+bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 attributes);
 
 /* convert.c */
 long gmem_convert(struct gmem_view *view, void __user *argp);

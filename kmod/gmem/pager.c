@@ -163,18 +163,28 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
 }
 
 /**
- * gmem_pager_owes() - is the pager to serve a page, if it is missing?
+ * gmem_pager_owes() - is the pager to serve pages, if they are missing?
  * @gi: the inode
- * @index: page offset
+ * @start: first page offset
+ * @nr: how many
  *
  * Context: Any.
- * Return: whether it is owed, failed or not.
+ * Return: whether all of them are owed, failed or not.
  */
-bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t index)
+bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
+	pgoff_t first, last, index = start;
 
-	return pager && gmem_ranges_get(pager->owed, index);
+	if (!pager)
+		return false;
+
+	do {
+		if (!gmem_ranges_get_range(pager->owed, index, &first, &last))
+			return false;
+		index = last + 1;
+	} while (last - start < nr - 1);
+	return true;
 }
 
 /* Is there still nothing behind @index but a promise? */
@@ -277,18 +287,12 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 {
 	struct address_space *mapping = gmem_mapping(pager->gi);
 	struct gmem_ranges_change change;
-	pgoff_t first, last, index = start;
-	int r = 0;
+	int r = -ENOENT;
 
 	filemap_invalidate_lock_shared(mapping);
 	mutex_lock(&pager->lock);
 
-	while (!r && index - start < nr) {
-		if (!gmem_ranges_get_range(pager->owed, index, &first, &last))
-			r = -ENOENT;
-		index = last + 1;
-	}
-	if (!r)
+	if (gmem_pager_owes(pager->gi, start, nr))
 		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_FAILED);
 	if (!r) {
 		gmem_ranges_commit(&change);

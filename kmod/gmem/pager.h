@@ -114,7 +114,7 @@ void gmem_pager_free(struct gmem_inode *gi);
 struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags);
 void gmem_pager_close(struct gmem_pager *pager);
 int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index);
-bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t index);
+bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr);
 bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index);
 int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags);
 void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);

@@ -76,6 +76,12 @@ static void answers(void)
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_CONTINUE, 2, 1, NULL), ENOENT);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_CONTINUE, 0, 2, NULL), 0);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 40, 1, NULL), ENOENT);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 28, 8, NULL), ENOENT);
+
+	/* A copy goes as far as pages are owed. */
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 28, 8, content(1, 28, 8)), ENOENT);
+	guest_expect(m, 28, 4, 1);
+	guest_expect(m, 32, 4, 0);
 }
 
 static void failed_page(void)
