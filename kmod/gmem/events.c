@@ -6,6 +6,7 @@
  * an answer, also before it was read; a removal's when it is read.
  */
 #include <linux/ktime.h>
+#include <linux/rbtree.h>
 
 #include "gmem.h"
 #include "pager.h"
@@ -21,7 +22,7 @@ void gmem_events_init(struct gmem_pager *pager)
 {
 	INIT_LIST_HEAD(&pager->unread);
 	INIT_LIST_HEAD(&pager->unanswered);
-	xa_init_flags(&pager->asked, XA_FLAGS_ACCOUNT);
+	pager->asked = RB_ROOT;
 	init_waitqueue_head(&pager->readers);
 }
 
@@ -43,7 +44,6 @@ void gmem_events_free(struct gmem_pager *pager)
 {
 	gmem_events_free_list(&pager->unread);
 	gmem_events_free_list(&pager->unanswered);
-	xa_destroy(&pager->asked);
 }
 
 /**
@@ -65,6 +65,39 @@ struct gmem_pager_event *gmem_event_alloc(u32 type, pgoff_t start, pgoff_t nr)
 		event->nr = nr;
 	}
 	return event;
+}
+
+/* Page offsets to look for in gmem_pager.asked. */
+struct gmem_asked_key {
+	pgoff_t start;
+	pgoff_t end;
+};
+
+static int gmem_asked_compare(const void *of, const struct rb_node *node)
+{
+	const struct gmem_asked_key *key = of;
+	pgoff_t start = rb_entry(node, struct gmem_pager_event, node)->start;
+
+	return start < key->start ? 1 : start < key->end ? 0 : -1;
+}
+
+static bool gmem_asked_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct gmem_pager_event, node)->start <
+	       rb_entry(b, struct gmem_pager_event, node)->start;
+}
+
+/* A fault on one of these pages, or NULL. */
+static struct gmem_pager_event *gmem_asked_find(struct gmem_pager *pager, pgoff_t start,
+						pgoff_t end)
+{
+	const struct gmem_asked_key key = { start, end };
+	struct rb_node *node;
+
+	lockdep_assert_held(&pager->lock);
+
+	node = rb_find(&key, &pager->asked, gmem_asked_compare);
+	return node ? rb_entry(node, struct gmem_pager_event, node) : NULL;
 }
 
 static void gmem_events_add(struct gmem_pager *pager, struct gmem_pager_event *event)
@@ -90,22 +123,15 @@ static void gmem_events_add(struct gmem_pager *pager, struct gmem_pager_event *e
 int gmem_events_ask(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags)
 {
 	struct gmem_pager_event *event;
-	int r;
 
-	lockdep_assert_held(&pager->lock);
-
-	if (xa_load(&pager->asked, index))
+	if (gmem_asked_find(pager, index, index + 1))
 		return 0;
 
 	event = gmem_event_alloc(KVM_GMEM_EVENT_FAULT, index, 1);
 	if (!event)
 		return -ENOMEM;
 
-	r = xa_err(xa_store(&pager->asked, index, event, GFP_KERNEL_ACCOUNT));
-	if (r) {
-		kfree(event);
-		return r;
-	}
+	rb_add(&event->node, &pager->asked, gmem_asked_less);
 	event->flags = flags;
 	event->vm = vm;
 	gmem_events_add(pager, event);
@@ -123,12 +149,9 @@ int gmem_events_ask(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags)
 void gmem_events_answered(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
 {
 	struct gmem_pager_event *event;
-	unsigned long index;
 
-	lockdep_assert_held(&pager->lock);
-
-	xa_for_each_range(&pager->asked, index, event, start, end - 1) {
-		xa_erase(&pager->asked, index);
+	while ((event = gmem_asked_find(pager, start, end))) {
+		rb_erase(&event->node, &pager->asked);
 		list_del(&event->entry);
 		kfree(event);
 	}

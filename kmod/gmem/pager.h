@@ -31,8 +31,8 @@
 #include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/wait.h>
-#include <linux/xarray.h>
 
 #include "../attrs/ranges.h"
 
@@ -54,7 +54,7 @@ enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
  *	  Changes with invalidate_lock held too, for writing unless to GMEM_FAILED
  * @unread: struct gmem_pager_event.entry, oldest first
  * @unanswered: those that the pager has read
- * @asked: the fault among them by page offset
+ * @asked: struct gmem_pager_event.node, the faults among them by page offset
  * @flags: KVM_GMEM_PAGER_*, of the file
  * @open: there is a file
  * @ring: of the file, or NULL; read under RCU too
@@ -69,7 +69,7 @@ struct gmem_pager {
 	struct gmem_ranges *owed;
 	struct list_head unread;
 	struct list_head unanswered;
-	struct xarray asked;
+	struct rb_root asked;
 	u64 flags;
 	bool open;
 	struct gmem_ring __rcu *ring;
@@ -80,6 +80,7 @@ struct gmem_pager {
 /**
  * struct gmem_pager_event - something that the pager is to know
  * @entry: in gmem_pager.unread or gmem_pager.unanswered
+ * @node: of a fault: in gmem_pager.asked
  * @start: first page offset
  * @nr: pages
  * @type: KVM_GMEM_EVENT_*
@@ -89,6 +90,7 @@ struct gmem_pager {
  */
 struct gmem_pager_event {
 	struct list_head entry;
+	struct rb_node node;
 	pgoff_t start;
 	pgoff_t nr;
 	u32 type;
