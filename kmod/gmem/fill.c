@@ -309,22 +309,24 @@ static long gmem_fill_run(struct gmem_fill *fill)
 	return fill->left == total ? r : total - fill->left;
 }
 
-/* What both ioctls ask of their arguments: the pages are returned, or -errno. */
+/* From what both ioctls are given: 0 or -errno. */
 static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from, u64 flags)
 {
 	u64 end;
 
+	*fill = (struct gmem_fill) {
+		.next = start >> PAGE_SHIFT,
+		.left = size >> PAGE_SHIFT,
+		.from = u64_to_user_ptr(from),
+		.seals = KVM_GMEM_SEAL_WRITE,
+	};
 	if (flags || !size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
 	    check_add_overflow(start, size, &end))
 		return -EINVAL;
 
-	fill->from = u64_to_user_ptr(from);
 	if (from && (from != (unsigned long)fill->from || !access_ok(fill->from, size)))
 		return -EFAULT;
 
-	fill->next = start >> PAGE_SHIFT;
-	fill->left = size >> PAGE_SHIFT;
-	fill->seals = KVM_GMEM_SEAL_WRITE;
 	return 0;
 }
 
@@ -344,8 +346,8 @@ static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from,
 long kvm_gmem_populate_gpa(struct kvm *kvm, void __user *argp)
 {
 	struct kvm_guest_memfd_populate args;
-	struct gmem_fill *fill;
-	long r;
+	struct gmem_fill fill;
+	int r;
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
@@ -356,16 +358,12 @@ long kvm_gmem_populate_gpa(struct kvm *kvm, void __user *argp)
 	if (!(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_POPULATE))
 		return -EOPNOTSUPP;
 
-	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
-	if (!fill)
-		return -ENOMEM;
+	r = gmem_fill_init(&fill, args.gpa, args.size, args.from, args.flags);
+	if (r)
+		return r;
 
-	r = gmem_fill_init(fill, args.gpa, args.size, args.from, args.flags);
-	fill->kvm = kvm;
-	if (!r)
-		r = gmem_fill_run(fill);
-	kfree(fill);
-	return r;
+	fill.kvm = kvm;
+	return gmem_fill_run(&fill);
 }
 
 /**
@@ -396,8 +394,8 @@ long gmem_view_populate(struct gmem_view *view, void __user *argp)
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp)
 {
 	struct kvm_gmem_populate args;
-	struct gmem_fill *fill;
-	long r;
+	struct gmem_fill fill;
+	int r;
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
@@ -405,19 +403,16 @@ long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *a
 	if (memchr_inv(args.reserved, 0, sizeof(args.reserved)))
 		return -EINVAL;
 
-	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
-	if (!fill)
-		return -ENOMEM;
+	r = gmem_fill_init(&fill, args.offset, args.size, args.from, args.flags);
+	if (r)
+		return r;
 
-	r = gmem_fill_init(fill, args.offset, args.size, args.from, args.flags);
-	if (!r && fill->next + fill->left > i_size_read(&gi->vfs_inode) >> PAGE_SHIFT)
-		r = -EINVAL;
-	fill->kvm = kvm;
-	fill->gi = gi;
-	if (!r)
-		r = gmem_fill_run(fill);
-	kfree(fill);
-	return r;
+	if (fill.next + fill.left > i_size_read(&gi->vfs_inode) >> PAGE_SHIFT)
+		return -EINVAL;
+
+	fill.kvm = kvm;
+	fill.gi = gi;
+	return gmem_fill_run(&fill);
 }
 
 /**
@@ -438,7 +433,7 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct gmem_view *view = gmem_view_of(iocb->ki_filp);
 	loff_t size = i_size_read(&view->inode->vfs_inode);
-	struct gmem_fill *fill;
+	struct gmem_fill fill;
 	ssize_t r;
 
 	r = generic_write_checks(iocb, from);
@@ -451,19 +446,15 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	if (iocb->ki_pos >= size)
 		return -ENOSPC;
 
-	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
-	if (!fill)
-		return -ENOMEM;
-
-	fill->kvm = view->kvm;
-	fill->gi = view->inode;
-	fill->next = iocb->ki_pos >> PAGE_SHIFT;
-	fill->left = min_t(u64, iov_iter_count(from), size - iocb->ki_pos) >> PAGE_SHIFT;
-	fill->iter = from;
-	fill->seals = KVM_GMEM_SEAL_WRITE | KVM_GMEM_SEAL_GUEST;
-
-	r = gmem_fill_run(fill);
-	kfree(fill);
+	fill = (struct gmem_fill) {
+		.kvm = view->kvm,
+		.gi = view->inode,
+		.next = iocb->ki_pos >> PAGE_SHIFT,
+		.left = min_t(u64, iov_iter_count(from), size - iocb->ki_pos) >> PAGE_SHIFT,
+		.iter = from,
+		.seals = KVM_GMEM_SEAL_WRITE | KVM_GMEM_SEAL_GUEST,
+	};
+	r = gmem_fill_run(&fill);
 	if (r <= 0)
 		return r;
 
@@ -483,22 +474,17 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
  */
 int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content)
 {
-	struct gmem_fill *fill;
+	struct gmem_fill fill;
 	int r;
 
-	fill = kzalloc(sizeof(*fill), GFP_KERNEL_ACCOUNT);
-	if (!fill)
-		return -ENOMEM;
+	r = gmem_fill_init(&fill, answer->offset, answer->size, content ? 0 : answer->from, 0);
+	if (r)
+		return r;
 
-	r = gmem_fill_init(fill, answer->offset, answer->size, content ? 0 : answer->from, 0);
-	fill->gi = gi;
-	fill->owed = true;
-	fill->content = content;
-	if (!r) {
-		gmem_fill_run(fill);
-		answer->done = answer->size - (fill->left << PAGE_SHIFT);
-		r = fill->error;
-	}
-	kfree(fill);
-	return r;
+	fill.gi = gi;
+	fill.owed = true;
+	fill.content = content;
+	gmem_fill_run(&fill);
+	answer->done = answer->size - (fill.left << PAGE_SHIFT);
+	return fill.error;
 }
