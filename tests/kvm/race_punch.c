@@ -8,7 +8,7 @@
 #include "claims.h"
 #include "fdinfo.h"
 #include "hammer.h"
-#include "machine.h"
+#include "mapped.h"
 #include "stray.h"
 
 #define PAGES	64
@@ -116,6 +116,47 @@ static void one_vm_alone(void)
 	}));
 }
 
+/* As the guests do, through the host's page table. */
+static void host_writes_all(void *arg)
+{
+	host_write(arg, 0, PAGES, 1);
+}
+
+static void host_audits_all(void *arg)
+{
+	struct machine *m = arg;
+
+	for (uint64_t page = 0; page < PAGES; page++) {
+		for (uint64_t i = 0; i < PAGE_SIZE / 8; i += 8) {
+			uint64_t got = ((volatile uint64_t *)host_page(m, page))[i];
+
+			TEST_ASSERT(!got || got == pattern_word(1, page, i),
+				    "page %lu word %lu is %lx", page, i, got);
+		}
+	}
+}
+
+static void the_host_and_two_guests(void)
+{
+	struct machine *a, *b;
+	struct hole hole;
+
+	require_link();
+	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	b = mapped_link(KVM_X86_DEFAULT_VM, a->view, PAGES);
+	hole_init(&hole, b);
+	HAMMER(((struct blow[]){
+		{ "guest A writes", write_all, a },
+		{ "guest B reads", audit_all, b },
+		{ "the host writes", host_writes_all, a },
+		{ "the host reads", host_audits_all, b },
+		{ "holes", punch_and_watch_the_pages, &hole },
+	}));
+	guest_write(a, 0, PAGES, 2);
+	guest_expect(b, 0, PAGES, 2);
+	host_expect(a, 0, PAGES, 2);
+}
+
 static void allocate_all(void *arg)
 {
 	allocate_pages(((struct machine *)arg)->view, 0, PAGES);
@@ -166,6 +207,7 @@ static const struct claim claims[] = {
 	      "two guests write while holes are punched: no freed page is written"),
 	CLAIM(guests_see_old_or_zero,
 	      "one writes, one reads: never what the page holds for others"),
+	CLAIM(the_host_and_two_guests, "the same with the host, which has them mapped"),
 	CLAIM(one_vm_alone, "the same with the guest of one VM"),
 	CLAIM(allocate_punch_link,
 	      "allocating, punching, linking and faulting at once, and no page lost"),
