@@ -33,6 +33,7 @@ struct kvm_sregs;
 struct kvm_gmem_event;
 struct kvm_gmem_answer;
 struct kvm_gmem_present_range;
+struct kvm_gmem_ring;
 
 /* ---- KVM and its VMs (kvm.c) ---- */
 
@@ -299,6 +300,105 @@ int gmem_pager_answer(int pager, struct kvm_gmem_answer *answers, uint32_t nr);
  * Errors: EBUSY (pages are missing, and not @force: nothing has changed), EPIPE.
  */
 int gmem_pager_detach(int pager, int force, uint64_t *missing);
+
+/* ---- A pager without system calls: its ring (pager-ring.c) ---- */
+
+/* Bytes of a buffer: a page. */
+#define GMEM_RING_BUFFER	4096UL
+
+/*
+ * struct gmem_pager_ring - memory that a pager and the kernel share
+ * @pager: the caller's; it stays open for as long as the ring is used
+ * @entries: how many events, and how many answers, it has room for
+ * @buffers: how many pages of content
+ * @map, @map_size: the mapping
+ * @events, @answers, @content: in it
+ * @event_tail: events taken
+ * @answer_head: answers put
+ * @answer_seen: answers that gmem_pager_ring_done() has given back
+ *
+ * For one thread at a time. Answers for more than there are buffers go by
+ * gmem_pager_answer(), beside the ring.
+ */
+struct gmem_pager_ring {
+	int pager;
+	uint32_t entries;
+	uint32_t buffers;
+	struct kvm_gmem_ring *map;
+	size_t map_size;
+	struct kvm_gmem_event *events;
+	struct kvm_gmem_answer *answers;
+	char *content;
+	uint32_t event_tail;
+	uint32_t answer_head;
+	uint32_t answer_seen;
+};
+
+/*
+ * gmem_pager_ring_open - make a pager's ring, once
+ * @entries: a power of 2, at most KVM_GMEM_RING_MAX_ENTRIES
+ * @buffers: pages, at most KVM_GMEM_RING_MAX_BUFFERS; may be 0
+ * @poll_ns: for how many nanoseconds a vCPU looks for an answer before it
+ *	sleeps, at most KVM_GMEM_RING_MAX_POLL_NS
+ * @ring: filled in; empty on error
+ *
+ * Events come by the ring from then on; the descriptor polls POLLIN while it has
+ * some. Errors: EINVAL, EBUSY (it has one), ENOMEM, ENOTTY (these modules have
+ * none). After an error that is not one of these, close the pager.
+ */
+int gmem_pager_ring_open(int pager, uint32_t entries, uint32_t buffers,
+			 uint32_t poll_ns, struct gmem_pager_ring *ring);
+
+/* gmem_pager_ring_close - unmap it; may be called twice */
+void gmem_pager_ring_close(struct gmem_pager_ring *ring);
+
+/*
+ * gmem_pager_ring_next - take the next event, without a system call
+ *
+ * Returns 1, or 0 where there is none now.
+ */
+int gmem_pager_ring_next(struct gmem_pager_ring *ring,
+			 struct kvm_gmem_event *event);
+
+/*
+ * gmem_pager_ring_buffer - where content of answers is
+ * @first: number of a page
+ *
+ * Returns its address; the pages lie one behind the other. NULL: it has no such
+ * page. A buffer is the kernel's from gmem_pager_ring_put() on, until
+ * gmem_pager_ring_done() has given back that answer.
+ */
+void *gmem_pager_ring_buffer(const struct gmem_pager_ring *ring, uint32_t first);
+
+/*
+ * gmem_pager_ring_put - put an answer, without a system call
+ * @answer: its @from is an address in the ring's buffers, or 0
+ *
+ * Errors: EAGAIN (no room: take back what is done). Then gmem_pager_ring_enter(),
+ * once for any number of answers.
+ */
+int gmem_pager_ring_put(struct gmem_pager_ring *ring,
+			const struct kvm_gmem_answer *answer);
+
+/*
+ * gmem_pager_ring_enter - have the answers carried out, where nobody else does
+ * @always: 0: a system call only if somebody sleeps who waits for an answer, or
+ *	events found no room. Else in any case: for answers that nobody waits for
+ *
+ * Returns how many it has carried out; it may be none. Errors: EPIPE,
+ * EINTR.
+ */
+int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always);
+
+/*
+ * gmem_pager_ring_done - take back the oldest answer that was carried out
+ * @answer: as it was put, with @error, positive, and @done filled in
+ *
+ * Returns 1, or 0 where there is none now. EINTR and ENOMEM in it are of whoever
+ * carried it out: worth another try.
+ */
+int gmem_pager_ring_done(struct gmem_pager_ring *ring,
+			 struct kvm_gmem_answer *answer);
 
 /* ---- A page server of its own: the socket (pager-offer.c) ---- */
 
