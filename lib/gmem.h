@@ -355,7 +355,8 @@ void gmem_pager_ring_close(struct gmem_pager_ring *ring);
 /*
  * gmem_pager_ring_next - take the next event, without a system call
  *
- * Returns 1, or 0 where there is none now.
+ * Returns 1, or 0 where there is none now. Errors: EPROTO (another process that
+ * has the pager has written nonsense into the ring).
  */
 int gmem_pager_ring_next(struct gmem_pager_ring *ring,
 			 struct kvm_gmem_event *event);
@@ -395,7 +396,7 @@ int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always);
  * @answer: as it was put, with @error, positive, and @done filled in
  *
  * Returns 1, or 0 where there is none now. EINTR and ENOMEM in it are of whoever
- * carried it out: worth another try.
+ * carried it out: worth another try. Errors: EPROTO, as above.
  */
 int gmem_pager_ring_done(struct gmem_pager_ring *ring,
 			 struct kvm_gmem_answer *answer);

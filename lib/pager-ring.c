@@ -56,6 +56,8 @@ int gmem_pager_ring_next(struct gmem_pager_ring *ring,
 
 	if (head == ring->event_tail)
 		return 0;
+	if (head - ring->event_tail > ring->entries)
+		return -EPROTO;
 	*event = ring->events[ENTRY(ring, ring->event_tail)];
 	ring->event_tail++;
 	__atomic_store_n(&ring->map->event_tail, ring->event_tail,
@@ -104,6 +106,8 @@ int gmem_pager_ring_done(struct gmem_pager_ring *ring,
 
 	if (tail == ring->answer_seen)
 		return 0;
+	if (tail - ring->answer_seen > ring->answer_head - ring->answer_seen)
+		return -EPROTO;
 	*answer = ring->answers[ENTRY(ring, ring->answer_seen)];
 	if (answer->from)
 		answer->from += (uintptr_t)ring->map;

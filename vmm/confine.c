@@ -53,6 +53,8 @@ static const struct rule rules[] = {
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_ANSWER },
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_DETACH },
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PRESENT },
+	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_RING },
+	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_ENTER },
 	/* VMMs. */
 	{ SYS_accept4, ANY, 0, 0 },
 	{ SYS_getsockopt, ANY, 0, 0 },

@@ -19,7 +19,7 @@
 #define PAGER_FILE	"anon_inode:[gmem-pager]"
 
 /* How serving a guest has ended. */
-enum end { DONE, GONE, STOPPED, BROKEN };
+enum end { REFUSED, DONE, GONE, STOPPED, BROKEN };
 
 /* ---- A VMM's offer ---- */
 
@@ -75,6 +75,12 @@ static int reply(int socket, enum gmem_pager_message_kind kind,
 	return gmem_pager_send(socket, &message, OFFER_TIMEOUT);
 }
 
+static void refuse(int socket, const char *why)
+{
+	progress_refused(why);
+	reply(socket, GMEM_PAGER_REFUSED, why);
+}
+
 /* True: a pager that is good, in @offer. Else it was said why not. */
 static bool receive_offer(const struct page_server *server, int socket,
 			  struct gmem_pager_message *offer)
@@ -87,11 +93,9 @@ static bool receive_offer(const struct page_server *server, int socket,
 		return false;
 	}
 	why = check_offer(server, offer);
-	if (!why && !reply(socket, GMEM_PAGER_ACCEPTED, NULL))
+	if (!why)
 		return true;
-	progress_refused(why ? why : "it has gone away");
-	if (why)
-		reply(socket, GMEM_PAGER_REFUSED, why);
+	refuse(socket, why);
 	if (offer->pager >= 0)
 		close(offer->pager);
 	return false;
@@ -126,6 +130,8 @@ static int serve_once(struct serving *serving, const struct pollfd *wait)
 		ret = -EPIPE;
 	else if (serving_has_more(serving))
 		ret = serving_give_more(serving);
+	else
+		ret = serving_rest(serving);
 	if (wait[2].revents)
 		listen_to_vmm(serving);
 	return ret;
@@ -160,42 +166,61 @@ static enum end serve(const struct page_server *server, struct serving *serving)
 	return end_of(ret);
 }
 
-static enum end serve_guest(struct page_server *server, int socket,
-			    const struct gmem_pager_message *offer)
+/* Serve until the end, and say how that was. */
+static enum end serve_to_end(struct page_server *server, struct serving *serving)
 {
 	static const char *const names[] = {
 		[DONE] = "done", [GONE] = "gone", [STOPPED] = "stopped",
 		[BROKEN] = "broken",
 	};
-	struct serving serving = {
-		.image = &server->image, .set = &server->set,
-		.window = server->prefetch,
-		.fill = !server->on_demand,
-		.pager = offer->pager, .socket = socket,
-	};
 	enum end end;
 	int ret;
 
-	/* The first faults are what matters: these a pager before has seen. */
-	if (offer->flags & GMEM_PAGER_SUCCEEDS)
-		server->set.recording = false;
-	ret = serving_begin(&serving);
-	if (ret) {
-		end = end_of(ret);
-		if (end == BROKEN)
-			say_failed(ret, "finding out what is missing");
-	} else {
-		progress_serving(&serving);
-		report("serving", "left=%u", serving.left);
-		end = serve(server, &serving);
-	}
-	server->failed |= serving.failed;
-	if (!serving.left && serving.socket >= 0)
-		reply(serving.socket, GMEM_PAGER_DONE, NULL);
-	progress_ended(&serving, names[end]);
+	progress_serving(serving);
+	report("serving", "left=%u", serving->left);
+	end = serve(server, serving);
+	server->failed |= serving->failed;
+	if (!serving->left && serving->socket >= 0)
+		reply(serving->socket, GMEM_PAGER_DONE, NULL);
+	progress_ended(serving, names[end]);
 	ret = working_set_save(&server->set, &server->image);
 	if (ret)
 		say_failed(ret, "writing the working set");
+	return end;
+}
+
+/* What a VMM that has connected comes to. */
+static enum end serve_vmm(struct page_server *server, int socket)
+{
+	struct serving serving = {
+		.image = &server->image, .set = &server->set,
+		.window = server->prefetch, .fill = !server->on_demand,
+		.socket = socket,
+	};
+	struct gmem_pager_message offer;
+	enum end end = REFUSED;
+	int ret;
+
+	if (!receive_offer(server, socket, &offer)) {
+		close(socket);
+		return REFUSED;
+	}
+	serving.pager = offer.pager;
+	ret = serving_begin(&serving);
+	if (ret == -EBUSY)
+		refuse(socket, "its pager has a ring already");
+	else if (ret)
+		refuse(socket, strerror(-ret));
+	else if (reply(socket, GMEM_PAGER_ACCEPTED, NULL))
+		progress_refused("it has gone away");
+	else
+		end = DONE;
+	if (end == DONE) {
+		/* The first faults are what matters: these a pager before has seen. */
+		if (offer.flags & GMEM_PAGER_SUCCEEDS)
+			server->set.recording = false;
+		end = serve_to_end(server, &serving);
+	}
 	serving_end(&serving);
 	return end;
 }
@@ -207,27 +232,25 @@ static enum end serve_next(struct page_server *server)
 		{ .fd = server->signals, .events = POLLIN },
 		{ .fd = server->listener, .events = POLLIN },
 	};
-	struct gmem_pager_message offer;
-	int socket;
+	enum end end = REFUSED;
 
-	for (;;) {
+	while (end == REFUSED) {
+		int socket;
+
 		if (poll(wait, 2, -1) < 0)
 			continue;
 		if (wait[0].revents)
 			return STOPPED;
 		socket = gmem_accept(server->listener);
-		if (socket == -EAGAIN)
-			continue;
-		if (socket < 0) {
+		if (socket >= 0) {
+			end = serve_vmm(server, socket);
+		} else if (socket != -EAGAIN) {
 			progress_refused(strerror(-socket));
 			if (socket != -EPERM && socket != -ECONNABORTED)
 				return BROKEN;
-			continue;
 		}
-		if (receive_offer(server, socket, &offer))
-			return serve_guest(server, socket, &offer);
-		close(socket);
 	}
+	return end;
 }
 
 int page_server_run(struct page_server *server)

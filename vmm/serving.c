@@ -9,10 +9,15 @@
 #include <gmem.h>
 
 #include "progress.h"
+#include "say.h"
 #include "serving.h"
 
 #define CHUNK		64U	/* pages that are read and given in one go */
-#define EVENTS		64
+#define EVENTS		64	/* that are taken in one go */
+#define RING		256U	/* events, answers, buffers */
+#define VCPU_LOOKS_NS	50000	/* for an answer, before it sleeps */
+#define LOOK_NS		20000	/* for the next event, before we do */
+#define ROUNDS		64	/* before others are listened to */
 
 /* ---- Which pages are settled ---- */
 
@@ -27,6 +32,12 @@ static void settle(struct serving *serving, uint32_t first, uint64_t count)
 		serving->left -= !is_settled(serving, first);
 		serving->settled[first / 8] |= 1 << first % 8;
 	}
+}
+
+static void unsettle(struct serving *serving, uint32_t page)
+{
+	serving->left += is_settled(serving, page);
+	serving->settled[page / 8] &= ~(1 << page % 8);
 }
 
 /* What is there already: by a pager before us, or by who touched it before. */
@@ -132,17 +143,85 @@ static int give(struct serving *serving, uint32_t first, uint32_t count)
 	return ret;
 }
 
-/* A page that is needed, and then those around it. */
+/* The aligned window around a page. */
 static int give_window(struct serving *serving, uint32_t page)
 {
 	uint32_t first = page - page % serving->window;
 	uint32_t count = serving->image->pages - first;
-	int ret = give(serving, page, 1);
 
 	if (count > serving->window)
 		count = serving->window;
-	return ret ? ret : give(serving, first, count);
+	return give(serving, first, count);
 }
+
+/* ---- By the ring: a page that somebody waits for ---- */
+
+/*
+ * What was carried out. What could not be, for a reason that passes, is left. The
+ * VMM could write into the ring: it is looked at with care.
+ */
+static int take_back(struct serving *serving)
+{
+	struct kvm_gmem_answer answer;
+	int ret;
+
+	while ((ret = gmem_pager_ring_done(&serving->ring, &answer)) == 1) {
+		serving->in_ring--;
+		if (answer.offset >= serving->image->size ||
+		    answer.done > IMAGE_PAGE)
+			return -EPROTO;
+		serving->given += answer.done / IMAGE_PAGE;
+		if (answer.error == EINTR || answer.error == ENOMEM)
+			unsettle(serving, answer.offset / IMAGE_PAGE);
+		else if (answer.error && answer.error != EEXIST &&
+			 answer.error != ENOENT)
+			return -EPROTO;
+	}
+	return ret;
+}
+
+/* Have answers carried out; @always: also those that nobody waits for. */
+static int enter(struct serving *serving, bool always)
+{
+	int ret = gmem_pager_ring_enter(&serving->ring, always);
+
+	return ret < 0 && ret != -EINTR ? ret : take_back(serving);
+}
+
+/* There are as many buffers as answers: the next is free where there is room. */
+static int give_by_ring(struct serving *serving, uint32_t page)
+{
+	struct kvm_gmem_answer answer = {
+		.op = KVM_GMEM_ANSWER_COPY, .offset = page * IMAGE_PAGE,
+		.size = IMAGE_PAGE,
+	};
+	void *buffer;
+	int error, ret;
+
+	while (serving->in_ring == RING) {
+		ret = enter(serving, true);
+		if (ret)
+			return ret;
+	}
+	buffer = gmem_pager_ring_buffer(&serving->ring,
+					serving->ring.answer_head % RING);
+	if (!image_read(serving->image, page, 1, buffer, &error))
+		return fail(serving, page, error);
+	answer.from = (uintptr_t)buffer;
+	ret = gmem_pager_ring_put(&serving->ring, &answer);
+	if (ret)
+		return ret;
+	serving->in_ring++;
+	settle(serving, page, 1);
+	return 0;
+}
+
+int serving_rest(struct serving *serving)
+{
+	return serving->in_ring ? enter(serving, true) : 0;
+}
+
+/* ---- Events ---- */
 
 static int take_event(struct serving *serving,
 		      const struct kvm_gmem_event *event)
@@ -159,19 +238,60 @@ static int take_event(struct serving *serving,
 	if (is_settled(serving, page))
 		return 0;
 	working_set_add(serving->set, page);
-	return give_window(serving, page);
+	return serving->ring.map ? give_by_ring(serving, page) :
+				   give(serving, page, 1);
+}
+
+/* As many as there are now; none is no error. */
+static int take_events(struct serving *serving, struct kvm_gmem_event *events)
+{
+	int count = 0, ret = 0;
+	uint64_t limit;
+
+	if (!serving->ring.map) {
+		count = gmem_pager_read(serving->pager, events, EVENTS);
+		return count == -EAGAIN || count == -EINTR ? 0 : count;
+	}
+	limit = now_ns() + LOOK_NS;
+	do {
+		while (count < EVENTS && ret >= 0 &&
+		       (ret = gmem_pager_ring_next(&serving->ring,
+						   &events[count])) == 1)
+			count++;
+	} while (!count && !ret && now_ns() < limit);
+	return ret < 0 ? ret : count;
+}
+
+/* First what somebody waits for, of all of them, then what is around that. */
+static int answer_events(struct serving *serving,
+			 const struct kvm_gmem_event *events, int count)
+{
+	int i, ret = 0;
+
+	for (i = 0; !ret && i < count; i++)
+		ret = take_event(serving, &events[i]);
+	if (!ret && serving->ring.map)
+		ret = enter(serving, false);
+	for (i = 0; !ret && i < count; i++)
+		if (events[i].type == KVM_GMEM_EVENT_FAULT)
+			ret = give_window(serving,
+					  events[i].offset / IMAGE_PAGE);
+	return ret;
 }
 
 int serving_answer(struct serving *serving)
 {
 	struct kvm_gmem_event events[EVENTS];
-	int i, ret, count;
+	int count, round = 0, ret = 0;
 
-	count = gmem_pager_read(serving->pager, events, EVENTS);
-	if (count == -EAGAIN || count == -EINTR)
-		return 0;
-	for (i = 0, ret = count < 0 ? count : 0; !ret && i < count; i++)
-		ret = take_event(serving, &events[i]);
+	while (!ret && round++ < ROUNDS) {
+		count = take_events(serving, events);
+		if (count < 0)
+			return count;
+		ret = answer_events(serving, events, count);
+		if (!count || !serving->ring.map)
+			break;
+	}
 	return ret;
 }
 
@@ -224,10 +344,16 @@ static void read_set_ahead(const struct serving *serving)
 
 int serving_begin(struct serving *serving)
 {
+	int ret;
+
 	serving->settled = malloc(serving->image->pages / 8 + 1);
 	serving->buffer = malloc(CHUNK * IMAGE_PAGE);
 	if (!serving->settled || !serving->buffer)
 		return -ENOMEM;
+	ret = gmem_pager_ring_open(serving->pager, RING, RING, VCPU_LOOKS_NS,
+				   &serving->ring);
+	if (ret && ret != -ENOTTY)
+		return ret;
 	read_set_ahead(serving);
 	return survey(serving);
 }
@@ -237,6 +363,9 @@ int serving_detach(struct serving *serving)
 	uint64_t missing;
 	int ret;
 
+	ret = serving_rest(serving);
+	if (ret || serving->left)
+		return ret ? ret : -EAGAIN;
 	ret = gmem_pager_detach(serving->pager, serving->failed, &missing);
 	if (ret != -EBUSY)
 		return ret;
@@ -247,6 +376,7 @@ int serving_detach(struct serving *serving)
 
 void serving_end(struct serving *serving)
 {
+	gmem_pager_ring_close(&serving->ring);
 	if (serving->pager >= 0)
 		close(serving->pager);
 	if (serving->socket >= 0)

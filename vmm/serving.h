@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <gmem.h>
+
 #include "memory-image.h"
 #include "working-set.h"
 
@@ -16,9 +18,11 @@
  * @window: pages that are given together when one of them is asked for
  * @fill: what nobody has asked for is given too, when there is time
  * @pager: the pager's descriptor
+ * @ring: its ring; without a mapping where these modules have none
  * @socket: of the VMM, or -1 where it has closed that
  * @settled: a bit a page: nothing is to be done for it any more
  * @left: pages of which that is not said
+ * @in_ring: answers for settled pages that are not carried out yet
  * @failed: pages that could not be given, as the image is not what it must be
  * @faults: events for pages
  * @given: pages populated by this process
@@ -33,9 +37,11 @@ struct serving {
 	uint32_t window;
 	bool fill;
 	int pager;
+	struct gmem_pager_ring ring;
 	int socket;
 	unsigned char *settled;
 	uint32_t left;
+	uint32_t in_ring;
 	uint32_t failed;
 	uint64_t faults;
 	uint64_t given;
@@ -45,13 +51,17 @@ struct serving {
 };
 
 /*
- * Begin with a pager whose other members are filled in: find out what is there.
- * End with serving_end(), also after an error.
+ * Begin, with what is known of these filled in: make the ring, find out what is
+ * there. -EBUSY: somebody has made one before. End with serving_end(), also after an
+ * error.
  */
 int serving_begin(struct serving *serving);
 
 /* Read what is asked for, if anything is, and give it. */
 int serving_answer(struct serving *serving);
+
+/* There was nothing to do: have what is still in the ring carried out. */
+int serving_rest(struct serving *serving);
 
 /* Is there something that nobody has asked for and that is to be given? */
 bool serving_has_more(const struct serving *serving);

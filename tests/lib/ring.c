@@ -245,6 +245,24 @@ static void counts_come_round(void **state)
 	assert_int_equal(gmem_pager_ring_done(&ring, &got), 0);
 }
 
+/* Another that has the pager may write there: nothing is believed that can't be. */
+static void nonsense_in_the_ring(void **state)
+{
+	struct kvm_gmem_answer put = answer_of(0, NULL), got;
+	struct kvm_gmem_event event;
+
+	(void)state;
+	head()->event_head = ENTRIES + 1;
+	assert_int_equal(gmem_pager_ring_next(&ring, &event), -EPROTO);
+	head()->event_head = -1U;
+	assert_int_equal(gmem_pager_ring_next(&ring, &event), -EPROTO);
+	assert_int_equal(gmem_pager_ring_put(&ring, &put), 0);
+	head()->answer_tail = 2;
+	assert_int_equal(gmem_pager_ring_done(&ring, &got), -EPROTO);
+	head()->answer_tail = -1U;
+	assert_int_equal(gmem_pager_ring_done(&ring, &got), -EPROTO);
+}
+
 static void rings_that_cannot_be(void **state)
 {
 	struct gmem_pager_ring none = { .pager = 5 };
@@ -279,6 +297,7 @@ int main(void)
 		TEST(buffers_are_pages_of_it),
 		TEST(entered_only_where_asked_for),
 		TEST(counts_come_round),
+		TEST(nonsense_in_the_ring),
 		cmocka_unit_test(rings_that_cannot_be),
 	};
 

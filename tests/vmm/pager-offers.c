@@ -175,6 +175,24 @@ static void memory_that_is_gone(void **state)
 	serves_still(pager);
 }
 
+/* Events would go where the VMM reads them, and not to the page server. */
+static void a_pager_with_a_ring(void **state)
+{
+	struct program *pager = listening();
+	struct gmem_pager_ring ring;
+	int fd;
+
+	(void)state;
+	vmm_make(SIZE);
+	fd = gmem_pager_create(vmm.view, 0, SIZE, 0);
+	assert_int_equal(gmem_pager_ring_open(fd, 4, 4, 0, &ring), 0);
+	is_refused(fd, SIZE, "has a ring already");
+	gmem_pager_ring_close(&ring);
+	close(fd);
+	vmm_close(SIZE);
+	serves_still(pager);
+}
+
 static void messages_that_are_no_offer(void **state)
 {
 	struct gmem_pager_message done = { .kind = GMEM_PAGER_DONE, .pager = -1 };
@@ -352,6 +370,54 @@ static void hostile_while_it_is_served(void **state)
 	close(fd);
 }
 
+/*
+ * It maps the pager's ring, and writes into it, or into the events and answers
+ * there. The page server ends and says that, or does not notice.
+ */
+static void nonsense_in_its_ring(void **state)
+{
+	unsigned int round, i, noticed = 0;
+	struct program *pager;
+	int socket, fd;
+	uint32_t *ring;
+
+	(void)state;
+	srand(7);
+	for (round = 0; round < 20; round++) {
+		image_make(1);
+		pager = pager_start("pager", "--on-demand", NULL);
+		vmm_make(SIZE);
+		fd = gmem_pager_create(vmm.view, 0, SIZE, 0);
+		socket = vmm_connect();
+		assert_int_equal(offer(socket, fd, SIZE).kind,
+				 GMEM_PAGER_ACCEPTED);
+		ring = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			    fd, 0);
+		assert_true(ring != MAP_FAILED);
+		for (i = 0; i < 200; i++) {
+			/* The counts, or anything. */
+			ring[rand() % 2 ? rand() % 5 * 16 : rand() % 8192] =
+				rand() % 2 ? rand() % 300 : rand();
+			if (i % 20 == 0)
+				listen_for(1);
+		}
+		munmap(ring, 8 * PAGE);
+		close(socket);
+		vmm_close(SIZE);
+		close(fd);
+		while (!child_gone(&pager->child))
+			listen_for(5);
+		listen_for(20);
+		assert_true(WIFEXITED(pager->child.status));
+		noticed += WEXITSTATUS(pager->child.status) == EXIT_FAILED;
+		if (WEXITSTATUS(pager->child.status) == EXIT_FAILED)
+			must_have_said(pager, "serving the guest: ");
+		programs_end(NULL);
+	}
+	print_message("# noticed %u times of 20\n", noticed);
+	assert_true(noticed);
+}
+
 /* ---- Page servers that are none ---- */
 
 static int server_socket;
@@ -467,10 +533,12 @@ int main(void)
 		TEST(descriptors_that_are_no_pager),
 		TEST(pagers_of_another_size),
 		TEST(memory_that_is_gone),
+		TEST(a_pager_with_a_ring),
 		TEST(messages_that_are_no_offer),
 		TEST(a_silent_vmm),
 		TEST(nonsense_at_random),
 		TEST(hostile_while_it_is_served),
+		TEST(nonsense_in_its_ring),
 		TEST(a_refusal_with_control_characters),
 		TEST(answers_that_are_none),
 		TEST(serves_nothing_and_goes),

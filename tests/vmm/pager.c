@@ -64,7 +64,9 @@ static void neighbours_come_along(void **state)
 	guest = guest_start();
 	wait_for_words(guest, "words whole");
 	wait_for_exit(pager, EXIT_DONE);
-	assert_int_equal(number_before(pager, "asked for"), IMAGE_PAGES / 64);
+	/* Twice where the guest comes to the next of a window before that does. */
+	assert_in_range(number_before(pager, "asked for"), IMAGE_PAGES / 64,
+			IMAGE_PAGES / 32);
 	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
 }
 
@@ -133,7 +135,7 @@ static void a_working_set(void **state)
 	wait_for_words(guest, "words whole");
 	wait_for_exit(pager, EXIT_DONE);
 	first = number_before(pager, "asked for");
-	assert_int_equal(first, IMAGE_PAGES / 8);
+	assert_in_range(first, IMAGE_PAGES / 8, IMAGE_PAGES / 4);
 	programs_end(NULL);
 
 	pager = pager_start("pager", "--on-demand", "--prefetch=8",
