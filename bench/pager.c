@@ -16,7 +16,7 @@
 
 #include "paging.h"
 
-#define ROUNDS 3
+#define ROUNDS 1
 #define SIZE (16 * MIB)
 #define NR_PAGES (SIZE / PAGE)
 #define MAX_VCPUS 2

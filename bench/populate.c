@@ -20,7 +20,7 @@
 
 #include "measure.h"
 
-#define ROUNDS 3
+#define ROUNDS 1
 #define MAX_THREADS 2
 
 static const uint64_t sizes[] = { 16 * MIB, 128 * MIB, 1 * GIB };
