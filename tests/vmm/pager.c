@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gmem.h>
+
 #include "commands.h"
 #include "paging.h"
 
@@ -71,14 +73,13 @@ static void neighbours_come_along(void **state)
 }
 
 /* What is damaged is not given: the guest stops there, and it is said where. */
-static void a_damaged_page(void **state)
+static void damaged_page(const char *prefetch)
 {
 	struct program *pager, *guest;
 
-	(void)state;
 	image_make(IMAGE_MIB);
 	spoil(file_path("image"), 777 * PAGE + 1234);
-	pager = pager_start("pager", "--on-demand", NULL);
+	pager = pager_start("pager", "--on-demand", prefetch, NULL);
 	guest = guest_start();
 	wait_for_exit(guest, EXIT_FAILED);
 	must_have_said(guest, "the memory at 0x40309000 has an error");
@@ -86,6 +87,18 @@ static void a_damaged_page(void **state)
 	wait_for_exit(pager, EXIT_FAILED);
 	must_have_said(pager, "offset 0x309000 is not given: its checksum is wrong");
 	assert_int_equal(number_before(pager, "failed"), 1);
+}
+
+static void a_damaged_page_that_is_asked_for(void **state)
+{
+	(void)state;
+	damaged_page("--prefetch=1");
+}
+
+static void a_damaged_neighbour(void **state)
+{
+	(void)state;
+	damaged_page("--prefetch=512");
 }
 
 /* Found before anybody has asked: the rest is served all the same. */
@@ -245,6 +258,25 @@ static void said_to_a_program(void **state)
 	assert_false(has_said(pager, "gmem: "));
 }
 
+/* A socket that who starts it has made. */
+static void a_socket_that_is_handed_over(void **state)
+{
+	int listener = gmem_listen(socket_path("a"));
+	struct program *pager, *guest;
+	char number[16];
+
+	(void)state;
+	assert_int_equal(fcntl(listener, F_SETFD, 0), 0);
+	snprintf(number, sizeof(number), "%d", listener);
+	image_make(IMAGE_MIB);
+	pager = program_start("pager", "pager", "--image", file_path("image"),
+			      "--socket-fd", number, "--user", "nobody", NULL);
+	close(listener);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+}
+
 /* ---- A VMM and a page server that do not fit ---- */
 
 static void a_vmm_of_another_size(void **state)
@@ -325,7 +357,8 @@ int main(void)
 		TEST(all_of_it),
 		TEST(a_page_at_a_time),
 		TEST(neighbours_come_along),
-		TEST(a_damaged_page),
+		TEST(a_damaged_page_that_is_asked_for),
+		TEST(a_damaged_neighbour),
 		TEST(a_damaged_page_nobody_needs),
 		TEST(an_image_that_is_cut_while_it_is_served),
 		TEST(a_working_set),
@@ -334,6 +367,7 @@ int main(void)
 		TEST(one_guest_after_another),
 		TEST(a_page_server_that_is_stopped),
 		TEST(said_to_a_program),
+		TEST(a_socket_that_is_handed_over),
 		TEST(a_vmm_of_another_size),
 		TEST(no_page_server),
 		TEST(two_page_servers_at_one_place),
