@@ -3,9 +3,8 @@
  * Memory that runs out in the middle of an ioctl: each of its allocations is
  * made to fail in turn. Needs the debug kernel's fault injection.
  */
-#include <sys/mount.h>
-
 #include "claims.h"
+#include "failing.h"
 #include "fdinfo.h"
 #include "machine.h"
 #include "runner.h"
@@ -13,102 +12,6 @@
 #include "svm_util.h"
 
 #define PAGES	8
-#define DEBUGFS	"/sys/kernel/debug"
-
-static void set_attribute(const char *file, const char *value)
-{
-	int fd = open(file, O_WRONLY);
-
-	TEST_ASSERT(fd >= 0 && write(fd, value, strlen(value)) > 0, "write %s to %s", value, file);
-	close(fd);
-}
-
-static void require_fault_injection(void)
-{
-	require_link();
-	if (access("/proc/self/fail-nth", F_OK))
-		claim_skip("this kernel has no fault injection");
-	if (access(DEBUGFS "/failslab", F_OK))
-		TEST_ASSERT(!mount("debugfs", DEBUGFS, "debugfs", 0, NULL), "mount debugfs");
-
-	/* Sleeping allocations too, and of single pages for anyone: all of ours are. */
-	set_attribute(DEBUGFS "/failslab/ignore-gfp-wait", "N");
-	set_attribute(DEBUGFS "/fail_page_alloc/ignore-gfp-wait", "N");
-	set_attribute(DEBUGFS "/fail_page_alloc/ignore-gfp-highmem", "N");
-	set_attribute(DEBUGFS "/fail_page_alloc/min-order", "0");
-	set_attribute(DEBUGFS "/failslab/verbose", "0");
-	set_attribute(DEBUGFS "/fail_page_alloc/verbose", "0");
-}
-
-/* The thread's next @n-th allocation fails; 0: none does. */
-static void fail_nth(int fd, int n)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%d", n);
-
-	TEST_ASSERT(pwrite(fd, text, len, 0) == len, "write fail-nth");
-}
-
-/* Whether the allocation that was to fail did not come any more. */
-static bool never_came(int fd)
-{
-	char text[16] = "";
-
-	TEST_ASSERT(pread(fd, text, sizeof(text) - 1, 0) > 0, "read fail-nth");
-	fail_nth(fd, 0);
-	return atoi(text) > 0;
-}
-
-/**
- * struct request - what is made to fail
- * @prepare: gets ready for it, or NULL
- * @make: makes it: -1 with errno, or what @undo takes
- * @undo: undoes it
- * @check: all is as it was before
- */
-struct request {
-	void (*prepare)(void);
-	int (*make)(void);
-	void (*undo)(int made);
-	void (*check)(void);
-};
-
-/*
- * A failed allocation may be one that the kernel does without, so the request
- * may succeed; otherwise it says ENOMEM. Ends when all allocations have failed.
- */
-static void fail_each_allocation(const struct request *r)
-{
-	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
-	int n, failed = 0;
-
-	TEST_ASSERT(fd >= 0, "open fail-nth");
-	for (n = 1; ; n++) {
-		int made, err;
-		bool done;
-
-		if (r->prepare)
-			r->prepare();
-		fail_nth(fd, n);
-		made = r->make();
-		err = errno;
-		done = never_came(fd);
-
-		if (made < 0) {
-			TEST_ASSERT(err == ENOMEM, "allocation %d failed: errno %d (%s)", n, err,
-				    strerror(err));
-			failed++;
-		} else {
-			r->undo(made);
-		}
-		r->check();
-		if (done)
-			break;
-	}
-	close(fd);
-	pr_info("%d allocations, %d failures\n", n - 1, failed);
-	TEST_ASSERT(failed, "no allocation failed");
-}
 
 static struct machine *a;
 static struct kvm_vm *vm;
@@ -121,18 +24,6 @@ static int make_view(void)
 static void close_fd(int fd)
 {
 	close(fd);
-}
-
-/* The next fd is the one that was next before: none was left. */
-static void check_fds(void)
-{
-	static int first = -1;
-	int next = dup(0);
-
-	close(next);
-	if (first < 0)
-		first = next;
-	TEST_ASSERT_EQ(next, first);
 }
 
 static void create(void)

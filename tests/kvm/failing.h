@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Allocations of the kernel that fail, one after the other. Needs the debug
+ * kernel's fault injection.
+ */
+#ifndef GMEM_TESTS_FAILING_H
+#define GMEM_TESTS_FAILING_H
+
+/* Skips where there is no fault injection; gets it ready. */
+void require_fault_injection(void);
+
+/**
+ * struct request - what is made to fail
+ * @prepare: gets ready for it, or NULL
+ * @make: makes it: -1 with errno, or what @undo takes
+ * @undo: undoes it
+ * @check: all is as it was before
+ */
+struct request {
+	void (*prepare)(void);
+	int (*make)(void);
+	void (*undo)(int made);
+	void (*check)(void);
+};
+
+/*
+ * A failed allocation may be one that the kernel does without, so the request
+ * may succeed; otherwise it says ENOMEM. Ends when all allocations have failed.
+ */
+void fail_each_allocation(const struct request *r);
+
+/* The next fd is the one that was next before: none was left. */
+void check_fds(void);
+
+#endif /* GMEM_TESTS_FAILING_H */

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that runs out in the middle of paging. Needs the debug kernel's fault
+ * injection.
+ */
+#include <linux/falloc.h>
+
+#include "claims.h"
+#include "failing.h"
+#include "machine.h"
+#include "paging.h"
+#include "ring.h"
+
+#define PAGES	8
+
+static struct machine *m;
+static struct kvm_vm *vm;
+static int view, pager;
+
+/* On a new inode each time: the first pager of one leaves something behind. */
+static void prepare_inode(void)
+{
+	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, 0);
+}
+
+static int make_pager(void)
+{
+	return __pager(view, 0, PAGES, 0);
+}
+
+static void close_fd(int fd)
+{
+	close(fd);
+}
+
+/* Nothing is owed by one that could not be made: there may be another. */
+static void check_pager(void)
+{
+	int fd = __pager(view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
+
+	TEST_ASSERT(fd >= 0, "errno %d", errno);
+	close(fd);
+	close(view);
+	check_fds();
+}
+
+static void create(void)
+{
+	require_fault_injection();
+	require_pager();
+	vm = idle_vm();
+	fail_each_allocation(&(struct request){ prepare_inode, make_pager, close_fd, check_pager });
+}
+
+static void prepare_pager(void)
+{
+	prepare_inode();
+	pager = make_pager();
+}
+
+static int make_ring(void)
+{
+	struct kvm_gmem_pager_ring layout;
+
+	return __ring(pager, 4, 4, 0, &layout);
+}
+
+static void undo_nothing(int made)
+{
+	(void)made;
+}
+
+static void check_ring(void)
+{
+	close(pager);
+	close(view);
+	check_fds();
+}
+
+static const struct request ring_request = {
+	prepare_pager, make_ring, undo_nothing, check_ring,
+};
+
+static void ring(void)
+{
+	require_fault_injection();
+	require_pager();
+	vm = idle_vm();
+	fail_each_allocation(&ring_request);
+}
+
+/* All is missing, and owed by a pager that nobody has asked. */
+static void owe_all_anew(void)
+{
+	punch_pages(m->view, 0, PAGES);
+	close(pager);
+	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_EXIT);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+}
+
+static void paged_machine(void)
+{
+	require_fault_injection();
+	require_pager();
+	m = machine_create(PAGES);
+	pager = pager_of(m);
+	owe_all_anew();
+}
+
+static int make_answer(void)
+{
+	static char page[PAGE_SIZE] = { 1 };
+	struct kvm_gmem_answer answer = {
+		.op = KVM_GMEM_ANSWER_COPY, .size = PAGE_SIZE, .from = (uint64_t)page,
+	};
+	struct kvm_gmem_pager_answer args = { .answers = (uint64_t)&answer, .nr = 1 };
+
+	return ioctl(pager, KVM_GMEM_PAGER_ANSWER, &args) == 1 ? 0 : -1;
+}
+
+/* An answer that failed can be given again. */
+static void check_answers(void)
+{
+	owe_all_anew();
+	copy(pager, 3, 0, PAGES);
+	guest_expect(m, 0, PAGES, 3);
+	owe_all_anew();
+}
+
+static void answering(void)
+{
+	paged_machine();
+	fail_each_allocation(&(struct request){ NULL, make_answer, undo_nothing, check_answers });
+}
+
+static struct ring shared;
+
+static void prepare_ring_answer(void)
+{
+	ring_open(&shared, pager, 4, 1, 0);
+}
+
+static int make_ring_answer(void)
+{
+	volatile struct kvm_gmem_answer *entry = ring_put(&shared, KVM_GMEM_ANSWER_COPY, 0, 1, 0);
+
+	if (ioctl(pager, KVM_GMEM_PAGER_ENTER, 0) < 0)
+		return -1;
+	errno = entry->error;
+	return errno ? -1 : 0;
+}
+
+static void check_ring_answer(void)
+{
+	munmap((void *)shared.head, shared.layout.size);
+	check_answers();
+}
+
+static const struct request answering_by_ring_request = {
+	prepare_ring_answer, make_ring_answer, undo_nothing, check_ring_answer,
+};
+
+static void answering_by_ring(void)
+{
+	paged_machine();
+	fail_each_allocation(&answering_by_ring_request);
+}
+
+/* The guest's miss: it leaves to the VMM, with an event for the pager. */
+static int make_miss(void)
+{
+	int err = ioctl(m->vcpu->fd, KVM_RUN, NULL) ? errno : 0;
+
+	if (err == EFAULT && m->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return 0;
+	errno = err;
+	return -1;
+}
+
+static void prepare_miss(void)
+{
+	machine_prepare(m, guest_look, 0, 0, 0);
+}
+
+static const struct request asking_request = {
+	prepare_miss, make_miss, undo_nothing, check_answers,
+};
+
+static void asking(void)
+{
+	paged_machine();
+	fail_each_allocation(&asking_request);
+}
+
+static int make_hole(void)
+{
+	return fallocate(m->view, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 2 * PAGE_SIZE,
+			 PAGE_SIZE);
+}
+
+static void punching(void)
+{
+	paged_machine();
+	fail_each_allocation(&(struct request){ NULL, make_hole, undo_nothing, check_answers });
+}
+
+static const struct claim claims[] = {
+	CLAIM(create, "KVM_GMEM_CREATE_PAGER is ENOMEM and leaves nothing"),
+	CLAIM(ring, "KVM_GMEM_PAGER_RING is ENOMEM and leaves nothing"),
+	CLAIM(answering, "an answer is ENOMEM, and good when given again"),
+	CLAIM(answering_by_ring, "so is one in the ring"),
+	CLAIM(asking, "a vCPU that can't ask leaves with ENOMEM"),
+	CLAIM(punching, "a hole is ENOMEM, and what was owed is owed"),
+};
+
+CLAIMS_MAIN(claims);
