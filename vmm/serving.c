@@ -173,6 +173,8 @@ static int take_back(struct serving *serving)
 		serving->given += answer.done / IMAGE_PAGE;
 		if (answer.error == EINTR || answer.error == ENOMEM)
 			unsettle(serving, answer.offset / IMAGE_PAGE);
+		else if (answer.error == EPIPE)	/* its memory went meanwhile */
+			return -EPIPE;
 		else if (answer.error && answer.error != EEXIST &&
 			 answer.error != ENOENT)
 			return -EPROTO;
