@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "crc32c.h"
 #include "memory-image.h"
+#include "write-all.h"
 
 #define SUMS_MAGIC	"gmemsums"
 #define SUMS_VERSION	1
@@ -223,20 +223,6 @@ static int sum_pages(const struct image *image, uint32_t *sums)
 	return got < 0 ? got : -ENODATA;
 }
 
-static bool write_all(int fd, const void *bytes, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t put = write(fd, (char *)bytes + done, size - done);
-
-		if (put < 0 && errno != EINTR)
-			return false;
-		done += put > 0 ? put : 0;
-	}
-	return true;
-}
-
 /* Under another name first, so that no half of it is ever taken for it. */
 static int write_sums(const char *path, const struct sums_header *header,
 		      const uint32_t *sums, size_t size)
@@ -252,8 +238,10 @@ static int write_sums(const char *path, const struct sums_header *header,
 	fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	if (!write_all(fd, header, sizeof(*header)) ||
-	    !write_all(fd, sums, size) || fsync(fd) || rename(part, name))
+	ret = write_all(fd, header, sizeof(*header));
+	if (!ret)
+		ret = write_all(fd, sums, size);
+	if (!ret && (fsync(fd) || rename(part, name)))
 		ret = -errno;
 	close(fd);
 	if (ret)

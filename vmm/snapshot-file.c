@@ -10,6 +10,7 @@
 
 #include "crc32c.h"
 #include "snapshot.h"
+#include "write-all.h"
 
 #define MAGIC	"gmemsnap"
 #define VERSION	1
@@ -27,21 +28,6 @@ static uint32_t sum_of(struct header header, const void *message)
 {
 	header.sum = 0;
 	return crc32c(crc32c(0, &header, sizeof(header)), message, header.length);
-}
-
-static int write_all(int fd, const void *bytes, size_t size)
-{
-	while (size) {
-		ssize_t wrote = write(fd, bytes, size);
-
-		if (wrote < 0 && errno != EINTR)
-			return -errno;
-		if (wrote > 0) {
-			bytes = (const char *)bytes + wrote;
-			size -= wrote;
-		}
-	}
-	return 0;
 }
 
 static int write_file(int fd, const void *message, size_t length)
