@@ -167,6 +167,22 @@ uint64_t machine_call(struct machine *m, void *fn, uint64_t a, uint64_t b, uint6
 	return *(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result);
 }
 
+uint64_t machine_call_on(struct machine *m, void *fn, uint64_t a, uint64_t b, uint64_t c)
+{
+	int err;
+
+	machine_prepare(m, fn, a, b, c);
+	do {
+		err = _vcpu_run(m->vcpu) ? errno : 0;
+	} while (err == EFAULT && m->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
+	TEST_ASSERT(!err, "KVM_RUN: errno %d", err);
+	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(m->said);
+	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
+	vcpu_run_complete_io(m->vcpu);
+	return *(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result);
+}
+
 static volatile uint64_t *guest_page(uint64_t page)
 {
 	return (volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE);

@@ -73,6 +73,11 @@ void require_link(void);
 void machine_prepare(struct machine *m, void *fn, uint64_t a, uint64_t b, uint64_t c);
 int machine_try(struct machine *m, void *fn, uint64_t a, uint64_t b, uint64_t c);
 uint64_t machine_call(struct machine *m, void *fn, uint64_t a, uint64_t b, uint64_t c);
+/*
+ * machine_call() while pages are converted: a fault that this comes in between of
+ * leaves with a memory fault, and is tried again.
+ */
+uint64_t machine_call_on(struct machine *m, void *fn, uint64_t a, uint64_t b, uint64_t c);
 #define GUEST_RETURN(value)							\
 do {										\
 	guest_result = (value);							\

@@ -221,19 +221,9 @@ static unsigned long tried, through;
 static void try_l2(void *arg)
 {
 	struct machine *m = arg;
-	int err;
 
-	machine_prepare(m, l1_tries_l2, TRIES, 0, 0);
-	do {
-		err = _vcpu_run(m->vcpu) ? errno : 0;
-	} while (err == EFAULT && m->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
-	TEST_ASSERT(!err, "KVM_RUN: errno %d", err);
-	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(m->said);
-	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
-	vcpu_run_complete_io(m->vcpu);
+	through += machine_call_on(m, l1_tries_l2, TRIES, 0, 0);
 	tried += TRIES;
-	through += *(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result);
 }
 
 static void punch(void *arg)

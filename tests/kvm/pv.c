@@ -122,17 +122,7 @@ static void begin(void)
 /* To its end, whatever is converted under it: it must end the interrupts that it got. */
 static void work(void *arg __attribute__((unused)))
 {
-	int err;
-
-	machine_prepare(m, guest_code_work, 0, 0, 0);
-	do {
-		err = _vcpu_run(m->vcpu) ? errno : 0;
-	} while (err == EFAULT && m->vcpu->run->exit_reason == KVM_EXIT_MEMORY_FAULT);
-	TEST_ASSERT(!err, "KVM_RUN: errno %d", err);
-	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(m->said);
-	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
-	vcpu_run_complete_io(m->vcpu);
+	machine_call_on(m, guest_code_work, 0, 0, 0);
 }
 
 /* All four are written, and right, where the guest looks. */
