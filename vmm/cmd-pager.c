@@ -23,6 +23,7 @@ struct pager_options {
 	const char *working_set;
 	const char *socket;
 	const char *user;
+	const char *io;
 	long socket_fd;
 	long make_sums;
 	long prefetch;
@@ -64,6 +65,25 @@ static int check_listener(int listener)
 	return 0;
 }
 
+/*
+ * By io_uring where this host and this process may have one: asked for or not says
+ * what it is when they may not.
+ */
+static int open_reader(struct page_server *server, const char *io)
+{
+	bool by_ring = !io || !strcmp(io, "uring");
+	const char *why;
+	int ret = reader_open(&server->reader, &server->image, by_ring, &why);
+
+	if (ret && !io && why) {
+		say_failed(ret, "an io_uring, %s: pages are read one after another",
+			   why);
+		ret = reader_open(&server->reader, &server->image, false, &why);
+	}
+	return ret ? say_failed(ret, "reading the image%s%s",
+				why ? " by an io_uring: " : "", why ? why : "") : 0;
+}
+
 static int open_files(struct page_server *server,
 		      const struct pager_options *options)
 {
@@ -79,6 +99,9 @@ static int open_files(struct page_server *server,
 	if (ret)
 		return say_failed(ret, "the working set %s (remove it, to have it recorded anew)",
 				  options->working_set);
+	ret = open_reader(server, options->io);
+	if (ret)
+		return ret;
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
@@ -111,6 +134,7 @@ static int run_server(const struct pager_options *options)
 	progress_listening(options->image, server.image.size);
 	report("listening", "pages=%u", server.image.pages);
 	confinement.fds[confinement.nr_fds++] = server.image.fd;
+	confinement.fds[confinement.nr_fds++] = reader_fd(&server.reader);
 	confinement.fds[confinement.nr_fds++] = server.set.fd;
 	confinement.fds[confinement.nr_fds++] = server.listener;
 	confinement.fds[confinement.nr_fds++] = server.signals;
@@ -161,6 +185,8 @@ int cmd_pager(int argc, char **argv)
 		{ .name = "prefetch", .argument = "PAGES", .number = &options.prefetch,
 		  .least = 1, .most = 4096,
 		  .help = "give so many, aligned, when one of them is asked for (16)" },
+		{ .name = "io", .argument = "HOW", .text = &options.io,
+		  .help = "read the image by 'uring', many pages at once, or 'read' (uring)" },
 		{ .name = "on-demand", .number = &options.on_demand,
 		  .help = "give nothing else that is not asked for" },
 		{ .name = "stay", .number = &options.stay,
@@ -183,6 +209,8 @@ int cmd_pager(int argc, char **argv)
 		return make_sums(options.image);
 	if (options.socket ? options.socket_fd >= 0 : options.socket_fd < 0)
 		return wrong_usage("needs --socket or --socket-fd");
+	if (options.io && strcmp(options.io, "uring") && strcmp(options.io, "read"))
+		return wrong_usage("--io is 'uring' or 'read'");
 	progress_begin(options.json);
 	report_to(options.report_fd);
 	return run_server(&options);

@@ -163,23 +163,44 @@ int image_open(struct image *image, const char *path)
 	return ret;
 }
 
-uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
-		    void *buffer, int *error)
+uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
+		     const void *buffer, int *error)
 {
-	ssize_t got = read_all(image->fd, buffer, count * IMAGE_PAGE,
-			       first * IMAGE_PAGE);
-	uint32_t page, there = got > 0 ? got / IMAGE_PAGE : 0;
+	uint32_t page;
 
-	*error = got < 0 ? got : there < count ? -ENODATA : 0;
-	for (page = 0; page < there; page++) {
-		const char *content = (char *)buffer + page * IMAGE_PAGE;
+	*error = 0;
+	for (page = 0; page < count; page++) {
+		const char *content = (const char *)buffer + page * IMAGE_PAGE;
 
 		if (crc32c(0, content, IMAGE_PAGE) != image->sums[first + page]) {
 			*error = -EBADMSG;
 			return page;
 		}
 	}
-	return there;
+	return count;
+}
+
+/* Some file systems say only at the first read that they can't read directly. */
+uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
+		    void *buffer, int *error)
+{
+	ssize_t got = read_all(image->fd, buffer, count * IMAGE_PAGE,
+			       first * IMAGE_PAGE);
+	uint32_t there, good;
+
+	if (got == -EINVAL && image_read_directly(image, false))
+		got = read_all(image->fd, buffer, count * IMAGE_PAGE,
+			       first * IMAGE_PAGE);
+	there = got > 0 ? got / IMAGE_PAGE : 0;
+	good = image_check(image, first, there, buffer, error);
+	if (!*error && there < count)
+		*error = got < 0 ? got : -ENODATA;
+	return good;
+}
+
+bool image_read_directly(const struct image *image, bool directly)
+{
+	return !fcntl(image->fd, F_SETFL, directly ? O_DIRECT : 0);
 }
 
 void image_will_need(const struct image *image, uint32_t first, uint32_t count)

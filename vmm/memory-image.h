@@ -11,6 +11,7 @@
 #ifndef VMM_MEMORY_IMAGE_H
 #define VMM_MEMORY_IMAGE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define IMAGE_PAGE	4096UL
@@ -47,6 +48,19 @@ int image_open(struct image *image, const char *path);
  */
 uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
 		    void *buffer, int *error);
+
+/*
+ * The same for pages that were read already: @buffer has what is in the file.
+ * *error is -EBADMSG at most.
+ */
+uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
+		     const void *buffer, int *error);
+
+/*
+ * Read past the page cache from now on, or not. Only buffers that are aligned to
+ * pages will do then. True: the file system can.
+ */
+bool image_read_directly(const struct image *image, bool directly);
 
 /* Have the kernel read pages ahead. */
 void image_will_need(const struct image *image, uint32_t first, uint32_t count);

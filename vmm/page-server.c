@@ -132,27 +132,28 @@ static int serve_once(struct serving *serving, const struct pollfd *wait)
 		ret = serving_give_more(serving);
 	else
 		ret = serving_rest(serving);
-	if (wait[2].revents)
+	if (wait[3].revents)
 		listen_to_vmm(serving);
 	return ret;
 }
 
 static enum end serve(const struct page_server *server, struct serving *serving)
 {
-	struct pollfd wait[3] = {
+	struct pollfd wait[4] = {
 		{ .fd = server->signals, .events = POLLIN },
 		{ .fd = serving->pager, .events = POLLIN },
+		{ .fd = reader_fd(&server->reader), .events = POLLIN },
 	};
 	int ret;
 
 	for (;;) {
-		wait[2] = (struct pollfd){ serving->socket, POLLIN, 0 };
+		wait[3] = (struct pollfd){ serving->socket, POLLIN, 0 };
 		ret = serving->left ? 0 : serving_detach(serving);
 		if (!ret && !serving->left)
 			return DONE;
 		if (ret && ret != -EAGAIN)
 			break;
-		if (poll(wait, 3, serving_has_more(serving) ? 0 : 1000) < 0)
+		if (poll(wait, 4, serving_has_more(serving) ? 0 : 1000) < 0)
 			continue;
 		if (wait[0].revents)
 			return STOPPED;
@@ -193,7 +194,8 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 static enum end serve_vmm(struct page_server *server, int socket)
 {
 	struct serving serving = {
-		.image = &server->image, .set = &server->set,
+		.image = &server->image, .reader = &server->reader,
+		.set = &server->set,
 		.window = server->prefetch, .fill = !server->on_demand,
 		.socket = socket,
 	};

@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "image-reader.h"
 #include "memory-image.h"
 #include "working-set.h"
 
 /*
  * struct page_server - what all guests are served with
  * @image: the memory of each
+ * @reader: what reads it
  * @set: the working set
  * @prefetch: pages that are given when one of them is asked for
  * @on_demand: no others are given, but the working set
@@ -22,6 +24,7 @@
  */
 struct page_server {
 	struct image image;
+	struct image_reader reader;
 	struct working_set set;
 	uint32_t prefetch;
 	bool on_demand;

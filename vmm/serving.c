@@ -12,32 +12,46 @@
 #include "say.h"
 #include "serving.h"
 
-#define CHUNK		64U	/* pages that are read and given in one go */
 #define EVENTS		64	/* that are taken in one go */
 #define RING		256U	/* events, answers, buffers */
 #define VCPU_LOOKS_NS	50000	/* for an answer, before it sleeps */
 #define LOOK_NS		20000	/* for the next event, before we do */
 #define ROUNDS		64	/* before others are listened to */
 
-/* ---- Which pages are settled ---- */
+/* ---- Which pages are settled, and which are being read ---- */
 
-static bool is_settled(const struct serving *serving, uint32_t page)
+static bool is_set(const unsigned char *bits, uint32_t page)
 {
-	return serving->settled[page / 8] & 1 << page % 8;
+	return bits[page / 8] & 1 << page % 8;
+}
+
+static void set(unsigned char *bits, uint32_t page, bool to)
+{
+	if (to)
+		bits[page / 8] |= 1 << page % 8;
+	else
+		bits[page / 8] &= ~(1 << page % 8);
 }
 
 static void settle(struct serving *serving, uint32_t first, uint64_t count)
 {
 	for (; count && first < serving->image->pages; first++, count--) {
-		serving->left -= !is_settled(serving, first);
-		serving->settled[first / 8] |= 1 << first % 8;
+		serving->left -= !is_set(serving->settled, first);
+		set(serving->settled, first, true);
 	}
 }
 
 static void unsettle(struct serving *serving, uint32_t page)
 {
-	serving->left += is_settled(serving, page);
-	serving->settled[page / 8] &= ~(1 << page % 8);
+	serving->dry = false;
+	serving->left += is_set(serving->settled, page);
+	set(serving->settled, page, false);
+}
+
+/* Nothing is to be done for it, or all that can be done now. */
+static bool is_taken_care_of(const struct serving *serving, uint32_t page)
+{
+	return is_set(serving->settled, page) || is_set(serving->reading, page);
 }
 
 /* What is there already: by a pager before us, or by who touched it before. */
@@ -47,6 +61,7 @@ static int survey(struct serving *serving)
 	uint64_t offset = 0, size = serving->image->size;
 	int i, count;
 
+	serving->dry = false;
 	serving->left = serving->image->pages;
 	memset(serving->settled, 0, serving->left / 8 + 1);
 	while (size) {
@@ -103,57 +118,6 @@ static int fail(struct serving *serving, uint32_t page, int error)
 	return put(serving, KVM_GMEM_ANSWER_FAIL, page, 1, NULL);
 }
 
-/* Pages of which none is settled, at most CHUNK. */
-static int give_run(struct serving *serving, uint32_t first, uint32_t count)
-{
-	while (count) {
-		int error, ret;
-		uint32_t good = image_read(serving->image, first, count,
-					   serving->buffer, &error);
-
-		ret = put(serving, KVM_GMEM_ANSWER_COPY, first, good,
-			  serving->buffer);
-		first += good;
-		count -= good;
-		if (!ret && error) {
-			ret = fail(serving, first, error);
-			first++;
-			count--;
-		}
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-/* Those of @count pages that are not settled. */
-static int give(struct serving *serving, uint32_t first, uint32_t count)
-{
-	uint32_t end = first + count, run;
-	int ret = 0;
-
-	while (!ret && first < end) {
-		for (run = 0; run < CHUNK && first + run < end &&
-		     !is_settled(serving, first + run); run++)
-			;
-		if (run)
-			ret = give_run(serving, first, run);
-		first += run ? run : 1;
-	}
-	return ret;
-}
-
-/* The aligned window around a page. */
-static int give_window(struct serving *serving, uint32_t page)
-{
-	uint32_t first = page - page % serving->window;
-	uint32_t count = serving->image->pages - first;
-
-	if (count > serving->window)
-		count = serving->window;
-	return give(serving, first, count);
-}
-
 /* ---- By the ring: a page that somebody waits for ---- */
 
 /*
@@ -191,14 +155,15 @@ static int enter(struct serving *serving, bool always)
 }
 
 /* There are as many buffers as answers: the next is free where there is room. */
-static int give_by_ring(struct serving *serving, uint32_t page)
+static int give_by_ring(struct serving *serving, uint32_t page,
+			const void *content)
 {
 	struct kvm_gmem_answer answer = {
 		.op = KVM_GMEM_ANSWER_COPY, .offset = page * IMAGE_PAGE,
 		.size = IMAGE_PAGE,
 	};
 	void *buffer;
-	int error, ret;
+	int ret;
 
 	while (serving->in_ring == RING) {
 		ret = enter(serving, true);
@@ -207,8 +172,7 @@ static int give_by_ring(struct serving *serving, uint32_t page)
 	}
 	buffer = gmem_pager_ring_buffer(&serving->ring,
 					serving->ring.answer_head % RING);
-	if (!image_read(serving->image, page, 1, buffer, &error))
-		return fail(serving, page, error);
+	memcpy(buffer, content, IMAGE_PAGE);
 	answer.from = (uintptr_t)buffer;
 	ret = gmem_pager_ring_put(&serving->ring, &answer);
 	if (ret)
@@ -221,6 +185,192 @@ static int give_by_ring(struct serving *serving, uint32_t page)
 int serving_rest(struct serving *serving)
 {
 	return serving->in_ring ? enter(serving, true) : 0;
+}
+
+/* ---- Giving what was read ---- */
+
+/* What of these pages is as it must be; the others fail, each for itself. */
+static int give_pages(struct serving *serving, const struct image_read *read)
+{
+	uint32_t first = read->first, count = read->count, good = read->good;
+	char *from = read->buffer;
+	int error = read->error, ret;
+
+	for (;;) {
+		ret = put(serving, KVM_GMEM_ANSWER_COPY, first, good, from);
+		if (!ret && error)
+			ret = fail(serving, first + good++, error);
+		if (ret || good >= count)
+			return ret;
+		first += good;
+		count -= good;
+		from += good * IMAGE_PAGE;
+		/* What is behind it was not looked at. */
+		good = image_read(serving->image, first, count, from, &error);
+	}
+}
+
+static int give(struct serving *serving, struct image_read *read)
+{
+	uint32_t i;
+	int ret;
+
+	for (i = 0; i < read->count; i++)
+		set(serving->reading, read->first + i, false);
+	if (read->count == 1 && read->good && read->urgent && serving->ring.map)
+		ret = is_set(serving->settled, read->first) ? 0 :
+		      give_by_ring(serving, read->first, read->buffer);
+	else
+		ret = give_pages(serving, read);
+	reader_drop(serving->reader, read);
+	serving->dry = false;
+	return ret;
+}
+
+/* All that has been read; of what nobody waits for only so much. */
+static int give_ended(struct serving *serving, unsigned int others)
+{
+	struct image_read *read;
+	int ret = 0;
+
+	while (!ret && (read = reader_take(serving->reader, !others))) {
+		others -= !read->urgent;
+		ret = give(serving, read);
+	}
+	if (!ret && serving->ring.map)
+		ret = enter(serving, false);
+	return ret;
+}
+
+/* ---- Reading ---- */
+
+static void begin(struct serving *serving, uint32_t first, uint32_t count,
+		  bool urgent)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++)
+		set(serving->reading, first + i, true);
+	reader_begin(serving->reader, first, count, urgent);
+}
+
+/* A page that somebody waits for. */
+static int ask(struct serving *serving, uint32_t page)
+{
+	int ret = 0;
+
+	if (is_set(serving->reading, page)) {
+		reader_hurry(serving->reader, page);
+		return 0;
+	}
+	while (!ret && !reader_has_room(serving->reader, true)) {
+		ret = reader_go(serving->reader, true);
+		if (!ret)
+			ret = give_ended(serving, 0);
+	}
+	if (!ret)
+		begin(serving, page, 1, true);
+	return ret;
+}
+
+/* The aligned window around a page is to be read. */
+static void want_window(struct serving *serving, uint32_t page)
+{
+	uint32_t first = page - page % serving->window;
+
+	/* Where there are too many, the oldest is none that anybody needs next. */
+	if (serving->window_head - serving->window_tail == SERVING_WINDOWS)
+		serving->window_tail++;
+	serving->windows[serving->window_head++ % SERVING_WINDOWS] = first;
+	serving->dry = false;
+}
+
+static bool wants_window(const struct serving *serving)
+{
+	return serving->window_tail != serving->window_head;
+}
+
+static bool set_has_more(const struct serving *serving)
+{
+	return !serving->set->recording &&
+	       serving->at_set < serving->set->count;
+}
+
+static void look_at(struct serving *serving, uint32_t first, uint32_t count)
+{
+	uint32_t left = serving->image->pages - first;
+
+	serving->at = first;
+	serving->end = first + (count < left ? count : left);
+}
+
+/* The next of the set, as it was asked for; its neighbours as they were given. */
+static void look_at_set(struct serving *serving)
+{
+	uint32_t page = serving->set->pages[serving->at_set++];
+
+	if (!is_taken_care_of(serving, page))
+		look_at(serving, page - page % serving->window, serving->window);
+}
+
+/* The next pages to look at. False: all were looked at. */
+static bool look_further(struct serving *serving)
+{
+	if (wants_window(serving)) {
+		look_at(serving, serving->windows[serving->window_tail++ % SERVING_WINDOWS],
+			serving->window);
+	} else if (set_has_more(serving)) {
+		look_at_set(serving);
+	} else if (serving->fill && serving->at_page < serving->image->pages) {
+		look_at(serving, serving->at_page, READER_CHUNK);
+		serving->at_page = serving->end;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* The next pages that are to be read ahead, one behind the other. 0: there are none. */
+static uint32_t next_run(struct serving *serving, uint32_t *first)
+{
+	uint32_t count = 0;
+
+	for (;;) {
+		while (serving->at < serving->end &&
+		       is_taken_care_of(serving, serving->at))
+			serving->at++;
+		if (serving->at < serving->end)
+			break;
+		if (!look_further(serving))
+			return 0;
+	}
+	*first = serving->at;
+	while (serving->at < serving->end && count < READER_CHUNK &&
+	       !is_taken_care_of(serving, serving->at)) {
+		serving->at++;
+		count++;
+	}
+	return count;
+}
+
+/* Have as much read ahead as there is room for. */
+static int read_ahead(struct serving *serving)
+{
+	uint32_t first, count;
+
+	while (serving->left && reader_has_room(serving->reader, false)) {
+		count = next_run(serving, &first);
+		if (!count && serving->fill && !serving->reader->under_way) {
+			/* All was looked at: what is left has come since. */
+			serving->at_page = 0;
+			count = next_run(serving, &first);
+		}
+		serving->dry = !count;
+		if (!count)
+			break;
+		begin(serving, first, count, false);
+	}
+	return reader_go(serving->reader, false);
 }
 
 /* ---- Events ---- */
@@ -237,11 +387,11 @@ static int take_event(struct serving *serving,
 		return 0;
 	}
 	serving->faults++;
-	if (is_settled(serving, page))
+	want_window(serving, page);
+	if (is_set(serving->settled, page))
 		return 0;
 	working_set_add(serving->set, page);
-	return serving->ring.map ? give_by_ring(serving, page) :
-				   give(serving, page, 1);
+	return ask(serving, page);
 }
 
 /* As many as there are now; none is no error. */
@@ -260,11 +410,15 @@ static int take_events(struct serving *serving, struct kvm_gmem_event *events)
 		       (ret = gmem_pager_ring_next(&serving->ring,
 						   &events[count])) == 1)
 			count++;
-	} while (!count && !ret && now_ns() < limit);
+	} while (!count && !ret && !reader_has_ended(serving->reader) &&
+		 now_ns() < limit);
 	return ret < 0 ? ret : count;
 }
 
-/* First what somebody waits for, of all of them, then what is around that. */
+/*
+ * First what somebody waits for, of all of them, then what is around that. What else
+ * is read ahead costs time only without a ring: that is for when nobody asks.
+ */
 static int answer_events(struct serving *serving,
 			 const struct kvm_gmem_event *events, int count)
 {
@@ -272,13 +426,14 @@ static int answer_events(struct serving *serving,
 
 	for (i = 0; !ret && i < count; i++)
 		ret = take_event(serving, &events[i]);
-	if (!ret && serving->ring.map)
-		ret = enter(serving, false);
-	for (i = 0; !ret && i < count; i++)
-		if (events[i].type == KVM_GMEM_EVENT_FAULT)
-			ret = give_window(serving,
-					  events[i].offset / IMAGE_PAGE);
-	return ret;
+	if (!ret)
+		ret = reader_go(serving->reader, false);
+	if (!ret)
+		ret = give_ended(serving, 0);
+	if (ret || !(wants_window(serving) || serving->reader->by_ring))
+		return ret;
+	ret = read_ahead(serving);
+	return ret ? ret : give_ended(serving, 1);
 }
 
 int serving_answer(struct serving *serving)
@@ -299,38 +454,18 @@ int serving_answer(struct serving *serving)
 
 /* ---- What nobody has asked for ---- */
 
-static bool set_has_more(const struct serving *serving)
+bool serving_has_more(struct serving *serving)
 {
-	return !serving->set->recording &&
-	       serving->at_set < serving->set->count;
-}
-
-bool serving_has_more(const struct serving *serving)
-{
-	return serving->left && (set_has_more(serving) || serving->fill);
-}
-
-/* The next of the set, as it was asked for; its neighbours as they were given. */
-static int give_of_set(struct serving *serving)
-{
-	uint32_t page = serving->set->pages[serving->at_set++];
-
-	return is_settled(serving, page) ? 0 : give_window(serving, page);
+	return reader_has_ended(serving->reader) ||
+	       (serving->left && !serving->dry &&
+		reader_has_room(serving->reader, false));
 }
 
 int serving_give_more(struct serving *serving)
 {
-	uint32_t left = serving->image->pages - serving->at_page;
-	uint32_t first = serving->at_page;
+	int ret = give_ended(serving, 1);
 
-	if (set_has_more(serving))
-		return give_of_set(serving);
-	if (!left)	/* all was looked at: what is left has come since */
-		return serving->at_page = 0;
-	if (left > CHUNK)
-		left = CHUNK;
-	serving->at_page += left;
-	return give(serving, first, left);
+	return ret ? ret : read_ahead(serving);
 }
 
 /* ---- Begin and end ---- */
@@ -340,7 +475,8 @@ static void read_set_ahead(const struct serving *serving)
 {
 	uint32_t i;
 
-	for (i = 0; set_has_more(serving) && i < serving->set->count; i++)
+	for (i = 0; !serving->reader->by_ring && set_has_more(serving) &&
+	     i < serving->set->count; i++)
 		image_will_need(serving->image, serving->set->pages[i], 1);
 }
 
@@ -349,8 +485,8 @@ int serving_begin(struct serving *serving)
 	int ret;
 
 	serving->settled = malloc(serving->image->pages / 8 + 1);
-	serving->buffer = malloc(CHUNK * IMAGE_PAGE);
-	if (!serving->settled || !serving->buffer)
+	serving->reading = calloc(1, serving->image->pages / 8 + 1);
+	if (!serving->settled || !serving->reading)
 		return -ENOMEM;
 	ret = gmem_pager_ring_open(serving->pager, RING, RING, VCPU_LOOKS_NS,
 				   &serving->ring);
@@ -378,12 +514,13 @@ int serving_detach(struct serving *serving)
 
 void serving_end(struct serving *serving)
 {
+	reader_drain(serving->reader);
 	gmem_pager_ring_close(&serving->ring);
 	if (serving->pager >= 0)
 		close(serving->pager);
 	if (serving->socket >= 0)
 		close(serving->socket);
 	free(serving->settled);
-	free(serving->buffer);
+	free(serving->reading);
 	*serving = (struct serving){ .pager = -1, .socket = -1 };
 }

@@ -8,12 +8,16 @@
 
 #include <gmem.h>
 
+#include "image-reader.h"
 #include "memory-image.h"
 #include "working-set.h"
+
+#define SERVING_WINDOWS	128U
 
 /*
  * struct serving - a guest whose memory is served
  * @image: where from
+ * @reader: what reads it
  * @set: its working set: given first, or recorded
  * @window: pages that are given together when one of them is asked for
  * @fill: what nobody has asked for is given too, when there is time
@@ -21,18 +25,23 @@
  * @ring: its ring; without a mapping where these modules have none
  * @socket: of the VMM, or -1 where it has closed that
  * @settled: a bit a page: nothing is to be done for it any more
- * @left: pages of which that is not said
+ * @reading: a bit a page: it is being read
+ * @left: pages that are not settled
  * @in_ring: answers for settled pages that are not carried out yet
  * @failed: pages that could not be given, as the image is not what it must be
  * @faults: events for pages
  * @given: pages populated by this process
- * @at_set, @at_page: how far the working set and the rest have been given
- * @buffer: where pages are read to
+ * @windows, @window_head, @window_tail: windows around what was asked for, that are to
+ *	be read
+ * @at_set, @at_page: how far the working set and the rest have been looked at
+ * @at, @end: pages of all these that are looked at now
+ * @dry: there is nothing to read ahead, until something else happens
  *
  * Functions return 0 or -errno; -EPIPE: the guest's memory is gone.
  */
 struct serving {
 	const struct image *image;
+	struct image_reader *reader;
 	struct working_set *set;
 	uint32_t window;
 	bool fill;
@@ -40,14 +49,20 @@ struct serving {
 	struct gmem_pager_ring ring;
 	int socket;
 	unsigned char *settled;
+	unsigned char *reading;
 	uint32_t left;
 	uint32_t in_ring;
 	uint32_t failed;
 	uint64_t faults;
 	uint64_t given;
+	uint32_t windows[SERVING_WINDOWS];
+	uint32_t window_head;
+	uint32_t window_tail;
 	uint32_t at_set;
 	uint32_t at_page;
-	void *buffer;
+	uint32_t at;
+	uint32_t end;
+	bool dry;
 };
 
 /*
@@ -63,10 +78,10 @@ int serving_answer(struct serving *serving);
 /* There was nothing to do: have what is still in the ring carried out. */
 int serving_rest(struct serving *serving);
 
-/* Is there something that nobody has asked for and that is to be given? */
-bool serving_has_more(const struct serving *serving);
+/* Has something been read, that only has to be given; or is something to be read? */
+bool serving_has_more(struct serving *serving);
 
-/* Give a part of that: little enough for who asks meanwhile. */
+/* Give a part of that, little enough for who asks meanwhile, and have more read. */
 int serving_give_more(struct serving *serving);
 
 /*

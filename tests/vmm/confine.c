@@ -2,6 +2,7 @@
 /* confine(): what a page server can still do, and what kills it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/kvm_gmem.h>
 #include <signal.h>
 #include <stdio.h>
@@ -66,6 +67,10 @@ static const struct call calls[] = {
 	{ SYS_memfd_create, { (long)"none" } },
 	{ SYS_seccomp, { 0 } },
 	{ SYS_io_uring_setup, { 1 } },
+	{ SYS_io_uring_register, { 3 } },
+	/* Its other flags have to do with other kinds of rings. */
+	{ SYS_io_uring_enter, { 3, 0, 0, IORING_ENTER_EXT_ARG } },
+	{ SYS_io_uring_enter, { 3, 0, 0, IORING_ENTER_SQ_WAKEUP | IORING_ENTER_GETEVENTS } },
 	{ SYS_bpf, { 0 } },
 	/* The numbers of another ABI mean other calls. */
 	{ 0x40000000 + SYS_read, { 0 } },
@@ -131,6 +136,10 @@ static int works(void)
 
 	if (!memory || pread(file, &byte, 1, 0) != 1 || byte != 0x7f ||
 	    read(0, &byte, 1) || fcntl(file, F_SETFL, O_NONBLOCK))
+		return 98;
+	/* There is no ring here, but who has one may use it. */
+	if (syscall(SYS_io_uring_enter, file, 0, 0, 0, NULL, 0) != -1 ||
+	    syscall(SYS_io_uring_enter, file, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) != -1)
 		return 98;
 	memset(memory, 1, 64 << 20);
 	free(memory);

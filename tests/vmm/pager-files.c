@@ -282,6 +282,8 @@ static void wrong_command_lines(void **state)
 	ENDS("needs --image", "--socket", "/tmp/x");
 	ENDS("needs --socket", "--image", "x");
 	ENDS("needs --socket", "--image", "x", "--socket", "y", "--socket-fd", "3");
+	ENDS("--io is 'uring' or 'read'", "--image", "x", "--socket", "y", "--io", "");
+	ENDS("--io is 'uring' or 'read'", "--image", "x", "--socket", "y", "--io", "mmap");
 	ENDS("not a number", "--image", "x", "--socket", "y", "--prefetch", "0");
 	ENDS("not a number", "--image", "x", "--socket", "y", "--prefetch", "4097");
 }

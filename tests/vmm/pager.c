@@ -346,25 +346,97 @@ static void rights_are_given_up(void **state)
 			 pager->child.pid, fd);
 		open_fds += !lstat(path, &stat);
 	}
-	/* 0 to 2, image, socket, signals, report. */
-	assert_int_equal(open_fds, 7);
+	/* 0 to 2, image, socket, signals, report; the ring. */
+	assert_int_equal(open_fds, strcmp(pager_io, "uring") ? 7 : 8);
+}
+
+/* ---- How the image is read ---- */
+
+/* A host that forbids io_uring: 2, to all; 0: it does not. */
+static void forbid_rings(const char *value)
+{
+	int file = open("/proc/sys/kernel/io_uring_disabled", O_WRONLY);
+
+	assert_int_equal(write(file, value, 1), 1);
+	close(file);
+}
+
+static int allow_rings(void **state)
+{
+	forbid_rings("0");
+	return programs_end(state);
+}
+
+static void a_host_without_rings(void **state)
+{
+	struct program *pager, *guest;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	forbid_rings("2");
+	pager = pager_start("pager", NULL);
+	guest = guest_start();
+	wait_for_words(guest, "words whole");
+	wait_for_exit(pager, EXIT_DONE);
+	must_have_said(pager, "gmem: an io_uring, making it: pages are read one after another: "
+			      "Operation not permitted");
+	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
+}
+
+static void a_ring_that_is_asked_for(void **state)
+{
+	struct program *pager;
+
+	(void)state;
+	image_make(IMAGE_MIB);
+	forbid_rings("2");
+	pager = pager_start("pager", "--io", "uring", NULL);
+	wait_for_exit(pager, EXIT_FAILED);
+	must_have_said(pager, "reading the image by an io_uring: making it: "
+			      "Operation not permitted");
+	assert_false(has_said(pager, "to who connects"));
+}
+
+static int begin(void **state)
+{
+	pager_io = *state;
+	print_message("# --io %s\n", pager_io);
+	return 0;
+}
+
+static int end(void **state)
+{
+	pager_io = NULL;
+	return programs_end(state);
 }
 
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, programs_end)
 
+#define BY(function, how) \
+	cmocka_unit_test_prestate_setup_teardown(function, begin, end, how)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(on_demand),
-		TEST(all_of_it),
-		TEST(a_page_at_a_time),
-		TEST(neighbours_come_along),
-		TEST(a_damaged_page_that_is_asked_for),
-		TEST(a_damaged_neighbour),
-		TEST(a_damaged_page_nobody_needs),
-		TEST(an_image_that_is_cut_while_it_is_served),
-		TEST(a_working_set),
+		BY(on_demand, "uring"),
+		BY(on_demand, "read"),
+		BY(all_of_it, "uring"),
+		BY(all_of_it, "read"),
+		BY(a_page_at_a_time, "uring"),
+		BY(a_page_at_a_time, "read"),
+		BY(neighbours_come_along, "uring"),
+		BY(neighbours_come_along, "read"),
+		BY(a_damaged_page_that_is_asked_for, "uring"),
+		BY(a_damaged_page_that_is_asked_for, "read"),
+		BY(a_damaged_neighbour, "uring"),
+		BY(a_damaged_neighbour, "read"),
+		BY(a_damaged_page_nobody_needs, "uring"),
+		BY(a_damaged_page_nobody_needs, "read"),
+		BY(an_image_that_is_cut_while_it_is_served, "uring"),
+		BY(an_image_that_is_cut_while_it_is_served, "read"),
+		BY(a_working_set, "uring"),
+		BY(a_working_set, "read"),
 		TEST(a_working_set_of_some_pages),
 		TEST(the_guest_ends_before_it_has_all),
 		TEST(one_guest_after_another),
@@ -374,7 +446,10 @@ int main(void)
 		TEST(a_vmm_of_another_size),
 		TEST(no_page_server),
 		TEST(two_page_servers_at_one_place),
-		TEST(rights_are_given_up),
+		BY(rights_are_given_up, "uring"),
+		BY(rights_are_given_up, "read"),
+		cmocka_unit_test_teardown(a_host_without_rings, allow_rings),
+		cmocka_unit_test_teardown(a_ring_that_is_asked_for, allow_rings),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

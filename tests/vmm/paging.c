@@ -66,20 +66,27 @@ void write_file(const char *path, const void *bytes, size_t size)
 	close(fd);
 }
 
+const char *pager_io;
+
 struct program *pager_start(const char *name, ...)
 {
-	const char *more[4] = { NULL };
+	const char *more[6] = { NULL };
 	struct program *pager;
 	va_list rest;
 	int i = 0;
 
+	if (pager_io) {
+		more[i++] = "--io";
+		more[i++] = pager_io;
+	}
 	va_start(rest, name);
-	while (i < 4 && (more[i] = va_arg(rest, const char *)))
+	while (i < 6 && (more[i] = va_arg(rest, const char *)))
 		i++;
 	va_end(rest);
 	pager = program_start(name, "pager", "--image", file_path("image"),
 			      "--socket", socket_path("a"), "--user", "nobody",
-			      more[0], more[1], more[2], more[3], NULL);
+			      more[0], more[1], more[2], more[3],
+			      more[4], more[5], NULL);
 	while (!child_event(&pager->child, "listening") &&
 	       !child_gone(&pager->child))
 		listen_for(5);

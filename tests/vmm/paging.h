@@ -28,6 +28,7 @@ void write_file(const char *path, const void *bytes, size_t size);
  * A page server for that image, at socket_path("a"), as user nobody, with other
  * options up to NULL, at most 4 words.
  */
+extern const char *pager_io;	/* its --io, where it is not NULL */
 struct program *pager_start(const char *name, ...) __attribute__((sentinel));
 
 /* A guest of IMAGE_MIB whose memory is served from there. */
