@@ -35,6 +35,17 @@ void require_fault_injection(void)
 	set_attribute(DEBUGFS "/fail_page_alloc/verbose", "0");
 }
 
+void fail_large_allocations(bool fail)
+{
+	if (fail) {
+		set_attribute(DEBUGFS "/fail_page_alloc/min-order", "1");
+		set_attribute(DEBUGFS "/fail_page_alloc/task-filter", "Y");
+		set_attribute(DEBUGFS "/fail_page_alloc/times", "-1");
+	}
+	set_attribute("/proc/thread-self/make-it-fail", fail ? "1" : "0");
+	set_attribute(DEBUGFS "/fail_page_alloc/probability", fail ? "100" : "0");
+}
+
 /* The thread's next @n-th allocation fails; 0: none does. */
 static void fail_nth(int fd, int n)
 {

@@ -6,8 +6,13 @@
 #ifndef GMEM_TESTS_FAILING_H
 #define GMEM_TESTS_FAILING_H
 
+#include <stdbool.h>
+
 /* Skips where there is no fault injection; gets it ready. */
 void require_fault_injection(void);
+
+/* Whether this thread's allocations of more than a page fail from now on. */
+void fail_large_allocations(bool fail);
 
 /**
  * struct request - what is made to fail

@@ -7,6 +7,7 @@
 #include "failing.h"
 #include "fdinfo.h"
 #include "machine.h"
+#include "populate.h"
 #include "runner.h"
 #include "successor.h"
 #include "svm_util.h"
@@ -116,6 +117,70 @@ static void allocate(void)
 	a = machine_create(PAGES);
 	fail_each_allocation(&(struct request){ NULL, make_pages, undo_pages, check_pages });
 	guest_expect(a, 0, PAGES, 0);
+}
+
+#define MANY	100	/* more than one batch of the kernel's, in pieces of several sizes */
+
+static uint64_t *content;
+
+static void machine_to_populate(void)
+{
+	require_fault_injection();
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	a = machine_create(MANY);
+	content = pattern_pages(0, MANY, 3);
+}
+
+/* One page, then all: where memory comes by pages, and where it may come in pieces. */
+static int make_populated(void)
+{
+	long done = 0;
+
+	while (done < MANY) {
+		long n = populate(a, done, done ? MANY - done : 1,
+				  content + done * (PAGE_SIZE / 8));
+
+		if (n < 0)
+			return -1;
+		done += n;
+	}
+	return 0;
+}
+
+static void undo_populated(int made)
+{
+	(void)made;
+	guest_expect(a, 0, MANY, 3);
+}
+
+static void check_populated(void)
+{
+	uint64_t resident = fdinfo(a->view, "resident");
+
+	guest_expect(a, 0, resident, 3);
+	TEST_ASSERT_EQ(fdinfo(a->view, "allocated") - fdinfo(a->view, "freed"), resident);
+	punch_pages(a->view, 0, MANY);
+	TEST_ASSERT_EQ(fdinfo(a->view, "resident"), 0UL);
+}
+
+static void populating(void)
+{
+	machine_to_populate();
+	fail_each_allocation(&(struct request){ NULL, make_populated, undo_populated,
+						check_populated });
+}
+
+static void populating_in_pieces(void)
+{
+	long n;
+
+	machine_to_populate();
+	fail_large_allocations(true);
+	n = populate(a, 0, MANY, content);
+	fail_large_allocations(false);
+	TEST_ASSERT_EQ(n, (long)MANY);
+	undo_populated(0);
+	check_populated();
 }
 
 static void guest_touch_first(void)
@@ -268,6 +333,8 @@ static const struct claim claims[] = {
 	CLAIM(link_view_fails, "KVM_LINK_GUEST_MEMFD: ENOMEM and no fd or view left"),
 	CLAIM(bind, "KVM_SET_USER_MEMORY_REGION2: ENOMEM and no binding left"),
 	CLAIM(allocate, "fallocate: ENOMEM and no page miscounted"),
+	CLAIM(populating, "KVM_GUEST_MEMFD_POPULATE: ENOMEM, or a count that goes on"),
+	CLAIM(populating_in_pieces, "which needs no memory in one piece larger than a page"),
 	CLAIM(attributes, "KVM_SET_MEMORY_ATTRIBUTES: ENOMEM and the range as it was"),
 	CLAIM(move_of_vcpus, "KVM_MOVE_VCPUS: ENOMEM, source and destination as they were"),
 	CLAIM(fault, "a guest's first touch: ENOMEM, no page miscounted, and it can go on"),

@@ -12,7 +12,7 @@
 #include "mapped.h"
 #include "populate.h"
 
-#define PAGES		64
+#define PAGES		88
 #define HERE		0	/* nodes */
 #define THERE		1
 
@@ -215,12 +215,33 @@ static void who_comes_first_places(void)
 	}
 }
 
+/* As many as the kernel takes at once, and more. */
+static void many_at_once_too(void)
+{
+	struct machine *m;
+
+	require_nodes();
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	m = mapped_create(KVM_X86_DEFAULT_VM, PAGES, MMAP_SHARED);
+	for (int first = 0; first < PAGES; first += PAGES / 2) {
+		int node = first ? THERE : HERE;
+
+		place_on(node);
+		TEST_ASSERT_EQ(populate(m, first, PAGES / 2, NULL), PAGES / 2L);
+		host_expect(m, first, PAGES / 2, 0);
+		for (int page = first; page < first + PAGES / 2; page++)
+			TEST_ASSERT(node_of(host_page(m, page)) == node, "page %d is on node %d",
+				    page, node_of(host_page(m, page)));
+	}
+}
+
 static const struct claim claims[] = {
 	CLAIM(mbind_moves_none, "mbind with MPOL_MF_MOVE moves no page: EIO where it must"),
 	CLAIM(migrate_pages_moves_none, "nor does migrate_pages"),
 	CLAIM(move_pages_moves_none, "nor move_pages"),
 	CLAIM(a_child_s_moves_none, "nor a child that has them mapped"),
 	CLAIM(who_comes_first_places, "the policy of who has a page allocated places it"),
+	CLAIM(many_at_once_too, "also where many pages are populated at once"),
 };
 
 CLAIMS_MAIN(claims);

@@ -9,6 +9,7 @@
 #include "claims.h"
 #include "machine.h"
 #include "paging.h"
+#include "populate.h"
 #include "ring.h"
 
 #define PAGES	PAGING_PAGES
@@ -69,6 +70,24 @@ static void sleeper_is_woken(void)
 	}
 	TEST_ASSERT(!has_event(ring.pager, 0), "an event more");
 	TEST_ASSERT(entered, "nobody slept");
+}
+
+/* More than the kernel takes at once, in no round number, and not from the first buffer. */
+static void many_pages_an_answer(void)
+{
+	volatile struct kvm_gmem_answer *entry;
+	struct machine *m;
+	struct ring ring;
+
+	require_ring();
+	m = machine_create(PAGES);
+	ring_open(&ring, pager_of(m), 4, PAGES, 0);
+	memcpy(ring.content + 2 * PAGE_SIZE, pattern_pages(5, 47, 4), 47 * PAGE_SIZE);
+	entry = ring_put(&ring, KVM_GMEM_ANSWER_COPY, 5, 47, 2);
+	TEST_ASSERT_EQ(ioctl(ring.pager, KVM_GMEM_PAGER_ENTER, 0), 1);
+	TEST_ASSERT_EQ(entry->error, 0);
+	TEST_ASSERT_EQ(entry->done, 47 * PAGE_SIZE);
+	guest_expect(m, 5, 47, 4);
 }
 
 struct server {
@@ -357,6 +376,7 @@ static void wrong_arguments(void)
 
 static const struct claim claims[] = {
 	CLAIM(sleeper_is_woken, "a vCPU that sleeps says so, and ENTER wakes it"),
+	CLAIM(many_pages_an_answer, "an answer may be for many pages"),
 	CLAIM(no_system_call, "one that looks takes the answer itself: no system call"),
 	CLAIM(host_sleeps_too, "so does a host fault"),
 	CLAIM(host_goes_to_the_next, "and when the ring dies, it goes to the next pager's"),

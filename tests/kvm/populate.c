@@ -174,6 +174,33 @@ static void unreadable_content(void)
 	machine_free(m);
 }
 
+/* At each place where what the kernel reads at once may begin, go on or end. */
+static void unreadable_inside_a_page(void)
+{
+	static const uint64_t ends[] = { 1, 2, 17, 32, 33, 34, 65, 97, 99, 100 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		uint64_t whole = ends[i] - 1;
+		char *odd;
+
+		begin();
+		odd = mmap(NULL, (PAGES + 1) * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		memcpy(odd + 123, content, PAGES * PAGE_SIZE);
+		TEST_ASSERT(!mprotect(odd + ends[i] * PAGE_SIZE, PAGE_SIZE, PROT_NONE), "mprotect");
+		if (whole)
+			TEST_ASSERT_EQ(populate(m, 0, PAGES, odd + 123), (long)whole);
+		TEST_ERRNO(populate(m, whole, PAGES - whole, odd + 123 + whole * PAGE_SIZE),
+			   EFAULT);
+		TEST_ASSERT_EQ(fdinfo(m->view, "resident"), whole);
+		guest_expect(m, 0, whole, 3);
+		guest_expect(m, whole, 1, 0);
+		machine_free(m);
+		munmap(odd, (PAGES + 1) * PAGE_SIZE);
+		munmap(content, PAGES * PAGE_SIZE);
+	}
+}
+
 static void in_a_default_vm(void)
 {
 	begin();
@@ -346,6 +373,7 @@ static const struct claim claims[] = {
 	CLAIM(over_adjoining_slots, "a range may reach over adjoining slots"),
 	CLAIM(wrong_arguments, "wrong arguments are refused and populate nothing"),
 	CLAIM(unreadable_content, "content that can't be read ends it: EFAULT, or the count"),
+	CLAIM(unreadable_inside_a_page, "so does what can't be read to the end of a page"),
 	CLAIM(in_a_default_vm, "a default VM's mappable memory is populated"),
 	CLAIM(from_its_own_mapping, "the content may come from a mapping of the same inode"),
 	CLAIM(by_offset, "a view populates by offset, bound or not"),

@@ -147,6 +147,36 @@ static void a_private_page(void)
 	guest_expect(m, 0, 50, 3);
 }
 
+static uint64_t free_pages(void)
+{
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	TEST_ASSERT(f, "open /proc/meminfo");
+	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %lu", &kib) != 1)
+		;
+	fclose(f);
+	TEST_ASSERT(kib, "no MemFree");
+	return kib / (PAGE_SIZE / 1024);
+}
+
+/* What was allocated for content that did not come is free again. */
+static void nothing_is_lost(void)
+{
+	const uint64_t rounds = 1000, each = 16;	/* 64 MiB, if it were lost */
+	uint64_t before, after;
+
+	begin();
+	TEST_ASSERT(!mprotect(content + 8 * 512, PAGE_SIZE, PROT_NONE), "mprotect");
+	before = free_pages();
+	for (uint64_t i = 0; i < rounds; i++)
+		TEST_ERRNO(populate(m, 0, each, content + 8 * 512), EFAULT);
+	after = free_pages();
+	TEST_ASSERT(after + rounds * each / 2 > before, "%lu pages are free, there were %lu",
+		    after, before);
+}
+
 static void without_limits_on_mappings(void)
 {
 	const int limits[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK, RLIMIT_FSIZE, RLIMIT_RSS };
@@ -261,6 +291,7 @@ static const struct claim claims[] = {
 	CLAIM(a_file_that_ends, "past a file's end it is EFAULT, and goes on when the file does"),
 	CLAIM(a_bad_page, "a page with a memory error is EFAULT, and kills nobody"),
 	CLAIM(a_private_page, "so is another inode's private page"),
+	CLAIM(nothing_is_lost, "nor is memory lost by content that did not come"),
 	CLAIM(without_limits_on_mappings, "limits on what is mapped and locked do not count"),
 	CLAIM(told_of_a_limit, "a cgroup's limit is ENOMEM; what came is whole, and goes on"),
 	CLAIM(killed_at_a_limit, "or kills who populates; what came stays, others go on"),
