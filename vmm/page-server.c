@@ -184,7 +184,11 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 	if (!serving->left && serving->socket >= 0)
 		reply(serving->socket, GMEM_PAGER_DONE, NULL);
 	progress_ended(serving, names[end]);
-	ret = working_set_save(&server->set, &server->image);
+	/* Who stops us has another page server go on with this guest. */
+	if (end == DONE || end == GONE)
+		ret = working_set_end(&server->set);
+	else
+		ret = working_set_write(&server->set);
 	if (ret)
 		say_failed(ret, "writing the working set");
 	return end;
@@ -208,6 +212,10 @@ static enum end serve_vmm(struct page_server *server, int socket)
 		return REFUSED;
 	}
 	serving.pager = offer.pager;
+	ret = working_set_begin(&server->set, &server->image,
+				offer.flags & GMEM_PAGER_SUCCEEDS);
+	if (ret)
+		say_failed(ret, "writing the working set");
 	ret = serving_begin(&serving);
 	if (ret == -EBUSY)
 		refuse(socket, "its pager has a ring already");
@@ -216,13 +224,7 @@ static enum end serve_vmm(struct page_server *server, int socket)
 	else if (reply(socket, GMEM_PAGER_ACCEPTED, NULL))
 		progress_refused("it has gone away");
 	else
-		end = DONE;
-	if (end == DONE) {
-		/* The first faults are what matters: these a pager before has seen. */
-		if (offer.flags & GMEM_PAGER_SUCCEEDS)
-			server->set.recording = false;
 		end = serve_to_end(server, &serving);
-	}
 	serving_end(&serving);
 	return end;
 }

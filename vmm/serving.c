@@ -292,8 +292,7 @@ static bool wants_window(const struct serving *serving)
 
 static bool set_has_more(const struct serving *serving)
 {
-	return !serving->set->recording &&
-	       serving->at_set < serving->set->count;
+	return serving->at_set < serving->set->known;
 }
 
 static void look_at(struct serving *serving, uint32_t first, uint32_t count)
@@ -394,6 +393,15 @@ static int take_event(struct serving *serving,
 	return ask(serving, page);
 }
 
+/* Before the pages are given, so that what kills us leaves them recorded. */
+static void record(struct serving *serving)
+{
+	int ret = working_set_write(serving->set);
+
+	if (ret)
+		say_failed(ret, "writing the working set, which ends here");
+}
+
 /* As many as there are now; none is no error. */
 static int take_events(struct serving *serving, struct kvm_gmem_event *events)
 {
@@ -428,6 +436,7 @@ static int answer_events(struct serving *serving,
 		ret = take_event(serving, &events[i]);
 	if (!ret)
 		ret = reader_go(serving->reader, false);
+	record(serving);
 	if (!ret)
 		ret = give_ended(serving, 0);
 	if (ret || !(wants_window(serving) || serving->reader->by_ring))
@@ -476,7 +485,7 @@ static void read_set_ahead(const struct serving *serving)
 	uint32_t i;
 
 	for (i = 0; !serving->reader->by_ring && set_has_more(serving) &&
-	     i < serving->set->count; i++)
+	     i < serving->set->known; i++)
 		image_will_need(serving->image, serving->set->pages[i], 1);
 }
 

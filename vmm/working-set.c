@@ -9,25 +9,38 @@
 #include "working-set.h"
 
 #define SET_MAGIC	"gmemwset"
-#define SET_VERSION	1
+#define SET_VERSION	2
+#define SET_END		UINT32_MAX	/* no page: an image has fewer */
+#define BATCH		256U		/* records that are written in one go */
 
-/* The file is this and then the pages. */
+/* The file is this and then records. */
 struct set_header {
 	char magic[8];
 	uint32_t version;
 	uint32_t page_size;
 	uint64_t size;		/* of the image */
 	uint32_t image_sum;	/* struct image.sum */
-	uint32_t count;
-	uint32_t sum;		/* of the pages */
 	uint32_t header_sum;	/* of all before this */
 };
 
-_Static_assert(sizeof(struct set_header) == 40, "layout of a working set");
+_Static_assert(sizeof(struct set_header) == 32, "layout of a working set");
+
+/* A page, or SET_END. @sum: of its place among the records and of @page. */
+struct set_record {
+	uint32_t page;
+	uint32_t sum;
+};
 
 static uint32_t sum_of_header(const struct set_header *header)
 {
 	return crc32c(0, header, offsetof(struct set_header, header_sum));
+}
+
+static uint32_t sum_of_record(uint32_t place, uint32_t page)
+{
+	const uint32_t both[] = { place, page };
+
+	return crc32c(0, both, sizeof(both));
 }
 
 static int check_header(const struct set_header *header,
@@ -42,47 +55,76 @@ static int check_header(const struct set_header *header,
 	if (header->page_size != IMAGE_PAGE || header->size != image->size ||
 	    header->image_sum != image->sum)
 		return -EINVAL;
-	return header->count <= image->pages ? 0 : -EBADMSG;
+	return 0;
 }
 
-/* Each is a page of the image, and none comes twice. */
-static int check_pages(const struct working_set *set, const struct image *image)
+static bool has(const struct working_set *set, uint32_t page)
 {
-	unsigned char *seen = calloc(1, image->pages / 8 + 1);
-	uint32_t i;
-
-	if (!seen)
-		return -ENOMEM;
-	for (i = 0; i < set->count; i++) {
-		uint32_t page = set->pages[i];
-
-		if (page >= image->pages || seen[page / 8] & 1 << page % 8)
-			break;
-		seen[page / 8] |= 1 << page % 8;
-	}
-	free(seen);
-	return i == set->count ? 0 : -EBADMSG;
+	return set->has[page / 8] & 1 << page % 8;
 }
 
+static void add(struct working_set *set, uint32_t page)
+{
+	set->has[page / 8] |= 1 << page % 8;
+	set->pages[set->count++] = page;
+}
+
+/*
+ * Records up to the first that is none: who wrote it was killed there, so no good one
+ * comes behind it. If one does, the file was damaged later.
+ */
+static int take_records(struct working_set *set, const struct image *image,
+			const struct set_record *records, size_t nr)
+{
+	bool torn = false;
+	size_t i;
+
+	for (i = 0; i < nr; i++) {
+		uint32_t page = records[i].page;
+
+		if (records[i].sum != sum_of_record(i, page)) {
+			torn = true;
+			continue;
+		}
+		if (torn || set->ended)
+			return -EBADMSG;
+		set->ended = page == SET_END;
+		if (set->ended)
+			continue;
+		if (page >= image->pages || has(set, page))
+			return -EBADMSG;
+		add(set, page);
+	}
+	set->written = set->count;
+	set->begun = true;
+	return 0;
+}
+
+/* @size: of the file; its last record may be a piece of one. */
 static int load(struct working_set *set, const struct image *image,
-		off_t size)
+		size_t size)
 {
 	struct set_header header;
-	ssize_t bytes;
-	int ret;
+	struct set_record *records;
+	size_t nr;
+	int ret = -EBADMSG;
 
 	if (pread(set->fd, &header, sizeof(header), 0) != sizeof(header))
 		return -EBADMSG;
 	ret = check_header(&header, image);
 	if (ret)
 		return ret;
-	bytes = header.count * sizeof(*set->pages);
-	if (size != (off_t)sizeof(header) + bytes ||
-	    pread(set->fd, set->pages, bytes, sizeof(header)) != bytes ||
-	    header.sum != crc32c(0, set->pages, bytes))
-		return -EBADMSG;
-	set->count = header.count;
-	return check_pages(set, image);
+	size -= sizeof(header);
+	nr = (size + sizeof(*records) - 1) / sizeof(*records);
+	records = calloc(nr + 1, sizeof(*records));
+	if (!records)
+		return -ENOMEM;
+	if (pread(set->fd, records, size, sizeof(header)) != (ssize_t)size)
+		ret = -EBADMSG;
+	else
+		ret = take_records(set, image, records, nr);
+	free(records);
+	return ret;
 }
 
 int working_set_open(struct working_set *set, const char *path,
@@ -100,8 +142,9 @@ int working_set_open(struct working_set *set, const char *path,
 		ret = -errno;
 	} else {
 		set->pages = malloc(image->pages * sizeof(*set->pages));
-		set->recording = !size;
-		ret = !set->pages ? -ENOMEM : size ? load(set, image, size) : 0;
+		set->has = calloc(1, image->pages / 8 + 1);
+		ret = !set->pages || !set->has ? -ENOMEM :
+		      size ? load(set, image, size) : 0;
 	}
 	if (ret)
 		working_set_close(set);
@@ -110,34 +153,101 @@ int working_set_open(struct working_set *set, const char *path,
 
 void working_set_add(struct working_set *set, uint32_t page)
 {
-	if (set->recording)
-		set->pages[set->count++] = page;
+	if (set->recording && !has(set, page))
+		add(set, page);
 }
 
-/*
- * The header last: without it, what is there is damaged, and not half a set. In
- * place, since by now no file can be opened or renamed.
- */
-int working_set_save(struct working_set *set, const struct image *image)
+static int write_at(int fd, const void *bytes, size_t size, off_t offset)
 {
-	ssize_t bytes = set->count * sizeof(*set->pages);
+	ssize_t done;
+
+	errno = EIO;
+	do {
+		done = pwrite(fd, bytes, size, offset);
+	} while (done < 0 && errno == EINTR);
+	return done == (ssize_t)size ? 0 : -errno;
+}
+
+static int write_header(int fd, const struct image *image)
+{
 	struct set_header header = {
 		.magic = SET_MAGIC, .version = SET_VERSION,
 		.page_size = IMAGE_PAGE, .size = image->size,
-		.image_sum = image->sum, .count = set->count,
+		.image_sum = image->sum,
 	};
 
-	if (!set->recording || !set->count)
-		return 0;
-	set->recording = false;
-	header.sum = crc32c(0, set->pages, bytes);
 	header.header_sum = sum_of_header(&header);
-	errno = EIO;
-	if (pwrite(set->fd, set->pages, bytes, sizeof(header)) != bytes ||
-	    pwrite(set->fd, &header, sizeof(header), 0) != sizeof(header) ||
-	    fdatasync(set->fd))
-		return -errno;
-	return 0;
+	return write_at(fd, &header, sizeof(header), 0);
+}
+
+int working_set_begin(struct working_set *set, const struct image *image,
+		      bool succeeds)
+{
+	int ret = 0;
+
+	set->known = set->count;
+	set->recording = set->fd >= 0 && !set->ended &&
+			 (succeeds ? set->begun : !set->count);
+	if (set->recording && !set->begun)
+		ret = write_header(set->fd, image);
+	set->recording &= !ret;
+	set->begun |= set->recording;
+	return ret;
+}
+
+static off_t offset_of(uint32_t place)
+{
+	return sizeof(struct set_header) +
+	       place * (off_t)sizeof(struct set_record);
+}
+
+static int write_records(struct working_set *set)
+{
+	struct set_record records[BATCH];
+	int ret = 0;
+
+	while (!ret && set->written < set->count) {
+		uint32_t i, page, nr = set->count - set->written;
+
+		if (nr > BATCH)
+			nr = BATCH;
+		for (i = 0; i < nr; i++) {
+			page = set->pages[set->written + i];
+			records[i].page = page;
+			records[i].sum = sum_of_record(set->written + i, page);
+		}
+		ret = write_at(set->fd, records, nr * sizeof(*records),
+			       offset_of(set->written));
+		if (!ret)
+			set->written += nr;
+	}
+	return ret;
+}
+
+int working_set_write(struct working_set *set)
+{
+	int ret;
+
+	if (!set->recording || set->written == set->count)
+		return 0;
+	ret = write_records(set);
+	set->recording = !ret;
+	return ret;
+}
+
+int working_set_end(struct working_set *set)
+{
+	const struct set_record end = {
+		.page = SET_END, .sum = sum_of_record(set->count, SET_END),
+	};
+	int ret = working_set_write(set);
+
+	if (ret || !set->recording || !set->count)
+		return ret;
+	set->recording = false;
+	set->ended = true;
+	ret = write_at(set->fd, &end, sizeof(end), offset_of(set->count));
+	return !ret && fdatasync(set->fd) ? -errno : ret;
 }
 
 void working_set_close(struct working_set *set)
@@ -145,5 +255,6 @@ void working_set_close(struct working_set *set)
 	if (set->fd >= 0)
 		close(set->fd);
 	free(set->pages);
+	free(set->has);
 	*set = (struct working_set){ .fd = -1 };
 }

@@ -166,17 +166,26 @@ static void pages_are_checked(void **state)
 
 /* ---- Working sets ---- */
 
-static void set_record(struct image *image, uint32_t first)
+#define HEADER	32
+#define RECORD	8
+
+/* A set of the pages @first, 3 and 255, recorded in two goes, and ended or not. */
+static void set_record(struct image *image, uint32_t first, bool ended)
 {
 	struct working_set set;
 
 	unlink(file_path("set"));
 	assert_int_equal(working_set_open(&set, file_path("set"), image), 0);
+	assert_int_equal(working_set_begin(&set, image, false), 0);
 	assert_true(set.recording);
 	working_set_add(&set, first);
+	assert_int_equal(working_set_write(&set), 0);
+	working_set_add(&set, 3);
 	working_set_add(&set, 3);
 	working_set_add(&set, 255);
-	assert_int_equal(working_set_save(&set, image), 0);
+	assert_int_equal(working_set_write(&set), 0);
+	if (ended)
+		assert_int_equal(working_set_end(&set), 0);
 	working_set_close(&set);
 }
 
@@ -192,6 +201,20 @@ static int set_opens(const struct image *image)
 	return ret;
 }
 
+/* So many of its pages are read, in their order. */
+static void set_has(const struct image *image, uint32_t count, bool ended)
+{
+	static const uint32_t pages[] = { 9, 3, 255 };
+	struct working_set set;
+
+	assert_int_equal(working_set_open(&set, file_path("set"), image), 0);
+	assert_int_equal(set.count, count);
+	if (count)
+		assert_memory_equal(set.pages, pages, count * sizeof(*pages));
+	assert_int_equal(set.ended, ended);
+	working_set_close(&set);
+}
+
 static void a_set_is_kept(void **state)
 {
 	struct working_set set;
@@ -200,17 +223,85 @@ static void a_set_is_kept(void **state)
 	(void)state;
 	image_make(1);
 	assert_int_equal(image_open(&image, file_path("image")), 0);
-	set_record(&image, 9);
+	set_record(&image, 9, true);
+	set_has(&image, 3, true);
+	/* One that is there is not written over, whoever is served. */
 	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	assert_int_equal(working_set_begin(&set, &image, true), 0);
 	assert_false(set.recording);
-	assert_int_equal(set.count, 3);
-	assert_int_equal(set.pages[0], 9);
-	assert_int_equal(set.pages[1], 3);
-	assert_int_equal(set.pages[2], 255);
-	/* One that is there is not written over. */
+	assert_int_equal(working_set_begin(&set, &image, false), 0);
+	assert_false(set.recording);
+	assert_int_equal(set.known, 3);
 	working_set_add(&set, 7);
 	assert_int_equal(set.count, 3);
 	working_set_close(&set);
+	image_close(&image);
+}
+
+/* What a page server has left that was killed: its successor goes on behind that. */
+static void a_set_is_continued(void **state)
+{
+	struct working_set set;
+	struct image image;
+
+	(void)state;
+	image_make(1);
+	assert_int_equal(image_open(&image, file_path("image")), 0);
+	set_record(&image, 9, false);
+	set_has(&image, 3, false);
+	/* Another guest takes it as it is. */
+	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	assert_int_equal(working_set_begin(&set, &image, false), 0);
+	assert_false(set.recording);
+	working_set_close(&set);
+
+	assert_int_equal(truncate(file_path("set"), HEADER + 2 * RECORD + 5), 0);
+	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	assert_int_equal(working_set_begin(&set, &image, true), 0);
+	assert_true(set.recording);
+	assert_int_equal(set.known, 2);
+	working_set_add(&set, 9);
+	working_set_add(&set, 255);
+	assert_int_equal(working_set_end(&set), 0);
+	working_set_close(&set);
+	set_has(&image, 3, true);
+
+	/* Who has not seen the first faults begins no set. */
+	unlink(file_path("set"));
+	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	assert_int_equal(working_set_begin(&set, &image, true), 0);
+	assert_false(set.recording);
+	/* But of one that nobody has asked yet it has: from its first on. */
+	assert_int_equal(working_set_begin(&set, &image, false), 0);
+	working_set_close(&set);
+	set_has(&image, 0, false);
+	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	assert_int_equal(working_set_begin(&set, &image, true), 0);
+	assert_true(set.recording);
+	working_set_close(&set);
+	image_close(&image);
+}
+
+/* Wherever it was cut off, what is whole before that is used. */
+static void a_set_that_is_torn(void **state)
+{
+	struct image image;
+	off_t length;
+
+	(void)state;
+	image_make(1);
+	assert_int_equal(image_open(&image, file_path("image")), 0);
+	for (length = HEADER; length < HEADER + 4 * RECORD; length++) {
+		set_record(&image, 9, true);
+		assert_int_equal(truncate(file_path("set"), length), 0);
+		set_has(&image, (length - HEADER) / RECORD, false);
+		/* Or, after a power failure, its end was never written. */
+		assert_int_equal(truncate(file_path("set"), length + 100), 0);
+		set_has(&image, (length - HEADER) / RECORD, false);
+	}
+	set_record(&image, 9, true);
+	assert_int_equal(truncate(file_path("set"), length + 100), 0);
+	set_has(&image, 3, true);
 	image_close(&image);
 }
 
@@ -223,10 +314,11 @@ static void sets_that_are_wrong(void **state)
 	(void)state;
 	image_make(1);
 	assert_int_equal(image_open(&image, file_path("image")), 0);
-	set_record(&image, 9);
+	set_record(&image, 9, true);
 	stat(file_path("set"), &stat_set);
-	assert_int_equal(stat_set.st_size, 40 + 3 * 4);
-	for (at = 0; at < stat_set.st_size; at++) {
+	assert_int_equal(stat_set.st_size, HEADER + 4 * RECORD);
+	/* But for the last record: that is none then, and nothing is behind it. */
+	for (at = 0; at < HEADER + 3 * RECORD; at++) {
 		spoil(file_path("set"), at);
 		assert_true(set_opens(&image) < 0);
 		spoil(file_path("set"), at);
@@ -234,20 +326,16 @@ static void sets_that_are_wrong(void **state)
 	assert_int_equal(set_opens(&image), 0);
 	spoil(file_path("set"), 8);
 	assert_int_equal(set_opens(&image), -EPROTONOSUPPORT);
-	set_record(&image, 9);
-	assert_int_equal(truncate(file_path("set"), 40 + 2 * 4), 0);
+	set_record(&image, 9, true);
+	assert_int_equal(truncate(file_path("set"), HEADER - 1), 0);
 	assert_int_equal(set_opens(&image), -EBADMSG);
-	assert_int_equal(truncate(file_path("set"), 40 + 3 * 4 + 1), 0);
-	assert_int_equal(set_opens(&image), -EBADMSG);
-	assert_int_equal(truncate(file_path("set"), 39), 0);
-	assert_int_equal(set_opens(&image), -EBADMSG);
-	/* With sums that are right: a page that is none, and one twice. */
-	set_record(&image, 256);
-	assert_int_equal(set_opens(&image), -EBADMSG);
-	set_record(&image, 255);
+	/* With sums that are right: a page that is none. */
+	image.pages++;
+	set_record(&image, 256, false);
+	image.pages--;
 	assert_int_equal(set_opens(&image), -EBADMSG);
 	/* Of another image, of the same size. */
-	set_record(&image, 9);
+	set_record(&image, 9, true);
 	image.sum++;
 	assert_int_equal(set_opens(&image), -EINVAL);
 	image.sum--;
@@ -325,6 +413,8 @@ int main(void)
 		TEST(any_byte_of_the_sums),
 		TEST(pages_are_checked),
 		TEST(a_set_is_kept),
+		TEST(a_set_is_continued),
+		TEST(a_set_that_is_torn),
 		TEST(sets_that_are_wrong),
 		TEST(a_wrong_set_is_said),
 		TEST(wrong_command_lines),

@@ -14,13 +14,14 @@
 #include "commands.h"
 #include "paging.h"
 #include "say.h"
+#include "working-set.h"
 
 #define KILLS	200
 #define MIB	64	/* so that no page server comes to the end before */
 
 static const char *const arguments[] = {
 	NULL, "pager", "--image", NULL, "--socket", NULL, "--user", "nobody",
-	"--on-demand", "--prefetch", "1", NULL
+	"--on-demand", "--prefetch", "1", "--working-set", NULL, NULL
 };
 
 /* Of the last, which came to its end: how many pages were left for it. */
@@ -44,6 +45,7 @@ static void pager_exec(struct child *pager)
 	own[0] = gmem_program();
 	own[3] = file_path("image");
 	own[5] = socket_path("a");
+	own[12] = file_path("set");
 	*pager = (struct child){
 		.name = "pager", .errors_too = true, .heard = hear,
 	};
@@ -73,6 +75,22 @@ static void kill_now(struct child *pager)
 	child_end(pager, 0, 60000);
 	assert_true(WIFSIGNALED(pager->status));
 	assert_int_equal(WTERMSIG(pager->status), SIGKILL);
+}
+
+/* All that they have asked for, of whichever page server: each page once. */
+static void the_set_has_survived(void)
+{
+	struct working_set set;
+	struct image image;
+
+	assert_int_equal(image_open(&image, file_path("image")), 0);
+	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
+	print_message("# the working set has %u pages of %u\n", set.count,
+		      image.pages);
+	assert_true(set.ended);
+	assert_int_equal(set.count, image.pages);
+	working_set_close(&set);
+	image_close(&image);
 }
 
 /*
@@ -122,6 +140,7 @@ static void killed_at_random(void **state)
 		      MIB * 256UL);
 	assert_in_range(last_gave, 1, MIB * 256UL - KILLS);
 	assert_true(serving >= KILLS / 2);
+	the_set_has_survived();
 }
 
 #define TEST(function) \
