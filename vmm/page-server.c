@@ -137,6 +137,16 @@ static int serve_once(struct serving *serving, const struct pollfd *wait)
 	return ret;
 }
 
+/* Is it to stop? Else waits for that as long as it is to wait, and tries again. */
+static bool stopped_or_again(struct serving *serving, struct pollfd *signals,
+			     int *ret)
+{
+	if (poll(signals, 1, serving_wait(serving)) > 0)
+		return true;
+	*ret = serving_try_again(serving);
+	return false;
+}
+
 static enum end serve(const struct page_server *server, struct serving *serving)
 {
 	struct pollfd wait[4] = {
@@ -152,6 +162,12 @@ static enum end serve(const struct page_server *server, struct serving *serving)
 		if (!ret && !serving->left)
 			return DONE;
 		if (ret && ret != -EAGAIN)
+			break;
+		ret = 0;
+		if (serving_wait(serving) >= 0 &&
+		    stopped_or_again(serving, wait, &ret))
+			return STOPPED;
+		if (ret)
 			break;
 		if (poll(wait, 4, serving_has_more(serving) ? 0 : 1000) < 0)
 			continue;

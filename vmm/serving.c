@@ -17,6 +17,8 @@
 #define VCPU_LOOKS_NS	50000	/* for an answer, before it sleeps */
 #define LOOK_NS		20000	/* for the next event, before we do */
 #define ROUNDS		64	/* before others are listened to */
+#define RETRY_EVERY	100	/* ms, when there is no memory */
+#define SHORT_AT_MOST	20	/* s: then it is somebody else's turn */
 
 /* ---- Which pages are settled, and which are being read ---- */
 
@@ -75,11 +77,30 @@ static int survey(struct serving *serving)
 	return 0;
 }
 
+/* ---- What could not be given now ---- */
+
+/* The limit of who carried an answer out is reached; that may pass. */
+static int run_short(struct serving *serving)
+{
+	uint64_t now = now_ns();
+
+	serving->again = true;
+	if (!serving->short_since)
+		serving->short_since = now;
+	if (now - serving->short_since > SHORT_AT_MOST * 1000000000ULL)
+		return -ENOMEM;
+	if (!serving->said_short)
+		say_failed(-ENOMEM, "giving pages: tries again, for up to %d s",
+			   SHORT_AT_MOST);
+	serving->said_short = true;
+	return 0;
+}
+
 /* ---- Giving ---- */
 
 /*
  * One answer, for all of its pages: where one is there already or is not owed,
- * it goes on behind that.
+ * it goes on behind that. Without memory the rest stays as it was.
  */
 static int put(struct serving *serving, uint32_t op, uint32_t first,
 	       uint32_t count, const char *from)
@@ -96,13 +117,17 @@ static int put(struct serving *serving, uint32_t op, uint32_t first,
 
 		if (op == KVM_GMEM_ANSWER_COPY)
 			serving->given += done;
+		if (done)
+			serving->short_since = 0;
 		if (ret == -EEXIST || ret == -ENOENT)
 			done++;
-		else if (ret < 0 && ret != -EINTR)
+		else if (ret < 0 && ret != -EINTR && ret != -ENOMEM)
 			return ret;
 		if (done > count)
 			return -EPROTO;
 		settle(serving, first, done);
+		if (ret == -ENOMEM)
+			return run_short(serving);
 		first += done;
 		count -= done;
 		if (from)
@@ -135,12 +160,19 @@ static int take_back(struct serving *serving)
 		    answer.done > IMAGE_PAGE)
 			return -EPROTO;
 		serving->given += answer.done / IMAGE_PAGE;
-		if (answer.error == EINTR || answer.error == ENOMEM)
+		if (answer.done)
+			serving->short_since = 0;
+		if (answer.error == EINTR || answer.error == ENOMEM) {
 			unsettle(serving, answer.offset / IMAGE_PAGE);
-		else if (answer.error == EPIPE)	/* its memory went meanwhile */
+			serving->again = true;
+		}
+		if (answer.error == ENOMEM && run_short(serving))
+			return -ENOMEM;
+		if (answer.error == EPIPE)	/* its memory went meanwhile */
 			return -EPIPE;
-		else if (answer.error && answer.error != EEXIST &&
-			 answer.error != ENOENT)
+		if (answer.error && answer.error != EEXIST &&
+		    answer.error != ENOENT && answer.error != EINTR &&
+		    answer.error != ENOMEM)
 			return -EPROTO;
 	}
 	return ret;
@@ -151,6 +183,8 @@ static int enter(struct serving *serving, bool always)
 {
 	int ret = gmem_pager_ring_enter(&serving->ring, always);
 
+	if (ret == -ENOMEM)
+		ret = run_short(serving);
 	return ret < 0 && ret != -EINTR ? ret : take_back(serving);
 }
 
@@ -184,7 +218,9 @@ static int give_by_ring(struct serving *serving, uint32_t page,
 
 int serving_rest(struct serving *serving)
 {
-	return serving->in_ring ? enter(serving, true) : 0;
+	int ret = reader_go(serving->reader, false);
+
+	return ret || !serving->in_ring ? ret : enter(serving, true);
 }
 
 /* ---- Giving what was read ---- */
@@ -386,6 +422,7 @@ static int take_event(struct serving *serving,
 		return 0;
 	}
 	serving->faults++;
+	set(serving->asked, page, true);
 	want_window(serving, page);
 	if (is_set(serving->settled, page))
 		return 0;
@@ -461,6 +498,30 @@ int serving_answer(struct serving *serving)
 	return ret;
 }
 
+int serving_wait(const struct serving *serving)
+{
+	if (!serving->again)
+		return -1;
+	return serving->short_since ? RETRY_EVERY : 0;
+}
+
+/* There is no other event for a page that was asked for once. */
+int serving_try_again(struct serving *serving)
+{
+	uint32_t page;
+	int ret = 0;
+
+	serving->again = false;
+	serving->dry = false;
+	for (page = 0; !ret && page < serving->image->pages; page++)
+		if (is_set(serving->asked, page) &&
+		    !is_taken_care_of(serving, page))
+			ret = ask(serving, page);
+	if (!ret)
+		ret = reader_go(serving->reader, false);
+	return ret ? ret : give_ended(serving, 0);
+}
+
 /* ---- What nobody has asked for ---- */
 
 bool serving_has_more(struct serving *serving)
@@ -495,7 +556,8 @@ int serving_begin(struct serving *serving)
 
 	serving->settled = malloc(serving->image->pages / 8 + 1);
 	serving->reading = calloc(1, serving->image->pages / 8 + 1);
-	if (!serving->settled || !serving->reading)
+	serving->asked = calloc(1, serving->image->pages / 8 + 1);
+	if (!serving->settled || !serving->reading || !serving->asked)
 		return -ENOMEM;
 	ret = gmem_pager_ring_open(serving->pager, RING, RING, VCPU_LOOKS_NS,
 				   &serving->ring);
@@ -514,6 +576,10 @@ int serving_detach(struct serving *serving)
 	if (ret || serving->left)
 		return ret ? ret : -EAGAIN;
 	ret = gmem_pager_detach(serving->pager, serving->failed, &missing);
+	if (ret == -ENOMEM) {
+		ret = run_short(serving);
+		return ret ? ret : -EAGAIN;
+	}
 	if (ret != -EBUSY)
 		return ret;
 	/* Somebody's pages have gone without an event: count anew. */
@@ -531,5 +597,6 @@ void serving_end(struct serving *serving)
 		close(serving->socket);
 	free(serving->settled);
 	free(serving->reading);
+	free(serving->asked);
 	*serving = (struct serving){ .pager = -1, .socket = -1 };
 }

@@ -26,6 +26,10 @@
  * @socket: of the VMM, or -1 where it has closed that
  * @settled: a bit a page: nothing is to be done for it any more
  * @reading: a bit a page: it is being read
+ * @asked: a bit a page: it was asked for
+ * @again: something that was asked for could not be given: it is to be tried again
+ * @short_since: for want of memory, nothing was given since; or 0
+ * @said_short: that was said
  * @left: pages that are not settled
  * @in_ring: answers for settled pages that are not carried out yet
  * @failed: pages that could not be given, as the image is not what it must be
@@ -50,6 +54,10 @@ struct serving {
 	int socket;
 	unsigned char *settled;
 	unsigned char *reading;
+	unsigned char *asked;
+	bool again;
+	uint64_t short_since;
+	bool said_short;
 	uint32_t left;
 	uint32_t in_ring;
 	uint32_t failed;
@@ -74,6 +82,10 @@ int serving_begin(struct serving *serving);
 
 /* Read what is asked for, if anything is, and give it. */
 int serving_answer(struct serving *serving);
+
+/* Is there something to try again? After how many ms; -1: no. */
+int serving_wait(const struct serving *serving);
+int serving_try_again(struct serving *serving);
 
 /* There was nothing to do: have what is still in the ring carried out. */
 int serving_rest(struct serving *serving);
