@@ -438,6 +438,6 @@ int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	mutex_lock(&pager->lock);
 	r = gmem_pager_remove_locked(pager, start, end);
 	mutex_unlock(&pager->lock);
-	wake_up_all(&pager->waiters);
+	gmem_pager_wake_range(pager, start, end);
 	return r;
 }
