@@ -70,6 +70,10 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 		 bool exec);
 int kvm_gmem_wait(struct kvm_vcpu *vcpu);
 
+/* async.c */
+void kvm_gmem_async_cancel(struct kvm_async_pf *apf);
+void kvm_gmem_async_free(struct kvm_async_pf *apf);
+
 /* steal_time.c */
 bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted);
 bool kvm_gmem_set_preempted(struct kvm_vcpu *vcpu);

@@ -10,6 +10,7 @@
 
 #include "access.h"
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
@@ -178,4 +179,6 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 		gmem_view_unbind(view, b);
 	mutex_unlock(&view->inode->views_lock);
 	filemap_invalidate_unlock(gmem_mapping(view->inode));
+	/* Who waits for a page of it finds another slot there, or none. */
+	gmem_pager_wake(view->inode);
 }

@@ -16,6 +16,7 @@
  *   pager_file.c	the pager's file: read, poll, ioctls
  *   ring.c		events and answers in memory that both see
  *   wait.c		waiting: vCPUs, KVM's own accesses, host faults
+ *   async.c		waiting while the guest runs another task
  *   present.c		which pages there are
  *
  * Whether a page is owed matters only where the page cache has none: a page
@@ -59,7 +60,7 @@ enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
  * @open: there is a file
  * @ring: of the file, or NULL; read under RCU too
  * @readers: wait for events
- * @waiters: wait for pages
+ * @waiters: wait for pages; vcpu->async_pf.lock and a ring's lock are taken inside its own
  *
  * Lives as long as the inode: events outlive the process that did not answer.
  */
@@ -111,6 +112,20 @@ struct gmem_answered {
 	pgoff_t end;
 };
 
+/**
+ * struct gmem_wait - somebody waits for a page
+ * @gi: the inode, which has a pager
+ * @index: page offset
+ * @ring: the pager's ring when the wait began, with a reference, or NULL
+ * @entry: of a vCPU, or of its guest, in gmem_pager.waiters
+ */
+struct gmem_wait {
+	struct gmem_inode *gi;
+	pgoff_t index;
+	struct gmem_ring *ring;
+	struct wait_queue_entry entry;
+};
+
 /* pager.c */
 void gmem_pager_free(struct gmem_inode *gi);
 struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags);
@@ -141,8 +156,15 @@ int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answ
 long gmem_pager_create(struct gmem_view *view, void __user *argp);
 
 /* wait.c */
+struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index);
+void gmem_wait_end(struct gmem_wait *wait);
+bool gmem_wait_is_over(const struct gmem_wait *wait);
+bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered);
 int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn);
 vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf);
+
+/* async.c */
+bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, pgoff_t index);
 
 /* present.c */
 long gmem_view_present(struct gmem_view *view, void __user *argp);

@@ -6,7 +6,8 @@
  * which its vCPU waits where KVM_RUN could as well sleep in HLT, with neither
  * kvm->srcu nor a lock of MMU, inode or folio. Then the guest tries again.
  * vcpu->mutex is KVM_RUN's own; a move has the vCPU leave to userspace. Where
- * the pager has a ring, the vCPU may look there for a while before it sleeps.
+ * the pager has a ring, the vCPU may look there for a while before it sleeps. It
+ * does not sleep where the guest can do something else meanwhile: see async.c.
  *
  * KVM's own accesses wait where they are, with kvm->srcu held, and until they
  * are killed, as they do for memory behind userspace_addr: their callers can't
@@ -93,28 +94,43 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 	return 0;
 }
 
-/*
- * struct gmem_wait - somebody waits for a page
- * @gi: the inode, which has a pager
- * @index: page offset
- * @ring: the pager's ring when the wait began, with a reference, or NULL
- * @entry: of a vCPU, in gmem_pager.waiters
+/**
+ * gmem_wait_is_over() - is there nothing to wait for any more?
+ * @wait: the wait
+ *
+ * Nor is there where there is another ring: that one's pager knows of no sleeper.
+ *
+ * Context: Any.
+ * Return: whether to look at the page again.
  */
-struct gmem_wait {
-	struct gmem_inode *gi;
-	pgoff_t index;
-	struct gmem_ring *ring;
-	struct wait_queue_entry entry;
-};
-
-/* No longer, where there is another ring: that one's pager knows of no sleeper. */
-static bool gmem_wait_is_over(const struct gmem_wait *wait)
+bool gmem_wait_is_over(const struct gmem_wait *wait)
 {
 	return rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
 	       !gmem_pager_waits(wait->gi, wait->index);
 }
 
-static struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index)
+/**
+ * gmem_wait_is_meant() - does a wake-up concern this wait?
+ * @wait: the wait
+ * @answered: the wake-up's key
+ *
+ * Context: Any.
+ * Return: false where it is for pages of others.
+ */
+bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered)
+{
+	return !answered || (wait->index >= answered->start && wait->index < answered->end);
+}
+
+/**
+ * gmem_wait_begin() - begin to wait
+ * @gi: the inode, which has a pager
+ * @index: page offset
+ *
+ * Context: Any.
+ * Return: the wait, to be ended by gmem_wait_end().
+ */
+struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index)
 {
 	struct gmem_wait wait = {
 		.gi = gi, .index = index, .ring = gmem_ring_get(gi->pager),
@@ -123,7 +139,13 @@ static struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index)
 	return wait;
 }
 
-static void gmem_wait_end(struct gmem_wait *wait)
+/**
+ * gmem_wait_end() - the wait is over, or was given up
+ * @wait: the wait, in no queue
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_wait_end(struct gmem_wait *wait)
 {
 	gmem_ring_put(wait->ring);
 }
@@ -144,9 +166,8 @@ static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
 static int gmem_vcpu_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
 {
 	const struct gmem_wait *wait = container_of(entry, struct gmem_wait, entry);
-	const struct gmem_answered *answered = key;
 
-	if (answered && (wait->index < answered->start || wait->index >= answered->end))
+	if (!gmem_wait_is_meant(wait, key))
 		return 0;
 	return autoremove_wake_function(entry, mode, flags, key);
 }
@@ -192,12 +213,12 @@ static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 }
 
 /* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
-static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, struct gmem_inode *gi, pgoff_t index)
+static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, pgoff_t index)
 {
 	struct gmem_wait wait = gmem_wait_begin(gi, index);
 
 	gmem_vcpu_poll(vcpu, &wait);
-	if (!gmem_wait_is_over(&wait))
+	if (!gmem_wait_is_over(&wait) && !gmem_async_begin(vcpu, gfn, gi, index))
 		gmem_vcpu_sleep(vcpu, &wait);
 	gmem_wait_end(&wait);
 
@@ -228,7 +249,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 		return 1;
 
 	kvm_vcpu_srcu_read_unlock(vcpu);
-	r = gmem_vcpu_wait(vcpu, gi, index);
+	r = gmem_vcpu_wait(vcpu, gfn, gi, index);
 	kvm_vcpu_srcu_read_lock(vcpu);
 
 	iput(&gi->vfs_inode);

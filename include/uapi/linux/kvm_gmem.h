@@ -33,6 +33,8 @@
 #define KVM_GMEM_CAP_PAGER		(1U << 17)	/* KVM_GMEM_CREATE_PAGER */
 #define KVM_GMEM_CAP_PAGER_RING		(1U << 18)	/* KVM_GMEM_PAGER_RING */
 #define KVM_GMEM_CAP_PAGER_EXIT		(1U << 19)	/* KVM_GMEM_PAGER_EXIT */
+/* a guest that knows asynchronous page faults runs on while its pager is asked */
+#define KVM_GMEM_CAP_PAGER_ASYNC	(1U << 20)
 
 #define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
 
