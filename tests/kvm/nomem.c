@@ -163,11 +163,14 @@ static void check_populated(void)
 	TEST_ASSERT_EQ(fdinfo(a->view, "resident"), 0UL);
 }
 
+static const struct request populating_request = {
+	NULL, make_populated, undo_populated, check_populated,
+};
+
 static void populating(void)
 {
 	machine_to_populate();
-	fail_each_allocation(&(struct request){ NULL, make_populated, undo_populated,
-						check_populated });
+	fail_each_allocation(&populating_request);
 }
 
 static void populating_in_pieces(void)
