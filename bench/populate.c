@@ -97,6 +97,24 @@ static void fill_by_write(const struct destination *d, uint64_t offset, const ch
 
 /* ---- Fresh memory ---- */
 
+static void set_up_fresh(struct destination *d, int advice)
+{
+	d->map = map(d->size, 0);
+	if (madvise(d->map, d->size, advice))
+		must(-errno, "madvise");
+}
+
+/* By pages of 4 KiB, as populate: that is what it can be compared to. */
+static void set_up_fresh_pages(struct destination *d)
+{
+	set_up_fresh(d, MADV_NOHUGEPAGE);
+}
+
+static void set_up_fresh_huge_pages(struct destination *d)
+{
+	set_up_fresh(d, MADV_HUGEPAGE);
+}
+
 static void set_up_userfaultfd(struct destination *d)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -176,6 +194,8 @@ static void fill_by_handle(const struct destination *d, uint64_t offset, const c
 
 static const struct way ways[] = {
 	{ "memcpy", 2, set_up_faulted, fill_by_memcpy },
+	{ "memcpy, fresh pages of 4 KiB", 2, set_up_fresh_pages, fill_by_memcpy },
+	{ "memcpy, fresh pages of 2 MiB", 2, set_up_fresh_huge_pages, fill_by_memcpy },
 	{ "write to a memfd that is there", 1, set_up_faulted_memfd, fill_by_write },
 	{ "write to a fresh memfd", 1, set_up_memfd, fill_by_write },
 	{ "UFFDIO_COPY", 2, set_up_userfaultfd, fill_by_userfaultfd },

@@ -13,6 +13,7 @@
  * ratio is that of times, reversed.
  * @base_x: growth of ours from here, at most the limit; 0: a rate, at least that
  * @base_series: the rate of ours against this, in the same boots; NULL: against stock
+ * @limit: 0: told for comparison, nothing is demanded
  */
 static const struct demand {
 	const char *text;
@@ -37,6 +38,14 @@ static const struct demand {
 	  "populate by handle", GIB, 0, "memcpy", 0.8 },
 	{ "populating 1 GiB by gpa at least 0.8 of memcpy's rate, 2 threads", "populate",
 	  "populate by gpa, 2 threads", GIB, 0, "memcpy, 2 threads", 0.8 },
+	{ "populating 1 GiB by handle, to memcpy's rate, with init_on_alloc=0",
+	  "populate-uncleared", "populate by handle", GIB, 0, "memcpy", 0 },
+	{ "populating 1 GiB by handle, to memcpy's rate into fresh pages of 4 KiB", "populate",
+	  "populate by handle", GIB, 0, "memcpy, fresh pages of 4 KiB", 0 },
+	{ "populating 1 GiB by handle, to memcpy's rate into fresh pages of 2 MiB", "populate",
+	  "populate by handle", GIB, 0, "memcpy, fresh pages of 2 MiB", 0 },
+	{ "populating 1 GiB by handle, to UFFDIO_COPY's rate", "populate",
+	  "populate by handle", GIB, 0, "UFFDIO_COPY", 0 },
 	{ "pager's ring at least 1.5 of userfaultfd (MISSING), in order, 1 vCPU", "pager",
 	  "pager, ring, in order", 1, 0, "userfaultfd, MISSING, in order", 1.5 },
 	{ "pager's 2 MiB answers at least 5 of userfaultfd (MISSING), in order, 1 vCPU", "pager",
@@ -207,7 +216,8 @@ void table_print(const struct samples *s, FILE *out)
 		if (demand_ratio(s, d, suffix, &r))
 			continue;
 		fprintf(out, "%-13s %5.2f (%.2f..%.2f)  %s%s\n",
-			demand_holds(d, &r) ? "holds" : "DOES NOT HOLD", r.median, r.min, r.max,
+			!d->limit ? "to compare" : demand_holds(d, &r) ? "holds" : "DOES NOT HOLD",
+			r.median, r.min, r.max,
 			d->text, *suffix ? ", by instructions" : "");
 	}
 }
@@ -275,7 +285,8 @@ void json_print(const struct samples *s, FILE *out)
 		fprintf(out, "%s\n    {\"demand\": \"%s\", \"measurement\": \"%s%s\", "
 			"\"holds\": %s, \"ratio\": %.3f, \"min\": %.3f, \"max\": %.3f}",
 			separator, d->text, d->measurement, suffix,
-			demand_holds(d, &r) ? "true" : "false", r.median, r.min, r.max);
+			!d->limit ? "null" : demand_holds(d, &r) ? "true" : "false",
+			r.median, r.min, r.max);
 		separator = ",";
 	}
 	fputs("\n  ]\n}\n", out);
