@@ -163,13 +163,40 @@ int image_open(struct image *image, const char *path)
 	return ret;
 }
 
+int image_open_unchecked(struct image *image, const char *path)
+{
+	int ret;
+
+	*image = (struct image){ .fd = -1 };
+	ret = open_image(image, path);
+	if (ret)
+		image_close(image);
+	return ret;
+}
+
+uint32_t image_check_hole(const struct image *image, uint32_t first,
+			  uint32_t count, int *error)
+{
+	static const char zeroes[IMAGE_PAGE];
+	uint32_t sum = crc32c(0, zeroes, IMAGE_PAGE), page;
+
+	*error = 0;
+	for (page = 0; image->sums && page < count; page++) {
+		if (image->sums[first + page] != sum) {
+			*error = -EBADMSG;
+			return page;
+		}
+	}
+	return count;
+}
+
 uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
 		     const void *buffer, int *error)
 {
 	uint32_t page;
 
 	*error = 0;
-	for (page = 0; page < count; page++) {
+	for (page = 0; image->sums && page < count; page++) {
 		const char *content = (const char *)buffer + page * IMAGE_PAGE;
 
 		if (crc32c(0, content, IMAGE_PAGE) != image->sums[first + page]) {

@@ -22,7 +22,7 @@
  * @size: bytes, a multiple of the page size
  * @pages: how many
  * @sum: of all the sums: what tells this image from another
- * @sums: of each page
+ * @sums: of each page; NULL: there are none
  * @why: what was wrong, for the message if opening it failed
  */
 struct image {
@@ -40,6 +40,9 @@ struct image {
  */
 int image_open(struct image *image, const char *path);
 
+/* The same for an image that has no sums: nothing of it is checked. */
+int image_open_unchecked(struct image *image, const char *path);
+
 /*
  * Read @count pages from @first on into @buffer, and check them. Returns how many
  * there are before the first that is not as it must be, which may be none.
@@ -55,6 +58,10 @@ uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
  */
 uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
 		     const void *buffer, int *error);
+
+/* The same for pages that are a hole of the file: zeroes. */
+uint32_t image_check_hole(const struct image *image, uint32_t first,
+			  uint32_t count, int *error);
 
 /*
  * Read past the page cache from now on, or not. Only buffers that are aligned to

@@ -2,16 +2,21 @@
 /* From files, which may be anything, to a machine. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kvm_gmem.h>
 #include <stdbool.h>
-#include <sys/mman.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "memory-image.h"
 #include "say.h"
 #include "snapshot.h"
 
 #define PAGE	4096UL
+#define CHUNK	256U	/* pages that are read and given in one go */
 
 /* Whole pages, as many as an address space may have. */
 static int open_memory(struct snapshot *snapshot, int dir)
@@ -57,7 +62,7 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 {
 	int dir, ret;
 
-	*snapshot = (struct snapshot){ .memory = -1 };
+	*snapshot = (struct snapshot){ .path = path, .memory = -1 };
 	snapshot->step = "opening the snapshot";
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
@@ -108,49 +113,112 @@ int snapshot_build(struct snapshot *snapshot, struct machine *machine)
 	return machine_add_vcpu(machine);
 }
 
-static int populate(int view, const char *bytes, uint64_t offset, uint64_t end)
+static int populate(int view, uint64_t offset, const char *bytes, uint64_t size)
 {
-	while (offset < end) {
-		int64_t done = gmem_populate(view, offset, bytes + offset, end - offset);
+	while (size) {
+		int64_t done = gmem_populate(view, offset, bytes, size);
 
 		if (done <= 0)
 			return done ? done : -EIO;
 		offset += done;
+		bytes += done;
+		size -= done;
 	}
 	return 0;
 }
 
-/* Holes of the file stay missing: who touches them finds the same zeroes. */
-static int populate_data(const struct snapshot *snapshot, int view, const char *bytes)
+static int wrong_page(uint32_t page, int error)
 {
-	off_t data = 0, hole = 0, size = snapshot->size;
-	int ret = 0;
+	say("the page at offset 0x%" PRIx64 " of the snapshot's memory: %s",
+	    page * (uint64_t)PAGE, error == -EBADMSG ? "its checksum is wrong" :
+	    error == -ENODATA ? "the file ends before it" : strerror(-error));
+	return error == -ENODATA ? -EBADMSG : error;
+}
 
-	while (!ret && hole < size) {
-		data = lseek(snapshot->memory, hole, SEEK_DATA);
-		if (data < 0)	/* ENXIO: there is no more */
-			return errno == ENXIO ? 0 : -errno;
-		hole = lseek(snapshot->memory, data, SEEK_HOLE);
-		if (hole < 0)
+static int populate_pages(const struct image *image, int view, char *buffer,
+			  uint32_t first, uint32_t end)
+{
+	int error = 0, ret = 0;
+
+	while (!ret && first < end) {
+		uint32_t count = end - first < CHUNK ? end - first : CHUNK;
+		uint32_t good = image_read(image, first, count, buffer, &error);
+
+		if (good < count)
+			return wrong_page(first + good, error);
+		ret = populate(view, first * (uint64_t)PAGE, buffer, count * PAGE);
+		first += count;
+	}
+	return ret;
+}
+
+/*
+ * Holes of the file stay missing: who touches them finds the same zeroes. Whether there
+ * should be holes the sums say as well.
+ */
+static int populate_data(const struct image *image, int view, char *buffer)
+{
+	uint32_t data, hole = 0, good;
+	int error, ret = 0;
+	off_t at;
+
+	while (!ret && hole < image->pages) {
+		at = lseek(image->fd, hole * PAGE, SEEK_DATA);
+		if (at < 0 && errno != ENXIO)
 			return -errno;
-		data &= ~(PAGE - 1);
-		hole = (hole + PAGE - 1) & ~(PAGE - 1);
-		ret = populate(view, bytes, data, hole < size ? hole : size);
+		/* ENXIO: there is no more. */
+		data = at < 0 ? image->pages : at / PAGE;
+		good = image_check_hole(image, hole, data - hole, &error);
+		if (error)
+			return wrong_page(hole + good, error);
+		if (at < 0)
+			return 0;
+		at = lseek(image->fd, data * PAGE, SEEK_HOLE);
+		if (at < 0)
+			return -errno;
+		hole = (at + PAGE - 1) / PAGE;
+		if (hole > image->pages)
+			hole = image->pages;
+		ret = populate_pages(image, view, buffer, data, hole);
+	}
+	return ret;
+}
+
+/* With sums, if there are any: those that gmem pager has made. */
+static int open_checked(const struct snapshot *snapshot, struct image *image)
+{
+	char path[4096];
+	int ret;
+
+	if (snprintf(path, sizeof(path), "%s/memory", snapshot->path) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	ret = image_open(image, path);
+	if (ret == -ENOENT)
+		ret = image_open_unchecked(image, path);
+	if (ret)
+		say("the snapshot's memory: %s", image->why);
+	/* It may have been replaced since it was looked at. */
+	if (!ret && image->size != snapshot->size) {
+		image_close(image);
+		ret = -EBADMSG;
 	}
 	return ret;
 }
 
 int snapshot_populate(struct snapshot *snapshot, struct machine *machine)
 {
-	char *bytes;
+	char *buffer = malloc(CHUNK * PAGE);
+	struct image image;
 	int ret;
 
 	machine->step = "populating the guest's memory";
-	bytes = mmap(NULL, snapshot->size, PROT_READ, MAP_PRIVATE, snapshot->memory, 0);
-	if (bytes == MAP_FAILED)
-		return -errno;
-	ret = populate_data(snapshot, machine_view(machine), bytes);
-	munmap(bytes, snapshot->size);
+	ret = buffer ? open_checked(snapshot, &image) : -ENOMEM;
+	if (!ret) {
+		ret = populate_data(&image, machine_view(machine), buffer);
+		image_close(&image);
+	}
+	free(buffer);
 	return ret;
 }
 

@@ -11,12 +11,14 @@
 /*
  * struct snapshot - one that is read
  * @message: its state; no descriptors are taken out of it
+ * @path: the directory, which is the caller's
  * @memory: the file
  * @size: of it, in bytes
  * @step: what was tried last, for the message if it failed
  */
 struct snapshot {
 	struct gmem_message message;
+	const char *path;
 	int memory;
 	uint64_t size;
 	const char *step;
@@ -40,7 +42,10 @@ void snapshot_close(struct snapshot *snapshot);
 /* Build its VM: memory is there, and all missing. */
 int snapshot_build(struct snapshot *snapshot, struct machine *machine);
 
-/* Give all of the memory its content. */
+/*
+ * Give all of the memory its content; where `memory.sums` is, what has been checked.
+ * -EBADMSG: a page is not what it must be, which was said.
+ */
 int snapshot_populate(struct snapshot *snapshot, struct machine *machine);
 
 /* Give vCPU and devices their state: that reads and writes memory. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "memory-image.h"
 #include "program.h"
 #include "snapshot.h"
 
@@ -91,6 +92,7 @@ static int end(void **state)
 {
 	programs_end(state);
 	unlinkat(dir, "memory", 0);
+	unlinkat(dir, "memory.sums", 0);
 	unlinkat(dir, "state", 0);
 	unlinkat(dir, "state", AT_REMOVEDIR);
 	close(dir);
@@ -331,6 +333,73 @@ static void random_states(void **state)
 	assert_in_range(taken, MUTANTS / 10, MUTANTS * 9 / 10);
 }
 
+/* ---- Sums of the memory ---- */
+
+static void make_sums(void)
+{
+	char image[sizeof(path) + 8];
+	const char *why;
+
+	snprintf(image, sizeof(image), "%s/memory", path);
+	assert_int_equal(image_make_sums(image, &why), 0);
+}
+
+static void write_byte(const char *name, off_t at, char byte)
+{
+	int fd = openat(dir, name, O_WRONLY);
+
+	assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	close(fd);
+}
+
+/* What comes of it: 0 or -errno of its memory. */
+static int populates(void)
+{
+	struct snapshot snapshot;
+	struct machine machine;
+	int ret;
+
+	assert_int_equal(snapshot_open(&snapshot, path), 0);
+	assert_int_equal(snapshot_build(&snapshot, &machine), 0);
+	ret = snapshot_populate(&snapshot, &machine);
+	machine_close(&machine);
+	snapshot_close(&snapshot);
+	return ret;
+}
+
+static void a_memory_that_is_damaged(void **state)
+{
+	(void)state;
+	read_good();
+	free(bytes);
+	write_byte("memory", 0x3210, 1);
+	assert_int_equal(populates(), 0);	/* no sums: nobody can tell */
+	make_sums();
+	assert_int_equal(populates(), 0);
+	write_byte("memory", 0x3777, 1);
+	assert_int_equal(populates(), -EBADMSG);
+	refused("the page at offset 0x3000 of the snapshot's memory: its checksum is wrong");
+	write_byte("memory", 0x3777, 0);
+	assert_int_equal(populates(), 0);
+	/* What was there is a hole. */
+	write_memory(MEMORY);
+	assert_int_equal(populates(), -EBADMSG);
+	refused("the page at offset 0x3000 of the snapshot's memory: its checksum is wrong");
+	make_sums();
+	assert_int_equal(populates(), 0);
+	/* What was a hole is zeroes; or is something. */
+	write_byte("memory", MEMORY - 1, 0);
+	assert_int_equal(populates(), 0);
+	write_byte("memory", MEMORY - 1, 7);
+	assert_int_equal(populates(), -EBADMSG);
+	refused("offset 0x1ff000 of");
+	/* Sums that are none. */
+	write_memory(MEMORY);
+	write_byte("memory.sums", 40, 7);
+	assert_int_equal(populates(), -EBADMSG);
+	refused("its sums are cut short, too long or damaged");
+}
+
 static void options_that_make_no_sense(void **state)
 {
 	(void)state;
@@ -363,6 +432,7 @@ int main(void)
 		TEST(no_page_server),
 		TEST(state_that_kvm_refuses),
 		TEST(random_states),
+		TEST(a_memory_that_is_damaged),
 		TEST(options_that_make_no_sense),
 	};
 
