@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "commands.h"
+#include "interrupt.h"
 #include "options.h"
 #include "paged.h"
 #include "say.h"
@@ -60,6 +61,32 @@ static int run(struct machine *machine)
 	return status;
 }
 
+/*
+ * Memory and state. Setting the state waits for pages that a page server owes, in the
+ * kernel and for ever: until then a signal ends the process. 0, or the status to exit with.
+ */
+static int prepare(struct snapshot *snapshot, struct machine *machine,
+		   const char *pager, struct paged *paged)
+{
+	struct interrupt interrupt;
+	int status;
+	int ret = interrupt_begin(&interrupt);
+
+	if (ret)
+		return say_failed(ret, "watching for signals");
+	status = fill(snapshot, machine, pager, paged);
+	if (!status) {
+		report("filled", "fd=%d", machine_view(machine));
+		ret = snapshot_set_state(snapshot, machine);
+		if (ret)
+			status = say_failed(ret, "%s", machine->step);
+		if (ret && pager)
+			paged_stop(paged);
+	}
+	interrupt_end(&interrupt);
+	return status;
+}
+
 static int restore(struct snapshot *snapshot, const char *pager)
 {
 	struct paged paged;
@@ -70,11 +97,9 @@ static int restore(struct snapshot *snapshot, const char *pager)
 	if (ret)
 		status = say_failed(ret, "%s", machine.step);
 	else
-		status = fill(snapshot, &machine, pager, &paged);
+		status = prepare(snapshot, &machine, pager, &paged);
 	if (!status) {
-		report("filled", "fd=%d", machine_view(&machine));
-		ret = snapshot_set_state(snapshot, &machine);
-		status = ret ? say_failed(ret, "%s", machine.step) : run(&machine);
+		status = run(&machine);
 		if (pager)
 			paged_stop(&paged);
 	}

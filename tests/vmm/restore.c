@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_gmem.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,6 +334,76 @@ static void random_states(void **state)
 	assert_in_range(taken, MUTANTS / 10, MUTANTS * 9 / 10);
 }
 
+/* ---- A page server that does not answer ---- */
+
+/* Where a guest's wall clock is: KVM writes it when that is set. */
+#define WALL_CLOCK	0x4b564d00
+#define WALL_CLOCK_GPA	0x5000
+
+static void set_wall_clock(struct gmem_blob *blob)
+{
+	struct kvm_msrs *msrs = blob->data;
+	unsigned int i;
+
+	for (i = 0; i < msrs->nmsrs; i++)
+		if (msrs->entries[i].index == WALL_CLOCK)
+			break;
+	assert_true(i < msrs->nmsrs);
+	msrs->entries[i].data = WALL_CLOCK_GPA;
+}
+
+/* It takes the pager and gives nothing; returns when KVM waits for a page. */
+static int take_pager(int listener)
+{
+	int socket = gmem_accept(listener);
+	struct gmem_pager_message message;
+	struct kvm_gmem_event event;
+	int pager;
+
+	assert_true(socket >= 0);
+	assert_true(gmem_pager_receive(socket, &message, 60000) > 0);
+	pager = message.pager;
+	message = (struct gmem_pager_message){ .kind = GMEM_PAGER_ACCEPTED, .pager = -1 };
+	assert_int_equal(gmem_pager_send(socket, &message, 60000), 0);
+	assert_int_equal(gmem_pager_read(pager, &event, 1), 1);
+	assert_int_equal(event.offset, WALL_CLOCK_GPA);
+	return pager;
+}
+
+static void ended_while_kvm_waits(int signal)
+{
+	char socket[sizeof(path) + 8];
+	struct program *program;
+	struct sample sample;
+	int listener, pager;
+
+	sample_make(&sample);
+	set_wall_clock(&sample.vcpus[0].blobs[GMEM_STATE_MSRS]);
+	unlinkat(dir, "state", 0);
+	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	sample_drop(&sample);
+	snprintf(socket, sizeof(socket), "%s/socket", path);
+	listener = gmem_listen(socket);
+	assert_true(listener >= 0);
+	program = program_start("restore", "restore", "--snapshot", path,
+				"--pager", socket, NULL);
+	pager = take_pager(listener);
+	kill(program->child.pid, signal);
+	wait_for_exit(program, EXIT_DONE);
+	must_have_said(program, "gmem: ended before the guest ran");
+	close(pager);
+	close(listener);
+	unlink(socket);
+}
+
+static void a_signal_while_kvm_waits(void **state)
+{
+	(void)state;
+	ended_while_kvm_waits(SIGTERM);
+	programs_end(NULL);
+	ended_while_kvm_waits(SIGINT);
+}
+
 /* ---- Sums of the memory ---- */
 
 static void make_sums(void)
@@ -432,6 +503,7 @@ int main(void)
 		TEST(no_page_server),
 		TEST(state_that_kvm_refuses),
 		TEST(random_states),
+		TEST(a_signal_while_kvm_waits),
 		TEST(a_memory_that_is_damaged),
 		TEST(options_that_make_no_sense),
 	};
