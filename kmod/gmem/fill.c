@@ -91,7 +91,7 @@ static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned in
 		size = copy_from_iter(to, size, fill->iter);
 		iov_iter_revert(fill->iter, size % PAGE_SIZE);
 	} else if (fill->content) {
-		/* By a constant size: without FSRM, memcpy() of any other is three times the work. */
+		/* By a constant size: without FSRM any other takes memcpy() three times as long. */
 		for (at = 0; at < size; at += PAGE_SIZE)
 			memcpy(to + at, fill->content + done + at, PAGE_SIZE);
 	} else if (fill->from) {

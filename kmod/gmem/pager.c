@@ -326,50 +326,87 @@ static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t fir
 }
 
 /*
+ * The value from page offset @index on, and in @last how far it goes inside the
+ * inode: behind its end nothing is owed, up to the last offset that there is.
+ */
+static unsigned long gmem_pager_walk(struct gmem_pager *pager, pgoff_t index, pgoff_t *last)
+{
+	pgoff_t first, end = (i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT) - 1;
+	unsigned long value = gmem_ranges_get_range(pager->owed, index, &first, last);
+
+	*last = min(*last, end);
+	return value;
+}
+
+/*
  * How many missing pages are owed. With invalidate_lock held for writing the
  * count stays, but for what stage-2 faults that came before the pager allocate.
  */
 static unsigned long gmem_pager_count_owed(struct gmem_pager *pager)
 {
 	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
-	pgoff_t first, last, index = 0;
 	unsigned long count = 0;
+	pgoff_t index, last;
 
-	while (index < pages) {
-		if (gmem_ranges_get_range(pager->owed, index, &first, &last)) {
-			last = min(last, pages - 1);
-			count += last - index + 1;
-			count -= gmem_pager_count_present(pager->gi, index, last);
-		}
-		index = last + 1;
+	for (index = 0; index < pages; index = last + 1) {
+		if (gmem_pager_walk(pager, index, &last))
+			count += last - index + 1 -
+				 gmem_pager_count_present(pager->gi, index, last);
+		cond_resched();
 	}
 	return count;
 }
 
-static int gmem_pager_set_all(struct gmem_pager *pager, unsigned long value)
+static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
+			  unsigned long value)
 {
-	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
 	struct gmem_ranges_change change;
 	int r;
 
-	mutex_lock(&pager->lock);
-	r = gmem_ranges_prepare(&change, pager->owed, 0, pages - 1, value);
+	lockdep_assert_held(&pager->lock);
+
+	r = gmem_ranges_prepare(&change, pager->owed, first, last, value);
 	if (!r) {
 		gmem_ranges_commit(&change);
-		gmem_events_answered(pager, 0, pages);
+		gmem_events_answered(pager, first, last + 1);
 	}
-	mutex_unlock(&pager->lock);
+	return r;
+}
+
+static int gmem_pager_forget(struct gmem_pager *pager)
+{
+	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
+
+	guard(mutex)(&pager->lock);
+	return gmem_pager_set(pager, 0, pages - 1, 0);
+}
+
+/* What is owed fails. What never was, or was taken by a hole, is as it was. */
+static int gmem_pager_fail_all(struct gmem_pager *pager)
+{
+	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
+	pgoff_t index, last;
+	int r = 0;
+
+	guard(mutex)(&pager->lock);
+	for (index = 0; !r && index < pages; index = last + 1) {
+		if (gmem_pager_walk(pager, index, &last) == GMEM_OWED)
+			r = gmem_pager_set(pager, index, last, GMEM_FAILED);
+		cond_resched();
+	}
 	return r;
 }
 
 /**
  * gmem_pager_detach() - nothing is owed any more
  * @pager: the pager
- * @force: missing pages fail from now on, for good; else there may be none
+ * @force: missing pages that are owed fail from now on, for good; else there may
+ *	   be none
  * @missing: where their number goes
  *
  * Context: Process context; takes invalidate_lock.
- * Return: 0; -EBUSY where owed pages are missing; -ENOMEM.
+ * Return: 0; -EBUSY where owed pages are missing; -ENOMEM: by force, some may fail
+ * already.
  */
 int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing)
 {
@@ -379,9 +416,9 @@ int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missi
 	filemap_invalidate_lock(mapping);
 	*missing = gmem_pager_count_owed(pager);
 	if (!*missing)
-		r = gmem_pager_set_all(pager, 0);
+		r = gmem_pager_forget(pager);
 	else if (force)
-		r = gmem_pager_set_all(pager, GMEM_FAILED);
+		r = gmem_pager_fail_all(pager);
 	else
 		r = -EBUSY;
 	filemap_invalidate_unlock(mapping);

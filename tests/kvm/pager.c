@@ -344,6 +344,43 @@ static void detaches(void)
 	TEST_ASSERT_EQ(guest_try_expect(m, 1, 0), EHWPOISON);
 }
 
+/* Owed is a part only, with holes, and nothing at the beginning or at the end. */
+static void detaches_from_a_part(void)
+{
+	uint64_t missing;
+	struct machine *m;
+	int pager;
+
+	require_pager();
+	for (int force = 0; force < 2; force++) {
+		m = machine_create(PAGES);
+		pager = __pager(m->view, 2, PAGES - 5, 0);
+		punch_pages(m->view, 4, 1);
+		punch_pages(m->view, PAGES - 6, 3);
+		TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+		TEST_ASSERT_EQ(missing, PAGES - 9);
+		copy(pager, 1, 2, 2);
+		copy(pager, 1, 5, PAGES - 12);
+		TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+		TEST_ASSERT_EQ(missing, 1);
+		if (!force)
+			copy(pager, 1, PAGES - 7, 1);
+		TEST_ASSERT(!detach(pager, force ? KVM_GMEM_DETACH_FORCE : 0, &missing),
+			    "detach: errno %d", errno);
+		TEST_ASSERT_EQ(missing, force);
+
+		/* What was given is there, what was not owed is zero, and nothing else fails. */
+		guest_expect(m, 0, 2, 0);
+		guest_expect(m, 2, 2, 1);
+		guest_expect(m, 4, 1, 0);
+		guest_expect(m, 5, PAGES - 12, 1);
+		if (force)
+			TEST_ASSERT_EQ(guest_try_expect(m, PAGES - 7, 0), EHWPOISON);
+		guest_expect(m, PAGES - 6, 6, 0);
+		close(pager);
+	}
+}
+
 static void vmm_dies(void)
 {
 	struct kvm_gmem_event event;
@@ -566,6 +603,7 @@ static const struct claim claims[] = {
 	CLAIM(dies_and_is_taken_over, "a dead pager leaves the next all that it did not answer"),
 	CLAIM(dies_and_fails, "or guests fail, where that was said"),
 	CLAIM(detaches, "detach: refused with the number of missing pages, or by force"),
+	CLAIM(detaches_from_a_part, "detach of a part with holes: what is not owed stays as it is"),
 	CLAIM(vmm_dies, "POLLHUP and EPIPE when the last view is gone, not before"),
 	CLAIM(vmm_dies_under_a_reader, "a read that waits for events ends with EPIPE then"),
 	CLAIM(presence, "KVM_GMEM_PRESENT tells which pages there are"),
