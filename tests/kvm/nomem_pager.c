@@ -204,6 +204,43 @@ static void punching(void)
 	fail_each_allocation(&(struct request){ NULL, make_hole, undo_nothing, check_answers });
 }
 
+/* Owed are three ranges, one of them with pages beside it that have failed already. */
+static void prepare_detach(void)
+{
+	prepare_pager();
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 1, 1, NULL), 0);
+	punch_pages(view, 3, 1);
+	punch_pages(view, 5, 1);
+}
+
+static int make_detach(void)
+{
+	uint64_t missing;
+
+	return detach(pager, KVM_GMEM_DETACH_FORCE, &missing);
+}
+
+static void check_detach(void)
+{
+	uint64_t missing;
+
+	TEST_ASSERT(!detach(pager, KVM_GMEM_DETACH_FORCE, &missing), "errno %d", errno);
+	TEST_ASSERT_EQ(missing, PAGES - 2);
+	check_ring();
+}
+
+static const struct request detaching_request = {
+	prepare_detach, make_detach, undo_nothing, check_detach,
+};
+
+static void detaching(void)
+{
+	require_fault_injection();
+	require_pager();
+	vm = idle_vm();
+	fail_each_allocation(&detaching_request);
+}
+
 static const struct claim claims[] = {
 	CLAIM(create, "KVM_GMEM_CREATE_PAGER is ENOMEM and leaves nothing"),
 	CLAIM(ring, "KVM_GMEM_PAGER_RING is ENOMEM and leaves nothing"),
@@ -211,6 +248,7 @@ static const struct claim claims[] = {
 	CLAIM(answering_by_ring, "so is one in the ring"),
 	CLAIM(asking, "a vCPU that can't ask leaves with ENOMEM"),
 	CLAIM(punching, "a hole is ENOMEM, and what was owed is owed"),
+	CLAIM(detaching, "detach by force is ENOMEM, and complete when asked for again"),
 };
 
 CLAIMS_MAIN(claims);

@@ -303,15 +303,6 @@ static void dies_and_fails(void)
 	guest_expect(m, 1, 1, 3);
 }
 
-static int detach(int pager, uint64_t flags, uint64_t *missing)
-{
-	struct kvm_gmem_pager_detach args = { .flags = flags };
-	int ret = ioctl(pager, KVM_GMEM_PAGER_DETACH, &args);
-
-	*missing = args.missing;
-	return ret;
-}
-
 static void detaches(void)
 {
 	uint64_t missing;

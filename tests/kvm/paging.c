@@ -132,3 +132,12 @@ void guest_look(uint64_t page)
 {
 	GUEST_RETURN(*(volatile uint64_t *)(MACHINE_GVA + page * PAGE_SIZE));
 }
+
+int detach(int pager, uint64_t flags, uint64_t *missing)
+{
+	struct kvm_gmem_pager_detach args = { .flags = flags };
+	int ret = ioctl(pager, KVM_GMEM_PAGER_DETACH, &args);
+
+	*missing = args.missing;
+	return ret;
+}

@@ -75,6 +75,9 @@ struct host_touch {
 void host_touch_start(struct host_touch *touch, int view, uint64_t page);
 uint64_t host_touch_end(struct host_touch *touch);
 
+/* KVM_GMEM_PAGER_DETACH; @missing: how many owed pages are. */
+int detach(int pager, uint64_t flags, uint64_t *missing);
+
 /* Guest code for machine_call(): returns the first word of @page. */
 void guest_look(uint64_t page);
 
