@@ -231,15 +231,20 @@ static bool sleeps(struct ring *ring)
 }
 
 /* A ring that is made meanwhile knows nothing of who waits: the guest asks again. */
+static void wait_by_ring(struct wait *w, struct ring *ring)
+{
+	wait_begin(w, 0, 2);
+	ring_open(ring, w->pager, 4, 4, 0);
+	expect_works(w->m, 2);
+	TEST_ASSERT(sleeps(ring), "the pager is not told that somebody waits");
+}
+
 static void by_ring(void)
 {
 	struct ring ring;
 	struct wait w;
 
-	wait_begin(&w, 0, 2);
-	ring_open(&ring, w.pager, 4, 4, 0);
-	expect_works(w.m, 2);
-	TEST_ASSERT(sleeps(&ring), "the pager is not told that somebody waits");
+	wait_by_ring(&w, &ring);
 	ring_copy(&ring, 2, PAGE);
 	usleep(20000);
 	TEST_ASSERT(!ring_is_done(&ring), "somebody has looked at the ring");
@@ -255,10 +260,7 @@ static void disabled(void)
 	struct ring ring;
 	struct wait w;
 
-	wait_begin(&w, 0, 2);
-	ring_open(&ring, w.pager, 4, 4, 0);
-	expect_works(w.m, 2);
-	TEST_ASSERT(sleeps(&ring), "the pager is not told that somebody waits");
+	wait_by_ring(&w, &ring);
 	runner_stop(&w.r);
 	vcpu_set_msr(w.m->vcpu, MSR_KVM_ASYNC_PF_EN, 0);
 	TEST_ASSERT(!sleeps(&ring), "who does not wait any more is waited for");
