@@ -5,6 +5,7 @@
  */
 #include <linux/falloc.h>
 
+#include "async.h"
 #include "claims.h"
 #include "failing.h"
 #include "machine.h"
@@ -204,6 +205,79 @@ static void punching(void)
 	fail_each_allocation(&(struct request){ NULL, make_hole, undo_nothing, check_answers });
 }
 
+/*
+ * A guest with asynchronous page faults: where there is no memory to keep account of
+ * it, its vCPU waits. The answer comes when either has had time to begin.
+ */
+static volatile bool answerer_ends;
+static pthread_t answerer;
+static uint64_t told_before;
+static unsigned int waited, told;
+
+static void *answer_misses(void *unused)
+{
+	(void)unused;
+	while (!answerer_ends) {
+		if (!has_event(pager, 10))
+			continue;
+		usleep(50000);
+		copy(pager, 3, 0, 1);
+		break;
+	}
+	return NULL;
+}
+
+static void prepare_async(void)
+{
+	punch_pages(m->view, 0, PAGES);
+	close(pager);
+	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	told_before = ASYNC(m, told);
+	answerer_ends = false;
+	TEST_ASSERT(!pthread_create(&answerer, NULL, answer_misses, NULL), "pthread_create");
+	machine_prepare(m, async_tasks, 0, 1, 3);
+}
+
+static int make_async(void)
+{
+	return ioctl(m->vcpu->fd, KVM_RUN, NULL);
+}
+
+static void undo_async(int made)
+{
+	(void)made;
+	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(m->said);
+	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
+	vcpu_run_complete_io(m->vcpu);
+	if (ASYNC(m, told) == told_before)
+		waited++;
+	else
+		told++;
+}
+
+static void check_async(void)
+{
+	answerer_ends = true;
+	pthread_join(answerer, NULL);
+	TEST_ASSERT_EQ(ASYNC(m, told), ASYNC(m, ready));
+}
+
+static const struct request async_request = {
+	prepare_async, make_async, undo_async, check_async,
+};
+
+static void asynchronously(void)
+{
+	require_fault_injection();
+	m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGES);
+	pager = pager_of(m);
+	fail_each_allocation(&async_request);
+	pr_info("%u vCPUs waited, %u guests were told\n", waited, told);
+	TEST_ASSERT(waited && told, "waited %u, told %u", waited, told);
+}
+
 /* Owed are three ranges, one of them with pages beside it that have failed already. */
 static void prepare_detach(void)
 {
@@ -248,6 +322,7 @@ static const struct claim claims[] = {
 	CLAIM(answering_by_ring, "so is one in the ring"),
 	CLAIM(asking, "a vCPU that can't ask leaves with ENOMEM"),
 	CLAIM(punching, "a hole is ENOMEM, and what was owed is owed"),
+	CLAIM(asynchronously, "a guest that can't be told has its vCPU wait"),
 	CLAIM(detaching, "detach by force is ENOMEM, and complete when asked for again"),
 };
 
