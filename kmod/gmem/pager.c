@@ -274,6 +274,23 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	gmem_pager_wake_range(pager, start, end);
 }
 
+/* Nobody is to ask for these pages any more; who waits for them is to be woken. */
+static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
+			  unsigned long value)
+{
+	struct gmem_ranges_change change;
+	int r;
+
+	lockdep_assert_held(&pager->lock);
+
+	r = gmem_ranges_prepare(&change, pager->owed, first, last, value);
+	if (!r) {
+		gmem_ranges_commit(&change);
+		gmem_events_answered(pager, first, last + 1);
+	}
+	return r;
+}
+
 /**
  * gmem_pager_fail() - the pager can't serve a range
  * @pager: the pager
@@ -286,18 +303,13 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 {
 	struct address_space *mapping = gmem_mapping(pager->gi);
-	struct gmem_ranges_change change;
 	int r = -ENOENT;
 
 	filemap_invalidate_lock_shared(mapping);
 	mutex_lock(&pager->lock);
 
 	if (gmem_pager_owes(pager->gi, start, nr))
-		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_FAILED);
-	if (!r) {
-		gmem_ranges_commit(&change);
-		gmem_events_answered(pager, start, start + nr);
-	}
+		r = gmem_pager_set(pager, start, start + nr - 1, GMEM_FAILED);
 
 	mutex_unlock(&pager->lock);
 	filemap_invalidate_unlock_shared(mapping);
@@ -357,22 +369,6 @@ static unsigned long gmem_pager_count_owed(struct gmem_pager *pager)
 	return count;
 }
 
-static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
-			  unsigned long value)
-{
-	struct gmem_ranges_change change;
-	int r;
-
-	lockdep_assert_held(&pager->lock);
-
-	r = gmem_ranges_prepare(&change, pager->owed, first, last, value);
-	if (!r) {
-		gmem_ranges_commit(&change);
-		gmem_events_answered(pager, first, last + 1);
-	}
-	return r;
-}
-
 static int gmem_pager_forget(struct gmem_pager *pager)
 {
 	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
@@ -430,7 +426,6 @@ int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missi
 static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
 {
 	struct gmem_pager_event *event;
-	struct gmem_ranges_change change;
 	int r;
 
 	if (gmem_ranges_match(pager->owed, start, end - 1, ~0UL, 0))
@@ -440,13 +435,11 @@ static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgo
 	if (!event)
 		return -ENOMEM;
 
-	r = gmem_ranges_prepare(&change, pager->owed, start, end - 1, 0);
+	r = gmem_pager_set(pager, start, end - 1, 0);
 	if (r) {
 		kfree(event);
 		return r;
 	}
-	gmem_ranges_commit(&change);
-	gmem_events_answered(pager, start, end);
 	/* A pager that is not there reads of it when it takes over. */
 	gmem_events_add_removal(pager, event);
 	return 0;

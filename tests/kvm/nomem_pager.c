@@ -45,12 +45,17 @@ static void check_pager(void)
 	check_fds();
 }
 
-static void create(void)
+static void fail_on_new_inodes(const struct request *r)
 {
 	require_fault_injection();
 	require_pager();
 	vm = idle_vm();
-	fail_each_allocation(&(struct request){ prepare_inode, make_pager, close_fd, check_pager });
+	fail_each_allocation(r);
+}
+
+static void create(void)
+{
+	fail_on_new_inodes(&(struct request){ prepare_inode, make_pager, close_fd, check_pager });
 }
 
 static void prepare_pager(void)
@@ -84,19 +89,21 @@ static const struct request ring_request = {
 
 static void ring(void)
 {
-	require_fault_injection();
-	require_pager();
-	vm = idle_vm();
-	fail_each_allocation(&ring_request);
+	fail_on_new_inodes(&ring_request);
 }
 
-/* All is missing, and owed by a pager that nobody has asked. */
-static void owe_all_anew(void)
+/* All is missing, and owed by a pager with @flags that nobody has asked. */
+static void owe_all_to(uint64_t flags)
 {
 	punch_pages(m->view, 0, PAGES);
 	close(pager);
-	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER | KVM_GMEM_PAGER_EXIT);
+	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER | flags);
 	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+}
+
+static void owe_all_anew(void)
+{
+	owe_all_to(KVM_GMEM_PAGER_EXIT);
 }
 
 static void paged_machine(void)
@@ -229,10 +236,7 @@ static void *answer_misses(void *unused)
 
 static void prepare_async(void)
 {
-	punch_pages(m->view, 0, PAGES);
-	close(pager);
-	pager = __pager(m->view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
-	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	owe_all_to(0);
 	told_before = ASYNC(m, told);
 	answerer_ends = false;
 	TEST_ASSERT(!pthread_create(&answerer, NULL, answer_misses, NULL), "pthread_create");
@@ -309,10 +313,7 @@ static const struct request detaching_request = {
 
 static void detaching(void)
 {
-	require_fault_injection();
-	require_pager();
-	vm = idle_vm();
-	fail_each_allocation(&detaching_request);
+	fail_on_new_inodes(&detaching_request);
 }
 
 static const struct claim claims[] = {
