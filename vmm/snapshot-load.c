@@ -19,13 +19,18 @@
 #define CHUNK	256U	/* pages that are read and given in one go */
 
 /* Whole pages, as many as an address space may have. */
-static int open_memory(struct snapshot *snapshot, int dir)
+static int look_at_memory(struct snapshot *snapshot, int dir)
 {
+	int fd = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
+	int ret;
 
-	snapshot->memory = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (snapshot->memory < 0 || fstat(snapshot->memory, &st))
+	if (fd < 0)
 		return -errno;
+	ret = fstat(fd, &st) ? -errno : 0;
+	close(fd);
+	if (ret)
+		return ret;
 	if (!S_ISREG(st.st_mode) || !st.st_size || st.st_size % PAGE)
 		return -EPROTO;
 	snapshot->size = st.st_size;
@@ -62,7 +67,7 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 {
 	int dir, ret;
 
-	*snapshot = (struct snapshot){ .path = path, .memory = -1 };
+	*snapshot = (struct snapshot){ .path = path };
 	snapshot->step = "opening the snapshot";
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
@@ -71,7 +76,7 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 	ret = snapshot_read_state(dir, &snapshot->message);
 	if (!ret) {
 		snapshot->step = "opening the snapshot's memory";
-		ret = open_memory(snapshot, dir);
+		ret = look_at_memory(snapshot, dir);
 	}
 	close(dir);
 	if (ret)
@@ -83,9 +88,6 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 void snapshot_close(struct snapshot *snapshot)
 {
 	gmem_message_free(&snapshot->message);
-	if (snapshot->memory >= 0)
-		close(snapshot->memory);
-	snapshot->memory = -1;
 }
 
 int snapshot_build(struct snapshot *snapshot, struct machine *machine)

@@ -12,14 +12,12 @@
  * struct snapshot - one that is read
  * @message: its state; no descriptors are taken out of it
  * @path: the directory, which is the caller's
- * @memory: the file
- * @size: of it, in bytes
+ * @size: of `memory`, in bytes
  * @step: what was tried last, for the message if it failed
  */
 struct snapshot {
 	struct gmem_message message;
 	const char *path;
-	int memory;
 	uint64_t size;
 	const char *step;
 };
