@@ -108,8 +108,10 @@ static void print_amount(FILE *out, double ns, const char *counted)
 {
 	if (counted && ns >= 1e6)
 		fprintf(out, "%g M", ns / 1e6);
-	else if (counted)
+	else if (counted && ns >= 1e3)
 		fprintf(out, "%g k", ns / 1e3);
+	else if (counted)
+		fprintf(out, "%g", ns);
 	else if (ns >= 1e9)
 		fprintf(out, "%g s", ns / 1e9);
 	else if (ns >= 1e6)

@@ -224,6 +224,8 @@ const char *counted_unit(const char *measurement)
 
 	if (strstr(measurement, "-switches"))
 		return "switches";
+	if (strstr(measurement, "-pages-"))
+		return "pages";
 	return suffix && !strcmp(suffix, "-instructions") ? "instructions" : NULL;
 }
 

@@ -78,6 +78,18 @@ static const struct demand {
 	  "pager, ring, random", 2, 0, "userfaultfd, MINOR, random", 1.5 },
 	{ "pager's 2 MiB answers at least 5 of userfaultfd (MINOR), random, 2 vCPUs", "pager",
 	  "pager, answers of 2 MiB, random", 2, 0, "userfaultfd, MINOR, random", 5 },
+	{ "restoring a guest that has used 16 MiB: on demand, to all populated", "snapshot",
+	  "on demand", 16 * MIB, 0, "populated before it runs", 0 },
+	{ "restoring a guest that has used 160 MiB: on demand, to all populated", "snapshot",
+	  "on demand", 160 * MIB, 0, "populated before it runs", 0 },
+	{ "restoring a guest that has used 16 MiB: with its set, to on demand", "snapshot",
+	  "on demand, with its working set", 16 * MIB, 0, "on demand", 0 },
+	{ "restoring a guest that has used 160 MiB: with its set, to on demand", "snapshot",
+	  "on demand, with its working set", 160 * MIB, 0, "on demand", 0 },
+	{ "restoring one of 16 MiB: CPU time on demand, to all populated", "snapshot-cpu",
+	  "on demand", 16 * MIB, 0, "populated before it runs", 0 },
+	{ "restoring one of 160 MiB: CPU time on demand, to all populated", "snapshot-cpu",
+	  "on demand", 160 * MIB, 0, "populated before it runs", 0 },
 };
 
 #define NR_DEMANDS (sizeof(demands) / sizeof(demands[0]))
@@ -114,10 +126,14 @@ static int demand_holds(const struct demand *d, const struct ratio *ratio)
 /* One unit for all of a measurement: the larger, where nothing is below one. */
 static double unit_of(const struct samples *s, const char *measurement, const char **name)
 {
+	const char *counted = counted_unit(measurement);
 	double least = 0;
 	size_t i;
 	int k;
 
+	*name = counted;
+	if (counted && !strcmp(counted, "pages"))
+		return 1;
 	for (i = 0; i < s->nr_points; i++) {
 		for (k = 0; k < NR_KINDS; k++) {
 			const struct times *t = &s->points[i].times[k];
@@ -127,7 +143,7 @@ static double unit_of(const struct samples *s, const char *measurement, const ch
 				least = t->median;
 		}
 	}
-	if (counted_unit(measurement))
+	if (counted)
 		*name = least >= 1e6 ? "millions" : "thousands";
 	else
 		*name = least >= 1e6 ? "milliseconds" : "microseconds";

@@ -2,7 +2,7 @@
 /*
  * The first process of a Linux guest under test: fills memory, says that it is
  * ready, and then checks what a snapshot in between must have kept. With fill=MIB on
- * the kernel's command line it is bench/snapshot's: it fills so many, and waits.
+ * the kernel's command line it is bench/snapshot.c's: it fills so many, and waits.
  */
 #include <stdint.h>
 #include <stdio.h>
