@@ -103,6 +103,8 @@ void reader_hurry(struct image_reader *reader, uint32_t page)
 
 int reader_go(struct image_reader *reader, bool wait)
 {
+	if (reader->broken)
+		return reader->broken;
 	return reader->by_ring ? image_ring_enter(&reader->ring, wait) : 0;
 }
 
@@ -182,8 +184,8 @@ void reader_drain(struct image_reader *reader)
 		struct image_read *read = &reader->reads[i];
 
 		while (reader->by_ring && read->state == READ_BEGUN) {
-			/* An error here would leave its buffer the kernel's for ever. */
-			if (reader_go(reader, true))
+			reader->broken = reader_go(reader, true);
+			if (reader->broken)
 				break;
 			listen_to_ring(reader);
 		}

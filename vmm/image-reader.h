@@ -52,6 +52,7 @@ struct image_read {
  * @reads: first those that somebody waits for
  * @under_way: reads that are begun and were not taken
  * @begun: reads so far
+ * @broken: -errno: reads that were forgotten may still write into their buffers
  */
 struct image_reader {
 	const struct image *image;
@@ -61,6 +62,7 @@ struct image_reader {
 	struct image_read reads[READER_READS];
 	uint32_t under_way;
 	uint64_t begun;
+	int broken;
 };
 
 /*
@@ -93,7 +95,10 @@ bool reader_has_ended(struct image_reader *reader);
 struct image_read *reader_take(struct image_reader *reader, bool urgent);
 void reader_drop(struct image_reader *reader, struct image_read *read);
 
-/* Wait until nothing is under way, and forget what it was. */
+/*
+ * Wait until nothing is under way, and forget what it was. If that fails, reader_go()
+ * fails from then on.
+ */
 void reader_drain(struct image_reader *reader);
 
 /* What to poll(2) for POLLIN: something has ended; -1: nothing. */

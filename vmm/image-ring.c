@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <poll.h>
 #include <sys/uio.h>
 
 #include "image-ring.h"
 
+#define PAUSE		10	/* ms, where there is no memory for a read */
+#define PAUSES		2000	/* of them in a row: then it is somebody else's turn */
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
 
 /* Reads from the registered file into the registered memory; nothing else is allowed. */
@@ -71,16 +74,41 @@ void image_ring_put(struct image_ring *ring, void *buffer, uint32_t size,
 	ring->put++;
 }
 
+/*
+ * The kernel took none of what was put. A read that ends gives memory back, and wakes who
+ * polls the ring; without one nobody would.
+ */
+static int wait_for_memory(struct image_ring *ring, bool wait)
+{
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	if (ring->told) {
+		ret = wait ? io_uring_wait_cqe(&ring->ring, &cqe) : 0;
+		return ret == -EINTR ? 0 : ret;
+	}
+	if (++ring->refused > PAUSES)
+		return -EAGAIN;
+	poll(NULL, 0, PAUSE);
+	return 0;
+}
+
 int image_ring_enter(struct image_ring *ring, bool wait)
 {
-	int ret = 0;
+	int ret;
 
-	if (ring->put || wait)
-		ret = io_uring_submit_and_wait(&ring->ring, wait);
-	if (ret > 0)
+	if (!ring->put && !wait)
+		return 0;
+	ret = io_uring_submit_and_wait(&ring->ring, wait);
+	if (ret > 0) {
 		ring->put -= ret;
-	/* Short of memory, or of room for what has ended: what is put stays so. */
-	return ret == -EINTR || ret == -EAGAIN || ret == -EBUSY || ret > 0 ? 0 : ret;
+		ring->told += ret;
+		ring->refused = 0;
+	}
+	if (ret == -EAGAIN)
+		return wait_for_memory(ring, wait);
+	/* Interrupted, or what has ended is to be taken first. */
+	return ret == -EINTR || ret == -EBUSY || ret > 0 ? 0 : ret;
 }
 
 bool image_ring_take(struct image_ring *ring, uint64_t *number, int *result)
@@ -92,6 +120,7 @@ bool image_ring_take(struct image_ring *ring, uint64_t *number, int *result)
 	*number = io_uring_cqe_get_data64(cqe);
 	*result = cqe->res;
 	io_uring_cqe_seen(&ring->ring, cqe);
+	ring->told--;
 	return true;
 }
 

@@ -16,11 +16,15 @@
  * struct image_ring - a ring that can read one file into one piece of memory
  * @ring: liburing's
  * @put: reads that the kernel has not been told of yet
+ * @told: reads that it has been told of, and that were not taken
+ * @refused: how often in a row it had no memory to be told of any
  * @open: there is one
  */
 struct image_ring {
 	struct io_uring ring;
 	unsigned int put;
+	unsigned int told;
+	unsigned int refused;
 	bool open;
 };
 
@@ -38,7 +42,12 @@ int image_ring_fd(const struct image_ring *ring);
 void image_ring_put(struct image_ring *ring, void *buffer, uint32_t size,
 		    uint64_t offset, uint64_t number);
 
-/* Tell the kernel of what was put; @wait: until one has ended. 0 or -errno. */
+/*
+ * Tell the kernel of what was put; @wait: until one has ended, or there is a reason to
+ * look again. Where the kernel has no memory for it, what was put stays so for another
+ * call, which is not at once: this one waits a little itself if no read is under way
+ * whose end would say when. 0 or -errno: -EAGAIN after some 20 s of that.
+ */
 int image_ring_enter(struct image_ring *ring, bool wait);
 
 /* True: the read of that number has ended, with so many bytes or -errno. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,123 @@ static void a_file_system_that_refuses_it(void **state)
 	rmdir(path);
 }
 
+/* ---- The kernel has no memory for a read ---- */
+
+/* So many times; and how often that was said, and how often waited for. */
+static unsigned int refusals, refused_reads, pauses;
+
+typeof(io_uring_submit_and_wait) __real_io_uring_submit_and_wait;
+
+int __wrap_io_uring_submit_and_wait(struct io_uring *ring, unsigned int wait)
+{
+	if (!refusals)
+		return __real_io_uring_submit_and_wait(ring, wait);
+	refusals--;
+	refused_reads++;
+	return -EAGAIN;
+}
+
+typeof(poll) __real_poll;
+
+/* Of nothing, for a time: that is a pause, which is not waited for here. */
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	if (count)
+		return __real_poll(fds, count, timeout);
+	assert_true(timeout > 0);
+	pauses++;
+	return 0;
+}
+
+static void refuse_reads(unsigned int times)
+{
+	refusals = times;
+	refused_reads = 0;
+	pauses = 0;
+}
+
+static void told_later(void **state)
+{
+	struct image_reader reader;
+	struct image_read *read;
+	struct image image;
+
+	(void)state;
+	image_make(1);
+	open_both(&image, &reader, true);
+	refuse_reads(7);
+	reader_begin(&reader, 5, 1, true);
+	reader_begin(&reader, 64, 64, false);
+	assert_int_equal(reader_go(&reader, false), 0);
+	assert_null(reader_take(&reader, false));
+	read = next(&reader);
+	is_right(read);
+	reader_drop(&reader, read);
+	read = next(&reader);
+	is_right(read);
+	reader_drop(&reader, read);
+	/* Each time it waited, and did not ask at once again. */
+	assert_int_equal(refused_reads, 7);
+	assert_int_equal(pauses, 7);
+	close_both(&image, &reader);
+}
+
+/* What is under way is waited for, and nothing else. */
+static void told_when_another_ends(void **state)
+{
+	struct image_reader reader;
+	struct image_read *read;
+	struct image image;
+
+	(void)state;
+	image_make(1);
+	open_both(&image, &reader, true);
+	reader_begin(&reader, 5, 1, true);
+	assert_int_equal(reader_go(&reader, false), 0);
+	refuse_reads(2);
+	reader_begin(&reader, 64, 64, false);
+	assert_int_equal(reader_go(&reader, false), 0);
+	assert_int_equal(reader_go(&reader, true), 0);
+	assert_int_equal(refused_reads, 2);
+	assert_int_equal(pauses, 0);
+	read = reader_take(&reader, false);
+	assert_non_null(read);
+	assert_int_equal(read->first, 5);
+	reader_drop(&reader, read);
+	read = next(&reader);
+	assert_int_equal(read->first, 64);
+	is_right(read);
+	reader_drop(&reader, read);
+	close_both(&image, &reader);
+}
+
+/* Not for ever; nor is what was put read into memory that is another's by then. */
+static void never_told(void **state)
+{
+	struct image_reader reader;
+	struct image image;
+	int ret, calls = 0;
+
+	(void)state;
+	image_make(1);
+	open_both(&image, &reader, true);
+	refuse_reads(UINT32_MAX);
+	reader_begin(&reader, 5, 1, true);
+	do {
+		ret = reader_go(&reader, true);
+	} while (!ret && ++calls < 100000);
+	assert_int_equal(ret, -EAGAIN);
+	assert_int_equal(pauses, calls);
+	reader_drain(&reader);
+	assert_int_equal(reader.under_way, 0);
+	refuse_reads(0);
+	reader_begin(&reader, 6, 1, true);
+	assert_int_equal(reader_go(&reader, true), -EAGAIN);
+	assert_false(reader_has_ended(&reader));
+	reader_close(&reader);
+	image_close(&image);
+}
+
 /* ---- What the ring can't do ---- */
 
 /* The result of an operation in the reader's ring. */
@@ -377,6 +495,9 @@ int main(void)
 		TEST(direct_where_that_works),
 		TEST(a_file_system_that_refuses_it_late),
 		TEST(a_file_system_that_refuses_it),
+		TEST(told_later),
+		TEST(told_when_another_ends),
+		TEST(never_told),
 		TEST(another_operation_is_refused),
 		TEST(nothing_more_is_registered),
 	};
