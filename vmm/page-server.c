@@ -216,7 +216,7 @@ static enum end serve_vmm(struct page_server *server, int socket)
 	struct serving serving = {
 		.image = &server->image, .reader = &server->reader,
 		.set = &server->set,
-		.window = server->prefetch, .fill = !server->on_demand,
+		.ahead = { .window = server->prefetch, .fill = !server->on_demand },
 		.socket = socket,
 	};
 	struct gmem_pager_message offer;

@@ -8,6 +8,7 @@
 
 #include <gmem.h>
 
+#include "page-bits.h"
 #include "progress.h"
 #include "say.h"
 #include "serving.h"
@@ -22,38 +23,19 @@
 
 /* ---- Which pages are settled, and which are being read ---- */
 
-static bool is_set(const unsigned char *bits, uint32_t page)
-{
-	return bits[page / 8] & 1 << page % 8;
-}
-
-static void set(unsigned char *bits, uint32_t page, bool to)
-{
-	if (to)
-		bits[page / 8] |= 1 << page % 8;
-	else
-		bits[page / 8] &= ~(1 << page % 8);
-}
-
 static void settle(struct serving *serving, uint32_t first, uint64_t count)
 {
 	for (; count && first < serving->image->pages; first++, count--) {
-		serving->left -= !is_set(serving->settled, first);
-		set(serving->settled, first, true);
+		serving->left -= !page_is_set(serving->settled, first);
+		page_set(serving->settled, first, true);
 	}
 }
 
 static void unsettle(struct serving *serving, uint32_t page)
 {
-	serving->dry = false;
-	serving->left += is_set(serving->settled, page);
-	set(serving->settled, page, false);
-}
-
-/* Nothing is to be done for it, or all that can be done now. */
-static bool is_taken_care_of(const struct serving *serving, uint32_t page)
-{
-	return is_set(serving->settled, page) || is_set(serving->reading, page);
+	ahead_look_again(&serving->ahead);
+	serving->left += page_is_set(serving->settled, page);
+	page_set(serving->settled, page, false);
 }
 
 /* What is there already: by a pager before us, or by who touched it before. */
@@ -63,7 +45,7 @@ static int survey(struct serving *serving)
 	uint64_t offset = 0, size = serving->image->size;
 	int i, count;
 
-	serving->dry = false;
+	ahead_look_again(&serving->ahead);
 	serving->left = serving->image->pages;
 	memset(serving->settled, 0, serving->left / 8 + 1);
 	while (size) {
@@ -252,14 +234,14 @@ static int give(struct serving *serving, struct image_read *read)
 	int ret;
 
 	for (i = 0; i < read->count; i++)
-		set(serving->reading, read->first + i, false);
+		page_set(serving->reading, read->first + i, false);
 	if (read->count == 1 && read->good && read->urgent && serving->ring.map)
-		ret = is_set(serving->settled, read->first) ? 0 :
+		ret = page_is_set(serving->settled, read->first) ? 0 :
 		      give_by_ring(serving, read->first, read->buffer);
 	else
 		ret = give_pages(serving, read);
 	reader_drop(serving->reader, read);
-	serving->dry = false;
+	ahead_look_again(&serving->ahead);
 	return ret;
 }
 
@@ -286,7 +268,7 @@ static void begin(struct serving *serving, uint32_t first, uint32_t count,
 	uint32_t i;
 
 	for (i = 0; i < count; i++)
-		set(serving->reading, first + i, true);
+		page_set(serving->reading, first + i, true);
 	reader_begin(serving->reader, first, count, urgent);
 }
 
@@ -295,7 +277,7 @@ static int ask(struct serving *serving, uint32_t page)
 {
 	int ret = 0;
 
-	if (is_set(serving->reading, page)) {
+	if (page_is_set(serving->reading, page)) {
 		reader_hurry(serving->reader, page);
 		return 0;
 	}
@@ -309,98 +291,14 @@ static int ask(struct serving *serving, uint32_t page)
 	return ret;
 }
 
-/* The aligned window around a page is to be read. */
-static void want_window(struct serving *serving, uint32_t page)
-{
-	uint32_t first = page - page % serving->window;
-
-	/* Where there are too many, the oldest is none that anybody needs next. */
-	if (serving->window_head - serving->window_tail == SERVING_WINDOWS)
-		serving->window_tail++;
-	serving->windows[serving->window_head++ % SERVING_WINDOWS] = first;
-	serving->dry = false;
-}
-
-static bool wants_window(const struct serving *serving)
-{
-	return serving->window_tail != serving->window_head;
-}
-
-static bool set_has_more(const struct serving *serving)
-{
-	return serving->at_set < serving->set->known;
-}
-
-static void look_at(struct serving *serving, uint32_t first, uint32_t count)
-{
-	uint32_t left = serving->image->pages - first;
-
-	serving->at = first;
-	serving->end = first + (count < left ? count : left);
-}
-
-/* The next of the set, as it was asked for; its neighbours as they were given. */
-static void look_at_set(struct serving *serving)
-{
-	uint32_t page = serving->set->pages[serving->at_set++];
-
-	if (!is_taken_care_of(serving, page))
-		look_at(serving, page - page % serving->window, serving->window);
-}
-
-/* The next pages to look at. False: all were looked at. */
-static bool look_further(struct serving *serving)
-{
-	if (wants_window(serving)) {
-		look_at(serving, serving->windows[serving->window_tail++ % SERVING_WINDOWS],
-			serving->window);
-	} else if (set_has_more(serving)) {
-		look_at_set(serving);
-	} else if (serving->fill && serving->at_page < serving->image->pages) {
-		look_at(serving, serving->at_page, READER_CHUNK);
-		serving->at_page = serving->end;
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* The next pages that are to be read ahead, one behind the other. 0: there are none. */
-static uint32_t next_run(struct serving *serving, uint32_t *first)
-{
-	uint32_t count = 0;
-
-	for (;;) {
-		while (serving->at < serving->end &&
-		       is_taken_care_of(serving, serving->at))
-			serving->at++;
-		if (serving->at < serving->end)
-			break;
-		if (!look_further(serving))
-			return 0;
-	}
-	*first = serving->at;
-	while (serving->at < serving->end && count < READER_CHUNK &&
-	       !is_taken_care_of(serving, serving->at)) {
-		serving->at++;
-		count++;
-	}
-	return count;
-}
-
 /* Have as much read ahead as there is room for. */
 static int read_ahead(struct serving *serving)
 {
 	uint32_t first, count;
 
 	while (serving->left && reader_has_room(serving->reader, false)) {
-		count = next_run(serving, &first);
-		if (!count && serving->fill && !serving->reader->under_way) {
-			/* All was looked at: what is left has come since. */
-			serving->at_page = 0;
-			count = next_run(serving, &first);
-		}
-		serving->dry = !count;
+		count = ahead_next(&serving->ahead, !serving->reader->under_way,
+				   &first);
 		if (!count)
 			break;
 		begin(serving, first, count, false);
@@ -422,9 +320,9 @@ static int take_event(struct serving *serving,
 		return 0;
 	}
 	serving->faults++;
-	set(serving->asked, page, true);
-	want_window(serving, page);
-	if (is_set(serving->settled, page))
+	page_set(serving->asked, page, true);
+	ahead_want_window(&serving->ahead, page);
+	if (page_is_set(serving->settled, page))
 		return 0;
 	working_set_add(serving->set, page);
 	return ask(serving, page);
@@ -476,7 +374,8 @@ static int answer_events(struct serving *serving,
 	record(serving);
 	if (!ret)
 		ret = give_ended(serving, 0);
-	if (ret || !(wants_window(serving) || serving->reader->by_ring))
+	if (ret || !(ahead_wants_window(&serving->ahead) ||
+		     serving->reader->by_ring))
 		return ret;
 	ret = read_ahead(serving);
 	return ret ? ret : give_ended(serving, 1);
@@ -512,10 +411,10 @@ int serving_try_again(struct serving *serving)
 	int ret = 0;
 
 	serving->again = false;
-	serving->dry = false;
+	ahead_look_again(&serving->ahead);
 	for (page = 0; !ret && page < serving->image->pages; page++)
-		if (is_set(serving->asked, page) &&
-		    !is_taken_care_of(serving, page))
+		if (page_is_set(serving->asked, page) &&
+		    !ahead_is_taken(&serving->ahead, page))
 			ret = ask(serving, page);
 	if (!ret)
 		ret = reader_go(serving->reader, false);
@@ -527,7 +426,7 @@ int serving_try_again(struct serving *serving)
 bool serving_has_more(struct serving *serving)
 {
 	return reader_has_ended(serving->reader) ||
-	       (serving->left && !serving->dry &&
+	       (serving->left && !serving->ahead.dry &&
 		reader_has_room(serving->reader, false));
 }
 
@@ -540,16 +439,6 @@ int serving_give_more(struct serving *serving)
 
 /* ---- Begin and end ---- */
 
-/* The kernel is to read ahead what will be read in this order. */
-static void read_set_ahead(const struct serving *serving)
-{
-	uint32_t i;
-
-	for (i = 0; !serving->reader->by_ring && set_has_more(serving) &&
-	     i < serving->set->known; i++)
-		image_will_need(serving->image, serving->set->pages[i], 1);
-}
-
 int serving_begin(struct serving *serving)
 {
 	int ret;
@@ -559,11 +448,16 @@ int serving_begin(struct serving *serving)
 	serving->asked = calloc(1, serving->image->pages / 8 + 1);
 	if (!serving->settled || !serving->reading || !serving->asked)
 		return -ENOMEM;
+	serving->ahead.image = serving->image;
+	serving->ahead.set = serving->set;
+	serving->ahead.settled = serving->settled;
+	serving->ahead.reading = serving->reading;
 	ret = gmem_pager_ring_open(serving->pager, RING, RING, VCPU_LOOKS_NS,
 				   &serving->ring);
 	if (ret && ret != -ENOTTY)
 		return ret;
-	read_set_ahead(serving);
+	if (!serving->reader->by_ring)
+		ahead_hint(&serving->ahead);
 	return survey(serving);
 }
 

@@ -8,19 +8,17 @@
 
 #include <gmem.h>
 
+#include "ahead.h"
 #include "image-reader.h"
 #include "memory-image.h"
 #include "working-set.h"
-
-#define SERVING_WINDOWS	128U
 
 /*
  * struct serving - a guest whose memory is served
  * @image: where from
  * @reader: what reads it
  * @set: its working set: given first, or recorded
- * @window: pages that are given together when one of them is asked for
- * @fill: what nobody has asked for is given too, when there is time
+ * @ahead: what is read when nobody asks; its @window and @fill are the caller's
  * @pager: the pager's descriptor
  * @ring: its ring; without a mapping where these modules have none
  * @socket: of the VMM, or -1 where it has closed that
@@ -35,11 +33,6 @@
  * @failed: pages that could not be given, as the image is not what it must be
  * @faults: events for pages
  * @given: pages populated by this process
- * @windows, @window_head, @window_tail: windows around what was asked for, that are to
- *	be read
- * @at_set, @at_page: how far the working set and the rest have been looked at
- * @at, @end: pages of all these that are looked at now
- * @dry: there is nothing to read ahead, until something else happens
  *
  * Functions return 0 or -errno; -EPIPE: the guest's memory is gone.
  */
@@ -47,8 +40,7 @@ struct serving {
 	const struct image *image;
 	struct image_reader *reader;
 	struct working_set *set;
-	uint32_t window;
-	bool fill;
+	struct ahead ahead;
 	int pager;
 	struct gmem_pager_ring ring;
 	int socket;
@@ -63,14 +55,6 @@ struct serving {
 	uint32_t failed;
 	uint64_t faults;
 	uint64_t given;
-	uint32_t windows[SERVING_WINDOWS];
-	uint32_t window_head;
-	uint32_t window_tail;
-	uint32_t at_set;
-	uint32_t at_page;
-	uint32_t at;
-	uint32_t end;
-	bool dry;
 };
 
 /*

@@ -123,7 +123,7 @@ static int begin(void **state)
 		return -1;
 	t.serving = (struct serving){
 		.image = &t.image, .reader = &t.reader, .set = &t.set,
-		.window = 1, .socket = -1,
+		.ahead = { .window = 1 }, .socket = -1,
 		.pager = gmem_pager_create(t.view, 0, SIZE, 0),
 	};
 	if (serving_begin(&t.serving))
