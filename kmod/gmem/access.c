@@ -80,7 +80,7 @@ static void *gmem_access_find(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 		return ERR_PTR(-ENOENT);
 
 	page = folio_file_page(folio, index);
-	if (folio_test_hwpoison(folio))
+	if (PageHWPoison(page))
 		return ERR_PTR(-EHWPOISON);
 	return page_address(page);
 }

@@ -12,9 +12,7 @@
  * is the same both ways: begin an invalidation in every VM, change the
  * attributes, end it.
  *
- * With folios of more than one page: a conversion that splits one has to extend
- * the invalidation to all of the folio, since a stage-2 fault on its other pages
- * may be about to map it huge.
+ * Inodes that this can be called for have folios of one page only: see huge.c.
  */
 #include <linux/uaccess.h>
 

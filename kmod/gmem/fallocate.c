@@ -78,6 +78,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct address_space *mapping = gmem_mapping(gi);
 	pgoff_t start = offset >> PAGE_SHIFT;
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+	pgoff_t first, last;
 	int r = -EPERM;
 
 	filemap_invalidate_lock(mapping);
@@ -88,10 +89,14 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	if (r)
 		goto out;
 
+	first = start;
+	last = end;
+	gmem_huge_extend(gi, &first, &last);
+
 	gmem_unmap_host(gi, start, end);
-	gmem_invalidate_begin(gi, start, end);
-	truncate_inode_pages_range(mapping, offset, offset + len - 1);
-	gmem_invalidate_end(gi, start, end);
+	gmem_invalidate_begin(gi, first, last);
+	gmem_huge_truncate(gi, start, end);
+	gmem_invalidate_end(gi, first, last);
 out:
 	filemap_invalidate_unlock(mapping);
 	return r;

@@ -62,6 +62,14 @@ static int gmem_prepare_folio(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	return 0;
 }
 
+/* Up to which order the folio may be mapped: KVM asks that gfn and pfn be aligned alike. */
+static int gmem_fault_order(struct folio *folio, gfn_t gfn, pgoff_t index)
+{
+	if (!IS_ALIGNED(gfn - index, folio_nr_pages(folio)) || folio_test_has_hwpoisoned(folio))
+		return 0;
+	return folio_order(folio);
+}
+
 /**
  * kvm_gmem_get_pfn() - the page behind a private gfn
  * @kvm: the VM
@@ -104,7 +112,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 
 	*pfn = gmem_folio_pfn(folio, index);
 	if (max_order)
-		*max_order = 0;
+		*max_order = gmem_fault_order(folio, gfn, index);
 	trace_gmem_fault(file->private_data, index, gfn, *pfn);
 out:
 	fput(file);

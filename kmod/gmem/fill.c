@@ -9,136 +9,12 @@
  * or all of its content.
  */
 #include <linux/file.h>
-#include <linux/gfp.h>
-#include <linux/log2.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
-#include "gmem.h"
+#include "fill.h"
 #include "pager.h"
-
-/* Pages that are read before the locks are taken for them: 128 KiB. */
-#define GMEM_FILL_ORDER		5
-#define GMEM_FILL_BATCH		BIT(GMEM_FILL_ORDER)
-
-/**
- * struct gmem_fill - a call that populates
- * @kvm: the VM in whose name, or NULL: by a handle, which belongs to none
- * @gi: the inode, or NULL where @kvm's memslots tell
- * @next: the next page, a gfn where @gi is NULL, else a page offset
- * @left: pages that are still to come
- * @owed: only pages that a pager owes, by that pager
- * @error: what stopped it, or 0
- * @from: their content, or NULL: zeroes
- * @content: their content where it is the kernel's, else NULL
- * @iter: their content where it is a write's, else NULL
- * @seals: those that forbid it
- * @order: of the largest piece of memory that there may be
- * @nr: length of @folios
- * @folios: content for the pages from @next on, read and not installed yet
- */
-struct gmem_fill {
-	struct kvm *kvm;
-	struct gmem_inode *gi;
-	u64 next;
-	u64 left;
-	bool owed;
-	int error;
-	void __user *from;
-	const void *content;
-	struct iov_iter *iter;
-	u64 seals;
-	unsigned int order;
-	unsigned int nr;
-	struct folio *folios[GMEM_FILL_BATCH];
-};
-
-static bool gmem_fill_is_zero(const struct gmem_fill *fill)
-{
-	return !fill->from && !fill->content && !fill->iter;
-}
-
-/*
- * Memory for the next pages, at most @max of them, in one piece: that costs little
- * more to allocate than a page, and is read in one go. It is the task's policy that
- * places it. Pieces are what happens to be free; memory is reclaimed for single
- * pages only. Returns where it is, and in @nr how many pages that are.
- */
-static void *gmem_fill_alloc(struct gmem_fill *fill, unsigned int max, unsigned int *nr)
-{
-	gfp_t gfp = gmem_fill_is_zero(fill) ? GFP_USER | __GFP_ZERO : GFP_USER;
-	gfp_t light = (gfp | __GFP_NOWARN | __GFP_NOMEMALLOC) & ~__GFP_RECLAIM;
-	void *memory;
-
-	/* What there is not is not looked for again in this call. */
-	fill->order = min_t(unsigned int, fill->order, ilog2(max));
-	for (;;) {
-		*nr = 1 << fill->order;
-		memory = alloc_pages_exact(*nr * PAGE_SIZE, fill->order ? light : gfp);
-		if (memory || !fill->order)
-			return memory;
-		fill->order--;
-	}
-}
-
-/* Reads content for @nr pages behind those in @folios. Returns how many came whole. */
-static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned int nr)
-{
-	size_t done = fill->nr * PAGE_SIZE, size = nr * PAGE_SIZE, at;
-
-	if (fill->iter) {
-		size = copy_from_iter(to, size, fill->iter);
-		iov_iter_revert(fill->iter, size % PAGE_SIZE);
-	} else if (fill->content) {
-		/* By a constant size: without FSRM any other takes memcpy() three times as long. */
-		for (at = 0; at < size; at += PAGE_SIZE)
-			memcpy(to + at, fill->content + done + at, PAGE_SIZE);
-	} else if (fill->from) {
-		size -= copy_from_user(to, fill->from + done, size);
-	}
-	return size / PAGE_SIZE;
-}
-
-/* Adds pages to @folios, at most @max: as many as are in one piece of memory. */
-static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
-{
-	unsigned int nr, whole, i;
-	void *memory;
-
-	memory = gmem_fill_alloc(fill, max, &nr);
-	if (!memory)
-		return -ENOMEM;
-
-	whole = gmem_fill_copy(fill, memory, nr);
-	for (i = 0; i < nr; i++) {
-		struct page *page = virt_to_page(memory + i * PAGE_SIZE);
-
-		if (i >= whole) {
-			__free_page(page);
-			continue;
-		}
-		/* All but the first may have what the page's last user left. */
-		set_page_private(page, 0);
-		__folio_mark_uptodate(page_folio(page));
-		fill->folios[fill->nr++] = page_folio(page);
-	}
-	if (whole == nr)
-		return 0;
-	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
-}
-
-/* Fills @folios; an error says why it has fewer than it could. */
-static int gmem_fill_read(struct gmem_fill *fill)
-{
-	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
-	int r = 0;
-
-	fill->nr = 0;
-	while (!r && fill->nr < want)
-		r = gmem_fill_read_some(fill, want - fill->nr);
-	return r;
-}
 
 /* A page that was allocated ahead, and that nobody has touched yet. */
 static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio *content)
@@ -150,7 +26,7 @@ static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio 
 	if (WARN_ON_ONCE(IS_ERR(folio)))
 		return PTR_ERR(folio);
 
-	if (folio_test_hwpoison(folio)) {
+	if (gmem_folio_is_poisoned(folio, index)) {
 		r = -EHWPOISON;
 	} else if (folio_test_uptodate(folio)) {
 		r = -EEXIST;
@@ -209,15 +85,59 @@ static int gmem_fill_check(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_
 	return r ? 0 : -EINVAL;
 }
 
+/* Returns how many went in, and in @r what stopped them. */
+static unsigned int gmem_fill_install_pages(struct gmem_fill *fill, struct gmem_inode *gi,
+					    pgoff_t index, unsigned int nr, int *r)
+{
+	bool all = nr > 1 && !gmem_fill_check(fill, gi, index, fill->next, nr);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		if (!all)
+			*r = gmem_fill_check(fill, gi, index + i, fill->next + i, 1);
+		if (!*r)
+			*r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
+		if (*r)
+			break;
+	}
+	return i;
+}
+
 /*
- * Installs the first @nr folios from page offset @index on. The number that
- * went in is off @nr and @left, and on @next, in any case.
+ * All of @huge, or none of it: which page it fails at, single pages will tell. Takes
+ * over the reference to it where it succeeds.
  */
+static unsigned int gmem_fill_install_huge(struct gmem_fill *fill, struct gmem_inode *gi,
+					   pgoff_t index, unsigned int nr)
+{
+	if (nr < HPAGE_PMD_NR || gmem_fill_check(fill, gi, index, fill->next, nr) ||
+	    !gmem_huge_fits(gi, index) || gmem_huge_add(gi, index, fill->huge))
+		return 0;
+
+	folio_put(fill->huge);
+	fill->huge = NULL;
+	return nr;
+}
+
+/* The next @nr pages are where they belong. */
+static void gmem_fill_advance(struct gmem_fill *fill, unsigned int nr)
+{
+	fill->nr -= nr;
+	fill->next += nr;
+	fill->left -= nr;
+	if (fill->from)
+		fill->from += nr * PAGE_SIZE;
+	if (fill->content)
+		fill->content += nr * PAGE_SIZE;
+	if (fill->nr)
+		memmove(fill->folios, fill->folios + nr, fill->nr * sizeof(fill->folios[0]));
+}
+
+/* Installs the first @nr pages that were read, from page offset @index on. */
 static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
 				   unsigned int nr)
 {
-	unsigned int i;
-	bool all;
+	unsigned int done = 0;
 	int r = 0;
 
 	filemap_invalidate_lock_shared(gmem_mapping(gi));
@@ -227,28 +147,18 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 		r = -EPIPE;
 	else if (gmem_is_sealed(gi, fill->seals))
 		r = -EPERM;
-
-	all = nr > 1 && !gmem_fill_check(fill, gi, index, fill->next, nr);
-	for (i = 0; !r && i < nr; i++) {
-		if (!all)
-			r = gmem_fill_check(fill, gi, index + i, fill->next + i, 1);
-		if (!r)
-			r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
-		if (r)
-			break;
-	}
+	else if (fill->huge)
+		done = gmem_fill_install_huge(fill, gi, index, nr);
+	else
+		done = gmem_fill_install_pages(fill, gi, index, nr, &r);
 
 	filemap_invalidate_unlock_shared(gmem_mapping(gi));
-	gmem_pager_resolved(gi, index, index + i);
+	gmem_pager_resolved(gi, index, index + done);
 
-	fill->nr -= i;
-	memmove(fill->folios, fill->folios + i, fill->nr * sizeof(fill->folios[0]));
-	fill->next += i;
-	fill->left -= i;
-	if (fill->from)
-		fill->from += i * PAGE_SIZE;
-	if (fill->content)
-		fill->content += i * PAGE_SIZE;
+	if (fill->huge)
+		gmem_fill_drop(fill);
+	else
+		gmem_fill_advance(fill, done);
 	return r;
 }
 
@@ -310,15 +220,6 @@ static int gmem_fill_install(struct gmem_fill *fill)
 
 	up_read(&kvm->populate_lock);
 	return r;
-}
-
-static void gmem_fill_drop(struct gmem_fill *fill)
-{
-	if (fill->iter)
-		iov_iter_revert(fill->iter, fill->nr * PAGE_SIZE);
-
-	while (fill->nr)
-		folio_put(fill->folios[--fill->nr]);
 }
 
 /* Returns how many pages were populated, or what stopped the first. */

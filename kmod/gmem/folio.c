@@ -67,7 +67,7 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 		folio = gmem_folio_add(gi, index);
 	} while (folio == ERR_PTR(-EEXIST));
 
-	if (!IS_ERR(folio) && folio_test_hwpoison(folio)) {
+	if (!IS_ERR(folio) && gmem_folio_is_poisoned(folio, index)) {
 		folio_unlock(folio);
 		folio_put(folio);
 		return ERR_PTR(-EHWPOISON);

@@ -27,12 +27,13 @@
  *   access.c		KVM's own accesses to memory in an inode
  *   held.c		an inode's pages that KVM holds on to between accesses
  *   steal_time.c	steal time, likewise
- *   fill.c		first content from a process's memory
+ *   fill.h		first content from a process's memory
  *   filler.c		populate-only handles
  *   pager.h		a process that serves missing pages, in files of their own
  *   populate.c		first content from the vendor's launch commands
  *   invalidate.c	taking pages out of every VM's stage-2 tables
  *   fallocate.c	allocating and punching holes
+ *   huge.c		folios of 2 MiB
  *   fdinfo.c		facts for operators
  *   x86.c		what depends on the type of an x86 VM
  *   trace.h		trace/events/gmem
@@ -301,6 +302,13 @@ long gmem_filler_create(struct gmem_view *view, void __user *argp);
 /* fallocate.c */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
 
+/* huge.c */
+bool gmem_huge_fits(struct gmem_inode *gi, pgoff_t index);
+struct folio *gmem_huge_alloc(bool zero);
+int gmem_huge_add(struct gmem_inode *gi, pgoff_t index, struct folio *folio);
+void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end);
+void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+
 /* fdinfo.c */
 void gmem_show_fdinfo(struct seq_file *m, struct file *file);
 
@@ -311,6 +319,18 @@ u64 gmem_arch_flags(struct kvm *kvm);
 static inline kvm_pfn_t gmem_folio_pfn(struct folio *folio, pgoff_t index)
 {
 	return folio_pfn(folio) + (index & (folio_nr_pages(folio) - 1));
+}
+
+/* One page of a large folio may be poisoned until memory failure has split it. */
+static inline bool gmem_folio_is_poisoned(struct folio *folio, pgoff_t index)
+{
+	return PageHWPoison(folio_file_page(folio, index));
+}
+
+/* May the inode have folios of PMD size? As huge.c says. */
+static inline bool gmem_has_huge(struct gmem_inode *gi)
+{
+	return mapping_large_folio_support(gmem_mapping(gi));
 }
 
 #endif /* __KVM_GMEM_H */

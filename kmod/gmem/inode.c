@@ -187,6 +187,8 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	inode->i_size = size;
 	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER);
 	mapping_set_inaccessible(inode->i_mapping);
+	if (!flags && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		mapping_set_large_folios(inode->i_mapping);
 	/* Reclaim must not look at what migration may not move. */
 	WARN_ON_ONCE(!mapping_unevictable(inode->i_mapping));
 

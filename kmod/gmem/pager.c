@@ -326,7 +326,8 @@ static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t fir
 	rcu_read_lock();
 	xa_for_each_range(&gmem_mapping(gi)->i_pages, index, folio, first, last) {
 		if (!xa_is_value(folio))
-			count++;
+			count += min(last, folio_next_index(folio) - 1) -
+				 max(first, folio->index) + 1;
 		if (need_resched()) {
 			rcu_read_unlock();
 			cond_resched();

@@ -33,25 +33,31 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 	*next = end;
 	rcu_read_lock();
 	xas_for_each(&xas, folio, end - 1) {
-		u64 offset = (u64)xas.xa_index << PAGE_SHIFT;
+		/* A folio of many pages is met once, at whichever page comes first. */
+		pgoff_t from = max(xas.xa_index, index), to;
+		u64 offset = (u64)from << PAGE_SHIFT, size;
 
 		if (xas_retry(&xas, folio) || !gmem_folio_is_present(folio))
 			continue;
 
+		to = min(end, round_down(from, 1UL << xas_get_order(&xas)) +
+			      (1UL << xas_get_order(&xas)));
+		size = (u64)(to - from) << PAGE_SHIFT;
+
 		/* RCU is not to be held for a terabyte: a range may come in parts. */
 		if (++looked > GMEM_PRESENT_LOOK) {
-			*next = xas.xa_index;
+			*next = from;
 			break;
 		}
 		if (n && ranges[n - 1].offset + ranges[n - 1].size == offset) {
-			ranges[n - 1].size += PAGE_SIZE;
+			ranges[n - 1].size += size;
 			continue;
 		}
 		if (n == max) {
-			*next = xas.xa_index;
+			*next = from;
 			break;
 		}
-		ranges[n++] = (struct kvm_gmem_present_range){ offset, PAGE_SIZE };
+		ranges[n++] = (struct kvm_gmem_present_range){ offset, size };
 	}
 	rcu_read_unlock();
 	return n;

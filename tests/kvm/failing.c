@@ -35,6 +35,25 @@ void require_fault_injection(void)
 	set_attribute(DEBUGFS "/fail_page_alloc/verbose", "0");
 }
 
+/* By one kind of fault, whose attributes are in @dir of debugfs. */
+static void fail_always(const char *dir, bool fail)
+{
+	static int me;
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/probability", dir);
+	if (fail) {
+		set_attribute(path, "100");
+		me = open("/proc/thread-self/make-it-fail", O_WRONLY);
+	}
+	/* Not by opening a file: that would fail, too. */
+	TEST_ASSERT(pwrite(me, fail ? "1" : "0", 1, 0) == 1, "write make-it-fail");
+	if (!fail) {
+		close(me);
+		set_attribute(path, "0");
+	}
+}
+
 void fail_large_allocations(bool fail)
 {
 	if (fail) {
@@ -42,8 +61,16 @@ void fail_large_allocations(bool fail)
 		set_attribute(DEBUGFS "/fail_page_alloc/task-filter", "Y");
 		set_attribute(DEBUGFS "/fail_page_alloc/times", "-1");
 	}
-	set_attribute("/proc/thread-self/make-it-fail", fail ? "1" : "0");
-	set_attribute(DEBUGFS "/fail_page_alloc/probability", fail ? "100" : "0");
+	fail_always(DEBUGFS "/fail_page_alloc", fail);
+}
+
+void fail_slab_allocations(bool fail)
+{
+	if (fail) {
+		set_attribute(DEBUGFS "/failslab/task-filter", "Y");
+		set_attribute(DEBUGFS "/failslab/times", "-1");
+	}
+	fail_always(DEBUGFS "/failslab", fail);
 }
 
 /* The thread's next @n-th allocation fails; 0: none does. */
@@ -65,7 +92,7 @@ static bool never_came(int fd)
 	return atoi(text) > 0;
 }
 
-void fail_each_allocation(const struct request *r)
+int try_each_allocation(const struct request *r)
 {
 	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
 	int n, failed = 0;
@@ -95,7 +122,13 @@ void fail_each_allocation(const struct request *r)
 	}
 	close(fd);
 	pr_info("%d allocations, %d failures\n", n - 1, failed);
-	TEST_ASSERT(failed, "no allocation failed");
+	TEST_ASSERT(n > 1, "nothing was allocated");
+	return failed;
+}
+
+void fail_each_allocation(const struct request *r)
+{
+	TEST_ASSERT(try_each_allocation(r), "no allocation failed");
 }
 
 void check_fds(void)

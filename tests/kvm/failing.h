@@ -14,6 +14,9 @@ void require_fault_injection(void);
 /* Whether this thread's allocations of more than a page fail from now on. */
 void fail_large_allocations(bool fail);
 
+/* Whether its allocations of less do. */
+void fail_slab_allocations(bool fail);
+
 /**
  * struct request - what is made to fail
  * @prepare: gets ready for it, or NULL
@@ -31,7 +34,10 @@ struct request {
 /*
  * A failed allocation may be one that the kernel does without, so the request
  * may succeed; otherwise it says ENOMEM. Ends when all allocations have failed.
+ * Returns how often the request did not succeed.
  */
+int try_each_allocation(const struct request *r);
+/* Once at least. */
 void fail_each_allocation(const struct request *r);
 
 /* The next fd is the one that was next before: none was left. */

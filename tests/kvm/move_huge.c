@@ -7,9 +7,9 @@
 #include <sys/mman.h>
 
 #include "claims.h"
+#include "huge.h"
 #include "moving.h"
 
-#define HUGE_PAGES	512UL			/* pages of a huge page */
 #define RANGES		4
 #define PAGES		(RANGES * HUGE_PAGES)
 #define PRIVATE_PAGE	(HUGE_PAGES + 5)	/* alone in the second range */
@@ -49,15 +49,6 @@ static struct machine *next(struct machine *m, uint64_t offset)
 
 	b->view = link_view(b->vm, m->view);
 	return with_slot(b, offset);
-}
-
-/* How many huge pages KVM maps when the guest touches @page. */
-static int64_t huge_by_touch(struct machine *m, uint64_t page)
-{
-	uint64_t before = vm_get_stat(m->vm, "pages_2m");
-
-	guest_touch(m, page, 1);
-	return vm_get_stat(m->vm, "pages_2m") - before;
 }
 
 static void make_private(struct machine *m)

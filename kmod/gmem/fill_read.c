@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reading content from a process's memory, into folios that nobody else knows. No
+ * lock is held: the memory may not come, for ever.
+ */
+#include <linux/file.h>
+#include <linux/gfp.h>
+#include <linux/log2.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "fill.h"
+
+static bool gmem_fill_is_zero(const struct gmem_fill *fill)
+{
+	return !fill->from && !fill->content && !fill->iter;
+}
+
+/*
+ * Memory for the next pages, at most @max of them, in one piece: that costs little
+ * more to allocate than a page, and is read in one go. It is the task's policy that
+ * places it. Pieces are what happens to be free; memory is reclaimed for single
+ * pages only. Returns where it is, and in @nr how many pages that are.
+ */
+static void *gmem_fill_alloc(struct gmem_fill *fill, unsigned int max, unsigned int *nr)
+{
+	gfp_t gfp = gmem_fill_is_zero(fill) ? GFP_USER | __GFP_ZERO : GFP_USER;
+	gfp_t light = (gfp | __GFP_NOWARN | __GFP_NOMEMALLOC) & ~__GFP_RECLAIM;
+	void *memory;
+
+	for (;;) {
+		unsigned int order = min_t(unsigned int, fill->order, ilog2(max));
+
+		*nr = 1 << order;
+		memory = alloc_pages_exact(*nr * PAGE_SIZE, order ? light : gfp);
+		if (memory || !order)
+			return memory;
+		/* What there is not is not looked for again in this call. */
+		fill->order = order - 1;
+	}
+}
+
+/* Reads content for @nr pages behind those in @folios. Returns how many came whole. */
+static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned int nr)
+{
+	size_t done = fill->nr * PAGE_SIZE, size = nr * PAGE_SIZE, at;
+
+	if (fill->iter) {
+		size = copy_from_iter(to, size, fill->iter);
+		iov_iter_revert(fill->iter, size % PAGE_SIZE);
+	} else if (fill->content) {
+		/* By a constant size: without FSRM any other takes memcpy() three times as long. */
+		for (at = 0; at < size; at += PAGE_SIZE)
+			memcpy(to + at, fill->content + done + at, PAGE_SIZE);
+	} else if (fill->from) {
+		size -= copy_from_user(to, fill->from + done, size);
+	}
+	return size / PAGE_SIZE;
+}
+
+/**
+ * gmem_fill_drop() - let go of what was read and not installed
+ * @fill: the call; pages that its folio of PMD size has go by single ones then
+ *
+ * Context: Process context.
+ */
+void gmem_fill_drop(struct gmem_fill *fill)
+{
+	if (fill->iter)
+		iov_iter_revert(fill->iter, fill->nr * PAGE_SIZE);
+
+	if (fill->huge) {
+		folio_put(fill->huge);
+		fill->huge = NULL;
+		fill->nr = 0;
+		fill->pages_until = fill->next + HPAGE_PMD_NR;
+	}
+	while (fill->nr)
+		folio_put(fill->folios[--fill->nr]);
+}
+
+/* Adds pages to @folios, at most @max: as many as are in one piece of memory. */
+static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
+{
+	unsigned int nr, whole, i;
+	void *memory;
+
+	memory = gmem_fill_alloc(fill, max, &nr);
+	if (!memory)
+		return -ENOMEM;
+
+	whole = gmem_fill_copy(fill, memory, nr);
+	for (i = 0; i < nr; i++) {
+		struct page *page = virt_to_page(memory + i * PAGE_SIZE);
+
+		if (i >= whole) {
+			__free_page(page);
+			continue;
+		}
+		/* All but the first may have what the page's last user left. */
+		set_page_private(page, 0);
+		__folio_mark_uptodate(page_folio(page));
+		fill->folios[fill->nr++] = page_folio(page);
+	}
+	if (whole == nr)
+		return 0;
+	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+}
+
+/* Where @next is by a memslot, and in @left how far that goes. A reference, or NULL. */
+static struct gmem_inode *gmem_fill_inode_of_slot(struct gmem_fill *fill, pgoff_t *index,
+						  u64 *left)
+{
+	struct kvm_memory_slot *slot = gfn_to_memslot(fill->kvm, fill->next);
+	struct gmem_inode *gi;
+	struct file *file;
+
+	if (!kvm_slot_can_be_private(slot))
+		return NULL;
+	file = gmem_slot_get_file(slot);
+	if (!file)
+		return NULL;
+
+	*index = gmem_slot_index(slot, fill->next);
+	*left = min(*left, slot->base_gfn + slot->npages - fill->next);
+	gi = GMEM_I(file_inode(file));
+	ihold(&gi->vfs_inode);
+	fput(file);
+	return gi;
+}
+
+static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index, u64 *left)
+{
+	struct gmem_inode *gi = fill->gi;
+	int idx;
+
+	*index = fill->next;
+	*left = fill->left;
+	if (gi) {
+		ihold(&gi->vfs_inode);
+		return gi;
+	}
+
+	idx = srcu_read_lock(&fill->kvm->srcu);
+	gi = gmem_fill_inode_of_slot(fill, index, left);
+	srcu_read_unlock(&fill->kvm->srcu, idx);
+	return gi;
+}
+
+/*
+ * May the next pages go into one folio of PMD size? If this is not the place for one,
+ * @nr becomes how many pages there are before it. Installing looks at all of it again.
+ */
+static bool gmem_fill_may_be_huge(struct gmem_fill *fill, unsigned int *nr)
+{
+	struct gmem_inode *gi;
+	bool fits = false;
+	pgoff_t index;
+	u64 left;
+
+	gi = gmem_fill_inode(fill, &index, &left);
+	if (!gi)
+		return false;
+
+	if (gmem_has_huge(gi)) {
+		*nr = min_t(u64, *nr, HPAGE_PMD_NR - index % HPAGE_PMD_NR);
+		fits = left >= HPAGE_PMD_NR && fill->next >= fill->pages_until &&
+		       gmem_huge_fits(gi, index);
+	}
+	iput(&gi->vfs_inode);
+	return fits;
+}
+
+/* False: by single pages, of which an error is known exactly. */
+static bool gmem_fill_read_huge(struct gmem_fill *fill)
+{
+	fill->huge = gmem_huge_alloc(gmem_fill_is_zero(fill));
+	if (!fill->huge) {
+		/* Nor is it looked for again. */
+		fill->pages_until = U64_MAX;
+		return false;
+	}
+
+	fill->nr = gmem_fill_copy(fill, folio_address(fill->huge), HPAGE_PMD_NR);
+	if (fill->nr < HPAGE_PMD_NR) {
+		gmem_fill_drop(fill);
+		return false;
+	}
+	__folio_mark_uptodate(fill->huge);
+	return true;
+}
+
+/**
+ * gmem_fill_read() - read content for the next pages
+ * @fill: the call; @fill->nr becomes how many
+ *
+ * Context: Process context, no lock held: this may sleep for as long as the caller's
+ * memory takes to come.
+ * Return: 0, or why there are fewer pages than there could be: -EFAULT, -ENOMEM, -EINTR.
+ */
+int gmem_fill_read(struct gmem_fill *fill)
+{
+	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
+	int r = 0;
+
+	fill->nr = 0;
+	if (gmem_fill_may_be_huge(fill, &want) && gmem_fill_read_huge(fill))
+		return 0;
+
+	while (!r && fill->nr < want)
+		r = gmem_fill_read_some(fill, want - fill->nr);
+	return r;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Folios of 2 MiB in guest memory inodes, and what KVM maps of them.
+ */
+#ifndef GMEM_TESTS_HUGE_H
+#define GMEM_TESTS_HUGE_H
+
+#include "populate.h"
+
+#define HUGE_PAGES	512UL	/* pages of one */
+
+/* How many of them there are on this machine, on which nothing else makes any. */
+static inline uint64_t huge_folios(void)
+{
+	uint64_t kib = ~0ULL;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	TEST_ASSERT(f, "open /proc/meminfo");
+	while (fgets(line, sizeof(line), f) && sscanf(line, "FileHugePages: %lu", &kib) != 1)
+		;
+	fclose(f);
+	TEST_ASSERT(kib != ~0ULL, "no FileHugePages in /proc/meminfo");
+	return kib / (HUGE_PAGES * PAGE_SIZE / 1024);
+}
+
+/* How many more huge pages KVM maps once the guest has touched @page. */
+static inline int64_t huge_by_touch(struct machine *m, uint64_t page)
+{
+	uint64_t before = vm_get_stat(m->vm, "pages_2m");
+
+	guest_touch(m, page, 1);
+	return vm_get_stat(m->vm, "pages_2m") - before;
+}
+
+#endif /* GMEM_TESTS_HUGE_H */
