@@ -12,8 +12,8 @@
  *   - and when begin returns, no access that came before is still at work.
  *
  * No access sleeps: both sides of each are kernel memory. A page that is
- * missing is allocated with no lock held, as a stage-2 fault would; then the
- * access tries again. Where it may not sleep, it fails.
+ * missing is allocated, or waited for, with no lock held; then the access tries
+ * again, with the slot that there is then. Where it may not sleep, it fails.
  */
 #include <linux/sched/signal.h>
 
@@ -50,7 +50,8 @@ static struct address_space *gmem_access_mapping(struct kvm *kvm, struct kvm_mem
 /*
  * The address of a gfn's page, or an ERR_PTR: -ENXIO where it is not in the
  * inode, -ENOENT where it is missing, -EAGAIN while it is being invalidated,
- * and what no further try helps against.
+ * and what no further try helps against. A slot that is about to go has nothing:
+ * the caller finds no other memory in it either.
  */
 static void *gmem_access_find(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn)
 {
@@ -62,8 +63,10 @@ static void *gmem_access_find(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 	lockdep_assert_held(&kvm->mmu_lock);
 
 	/* A move declares its source dead, then takes mmu_lock. */
-	if (kvm->vm_dead || (slot->flags & KVM_MEMSLOT_INVALID))
+	if (kvm->vm_dead)
 		return ERR_PTR(-EFAULT);
+	if (slot->flags & KVM_MEMSLOT_INVALID)
+		return ERR_PTR(-ENXIO);
 	if (mmu_invalidate_retry_gfn(kvm, kvm->mmu_invalidate_seq, gfn))
 		return ERR_PTR(-EAGAIN);
 	if (!kvm_gmem_holds(kvm, slot, gfn))
@@ -108,43 +111,45 @@ static bool gmem_access_result(int error, int *r)
 	return true;
 }
 
-/* Allocates a missing page, as the guest's own access would. */
-static int gmem_access_fill(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn)
+/* Allocates a missing page, as the guest's own access would. -EAGAIN: look again. */
+static int gmem_access_fill(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn)
 {
 	kvm_pfn_t pfn;
 	int r;
 
-	r = gmem_get_pfn_wait(kvm, slot, gfn, &pfn);
+	r = gmem_get_pfn_or_wait(kvm, slot, gfn, &pfn);
 	if (!r)
 		put_page(pfn_to_page(pfn));
-	return r;
+	return r ? : -EAGAIN;
 }
 
 /**
  * kvm_gmem_access() - do something to a page in an inode
  * @kvm: the VM
- * @slot: the gfn's memslot, or NULL
+ * @slot: the gfn's memslot, or NULL; that of the end of the access afterwards. The
+ *	  caller has no other pointer to a memslot, nor an address from one: access.h
  * @gfn: the guest frame
  * @fn: does it, to the page's first byte and @arg; may not sleep
  * @arg: for @fn
  * @r: where the result goes: 0, or -EFAULT where @fn was not called
  *
- * Context: Process context, may sleep; kvm->srcu is held for reading, mmu_lock
- * is not held. @fn runs with mmu_lock held for reading.
+ * Context: Process context, may sleep; kvm->srcu is held for reading, and was given
+ * up in between where vcpu->gmem_waits has changed; mmu_lock is not held. @fn
+ * runs with mmu_lock held for reading.
  * Return: whether the memory is in the inode; if not, @r is untouched.
  */
-bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 		     gmem_access_fn fn, void *arg, int *r)
 {
 	int error;
 
-	while (kvm_gmem_holds(kvm, slot, gfn)) {
+	while (kvm_gmem_holds(kvm, *slot, gfn)) {
 		read_lock(&kvm->mmu_lock);
-		error = gmem_access_try(kvm, slot, gfn, fn, arg);
+		error = gmem_access_try(kvm, *slot, gfn, fn, arg);
 		read_unlock(&kvm->mmu_lock);
 
 		if (error == -ENOENT)
-			error = gmem_access_fill(kvm, slot, gfn) ? : -EAGAIN;
+			error = gmem_access_fill(kvm, slot, gfn);
 		if (error != -EAGAIN)
 			return gmem_access_result(error, r);
 
@@ -159,8 +164,8 @@ bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 /**
  * kvm_gmem_access_nowait() - do something to a page, now or not at all
  * @kvm: as kvm_gmem_access()
- * @slot: likewise
- * @gfn: likewise
+ * @slot: the gfn's memslot, or NULL
+ * @gfn: as kvm_gmem_access()
  * @fn: likewise
  * @arg: likewise
  * @r: likewise; -EFAULT also where it would have to wait
@@ -230,7 +235,7 @@ static void gmem_write_fn(void *addr, void *arg)
 /**
  * kvm_gmem_read_page() - read from a page in an inode
  * @kvm: the VM
- * @slot: the gfn's memslot, or NULL
+ * @slot: as kvm_gmem_access()
  * @gfn: the guest frame
  * @data: where the bytes go
  * @offset: the first one, in the page
@@ -240,20 +245,19 @@ static void gmem_write_fn(void *addr, void *arg)
  * Context: as kvm_gmem_access().
  * Return: likewise.
  */
-bool kvm_gmem_read_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, void *data,
+bool kvm_gmem_read_page(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn, void *data,
 			int offset, int len, int *r)
 {
 	struct gmem_copy copy = { .to = data, .offset = offset, .len = len };
 
 	return kvm_gmem_access(kvm, slot, gfn, gmem_read_fn, &copy, r);
 }
-EXPORT_SYMBOL_GPL(kvm_gmem_read_page);
 
 /**
  * kvm_gmem_read_page_locked() - read from a page in an inode under mmu_lock
  * @kvm: as kvm_gmem_read_page()
- * @slot: likewise
- * @gfn: likewise
+ * @slot: the gfn's memslot, or NULL
+ * @gfn: as kvm_gmem_read_page()
  * @data: likewise
  * @offset: likewise
  * @len: likewise
@@ -286,7 +290,7 @@ bool kvm_gmem_read_page_locked(struct kvm *kvm, struct kvm_memory_slot *slot, gf
  * Context: as kvm_gmem_access().
  * Return: likewise.
  */
-bool kvm_gmem_write_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+bool kvm_gmem_write_page(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 			 const void *data, int offset, int len, int *r)
 {
 	struct gmem_copy copy = { .from = data, .offset = offset, .len = len };
@@ -326,7 +330,7 @@ static void gmem_cmpxchg_fn(void *addr, void *arg)
 /**
  * kvm_gmem_cmpxchg() - compare and exchange in an inode
  * @kvm: the VM
- * @slot: the memslot of @gpa, or NULL
+ * @slot: as kvm_gmem_access()
  * @gpa: where, aligned so that it is inside a page
  * @old: what is expected there; replaced by what is there if it differs
  * @new: what is to be there
@@ -336,7 +340,7 @@ static void gmem_cmpxchg_fn(void *addr, void *arg)
  * Context: as kvm_gmem_access().
  * Return: likewise.
  */
-bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa, void *old,
+bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot **slot, gpa_t gpa, void *old,
 		      const void *new, int len, int *r)
 {
 	struct gmem_cmpxchg c = {
@@ -350,4 +354,62 @@ bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa, 
 		*r = 1;
 	return true;
 }
-EXPORT_SYMBOL_GPL(kvm_gmem_cmpxchg);
+
+/**
+ * kvm_gmem_read_pte() - read an entry of a guest's page table
+ * @vcpu: the vCPU
+ * @slot: the gfn's memslot
+ * @gfn: the guest frame of the table
+ * @pte: where the entry goes
+ * @offset: where it is in the page
+ * @len: its size
+ * @r: where the result goes: 0, -EFAULT, or -EAGAIN: the walk is to start over, with
+ *     no memslot and no address that it has found
+ *
+ * Context: as kvm_gmem_access().
+ * Return: likewise.
+ */
+bool kvm_gmem_read_pte(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, void *pte,
+		       int offset, int len, int *r)
+{
+	unsigned long waits = vcpu->gmem_waits;
+	bool in_inode;
+
+	in_inode = kvm_gmem_read_page(vcpu->kvm, &slot, gfn, pte, offset, len, r);
+	if (vcpu->gmem_waits == waits)
+		return in_inode;
+
+	*r = -EAGAIN;
+	return true;
+}
+
+/**
+ * kvm_gmem_cmpxchg_pte() - set bits in an entry that a walk has read
+ * @vcpu: the vCPU
+ * @waits: its gmem_waits when the walk began
+ * @slot: the memslot of @gpa as the walk found it
+ * @gpa: where the entry is
+ * @old: what is expected there
+ * @new: what is to be there
+ * @len: bytes: 4 or 8
+ * @r: where the result goes: 0; 1: the walk is to start over; -EFAULT
+ *
+ * To be asked for memory of every kind: nothing that a walk has found is good
+ * once kvm->srcu was given up, by it or by a walk inside it.
+ *
+ * Context: as kvm_gmem_access().
+ * Return: likewise; true also where the walk is to start over.
+ */
+bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm_memory_slot *slot,
+			  gpa_t gpa, void *old, const void *new, int len, int *r)
+{
+	bool in_inode;
+
+	if (vcpu->gmem_waits == waits) {
+		in_inode = kvm_gmem_cmpxchg(vcpu->kvm, &slot, gpa, old, new, len, r);
+		if (vcpu->gmem_waits == waits)
+			return in_inode;
+	}
+	*r = 1;
+	return true;
+}

@@ -12,6 +12,20 @@
  * and the access was done or failed; false, and the caller goes on to
  * userspace_addr. Each asks first what costs least, so that a VM without a gmem
  * slot pays for one test of a flag.
+ *
+ * Waiting for a pager
+ *
+ * An access that needs an owed page waits for it, and gives up kvm->srcu meanwhile,
+ * if it is held by kvm_vcpu_srcu_read_lock(), as in KVM_RUN: memslot updates go on.
+ * The memslots are others then. Who passes the address of its pointer to a slot
+ * gets the new one, and says by it that nobody up the stack goes on to use what
+ * kvm->srcu has protected: a memslot, a userspace address that it had from one, a
+ * device on one of KVM's buses, a generation that it would file away what it has
+ * found under. That was looked up for each caller in Linux 6.12, and has to be for
+ * each new one. vcpu->gmem_waits counts these waits, for those who have to know.
+ * Page walks are such: they start over (kvm_gmem_read_pte(), kvm_gmem_cmpxchg_pte()).
+ * Who passes a slot by value, and ioctls that hold kvm->srcu by srcu_read_lock(),
+ * wait with it held.
  */
 #ifndef __KVM_GMEM_ACCESS_H
 #define __KVM_GMEM_ACCESS_H
@@ -44,21 +58,26 @@ static inline bool kvm_gmem_holds(struct kvm *kvm, const struct kvm_memory_slot 
 /* access.c */
 typedef void (*gmem_access_fn)(void *addr, void *arg);
 
-bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 		     gmem_access_fn fn, void *arg, int *r);
 bool kvm_gmem_access_nowait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			    gmem_access_fn fn, void *arg, int *r);
-bool kvm_gmem_read_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, void *data,
+bool kvm_gmem_read_page(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn, void *data,
 			int offset, int len, int *r);
 bool kvm_gmem_read_page_locked(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			       void *data, int offset, int len, int *r);
-bool kvm_gmem_write_page(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+bool kvm_gmem_write_page(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 			 const void *data, int offset, int len, int *r);
-bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot *slot, gpa_t gpa, void *old,
+bool kvm_gmem_cmpxchg(struct kvm *kvm, struct kvm_memory_slot **slot, gpa_t gpa, void *old,
 		      const void *new, int len, int *r);
+bool kvm_gmem_read_pte(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, void *pte,
+		       int offset, int len, int *r);
+bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm_memory_slot *slot,
+			  gpa_t gpa, void *old, const void *new, int len, int *r);
 
 /* held.c */
 bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
+void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);

@@ -57,7 +57,8 @@
  * checks until the pages are in, and several can; who changes the VM's attributes,
  * or moves it, for writing. kvm->srcu is read-locked inside it.
  *
- * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock.
+ * kvm->srcu is read-locked around a stage-2 fault, outside the folio lock, and
+ * around KVM's own accesses, which may give it up to wait for a pager (access.h).
  * Memslot updates synchronize it under slots_lock, so nothing that a reader
  * can wait for (a folio lock, views_lock) may be held while slots_lock is
  * taken. Invalidation takes it for reading inside mmu_lock, to look a slot up.

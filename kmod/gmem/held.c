@@ -36,12 +36,14 @@ static bool gmem_map_is_stale(struct kvm *kvm, gfn_t gfn, unsigned long seq)
  * @gfn: the guest frame
  * @pfn: where the page goes, with a reference, or an error pfn
  *
- * Context: Process context, may sleep; kvm->srcu is held for reading.
+ * Context: Process context, may sleep; kvm->srcu is held for reading, and may have
+ * been given up in between: see access.h.
  * Return: whether the memory is in the inode; if not, @pfn is untouched.
  */
 bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
 {
 	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
+	int r;
 
 	while (kvm_gmem_holds(kvm, slot, gfn)) {
 		unsigned long seq = READ_ONCE(kvm->mmu_invalidate_seq);
@@ -49,8 +51,13 @@ bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
 		/* The sequence before the page: kvm_mmu_invalidate_end() has the other. */
 		smp_rmb();
 		if (kvm->vm_dead || (slot->flags & KVM_MEMSLOT_INVALID) ||
-		    fatal_signal_pending(current) ||
-		    gmem_get_pfn_wait(kvm, slot, gfn, pfn)) {
+		    fatal_signal_pending(current))
+			r = -EFAULT;
+		else
+			r = gmem_get_pfn_or_wait(kvm, &slot, gfn, pfn);
+		if (r == -EAGAIN)
+			continue;
+		if (r) {
 			*pfn = KVM_PFN_ERR_FAULT;
 			return true;
 		}
@@ -61,6 +68,23 @@ bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
 		cond_resched();
 	}
 	return false;
+}
+
+/**
+ * kvm_gmem_await() - have a page come before it is needed
+ * @kvm: the VM
+ * @gpa: an address in it, or INVALID_GPA
+ *
+ * Ahead of something that would wait for the pager with more held than this does.
+ *
+ * Context: as kvm_gmem_map(); the caller has no pointer to a memslot, see access.h.
+ */
+void kvm_gmem_await(struct kvm *kvm, gpa_t gpa)
+{
+	kvm_pfn_t pfn;
+
+	if (kvm_gmem_map(kvm, gpa_to_gfn(gpa), &pfn) && !is_error_pfn(pfn))
+		put_page(pfn_to_page(pfn));
 }
 
 /**
@@ -88,7 +112,8 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
  * @gpc: the cache, being refreshed; its gpa and memslot are set
  * @pfn: where the page goes, with a reference, or an error pfn
  *
- * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held.
+ * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
+ * stay so while it waits for a pager: the refresh has a memslot.
  * Return: whether the memory is in the inode; if not, @pfn is untouched.
  */
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)

@@ -117,7 +117,7 @@ struct gmem_answered {
  * @gi: the inode, which has a pager
  * @index: page offset
  * @ring: the pager's ring when the wait began, with a reference, or NULL
- * @entry: of a vCPU, or of its guest, in gmem_pager.waiters
+ * @entry: in gmem_pager.waiters, where the wait has use for one of its own
  */
 struct gmem_wait {
 	struct gmem_inode *gi;
@@ -161,6 +161,8 @@ void gmem_wait_end(struct gmem_wait *wait);
 bool gmem_wait_is_over(const struct gmem_wait *wait);
 bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered);
 int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn);
+int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
+			 kvm_pfn_t *pfn);
 vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf);
 
 /* async.c */

@@ -50,8 +50,11 @@ static void gmem_steal_time_fn(void *addr, void *arg)
  * @vcpu: a vCPU whose steal time is on, with arch.st.cache set up
  * @preempted: what the guest had left in that field, for the caller to act on
  *
+ * Where it was waited for the pager, and the memory is another then, the update is
+ * for the vCPU's next turn: KVM's own would use the address that @vcpu had before.
+ *
  * Context: as kvm_gmem_access().
- * Return: whether the memory is in the inode; the update may have failed.
+ * Return: whether the memory is in the inode, or was; the update may have failed.
  */
 bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted)
 {
@@ -60,11 +63,16 @@ bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted)
 		.vcpu = vcpu,
 		.exchange = guest_pv_has(vcpu, KVM_FEATURE_PV_TLB_FLUSH),
 	};
+	struct kvm_memory_slot *slot = ghc->memslot;
+	unsigned long waits = vcpu->gmem_waits;
 	int r;
 
-	if (!kvm_gmem_access(vcpu->kvm, ghc->memslot, gpa_to_gfn(ghc->gpa), gmem_steal_time_fn,
-			     &update, &r))
-		return false;
+	if (!kvm_gmem_access(vcpu->kvm, &slot, gpa_to_gfn(ghc->gpa), gmem_steal_time_fn,
+			     &update, &r)) {
+		if (vcpu->gmem_waits == waits)
+			return false;
+		kvm_make_request(KVM_REQ_STEAL_UPDATE, vcpu);
+	}
 
 	*preempted = update.preempted;
 	return true;

@@ -9,10 +9,11 @@
  * the pager has a ring, the vCPU may look there for a while before it sleeps. It
  * does not sleep where the guest can do something else meanwhile: see async.c.
  *
- * KVM's own accesses wait where they are, with kvm->srcu held, and until they
- * are killed, as they do for memory behind userspace_addr: their callers can't
- * start over. Host faults drop
- * mmap_lock or the VMA's lock and are retried.
+ * KVM's own accesses wait where they are, and until they are killed, as they do
+ * for memory behind userspace_addr: an instruction that is half emulated can't
+ * start over. In KVM_RUN they give up the vCPU's kvm->srcu meanwhile: access.h has
+ * who may, and what follows. Others wait with it. Host faults drop mmap_lock or
+ * the VMA's lock and are retried.
  *
  * Who waits looks at the page after it stands in the queue, and who answers
  * wakes the queue after the page is there: no wake-up is lost.
@@ -256,36 +257,89 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 	return r;
 }
 
-/* One of KVM's own accesses waits. 0: try again. */
-static int gmem_wait_here(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn)
+/*
+ * The vCPU by which the caller has kvm->srcu, or NULL: it has it otherwise. The
+ * caller may have it twice, which does no harm but to who synchronizes.
+ */
+static struct kvm_vcpu *gmem_srcu_vcpu(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = kvm_get_running_vcpu();
+
+	return vcpu && vcpu->kvm == kvm && vcpu->srcu_held ? vcpu : NULL;
+}
+
+static int gmem_own_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+{
+	const struct gmem_wait *wait = container_of(entry, struct gmem_wait, entry);
+
+	return gmem_wait_is_meant(wait, key) ? woken_wake_function(entry, mode, flags, key) : 0;
+}
+
+/*
+ * Sleeps without kvm->srcu. Whatever wakes it, the caller looks at everything
+ * again. It stands in the queue before it gives up kvm->srcu: who deletes the slot
+ * synchronizes that, then unbinds, then wakes the queue.
+ */
+static void gmem_sleep_without_srcu(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+{
+	wait_queue_head_t *waiters = &wait->gi->pager->waiters;
+
+	init_wait(&wait->entry);
+	wait->entry.func = gmem_own_wake;
+	add_wait_queue(waiters, &wait->entry);
+	vcpu->gmem_waits++;
+	kvm_vcpu_srcu_read_unlock(vcpu);
+
+	gmem_ring_sleep(wait->ring, false);
+	if (!vcpu->kvm->vm_dead && !gmem_wait_is_over(wait))
+		wait_woken(&wait->entry, TASK_KILLABLE, MAX_SCHEDULE_TIMEOUT);
+	gmem_ring_wake(wait->ring);
+
+	kvm_vcpu_srcu_read_lock(vcpu);
+	remove_wait_queue(waiters, &wait->entry);
+}
+
+/* Sleeps with kvm->srcu. */
+static void gmem_sleep_with_srcu(struct kvm *kvm, struct gmem_wait *wait)
+{
+	gmem_ring_sleep(wait->ring, false);
+	wait_event_killable(wait->gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(wait));
+	gmem_ring_wake(wait->ring);
+}
+
+/*
+ * One of KVM's own accesses waits; @vcpu is gmem_srcu_vcpu() where it may give up
+ * kvm->srcu, and NULL else. 0: try again.
+ *
+ * A signal is no reason to fail: of an access that does, KVM makes MMIO, and the
+ * VMM something that was never in the guest's memory.
+ */
+static int gmem_wait_here(struct kvm *kvm, struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
+			  gfn_t gfn)
 {
 	struct gmem_inode *gi;
 	struct gmem_wait wait;
 	pgoff_t index;
 	int r;
 
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (kvm->vm_dead)
+		return -EIO;
+
 	gi = gmem_wait_inode(slot, gfn, &index);
 	if (!gi)
 		return -EFAULT;
 
 	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
-	if (r)
-		goto out;
-
-	wait = gmem_wait_begin(gi, index);
-	gmem_ring_sleep(wait.ring, false);
-	/*
-	 * A signal is no reason to fail: of an access that does, KVM makes MMIO,
-	 * and the VMM something that was never in the guest's memory.
-	 */
-	if (wait_event_killable(gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(&wait)))
-		r = -EINTR;
-	gmem_ring_wake(wait.ring);
-	gmem_wait_end(&wait);
-
-	if (!r && kvm->vm_dead)
-		r = -EIO;
-out:
+	if (!r) {
+		wait = gmem_wait_begin(gi, index);
+		if (vcpu)
+			gmem_sleep_without_srcu(vcpu, &wait);
+		else
+			gmem_sleep_with_srcu(kvm, &wait);
+		gmem_wait_end(&wait);
+	}
 	iput(&gi->vfs_inode);
 	return r;
 }
@@ -296,6 +350,8 @@ out:
  * @slot: a memslot with KVM_MEM_GUEST_MEMFD
  * @gfn: inside @slot
  * @pfn: where the page frame number goes
+ *
+ * For callers that go on to use @slot: kvm->srcu stays held.
  *
  * Context: as kvm_gmem_get_pfn(); waits for the pager.
  * Return: as kvm_gmem_get_pfn(); -EINTR, -EIO for a dead VM.
@@ -308,10 +364,38 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
 		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 		if (r != -ENODATA)
 			return r;
-		r = gmem_wait_here(kvm, slot, gfn);
+		r = gmem_wait_here(kvm, NULL, slot, gfn);
 		if (r)
 			return r;
 	}
+}
+
+/**
+ * gmem_get_pfn_or_wait() - the page behind a gfn, or one wait for it
+ * @kvm: the VM
+ * @slot: a memslot with KVM_MEM_GUEST_MEMFD; after a wait the one that there is
+ *	  then, or NULL. No other pointer to a memslot is good any more
+ * @gfn: inside @slot
+ * @pfn: where the page frame number goes
+ *
+ * Context: as kvm_gmem_get_pfn(); may wait for the pager, without kvm->srcu where
+ * that is held by kvm_vcpu_srcu_read_lock().
+ * Return: as kvm_gmem_get_pfn(); -EAGAIN: it has waited, look again; -EINTR, -EIO for
+ * a dead VM.
+ */
+int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
+			 kvm_pfn_t *pfn)
+{
+	int as_id = (*slot)->as_id;
+	int r;
+
+	r = kvm_gmem_get_pfn(kvm, *slot, gfn, pfn, NULL);
+	if (r != -ENODATA)
+		return r;
+
+	r = gmem_wait_here(kvm, gmem_srcu_vcpu(kvm), *slot, gfn);
+	*slot = __gfn_to_memslot(__kvm_memslots(kvm, as_id), gfn);
+	return r ? : -EAGAIN;
 }
 
 /**
