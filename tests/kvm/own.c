@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KVM's own accesses to pages that a pager owes: see own.h. */
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include "own.h"
+
+#define OTHER_SLOT	20
+#define TABLES_SLOT	21
+#define OTHER_GPA	(1ULL << 36)
+
+static void guest_counts(void)
+{
+	for (uint64_t n = 1; ; n++)
+		GUEST_SYNC(n);
+}
+
+void own_create(struct own *o)
+{
+	require_pager();
+	allow_forced_emulation();
+	*o = (struct own){ .p = private_create(PAGING_PAGES) };
+	o->m = o->p.m;
+	o->pager = pager_of(o->m);
+	o->other = vm_vcpu_add(o->m->vm, 1, guest_counts);
+	virt_map(o->m->vm, OWN_DEVICE, OWN_DEVICE, 1);
+}
+
+static void *run_thread(void *arg)
+{
+	struct own *o = arg;
+
+	o->err = ioctl(o->m->vcpu->fd, KVM_RUN, NULL) ? errno : 0;
+	o->done = true;
+	return NULL;
+}
+
+void own_resume(struct own *o)
+{
+	o->done = false;
+	TEST_ASSERT(!pthread_create(&o->thread, NULL, run_thread, o), "thread");
+}
+
+void own_start(struct own *o, void *fn, uint64_t a, uint64_t b)
+{
+	machine_prepare(o->m, fn, a, b, 0);
+	own_resume(o);
+}
+
+void own_expect_event(struct own *o, uint64_t page)
+{
+	struct kvm_gmem_event event = next_event(o->pager);
+
+	TEST_ASSERT(event.offset == page * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
+		    "event at %#llx, flags %#x, not KVM's at page %lu", event.offset, event.flags,
+		    page);
+}
+
+static void set_slot(struct own *o, uint32_t slot, uint64_t gpa, uint64_t size, void *memory)
+{
+	vm_set_user_memory_region2(o->m->vm, slot, 0, gpa, size, memory, -1, 0);
+}
+
+static void *some_page(void)
+{
+	void *memory = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+
+	TEST_ASSERT(memory != MAP_FAILED, "mmap");
+	return memory;
+}
+
+void own_expect_others_go_on(struct own *o)
+{
+	void *memory = some_page();
+	struct ucall uc;
+
+	/* Both wait for who has kvm->srcu: for ever, if that is who waits for an answer. */
+	set_slot(o, OTHER_SLOT, OTHER_GPA, PAGE_SIZE, memory);
+	set_slot(o, OTHER_SLOT, OTHER_GPA, 0, NULL);
+	munmap(memory, PAGE_SIZE);
+
+	vcpu_run(o->other);
+	TEST_ASSERT(get_ucall(o->other, &uc) == UCALL_SYNC && uc.args[1] == ++o->counted,
+		    "the other vCPU does not count");
+	TEST_ASSERT(!o->done, "KVM_RUN has returned, errno %d, exit reason %u", o->err,
+		    o->m->vcpu->run->exit_reason);
+}
+
+void own_end(struct own *o, uint32_t reason)
+{
+	pthread_join(o->thread, NULL);
+	TEST_ASSERT(!o->err, "KVM_RUN: errno %d", o->err);
+	TEST_ASSERT_KVM_EXIT_REASON(o->m->vcpu, reason);
+	if (o->p.behind)
+		TEST_ASSERT_EQ(written_behind(&o->p, 0, PAGING_PAGES), 0UL);
+}
+
+uint64_t own_result(struct own *o)
+{
+	struct kvm_vm *vm = o->m->vm;
+	struct ucall uc;
+
+	own_end(o, KVM_EXIT_IO);
+	if (get_ucall(o->m->vcpu, &uc) == UCALL_ABORT)
+		REPORT_GUEST_ASSERT(uc);
+	TEST_ASSERT_EQ(uc.cmd, (uint64_t)UCALL_NONE);
+	return *(uint64_t *)addr_gva2hva(vm, (vm_vaddr_t)&guest_result);
+}
+
+void guest_own_read(uint64_t page)
+{
+	volatile uint64_t *at = page_gva(page);
+	uint64_t value;
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(value) : "m"(*at));
+	GUEST_RETURN(value);
+}
+
+void guest_own_write(uint64_t page, uint64_t value)
+{
+	volatile uint64_t *at = page_gva(page);
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=m"(*at) : "r"(value));
+	GUEST_RETURN(0);
+}
+
+void guest_own_exchange(uint64_t page, uint64_t old)
+{
+	volatile uint64_t *at = page_gva(page);
+	uint64_t new = ~old;
+
+	asm volatile(KVM_FEP "lock; cmpxchg %2, %1" : "+a"(old), "+m"(*at) : "r"(new));
+	GUEST_RETURN(old);
+}
+
+void guest_own_read_tree(void)
+{
+	uint64_t value = 0;
+	uint8_t vector;
+
+	asm volatile(KVM_ASM_SAFE_FEP("mov (%[at]), %[value]")
+		     : KVM_ASM_SAFE_OUTPUTS(vector, (uint64_t){ 0 }), [value] "+r"(value)
+		     : [at] "r"(OWN_TREE) : KVM_ASM_SAFE_CLOBBERS);
+	GUEST_RETURN(vector ? vector : value);
+}
+
+uint64_t *own_tables(struct own *o, uint64_t entry)
+{
+	uint64_t *table = some_page();
+
+	table[0] = entry;
+	if (o->tables)
+		set_slot(o, TABLES_SLOT, OWN_TABLES, 0, NULL);
+	o->tables = true;
+	set_slot(o, TABLES_SLOT, OWN_TABLES, PAGE_SIZE, table);
+	return table;
+}
+
+void own_plant(struct own *o, uint64_t gpa)
+{
+	((uint64_t *)addr_gpa2hva(o->m->vm, o->m->vm->pgd))[OWN_TOP_ENTRY] = gpa | OWN_PTE;
+}
+
+void own_copy_table(struct own *o, uint64_t page, uint64_t entry)
+{
+	uint64_t *table = some_page();
+
+	table[0] = entry;
+	TEST_ASSERT_EQ(answer(o->pager, KVM_GMEM_ANSWER_COPY, page, 1, table), 0);
+	munmap(table, PAGE_SIZE);
+}

@@ -1,0 +1,653 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM's own accesses wait for a pager without kvm->srcu: memslots of their VM change
+ * meanwhile, and they find what there is then.
+ */
+#include <asm/kvm_para.h>
+#include <asm/pvclock-abi.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "claims.h"
+#include "interrupts.h"
+#include "mapped.h"
+#include "own.h"
+#include "ring.h"
+#include "svm_util.h"
+
+#define VALUE	0x1122334455667788
+#define VECTOR	0x51
+
+static struct own o;
+
+/* Up to where @fn has KVM wait for a page; memslots are updated there. */
+static void begin(void *fn, uint64_t page, uint64_t b)
+{
+	own_create(&o);
+	own_start(&o, fn, page, b);
+	own_expect_event(&o, page);
+	own_expect_others_go_on(&o);
+}
+
+static void begin_and_copy(void *fn, uint64_t page, uint64_t b)
+{
+	begin(fn, page, b);
+	copy(o.pager, 1, page, 1);
+}
+
+static uint64_t word(uint64_t page, uint64_t i)
+{
+	return pattern_word(1, page, i);
+}
+
+static void guest_word(uint64_t page, uint64_t i)
+{
+	GUEST_RETURN(((volatile uint64_t *)page_gva(page))[i]);
+}
+
+static uint64_t found(uint64_t page, uint64_t i)
+{
+	return machine_call(o.m, guest_word, page, i, 0);
+}
+
+static void reads(void)
+{
+	begin_and_copy(guest_own_read, 3, 0);
+	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+}
+
+static void writes(void)
+{
+	begin_and_copy(guest_own_write, 3, VALUE);
+	own_result(&o);
+	TEST_ASSERT_EQ(found(3, 0), VALUE);
+	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+}
+
+static void exchanges(void)
+{
+	begin_and_copy(guest_own_exchange, 3, word(3, 0));
+	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	TEST_ASSERT_EQ(found(3, 0), ~word(3, 0));
+	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+}
+
+/* ---- a device on one side, owed memory on the other */
+
+static void guest_from_device(uint64_t page)
+{
+	void *from = (void *)OWN_DEVICE, *to = page_gva(page);
+
+	asm volatile("movsq" : "+S"(from), "+D"(to) :: "memory");
+	GUEST_RETURN(0);
+}
+
+/* The device is asked once: an instruction that began again would ask it twice. */
+static void device_read_begin(uint64_t page)
+{
+	struct kvm_run *run;
+	uint64_t value = VALUE;
+
+	own_create(&o);
+	run = o.m->vcpu->run;
+	own_start(&o, guest_from_device, page, 0);
+	own_end(&o, KVM_EXIT_MMIO);
+	TEST_ASSERT(!run->mmio.is_write && run->mmio.phys_addr == OWN_DEVICE, "another access");
+	memcpy(run->mmio.data, &value, sizeof(value));
+	own_resume(&o);
+	own_expect_event(&o, page);
+	own_expect_others_go_on(&o);
+}
+
+static void device_is_read_once(void)
+{
+	device_read_begin(3);
+	copy(o.pager, 1, 3, 1);
+	own_result(&o);
+	TEST_ASSERT_EQ(found(3, 0), VALUE);
+	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+}
+
+static void guest_to_device(uint64_t page)
+{
+	void *from = page_gva(page), *to = (void *)OWN_DEVICE;
+
+	asm volatile(KVM_FEP "movsq" : "+S"(from), "+D"(to) :: "memory");
+	GUEST_RETURN(0);
+}
+
+static void device_is_written_once(void)
+{
+	struct kvm_run *run;
+
+	begin_and_copy(guest_to_device, 3, 0);
+	run = o.m->vcpu->run;
+	own_end(&o, KVM_EXIT_MMIO);
+	TEST_ASSERT(run->mmio.is_write && run->mmio.phys_addr == OWN_DEVICE, "another access");
+	TEST_ASSERT_EQ(*(uint64_t *)run->mmio.data, word(3, 0));
+	own_resume(&o);
+	own_result(&o);
+}
+
+/* ---- page tables */
+
+static void walks_owed_tables(void)
+{
+	own_create(&o);
+	own_plant(&o, page_gpa(1));
+	own_start(&o, guest_own_read_tree, 0, 0);
+	for (uint64_t page = 1; page < 4; page++) {
+		own_expect_event(&o, page);
+		own_expect_others_go_on(&o);
+		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
+	}
+	own_expect_event(&o, 4);
+	own_expect_others_go_on(&o);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	for (uint64_t page = 1; page < 4; page++)
+		TEST_ASSERT_EQ(found(page, 0), page_gpa(page + 1) | OWN_PTE | OWN_ACCESSED);
+}
+
+/* What a walk has found in a slot is not good any more when that slot is another. */
+static void walks_anew(void)
+{
+	uint64_t *old, *new, entry = page_gpa(2) | OWN_PTE;
+
+	own_create(&o);
+	old = own_tables(&o, entry);
+	own_plant(&o, OWN_TABLES);
+	own_start(&o, guest_own_read_tree, 0, 0);
+	own_expect_event(&o, 2);
+	new = own_tables(&o, entry);
+	own_copy_table(&o, 2, page_gpa(3) | OWN_PTE);
+	own_expect_event(&o, 3);
+	own_copy_table(&o, 3, page_gpa(4) | OWN_PTE);
+	own_expect_event(&o, 4);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(*old, entry);
+	TEST_ASSERT_EQ(*new, entry | OWN_ACCESSED);
+}
+
+/*
+ * Nor is what is at the slot's userspace_addr a table then. All is marked as accessed, so
+ * that no other step of the walk has to look at it again.
+ */
+static void no_translation_without_tables(void)
+{
+	uint64_t self = OWN_TABLES | OWN_PTE | OWN_ACCESSED;
+
+	own_create(&o);
+	own_tables(&o, self);
+	own_plant(&o, page_gpa(1) | OWN_ACCESSED);
+	*(uint64_t *)(o.p.behind + PAGE_SIZE) = self;
+	own_start(&o, guest_own_read_tree, 0, 0);
+	own_expect_event(&o, 1);
+	machine_unbind(o.m);
+	while (!o.done)
+		usleep(1000);
+	memset(o.p.behind + PAGE_SIZE, BEHIND, sizeof(self));
+	TEST_ASSERT_EQ(own_result(&o), PF_VECTOR);
+}
+
+/*
+ * A walk inside the walk: of L1's nested tables, to find L2's. What L2's has found before
+ * that waited is no good either.
+ */
+enum { PML4 = 10, PDPT, PD, L2_PD, L2_PT, L2_DATA };	/* pages; L1's, and L2's */
+
+#define L2_GPA		(1ULL << 36)	/* where L2 has the machine's pages */
+#define LARGE		(1 << 7)
+
+static volatile uint64_t l2_found;
+
+static void l2_reads_tree(void)
+{
+	uint64_t value;
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(value) : "m"(*OWN_TREE));
+	l2_found = value;
+	vmmcall();
+}
+
+static void l1_runs_l2(uint64_t svm_gva)
+{
+	static uint64_t stack[512];
+	struct svm_test_data *svm = (void *)svm_gva;
+	uint64_t *pdpt = page_gva(PDPT);
+
+	*(uint64_t *)page_gva(PML4) = page_gpa(PDPT) | OWN_PTE;
+	pdpt[0] = OWN_PTE | LARGE;
+	pdpt[OWN_TABLES >> 30] = OWN_TABLES | OWN_PTE | LARGE;
+	pdpt[L2_GPA >> 30] = page_gpa(PD) | OWN_PTE;
+	*(uint64_t *)page_gva(L2_PD) = (L2_GPA + L2_PT * PAGE_SIZE) | OWN_PTE;
+	*(uint64_t *)page_gva(L2_PT) = (L2_GPA + L2_DATA * PAGE_SIZE) | OWN_PTE;
+
+	generic_svm_setup(svm, l2_reads_tree, &stack[500]);
+	svm->vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	svm->vmcb->control.nested_cr3 = page_gpa(PML4);
+	run_guest(svm->vmcb, svm->vmcb_gpa);
+	GUEST_ASSERT_EQ(svm->vmcb->control.exit_code, SVM_EXIT_VMMCALL);
+	GUEST_RETURN(l2_found);
+}
+
+static void walks_anew_nested(void)
+{
+	uint64_t *old, *new, entry = (L2_GPA + L2_PD * PAGE_SIZE) | OWN_PTE;
+	vm_vaddr_t svm;
+
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	own_create(&o);
+	old = own_tables(&o, entry);
+	own_plant(&o, OWN_TABLES);
+	copy(o.pager, 1, L2_DATA, 1);
+	for (uint64_t page = PML4; page < L2_DATA; page++) {
+		if (page != PD)
+			own_copy_table(&o, page, 0);
+	}
+	vcpu_alloc_svm(o.m->vm, &svm);
+	own_start(&o, l1_runs_l2, svm, 0);
+	own_expect_event(&o, PD);
+	new = own_tables(&o, entry);
+	own_copy_table(&o, PD, MACHINE_GPA | OWN_PTE | LARGE);
+	TEST_ASSERT_EQ(own_result(&o), word(L2_DATA, 0));
+	TEST_ASSERT_EQ(*old, entry);
+	TEST_ASSERT_EQ(*new, entry | OWN_ACCESSED);
+}
+
+/* ---- what guest and KVM share */
+
+static void guest_msr(uint64_t page, uint64_t msr)
+{
+	wrmsr(msr, page_gpa(page) | KVM_MSR_ENABLED);
+	GUEST_RETURN(0);
+}
+
+static void guest_wall_clock(uint64_t page)
+{
+	wrmsr(MSR_KVM_WALL_CLOCK_NEW, page_gpa(page));
+	GUEST_RETURN(0);
+}
+
+static void wall_clock(void)
+{
+	begin(guest_wall_clock, 3, 0);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	own_result(&o);
+	TEST_ASSERT(found(3, 0), "no wall clock");
+}
+
+static uint64_t clock_version(void)
+{
+	return found(3, 0) & 0xffffffff;
+}
+
+static void kvmclock(void)
+{
+	uint64_t version;
+
+	begin(guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	own_result(&o);
+	version = clock_version();
+	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+	touch_clock(o.m);
+	TEST_ASSERT(clock_version() > version, "the clock stands still");
+}
+
+/* And where it is for the next entry to the guest to update it. */
+static void kvmclock_that_is_owed_later(void)
+{
+	uint64_t version;
+
+	own_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	machine_call(o.m, guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
+	TEST_ASSERT(clock_version(), "no clock");
+	punch_pages(o.m->view, 3, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+
+	touch_clock(o.m);
+	own_start(&o, guest_word, 4, 0);
+	own_expect_event(&o, 3);
+	own_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	version = clock_version();
+	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+}
+
+static void guest_steal_version(uint64_t page)
+{
+	GUEST_RETURN(READ_ONCE(((struct kvm_steal_time *)page_gva(page))->version));
+}
+
+static void steal_time(void)
+{
+	uint64_t version;
+
+	begin(guest_msr, 3, MSR_KVM_STEAL_TIME);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	own_result(&o);
+	version = machine_call(o.m, guest_steal_version, 3, 0, 0);
+	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+}
+
+static void guest_async(uint64_t page)
+{
+	lapic_enable();
+	wrmsr(MSR_KVM_ASYNC_PF_INT, VECTOR);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, page_gpa(page) | KVM_ASYNC_PF_ENABLED |
+	      KVM_ASYNC_PF_DELIVERY_AS_INT);
+	GUEST_RETURN(((struct kvm_vcpu_pv_apf_data *)page_gva(page))->token);
+}
+
+/* KVM has an address of it, as of all that is accessed as a cached gfn. */
+static void cached(void)
+{
+	begin(guest_async, 3, 0);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	TEST_ASSERT_EQ(own_result(&o), ~0U);
+}
+
+static void guest_vmsave(uint64_t page)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	GUEST_RETURN(kvm_asm_safe("vmsave", "a"(page_gpa(page))));
+}
+
+static void mapped(void)
+{
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	begin_and_copy(guest_vmsave, 3, 0);
+	TEST_ASSERT_EQ(own_result(&o), 0);
+	/* FS, where VMSAVE puts it, and what it leaves alone. */
+	TEST_ASSERT(found(3, 0x440 / 8) != word(3, 0x440 / 8), "nothing was saved");
+	TEST_ASSERT_EQ(found(3, 0), word(3, 0));
+}
+
+/* ---- system management mode has memslots of its own */
+
+#define SMRAM		0x1000000
+#define SMM_SLOT	(1 << 16 | 5)
+#define SMRAM_PAGES	16
+#define SMI_HANDLER	0x8000
+#define SMI_STATE	15	/* page */
+
+static void guest_smi(void)
+{
+	x2apic_enable();
+	x2apic_write_reg(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT | APIC_DM_SMI);
+	GUEST_RETURN(VALUE);
+}
+
+static void smm(void)
+{
+	static const uint8_t rsm[] = { 0x0f, 0xaa };
+	uint8_t *host;
+	int view;
+
+	require_pager();
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_SMM));
+	o = (struct own){ .m = machine_of_type(KVM_X86_DEFAULT_VM, 1) };
+	view = vm_create_guest_memfd(o.m->vm, SMRAM_PAGES * PAGE_SIZE, MMAP_SHARED);
+	host = (uint8_t *)map_view(view, SMRAM_PAGES);
+	vm_set_user_memory_region2(o.m->vm, SMM_SLOT, KVM_MEM_GUEST_MEMFD, SMRAM,
+				   SMRAM_PAGES * PAGE_SIZE, host, view, 0);
+	memcpy(host + SMI_HANDLER, rsm, sizeof(rsm));
+	o.pager = __pager(view, SMI_STATE, 1, 0);
+	o.other = vm_vcpu_add(o.m->vm, 1, guest_smi);
+	vcpu_set_msr(o.m->vcpu, MSR_IA32_SMBASE, SMRAM);
+
+	own_start(&o, guest_smi, 0, 0);
+	own_expect_event(&o, SMI_STATE);
+	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, PAGE_SIZE, host);
+	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, 0, NULL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, SMI_STATE, 1, NULL), 0);
+	TEST_ASSERT_EQ(own_result(&o), VALUE);
+}
+
+/* ---- the very slot goes: as if it had gone before the instruction */
+
+static void begin_and_unbind(void *fn, uint64_t page, uint64_t b)
+{
+	begin(fn, page, b);
+	machine_unbind(o.m);
+}
+
+static struct kvm_run *expect_mmio(bool is_write, uint64_t page)
+{
+	struct kvm_run *run = o.m->vcpu->run;
+
+	own_end(&o, KVM_EXIT_MMIO);
+	TEST_ASSERT(run->mmio.is_write == is_write && run->mmio.phys_addr == page_gpa(page) &&
+		    run->mmio.len == 8, "another access: to %#llx", run->mmio.phys_addr);
+	return run;
+}
+
+static void slot_goes_reading(void)
+{
+	uint64_t value = VALUE;
+
+	begin_and_unbind(guest_own_read, 3, 0);
+	memcpy(expect_mmio(false, 3)->mmio.data, &value, sizeof(value));
+	own_resume(&o);
+	TEST_ASSERT_EQ(own_result(&o), VALUE);
+	/* The pager still owes it to who has the slot next. */
+	machine_bind(o.m, 0);
+	own_start(&o, guest_own_read, 3, 0);
+	copy(o.pager, 1, 3, 1);
+	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+}
+
+static void slot_goes_exchanging(void)
+{
+	uint64_t old = ~VALUE;
+
+	begin_and_unbind(guest_own_exchange, 3, old);
+	/* The emulator reads, and sees what it can do. */
+	memcpy(expect_mmio(false, 3)->mmio.data, &old, sizeof(old));
+	own_resume(&o);
+	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
+	own_resume(&o);
+	own_result(&o);
+}
+
+/* The device's word is not lost, and the device not asked again. */
+static void slot_goes_device_read(void)
+{
+	device_read_begin(3);
+	machine_unbind(o.m);
+	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
+	own_resume(&o);
+	own_result(&o);
+}
+
+static void slot_goes_mapped(void)
+{
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	begin_and_unbind(guest_vmsave, 3, 0);
+	TEST_ASSERT_EQ(own_result(&o), GP_VECTOR);
+}
+
+static void slot_goes_shared(void)
+{
+	static const uint64_t msrs[] = { MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME };
+
+	for (int i = 0; i < 2; i++) {
+		begin_and_unbind(guest_msr, 3, msrs[i]);
+		own_result(&o);
+		machine_free(o.m);
+		close(o.pager);
+	}
+}
+
+/* The slot stays, but has nothing any more. */
+static void view_goes(void)
+{
+	begin(guest_own_read, 3, 0);
+	machine_close_view(o.m);
+	expect_mmio(false, 3);
+}
+
+/* ---- the pager */
+
+static void ring_answers(void)
+{
+	struct kvm_gmem_event event;
+	struct ring ring;
+
+	own_create(&o);
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER_RING,
+		       "these modules have no ring");
+	ring_open(&ring, o.pager, 4, 4, 0);
+	own_start(&o, guest_own_read, 3, 0);
+	event = ring_next_event(&ring);
+	TEST_ASSERT(event.offset == 3 * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
+		    "event at %#llx, flags %#x", event.offset, event.flags);
+	own_expect_others_go_on(&o);
+	ring_copy(&ring, 1, 3);
+	while (!ring_is_done(&ring))
+		ring_enter(&ring);
+	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	TEST_ASSERT(!ring.head->wake, "a sleeper, %#x", ring.head->wake);
+}
+
+static void pager_dies(void)
+{
+	begin(guest_own_read, 3, 0);
+	for (int i = 0; i < 5; i++) {
+		close(o.pager);
+		own_expect_others_go_on(&o);
+		o.pager = __pager(o.m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+		TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
+		own_expect_event(&o, 3);
+	}
+	copy(o.pager, 1, 3, 1);
+	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+}
+
+/* What an emulator can't read is MMIO to it. */
+static void pager_fails(void)
+{
+	begin(guest_own_read, 3, 0);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_FAIL, 3, 1, NULL), 0);
+	expect_mmio(false, 3);
+}
+
+static void hole(void)
+{
+	begin(guest_own_read, 3, 0);
+	punch_pages(o.m->view, 3, 1);
+	TEST_ASSERT_EQ(own_result(&o), 0UL);
+}
+
+/* ---- others */
+
+/* Not KVM_RUN: kvm->srcu stays held, and the answer ends it. */
+static void *translate_thread(void *arg)
+{
+	struct kvm_translation *translation = arg;
+
+	vcpu_ioctl(o.m->vcpu, KVM_TRANSLATE, translation);
+	return NULL;
+}
+
+static void ioctl_waits(void)
+{
+	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+	pthread_t thread;
+
+	own_create(&o);
+	own_plant(&o, page_gpa(1));
+	pthread_create(&thread, NULL, translate_thread, &translation);
+	for (uint64_t page = 1; page < 4; page++) {
+		own_expect_event(&o, page);
+		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
+	}
+	pthread_join(thread, NULL);
+	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
+		    "translated to %#llx", translation.physical_address);
+}
+
+/* A signal waits for the answer: the instruction is half done. */
+static void nothing(int sig __attribute__((unused)))
+{
+}
+
+static void signals_wait(void)
+{
+	struct sigaction action = { .sa_handler = nothing };
+
+	sigaction(SIGUSR1, &action, NULL);
+	device_read_begin(3);
+	for (int i = 0; i < 10; i++) {
+		pthread_kill(o.thread, SIGUSR1);
+		own_expect_others_go_on(&o);
+	}
+	copy(o.pager, 1, 3, 1);
+	pthread_join(o.thread, NULL);
+	TEST_ASSERT_EQ(o.err, EINTR);
+	own_resume(&o);
+	own_result(&o);
+	TEST_ASSERT_EQ(found(3, 0), VALUE);
+}
+
+static void killed(void)
+{
+	int told[2], status;
+	char byte;
+	pid_t pid;
+
+	TEST_ASSERT(!pipe(told), "pipe");
+	pid = fork();
+	if (!pid) {
+		begin(guest_own_read, 3, 0);
+		TEST_ASSERT_EQ(write(told[1], "!", 1), 1);
+		for (;;)
+			own_expect_others_go_on(&o);
+	}
+	TEST_ASSERT_EQ(read(told[0], &byte, 1), 1);
+	kill(pid, SIGKILL);
+	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	TEST_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x", status);
+}
+
+static const struct claim claims[] = {
+	CLAIM(reads, "an emulated read waits; memslots change and another vCPU runs"),
+	CLAIM(writes, "so does a write"),
+	CLAIM(exchanges, "and a compare-and-exchange"),
+	CLAIM(device_is_read_once, "what was read from a device is not read again for the wait"),
+	CLAIM(device_is_written_once, "nor is a device written twice"),
+	CLAIM(walks_owed_tables, "a walk of page tables waits for each of them"),
+	CLAIM(walks_anew, "a walk that waited uses no address of before"),
+	CLAIM(walks_anew_nested, "nor one of a nested guest's tables, inside which another waited"),
+	CLAIM(no_translation_without_tables, "where the table's slot goes, the guest gets #PF"),
+	CLAIM(wall_clock, "the wall clock is written after the wait"),
+	CLAIM(kvmclock, "so is kvmclock, where the guest says where it is"),
+	CLAIM(kvmclock_that_is_owed_later, "and where it is to be updated"),
+	CLAIM(steal_time, "so is steal time"),
+	CLAIM(cached, "and what KVM accesses by a cached address"),
+	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
+	CLAIM(smm, "in system management mode, which has memslots of its own"),
+	CLAIM(slot_goes_reading, "if its slot goes, the read is MMIO; the pager owes it as before"),
+	CLAIM(slot_goes_exchanging, "so are the exchange's read and write"),
+	CLAIM(slot_goes_device_read, "and the write of what was read from a device, once"),
+	CLAIM(slot_goes_mapped, "and VMSAVE is #GP"),
+	CLAIM(slot_goes_shared, "and a guest with clocks there goes on"),
+	CLAIM(view_goes, "if the view goes, the read is MMIO"),
+	CLAIM(ring_answers, "an answer may come by a ring"),
+	CLAIM(pager_dies, "of pagers that die in turn, the last one has the event and answers"),
+	CLAIM(pager_fails, "a page that the pager fails is MMIO"),
+	CLAIM(hole, "a hole is an answer"),
+	CLAIM(ioctl_waits, "an ioctl other than KVM_RUN waits too"),
+	CLAIM(signals_wait, "signals wait for the answer, and memslots still change"),
+	CLAIM(killed, "SIGKILL ends it, while memslots change"),
+};
+
+CLAIMS_MAIN(claims);
