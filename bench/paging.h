@@ -45,6 +45,9 @@ struct way {
 extern const struct way ways[];
 extern const size_t nr_ways;
 
+/* What the ways of a pager are set up by. */
+void set_up_pager(struct paged *p);
+
 /* ---- A guest that reads a word of each page (reader.c) ---- */
 
 /*

@@ -142,6 +142,7 @@ void start_server(struct child *server, const char *image, const char *socket, .
 	};
 	va_list rest;
 
+	unlink(socket);
 	va_start(rest, socket);
 	start(server, first, rest);
 	va_end(rest);
@@ -161,11 +162,12 @@ static uint64_t number(const char *line, const char *name)
 	return strtoull(found + strlen(name), NULL, 10);
 }
 
-void server_ended(struct child *server, uint64_t *given, uint64_t *asked)
+void server_ended(struct child *server, const char *how, uint64_t *given, uint64_t *asked)
 {
-	char line[CHILD_LINE];
+	char event[32], line[CHILD_LINE];
 
-	await(server, "\"event\": \"gone\"", line);
+	snprintf(event, sizeof(event), "\"event\": \"%s\"", how);
+	await(server, event, line);
 	*given = number(line, "\"given\": ") / PAGE;
 	*asked = number(line, "\"faults\": ");
 	await_end(server);

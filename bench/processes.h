@@ -30,12 +30,13 @@ void await_end(struct child *child);
 void make_sums(const char *image);
 
 /*
- * A page server for @image, which listens at @socket: at most one. Options up to NULL.
- * When it ends, server_ended() tells what it has given and was asked for, in pages.
+ * A page server for @image, which listens at @socket, where one before it may have. Options
+ * up to NULL. When it has ended, as @how says ("gone", "done"), server_ended() tells what
+ * it has given and was asked for, in pages.
  */
 void start_server(struct child *server, const char *image, const char *socket, ...)
 	__attribute__((sentinel));
-void server_ended(struct child *server, uint64_t *given, uint64_t *asked);
+void server_ended(struct child *server, const char *how, uint64_t *given, uint64_t *asked);
 
 /* Nanoseconds that its threads, and the vCPUs among them, have run. */
 uint64_t cpu_time(const struct child *child);

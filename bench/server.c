@@ -118,7 +118,7 @@ static void serve_minor(const struct paged *p)
 
 /* ---- A pager: read(2) and KVM_GMEM_PAGER_ANSWER ---- */
 
-static void set_up_pager(struct paged *p)
+void set_up_pager(struct paged *p)
 {
 	uint64_t flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
 

@@ -101,7 +101,6 @@ static void make_snapshot(struct snapshot *s, unsigned int mib)
 
 static void start_server_of(struct child *server, const struct snapshot *s, const struct way *way)
 {
-	unlink(s->socket);
 	if (way->set)
 		start_server(server, s->image, s->socket, "--on-demand", "--prefetch", "1",
 			     "--working-set", s->set, NULL);
@@ -140,7 +139,7 @@ static void restore(const struct snapshot *s, const struct way *way, struct resu
 		result->cpu_ns += cpu_time(&server);
 	child_end(&vmm, SIGTERM, ENDS_WITHIN);
 	if (way->served) {
-		server_ended(&server, &result->given, &result->asked);
+		server_ended(&server, "gone", &result->given, &result->asked);
 	} else {
 		must(stat(s->image, &memory) ? -errno : 0, s->image);
 		result->given = memory.st_blocks * 512 / PAGE;

@@ -90,6 +90,18 @@ static const struct demand {
 	  "on demand", 16 * MIB, 0, "populated before it runs", 0 },
 	{ "restoring one of 160 MiB: CPU time on demand, to all populated", "snapshot-cpu",
 	  "on demand", 160 * MIB, 0, "populated before it runs", 0 },
+	{ "gmem pager on a slow disk: all of 64 MiB, by io_uring, to pread(2)", "disk-all",
+	  "uring", 64 * MIB, 0, "read", 0 },
+	{ "gmem pager on a slow disk: on demand by 16 pages, in order, by io_uring, to pread(2)",
+	  "disk-demand", "uring, in order", 16, 0, "read, in order", 0 },
+	{ "gmem pager on a slow disk: on demand by 16 pages, random, by io_uring, to pread(2)",
+	  "disk-demand", "uring, random", 16, 0, "read, random", 0 },
+	{ "gmem pager on a slow disk: one read, p50, by io_uring, to pread(2)", "disk-p50",
+	  "uring, nothing else is read", 1, 0, "read, nothing else is read", 0 },
+	{ "gmem pager on a slow disk: one read while all is given, p50", "disk-p50",
+	  "uring, while all is given", 1, 0, "read, while all is given", 0 },
+	{ "gmem pager on a slow disk: one read while all is given, p99", "disk-p99",
+	  "uring, while all is given", 1, 0, "read, while all is given", 0 },
 };
 
 #define NR_DEMANDS (sizeof(demands) / sizeof(demands[0]))
