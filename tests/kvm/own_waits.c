@@ -549,7 +549,6 @@ static void hole(void)
 
 /* ---- others */
 
-/* Not KVM_RUN: kvm->srcu stays held, and the answer ends it. */
 static void *translate_thread(void *arg)
 {
 	struct kvm_translation *translation = arg;
@@ -558,7 +557,7 @@ static void *translate_thread(void *arg)
 	return NULL;
 }
 
-static void ioctl_waits(void)
+static void ioctl_translates(void)
 {
 	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
 	pthread_t thread;
@@ -568,11 +567,58 @@ static void ioctl_waits(void)
 	pthread_create(&thread, NULL, translate_thread, &translation);
 	for (uint64_t page = 1; page < 4; page++) {
 		own_expect_event(&o, page);
+		own_expect_others_go_on(&o);
 		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
 	}
 	pthread_join(thread, NULL);
 	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
 		    "translated to %#llx", translation.physical_address);
+}
+
+/* As who restores a guest does. */
+static void *msr_thread(void *arg __attribute__((unused)))
+{
+	vcpu_set_msr(o.m->vcpu, MSR_KVM_SYSTEM_TIME_NEW, page_gpa(3) | KVM_MSR_ENABLED);
+	return NULL;
+}
+
+static void ioctl_sets_msr(void)
+{
+	pthread_t thread;
+
+	own_create(&o);
+	pthread_create(&thread, NULL, msr_thread, NULL);
+	own_expect_event(&o, 3);
+	own_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	TEST_ASSERT(clock_version(), "no clock");
+}
+
+/* In the guest's paging of 32 bits the page at CR3 is read at once. */
+static void *sregs_thread(void *arg)
+{
+	vcpu_sregs_set(o.m->vcpu, arg);
+	return NULL;
+}
+
+/* kvm->srcu stays held: memslots would wait for the answer. */
+static void ioctl_sets_sregs(void)
+{
+	struct kvm_sregs sregs;
+	pthread_t thread;
+
+	own_create(&o);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	sregs.efer &= ~(EFER_LME | EFER_LMA);
+	sregs.cs.l = 0;
+	sregs.cr3 = page_gpa(3);
+	pthread_create(&thread, NULL, sregs_thread, &sregs);
+	own_expect_event(&o, 3);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
 }
 
 /* A signal waits for the answer: the instruction is half done. */
@@ -645,7 +691,9 @@ static const struct claim claims[] = {
 	CLAIM(pager_dies, "of pagers that die in turn, the last one has the event and answers"),
 	CLAIM(pager_fails, "a page that the pager fails is MMIO"),
 	CLAIM(hole, "a hole is an answer"),
-	CLAIM(ioctl_waits, "an ioctl other than KVM_RUN waits too"),
+	CLAIM(ioctl_translates, "KVM_TRANSLATE waits likewise"),
+	CLAIM(ioctl_sets_msr, "so does KVM_SET_MSRS, for kvmclock's page"),
+	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
 	CLAIM(signals_wait, "signals wait for the answer, and memslots still change"),
 	CLAIM(killed, "SIGKILL ends it, while memslots change"),
 };
