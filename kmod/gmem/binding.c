@@ -182,3 +182,33 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 	/* Who waits for a page of it finds another slot there, or none. */
 	gmem_pager_wake(view->inode);
 }
+
+/**
+ * gmem_slot_get_inode() - the inode behind a memslot
+ * @slot: the memslot, or NULL
+ * @gfn: inside @slot
+ * @index: where the page offset of @gfn goes
+ *
+ * The view's file is let go again: it is to go at once when it is closed.
+ *
+ * Context: kvm->srcu is held for reading.
+ * Return: the inode, with a reference; NULL where the slot has no view, or has lost it.
+ */
+struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, pgoff_t *index)
+{
+	struct gmem_inode *gi;
+	struct file *file;
+
+	if (!kvm_slot_can_be_private(slot))
+		return NULL;
+
+	file = gmem_slot_get_file(slot);
+	if (!file)
+		return NULL;
+
+	gi = GMEM_I(file_inode(file));
+	*index = gmem_slot_index(slot, gfn);
+	ihold(&gi->vfs_inode);
+	fput(file);
+	return gi;
+}

@@ -3,7 +3,6 @@
  * Reading content from a process's memory, into folios that nobody else knows. No
  * lock is held: the memory may not come, for ever.
  */
-#include <linux/file.h>
 #include <linux/gfp.h>
 #include <linux/log2.h>
 #include <linux/sched/signal.h>
@@ -108,31 +107,11 @@ static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
 	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
-/* Where @next is by a memslot, and in @left how far that goes. A reference, or NULL. */
-static struct gmem_inode *gmem_fill_inode_of_slot(struct gmem_fill *fill, pgoff_t *index,
-						  u64 *left)
-{
-	struct kvm_memory_slot *slot = gfn_to_memslot(fill->kvm, fill->next);
-	struct gmem_inode *gi;
-	struct file *file;
-
-	if (!kvm_slot_can_be_private(slot))
-		return NULL;
-	file = gmem_slot_get_file(slot);
-	if (!file)
-		return NULL;
-
-	*index = gmem_slot_index(slot, fill->next);
-	*left = min(*left, slot->base_gfn + slot->npages - fill->next);
-	gi = GMEM_I(file_inode(file));
-	ihold(&gi->vfs_inode);
-	fput(file);
-	return gi;
-}
-
+/* The inode of the next page, with a reference; in @left how far it goes. Or NULL. */
 static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index, u64 *left)
 {
 	struct gmem_inode *gi = fill->gi;
+	struct kvm_memory_slot *slot;
 	int idx;
 
 	*index = fill->next;
@@ -143,7 +122,10 @@ static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index
 	}
 
 	idx = srcu_read_lock(&fill->kvm->srcu);
-	gi = gmem_fill_inode_of_slot(fill, index, left);
+	slot = gfn_to_memslot(fill->kvm, fill->next);
+	gi = gmem_slot_get_inode(slot, fill->next, index);
+	if (gi)
+		*left = min(*left, slot->base_gfn + slot->npages - fill->next);
 	srcu_read_unlock(&fill->kvm->srcu, idx);
 	return gi;
 }

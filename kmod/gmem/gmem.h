@@ -280,6 +280,7 @@ void gmem_view_unlock(struct gmem_view *view);
 
 /* binding.c */
 void gmem_view_drop_bindings(struct gmem_view *view);
+struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, pgoff_t *index);
 
 /* invalidate.c */
 void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end);

@@ -18,7 +18,6 @@
  * Who waits looks at the page after it stands in the queue, and who answers
  * wakes the queue after the page is there: no wake-up is lost.
  */
-#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
@@ -27,28 +26,6 @@
 #include "gmem.h"
 #include "pager.h"
 #include "ring.h"
-
-/* The inode and page behind a gfn, with a reference to the inode, or NULL. */
-static struct gmem_inode *gmem_wait_inode(struct kvm_memory_slot *slot, gfn_t gfn,
-					  pgoff_t *index)
-{
-	struct gmem_inode *gi;
-	struct file *file;
-
-	if (!kvm_slot_can_be_private(slot))
-		return NULL;
-
-	file = gmem_slot_get_file(slot);
-	if (!file)
-		return NULL;
-
-	gi = GMEM_I(file_inode(file));
-	*index = gmem_slot_index(slot, gfn);
-	/* Not the file: a view that is closed is to go at once. */
-	ihold(&gi->vfs_inode);
-	fput(file);
-	return gi;
-}
 
 /* The VMM wants to see it itself. */
 static int gmem_vcpu_exit(struct kvm_vcpu *vcpu, gfn_t gfn, bool write, bool exec)
@@ -79,7 +56,7 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 	pgoff_t index;
 	int r;
 
-	gi = gmem_wait_inode(slot, gfn, &index);
+	gi = gmem_slot_get_inode(slot, gfn, &index);
 	if (!gi)
 		return 0;
 
@@ -245,7 +222,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 	pgoff_t index;
 	int r;
 
-	gi = gmem_wait_inode(kvm_vcpu_gfn_to_memslot(vcpu, gfn), gfn, &index);
+	gi = gmem_slot_get_inode(kvm_vcpu_gfn_to_memslot(vcpu, gfn), gfn, &index);
 	if (!gi)
 		return 1;
 
@@ -327,7 +304,7 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_vcpu *vcpu, struct kvm_mem
 	if (kvm->vm_dead)
 		return -EIO;
 
-	gi = gmem_wait_inode(slot, gfn, &index);
+	gi = gmem_slot_get_inode(slot, gfn, &index);
 	if (!gi)
 		return -EFAULT;
 
