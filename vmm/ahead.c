@@ -9,14 +9,45 @@ bool ahead_is_taken(const struct ahead *ahead, uint32_t page)
 	       page_is_set(ahead->reading, page);
 }
 
+/*
+ * What is given with a page. Who asks for the very page behind his last window reads in
+ * order, and is given twice as much. A recorded page goes the same way as when it was
+ * asked for: what came with it was used, maybe, and is not recorded.
+ */
+static struct ahead_window window_of(const struct ahead *ahead, struct ahead_runs *runs,
+				     uint32_t page)
+{
+	struct ahead_window *last, window = { page - page % ahead->window, ahead->window };
+	uint32_t i;
+
+	if (ahead->window == 1)
+		return window;
+
+	for (i = 0; i < AHEAD_RUNS; i++) {
+		last = &runs->last[i];
+		/* It is on its way. */
+		if (page - last->first < last->count)
+			return *last;
+		if (!last->count || page - last->first != last->count)
+			continue;
+		window.count = 2 * last->count;
+		if (window.count > AHEAD_LONGEST)
+			window.count = last->count;
+		*last = window;
+		return window;
+	}
+	runs->last[runs->oldest++ % AHEAD_RUNS] = window;
+	return window;
+}
+
 void ahead_want_window(struct ahead *ahead, uint32_t page)
 {
-	uint32_t first = page - page % ahead->window;
+	struct ahead_window window = window_of(ahead, &ahead->runs, page);
 
 	/* Where there are too many, the oldest is none that anybody needs next. */
 	if (ahead->window_head - ahead->window_tail == AHEAD_WINDOWS)
 		ahead->window_tail++;
-	ahead->windows[ahead->window_head++ % AHEAD_WINDOWS] = first;
+	ahead->windows[ahead->window_head++ % AHEAD_WINDOWS] = window;
 	ahead->dry = false;
 }
 
@@ -35,33 +66,33 @@ static bool set_has_more(const struct ahead *ahead)
 	return ahead->at_set < ahead->set->known;
 }
 
-static void look_at(struct ahead *ahead, uint32_t first, uint32_t count)
+static void look_at(struct ahead *ahead, struct ahead_window window)
 {
-	uint32_t left = ahead->image->pages - first;
+	uint32_t left = ahead->image->pages - window.first;
 
-	ahead->at = first;
-	ahead->end = first + (count < left ? count : left);
+	ahead->at = window.first;
+	ahead->end = window.first + (window.count < left ? window.count : left);
 }
 
 /* The next of the set, as it was asked for; its neighbours as they were given. */
 static void look_at_set(struct ahead *ahead)
 {
 	uint32_t page = ahead->set->pages[ahead->at_set++];
+	struct ahead_window window = window_of(ahead, &ahead->set_runs, page);
 
 	if (!ahead_is_taken(ahead, page))
-		look_at(ahead, page - page % ahead->window, ahead->window);
+		look_at(ahead, window);
 }
 
 /* The next pages to look at. False: all were looked at. */
 static bool look_further(struct ahead *ahead)
 {
 	if (ahead_wants_window(ahead)) {
-		look_at(ahead, ahead->windows[ahead->window_tail++ % AHEAD_WINDOWS],
-			ahead->window);
+		look_at(ahead, ahead->windows[ahead->window_tail++ % AHEAD_WINDOWS]);
 	} else if (set_has_more(ahead)) {
 		look_at_set(ahead);
 	} else if (ahead->fill && ahead->at_page < ahead->image->pages) {
-		look_at(ahead, ahead->at_page, READER_CHUNK);
+		look_at(ahead, (struct ahead_window){ ahead->at_page, READER_CHUNK });
 		ahead->at_page = ahead->end;
 	} else {
 		return false;
