@@ -277,7 +277,9 @@ static void asynchronously(void)
 	require_fault_injection();
 	m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGES);
 	pager = pager_of(m);
-	fail_each_allocation(&async_request);
+	/* A vCPU that something else wakes meanwhile has its guest told after all. */
+	for (int tries = 0; tries < 5 && !waited; tries++)
+		fail_each_allocation(&async_request);
 	pr_info("%u vCPUs waited, %u guests were told\n", waited, told);
 	TEST_ASSERT(waited && told, "waited %u, told %u", waited, told);
 }
