@@ -24,7 +24,7 @@ static uint64_t *pages;
 static void begin(void)
 {
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
-	TEST_ASSERT_EQ(huge_folios(), 0UL);
+	expect_no_huge_folio();
 	m = machine_create(PAGES);
 	pages = pattern_pages(0, PAGES, 3);
 }
@@ -38,7 +38,7 @@ static void fill(void)
 static void end(void)
 {
 	machine_free(m);
-	TEST_ASSERT_EQ(huge_folios(), 0UL);
+	expect_no_huge_folio();
 }
 
 /* Page @page is @pattern, all others are as populated. */

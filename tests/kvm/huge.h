@@ -24,6 +24,14 @@ static inline uint64_t huge_folios(void)
 	return kib / (HUGE_PAGES * PAGE_SIZE / 1024);
 }
 
+/* None, once those of processes that have just ended are gone. */
+static inline void expect_no_huge_folio(void)
+{
+	for (int ms = 0; huge_folios() && ms < 5000; ms += 10)
+		usleep(10000);
+	TEST_ASSERT_EQ(huge_folios(), 0UL);
+}
+
 /* How many more huge pages KVM maps once the guest has touched @page. */
 static inline int64_t huge_by_touch(struct machine *m, uint64_t page)
 {
