@@ -6,6 +6,7 @@
  */
 #include "claims.h"
 #include "hammer.h"
+#include "huge.h"
 #include "mapped.h"
 #include "private.h"
 #include "stray.h"
@@ -19,6 +20,7 @@ enum { VMCB, SAVE, MSRPM, MSRPM_2, PML4, PDPT, PD, PT, DATA, STACK, PAGES };
 #define NPT_ACCESSED	(1 << 5)
 #define NPT_DIRTY	(1 << 6)
 #define STRAY_PAGES	64
+#define FAR		(HUGE_PAGES + 3)	/* in the machine's second 2 MiB */
 #define PORT		0x77
 
 static struct private p;
@@ -118,6 +120,37 @@ static void l1_loses_pages(void)
 	GUEST_RETURN(data[0]);
 }
 
+/* As l2_asks(), of what L1 gives it by a large page. */
+static void l2_goes_far(struct svm_test_data *svm __attribute__((unused)))
+{
+	volatile uint64_t *data = page_gva(FAR), *beside = page_gva(FAR + 1);
+
+	data[2] = data[0];
+	asm volatile("outb %%al, %0" : : "i"(PORT));
+	data[1] = data[0];
+	data[0]++;
+	beside[1] = beside[0];
+	vmmcall();
+}
+
+static void l1_loses_a_part(void)
+{
+	volatile uint64_t *data = page_gva(FAR), *beside = page_gva(FAR + 1);
+	struct svm_test_data svm;
+
+	l2_setup(&svm);
+	table(PD)[1] = page_gpa(HUGE_PAGES) | NPT_FLAGS | NPT_LARGE;
+	svm.vmcb->save.rip = (uintptr_t)l2_goes_far;
+	data[0] = 100;
+	beside[0] = 200;
+	run_guest(svm.vmcb, svm.vmcb_gpa);
+	GUEST_ASSERT_EQ(READ_ONCE(svm.vmcb->control.exit_code), SVM_EXIT_VMMCALL);
+	GUEST_ASSERT_EQ(data[1], 0);
+	GUEST_ASSERT_EQ(data[2], 0);
+	GUEST_ASSERT_EQ(beside[1], 200);
+	GUEST_RETURN(data[0]);
+}
+
 /* A VMCB as L1 wants it, in memory of the library's. */
 static uint8_t template[4096] __attribute__((aligned(4096)));
 
@@ -214,6 +247,37 @@ static void punched_under_l2(void)
 	}
 }
 
+/* L2 has a folio of 2 MiB by L1's large page, of which one page goes. */
+static void a_part_of_a_large_page(void)
+{
+	struct kvm_vcpu *vcpu;
+	struct machine *m;
+
+	require_nested();
+	m = machine_create(2 * HUGE_PAGES);
+	vcpu = m->vcpu;
+	for (int i = 0; i < 5; i++) {
+		uint64_t mapped = vm_get_stat(m->vm, "pages_2m");
+
+		TEST_ASSERT_EQ(populate(m, HUGE_PAGES, HUGE_PAGES, NULL), (long)HUGE_PAGES);
+		TEST_ASSERT(!machine_try(m, l1_loses_a_part, 0, 0, 0), "errno %d", errno);
+		TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_IO);
+		TEST_ASSERT_EQ(vcpu->run->io.port, PORT);
+		/* L1's own entry, and L2's. */
+		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m") - mapped, 2UL);
+		punch_pages(m->view, FAR, 1);
+		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m"), mapped);
+		stray_take(&stray);
+		vcpu_run(vcpu);
+		if (get_ucall(vcpu, &m->said) == UCALL_ABORT)
+			REPORT_GUEST_ASSERT(m->said);
+		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result), 1UL);
+		vcpu_run_complete_io(vcpu);
+		stray_give_back(&stray);
+		punch_pages(m->view, HUGE_PAGES, HUGE_PAGES);
+	}
+}
+
 #define TRIES	20
 
 static unsigned long tried, through;
@@ -276,6 +340,8 @@ static const struct claim claims[] = {
 	CLAIM(all_in_private_memory, "L2 runs with all of it, and all that it does, there"),
 	CLAIM(in_private_memory_in_place, "and in an inode that the host maps, private and shared"),
 	CLAIM(punched_under_l2, "punched under L2, its VMCB and data are new pages for L1 and L2"),
+	CLAIM(a_part_of_a_large_page,
+	      "so is a part of a large page of L1's, and what is beside it stays"),
 	CLAIM(holes_and_conversions, "at any instant: no freed page is written, none is EAGAIN"),
 };
 
