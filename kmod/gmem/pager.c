@@ -321,13 +321,18 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t first, pgoff_t last)
 {
 	unsigned long index, count = 0;
+	pgoff_t counted = first, end;
 	struct folio *folio;
 
 	rcu_read_lock();
 	xa_for_each_range(&gmem_mapping(gi)->i_pages, index, folio, first, last) {
-		if (!xa_is_value(folio))
-			count += min(last, folio_next_index(folio) - 1) -
-				 max(first, folio->index) + 1;
+		/* A folio of many pages is met once; or page by page, if it is split now. */
+		end = xa_is_value(folio) ? 0 : min(last + 1, folio_next_index(folio));
+		counted = max(counted, index);
+		if (end > counted) {
+			count += end - counted;
+			counted = end;
+		}
 		if (need_resched()) {
 			rcu_read_unlock();
 			cond_resched();

@@ -33,15 +33,20 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 	*next = end;
 	rcu_read_lock();
 	xas_for_each(&xas, folio, end - 1) {
-		/* A folio of many pages is met once, at whichever page comes first. */
-		pgoff_t from = max(xas.xa_index, index), to;
-		u64 offset = (u64)from << PAGE_SHIFT, size;
+		unsigned long nr;
+		pgoff_t from, to;
+		u64 offset, size;
 
 		if (xas_retry(&xas, folio) || !gmem_folio_is_present(folio))
 			continue;
 
-		to = min(end, round_down(from, 1UL << xas_get_order(&xas)) +
-			      (1UL << xas_get_order(&xas)));
+		/* A folio of many pages is met once; or page by page, if it is split now. */
+		nr = 1UL << xas_get_order(&xas);
+		from = max(round_down(xas.xa_index, nr), index);
+		to = min(round_down(xas.xa_index, nr) + nr, end);
+		if (to <= from)
+			continue;
+		offset = (u64)from << PAGE_SHIFT;
 		size = (u64)(to - from) << PAGE_SHIFT;
 
 		/* RCU is not to be held for a terabyte: a range may come in parts. */
@@ -49,6 +54,7 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 			*next = from;
 			break;
 		}
+		index = to;
 		if (n && ranges[n - 1].offset + ranges[n - 1].size == offset) {
 			ranges[n - 1].size += size;
 			continue;

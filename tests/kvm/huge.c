@@ -298,6 +298,31 @@ static void a_pager_answers_with_them(void)
 	end();
 }
 
+/* It is told how many are missing, of what it owes of a folio and behind it. */
+static void a_pager_of_a_part(void)
+{
+	uint64_t missing = ~0ULL;
+	int pager;
+
+	require_pager();
+	begin();
+	TEST_ASSERT_EQ(populate(m, 0, HUGE_PAGES, pages), (long)HUGE_PAGES);
+	TEST_ASSERT_EQ(huge_folios(), 1UL);
+	pager = __pager(m->view, 5, HUGE_PAGES + 5, 0);
+	TEST_ASSERT(pager >= 0, "KVM_GMEM_CREATE_PAGER: errno %d", errno);
+	TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+	TEST_ASSERT_EQ(missing, 10UL);
+
+	TEST_ASSERT_EQ(populate(m, HUGE_PAGES, HUGE_PAGES, pages + HUGE_PAGES * 512),
+		       (long)HUGE_PAGES);
+	TEST_ASSERT_EQ(huge_folios(), 2UL);
+	TEST_ASSERT(!detach(pager, 0, &missing), "detach: errno %d, %lu are missing", errno,
+		    missing);
+	close(pager);
+	guest_expect(m, 0, 2 * HUGE_PAGES, 3);
+	end();
+}
+
 static void charged_to_who_populates(void)
 {
 	const char *group;
@@ -329,6 +354,7 @@ static const struct claim claims[] = {
 	CLAIM(a_page_goes_bad, "a page of one goes bad: the guest loses that one"),
 	CLAIM(which_pages_there_are, "KVM_GMEM_PRESENT tells of their pages that were asked for"),
 	CLAIM(a_pager_answers_with_them, "a pager's answers of 2 MiB are such folios"),
+	CLAIM(a_pager_of_a_part, "which counts what it owes of them, and no more"),
 	CLAIM(charged_to_who_populates, "all pages of one are charged to who populates"),
 };
 
