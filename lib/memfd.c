@@ -10,11 +10,18 @@
 #include "gmem.h"
 #include "ioctl.h"
 
+/* KVM's own ioctl makes a descriptor that survives exec; all others do not. */
 int gmem_memfd_create(int vm, uint64_t size, uint64_t flags)
 {
 	struct kvm_create_guest_memfd create = { .size = size, .flags = flags };
+	int fd = gmem_ioctl(vm, KVM_CREATE_GUEST_MEMFD, &create);
+	int err;
 
-	return gmem_ioctl(vm, KVM_CREATE_GUEST_MEMFD, &create);
+	if (fd < 0 || !fcntl(fd, F_SETFD, FD_CLOEXEC))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 int gmem_memfd_link(int vm, int memfd)
