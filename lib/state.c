@@ -70,13 +70,39 @@ union msr_batch {
 		   MSR_BATCH * sizeof(struct kvm_msr_entry)];
 };
 
+/*
+ * MSRs that KVM keeps but does not list: the MTRRs. The ranges come before the
+ * register that turns them on.
+ */
+static const uint32_t unlisted_msrs[] = {
+	0x200, 0x201, 0x202, 0x203, 0x204, 0x205, 0x206, 0x207,
+	0x208, 0x209, 0x20a, 0x20b, 0x20c, 0x20d, 0x20e, 0x20f,
+	0x250, 0x258, 0x259,
+	0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f,
+	0x2ff,
+};
+
+#define NR_UNLISTED	(sizeof(unlisted_msrs) / sizeof(unlisted_msrs[0]))
+
+static bool is_listed(const struct kvm_msr_list *list, uint32_t index)
+{
+	uint32_t i;
+
+	for (i = 0; i < list->nmsrs; i++)
+		if (list->indices[i] == index)
+			return true;
+	return false;
+}
+
 static struct kvm_msr_list *msr_list(int kvm)
 {
 	struct kvm_msr_list size = { 0 }, *list;
+	size_t i;
 
 	if (gmem_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, &size) != -E2BIG)
 		return NULL;
-	list = calloc(1, sizeof(*list) + size.nmsrs * sizeof(list->indices[0]));
+	list = calloc(1, sizeof(*list) +
+			 (size.nmsrs + NR_UNLISTED) * sizeof(list->indices[0]));
 	if (!list)
 		return NULL;
 	list->nmsrs = size.nmsrs;
@@ -84,6 +110,9 @@ static struct kvm_msr_list *msr_list(int kvm)
 		free(list);
 		return NULL;
 	}
+	for (i = 0; i < NR_UNLISTED; i++)
+		if (!is_listed(list, unlisted_msrs[i]))
+			list->indices[list->nmsrs++] = unlisted_msrs[i];
 	return list;
 }
 
