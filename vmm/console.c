@@ -4,6 +4,29 @@
 #include <unistd.h>
 
 #include "console.h"
+#include "write-all.h"
+
+/* How often to look whether the vCPU is to stop, ms: a signal may come just before. */
+#define LOOK_AGAIN	100
+
+static bool is_stopped(const struct console *console)
+{
+	return __atomic_load_n(&console->stopped, __ATOMIC_SEQ_CST);
+}
+
+void console_set_stopped(struct console *console, bool stopped)
+{
+	__atomic_store_n(&console->stopped, stopped, __ATOMIC_SEQ_CST);
+}
+
+/* Until there is room for a line, or the vCPU is to stop: is there? */
+static bool wait_for_reader(const struct console *console)
+{
+	while (!is_stopped(console))
+		if (wait_writable(STDOUT_FILENO, LOOK_AGAIN))
+			return true;
+	return wait_writable(STDOUT_FILENO, 0);
+}
 
 static void flush(struct console *console)
 {
@@ -13,7 +36,13 @@ static void flush(struct console *console)
 	if (console->awaited &&
 	    memmem(now->line, now->used, console->awaited, strlen(console->awaited)))
 		console->came = true;
+	if (!wait_for_reader(console) && now->used < sizeof(now->line))
+		return;
 	while (done < now->used) {
+		/* What finds no room when the vCPU is to stop is lost. */
+		if (is_stopped(console) && !wait_writable(STDOUT_FILENO, 0))
+			break;
+
 		ssize_t wrote = write(STDOUT_FILENO, now->line + done,
 				      now->used - done);
 

@@ -9,6 +9,10 @@
 
 #include "commands.h"
 #include "say.h"
+#include "write-all.h"
+
+/* For how long a reader of messages may stall, ms: then they are lost. */
+#define PATIENCE	1000
 
 /* What a person can do about an error that has one usual cause here. */
 static const struct {
@@ -37,6 +41,19 @@ uint64_t now_ns(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
+/* No reader that stalls holds up a VMM, nor its end. */
+static void say_line(int fd, const char *format, const char *first, const char *second)
+{
+	char line[1024];
+	int size = snprintf(line, sizeof(line), format, first, second);
+
+	if (size >= (int)sizeof(line)) {
+		size = sizeof(line) - 1;
+		line[size - 1] = '\n';
+	}
+	write_within(fd, line, size, PATIENCE);
+}
+
 int say_failed(int error, const char *what, ...)
 {
 	char text[512];
@@ -46,11 +63,10 @@ int say_failed(int error, const char *what, ...)
 	va_start(args, what);
 	vsnprintf(text, sizeof(text), what, args);
 	va_end(args);
-	fflush(stdout);
-	fprintf(stderr, "gmem: %s: %s\n", text, strerror(-error));
+	say_line(STDERR_FILENO, "gmem: %s: %s\n", text, strerror(-error));
 	for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
 		if (hints[i].error == -error)
-			fprintf(stderr, "      %s\n", hints[i].hint);
+			say_line(STDERR_FILENO, "      %s%s\n", hints[i].hint, "");
 	return EXIT_FAILED;
 }
 
@@ -69,7 +85,8 @@ void say(const char *what, ...)
 	va_start(args, what);
 	vsnprintf(text, sizeof(text), what, args);
 	va_end(args);
-	printf("gmem: %s\n", text);
+	fflush(stdout);
+	say_line(STDOUT_FILENO, "gmem: %s%s\n", text, "");
 }
 
 static int report_fd = -1;
@@ -96,6 +113,6 @@ void report(const char *event, const char *facts, ...)
 		used = sizeof(line) - 2;
 	line[used++] = '\n';
 	/* A reader that has gone is no reason to stop a guest. */
-	if (write(report_fd, line, used) != used)
+	if (write_within(report_fd, line, used, PATIENCE))
 		report_fd = -1;
 }
