@@ -850,18 +850,30 @@ ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout);
 
 /*
  * struct gmem_peer - the process at the other end of a connection
- * @pidfd: of the process, or -1 where the kernel cannot say
+ * @pidfd: of the process, or -1
  * @pid: its number as seen from here
  * @uid: its user
+ * @gone: it was gone already when the peer was opened
  */
 struct gmem_peer {
 	int pidfd;
 	pid_t pid;
 	uid_t uid;
+	int gone;
 };
 
-/* gmem_peer_open - find out the peer of a connection */
-int gmem_peer_open(int socket, struct gmem_peer *peer);
+/*
+ * gmem_peer_open - find out which process is at the other end of a connection
+ * @socket: from gmem_connect() or gmem_accept()
+ * @peer: filled in; to be closed by gmem_peer_close(), also after an error
+ * @timeout: how long to wait for something to come, in milliseconds, -1 for ever
+ *
+ * The peer is the process that sent what is received next, and not the one that
+ * called listen(2), which SO_PEERCRED names. So this waits until something has come,
+ * and leaves it to be received. Errors: EPIPE (the connection was closed),
+ * ETIMEDOUT, ESRCH (the sender's number has no meaning here), EMFILE.
+ */
+int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout);
 
 /*
  * gmem_peer_wait_gone - wait until the peer's process is no more

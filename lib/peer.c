@@ -2,60 +2,141 @@
 /*
  * The process at the other end of a connection. A closed socket does not say
  * that its process is gone, and a process number may be another's by the time
- * it is used: a pidfd has neither fault.
+ * it is used: a pidfd has neither fault. And the process that listened need not
+ * be the one that accepted, where a supervisor holds the socket: so the peer is the
+ * process that sends, as the kernel says of what it sent.
  */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <string.h>
 #include <sys/pidfd.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "gmem.h"
+#include "socket.h"
 
-#ifndef SO_PEERPIDFD		/* Linux 6.5; Debian 12's headers are older */
-#define SO_PEERPIDFD 77
-#endif
-
-int gmem_peer_open(int socket, struct gmem_peer *peer)
-{
+/* struct sender - what the kernel says of the process that sent something */
+struct sender {
 	struct ucred cred;
-	socklen_t size = sizeof(cred);
-	int pidfd;
+	bool has_cred;
+	int pidfd;		/* or -errno */
+	bool has_pidfd;
+};
 
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &cred, &size))
-		return -errno;
-	size = sizeof(pidfd);
-	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size)) {
-		/*
-		 * Only where the kernel is too old: any other error may mean
-		 * that the process is gone and its number another's. A pid of 0
-		 * is in a namespace that we do not see.
-		 */
-		pidfd = errno == ENOPROTOOPT && cred.pid > 0 ?
-			pidfd_open(cred.pid, 0) : -1;
+static void close_rights(struct cmsghdr *part)
+{
+	size_t i, count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+	for (i = 0; i < count; i++) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(part) + i * sizeof(fd), sizeof(fd));
+		close(fd);
 	}
-	*peer = (struct gmem_peer){ pidfd, cred.pid, cred.uid };
+}
+
+static void read_sender(struct msghdr *header, struct sender *sender)
+{
+	struct cmsghdr *part;
+
+	for (part = CMSG_FIRSTHDR(header); part; part = CMSG_NXTHDR(header, part)) {
+		if (part->cmsg_level != SOL_SOCKET)
+			continue;
+		switch (part->cmsg_type) {
+		case SCM_RIGHTS:	/* copies: those that count come later */
+			close_rights(part);
+			break;
+		case SCM_CREDENTIALS:
+			memcpy(&sender->cred, CMSG_DATA(part), sizeof(sender->cred));
+			sender->has_cred = true;
+			break;
+		case SCM_PIDFD:
+			memcpy(&sender->pidfd, CMSG_DATA(part), sizeof(sender->pidfd));
+			sender->has_pidfd = true;
+			break;
+		}
+	}
+}
+
+/* Who sent the next byte, which stays to be received. */
+static int peek_sender(int socket, struct sender *sender, int64_t deadline)
+{
+	union {
+		struct cmsghdr align;
+		char space[GMEM_CONTROL_SPACE];
+	} control;
+	char byte;
+	struct iovec content = { &byte, 1 };
+	struct msghdr header;
+	ssize_t got;
+
+	do {
+		int ret = gmem_wait_for(socket, POLLIN, deadline);
+
+		if (ret)
+			return ret;
+		header = (struct msghdr){
+			.msg_iov = &content, .msg_iovlen = 1,
+			.msg_control = &control, .msg_controllen = sizeof(control),
+		};
+		got = recvmsg(socket, &header, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (got < 0 && (errno == EINTR || errno == EAGAIN));
+	if (got < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	if (!got)
+		return -EPIPE;
+	read_sender(&header, sender);
+	return 0;
+}
+
+int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout)
+{
+	struct sender sender = { .pidfd = -1 };
+	int ret;
+
+	*peer = (struct gmem_peer){ .pidfd = -1 };
+	ret = peek_sender(socket, &sender, gmem_deadline_after(timeout));
+	if (ret)
+		return ret;
+	/* A pid of 0 is in a namespace that we do not see. */
+	if (!sender.has_cred || sender.cred.pid <= 0) {
+		if (sender.pidfd >= 0)
+			close(sender.pidfd);
+		return -ESRCH;
+	}
+	peer->pid = sender.cred.pid;
+	peer->uid = sender.cred.uid;
+	if (!sender.has_pidfd) {
+		sender.pidfd = pidfd_open(peer->pid, 0);
+		if (sender.pidfd < 0)
+			sender.pidfd = -errno;
+	}
+	if (sender.pidfd >= 0) {
+		peer->pidfd = sender.pidfd;
+		return 0;
+	}
+	/* No descriptor to be had here says nothing of the process there. */
+	if (sender.pidfd != -ESRCH && sender.pidfd != -EINVAL)
+		return sender.pidfd;
+	peer->gone = 1;
 	return 0;
 }
 
 int gmem_peer_wait_gone(const struct gmem_peer *peer, int timeout)
 {
-	struct pollfd wait = { .fd = peer->pidfd, .events = POLLIN };
-	int ret;
-
+	if (peer->gone)
+		return 0;
 	if (peer->pidfd < 0)
 		return -EBADF;
-	do {
-		ret = poll(&wait, 1, timeout);
-	} while (ret < 0 && errno == EINTR);
-	if (ret < 0)
-		return -errno;
-	return ret ? 0 : -ETIMEDOUT;
+	return gmem_wait_for(peer->pidfd, POLLIN, gmem_deadline_after(timeout));
 }
 
 int gmem_peer_kill(const struct gmem_peer *peer)
 {
+	if (peer->gone)
+		return -ESRCH;
 	if (peer->pidfd < 0)
 		return -EBADF;
 	return pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) ? -errno : 0;
@@ -66,4 +147,5 @@ void gmem_peer_close(struct gmem_peer *peer)
 	if (peer->pidfd >= 0)
 		close(peer->pidfd);
 	peer->pidfd = -1;
+	peer->gone = 0;
 }

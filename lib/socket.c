@@ -18,16 +18,37 @@
 
 /* ---- Connections ---- */
 
+/*
+ * What comes is to say which process sent it: SO_PEERCRED names the process that
+ * called listen(2), which need not be the one that accepted. Linux before 6.5 has
+ * no SO_PASSPIDFD: the number has to do there.
+ */
+static int ask_for_senders(int fd)
+{
+	int on = 1;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof(on)) &&
+	    errno != ENOPROTOOPT)
+		return -errno;
+	return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ? -errno : 0;
+}
+
 static int unix_socket(const char *path, struct sockaddr_un *address)
 {
-	int fd;
+	int fd, ret;
 
 	if (strlen(path) >= sizeof(address->sun_path))
 		return -ENAMETOOLONG;
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	strcpy(address->sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	ret = ask_for_senders(fd);
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
 }
 
 int gmem_listen(const char *path)
@@ -73,6 +94,9 @@ int gmem_accept(int listener)
 	if (fd < 0)
 		return -errno;
 	ret = check_peer(fd);
+	/* The listener may be one that another program made. */
+	if (!ret)
+		ret = ask_for_senders(fd);
 	if (!ret)
 		return fd;
 	close(fd);
@@ -112,8 +136,7 @@ int64_t gmem_deadline_after(int timeout)
 	return timeout < 0 ? NEVER : now() + timeout;
 }
 
-/* Wait for @events until @deadline, which may have passed: then ask once. */
-static int wait_for(int fd, short events, int64_t deadline)
+int gmem_wait_for(int fd, short events, int64_t deadline)
 {
 	struct pollfd wait = { .fd = fd, .events = events };
 	int64_t left;
@@ -174,7 +197,7 @@ ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,
 	ssize_t ret;
 
 	while (sent < size) {
-		ret = wait_for(socket, POLLOUT, deadline);
+		ret = gmem_wait_for(socket, POLLOUT, deadline);
 		if (ret)
 			return ret;
 		/* The descriptors go with the first byte, once. */
@@ -213,6 +236,16 @@ void gmem_close_arrived(struct gmem_arrived *arrived)
 		close(arrived->fds[--arrived->count]);
 }
 
+/* The sender was found out when the peer was opened. */
+static void drop_pidfd(struct cmsghdr *part)
+{
+	int pidfd;
+
+	memcpy(&pidfd, CMSG_DATA(part), sizeof(pidfd));
+	if (pidfd >= 0)
+		close(pidfd);
+}
+
 static void collect(struct gmem_arrived *arrived, struct msghdr *header)
 {
 	struct cmsghdr *part;
@@ -221,8 +254,11 @@ static void collect(struct gmem_arrived *arrived, struct msghdr *header)
 	     part = CMSG_NXTHDR(header, part)) {
 		size_t i, count;
 
-		if (part->cmsg_level != SOL_SOCKET ||
-		    part->cmsg_type != SCM_RIGHTS)
+		if (part->cmsg_level != SOL_SOCKET)
+			continue;
+		if (part->cmsg_type == SCM_PIDFD)
+			drop_pidfd(part);
+		if (part->cmsg_type != SCM_RIGHTS)
 			continue;
 		count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		for (i = 0; i < count; i++) {
@@ -247,7 +283,7 @@ static ssize_t receive_some(int socket, char *bytes, size_t size,
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(GMEM_MAX_ARRIVED * sizeof(int))];
+		char space[GMEM_CONTROL_SPACE];
 	} control;
 	struct iovec content = { bytes, size };
 	struct msghdr header = {
@@ -268,7 +304,7 @@ ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t got = wait_for(socket, POLLIN, deadline);
+		ssize_t got = gmem_wait_for(socket, POLLIN, deadline);
 
 		if (got)
 			return got;

@@ -5,9 +5,22 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
+#ifndef SO_PASSPIDFD		/* Linux 6.5; Debian 12's headers are older */
+#define SO_PASSPIDFD	76
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD	0x04
+#endif
+
 #define GMEM_MAX_ARRIVED	256	/* SCM_MAX_FD of the kernel is 253 */
+
+/* Descriptors, and who sent them: struct ucred and a pidfd. */
+#define GMEM_CONTROL_SPACE \
+	(CMSG_SPACE(GMEM_MAX_ARRIVED * sizeof(int)) + \
+	 CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)))
 
 /*
  * struct gmem_arrived - descriptors that came, however many
@@ -25,6 +38,12 @@ void gmem_close_arrived(struct gmem_arrived *arrived);
 
 /* When @timeout milliseconds from now will have passed; -1: never. */
 int64_t gmem_deadline_after(int timeout);
+
+/*
+ * Wait for @events until @deadline, which may have passed: then ask once. A signal
+ * does not begin the wait anew. Returns 0, -ETIMEDOUT or -errno.
+ */
+int gmem_wait_for(int fd, short events, int64_t deadline);
 
 /* Send all, descriptors with the first byte. Returns @size or -errno. */
 ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,

@@ -54,9 +54,7 @@ static int run(struct machine *machine)
 
 	if (ret)
 		return say_failed(ret, "preparing the vCPU's thread");
-	ret = runner_go(&runner);
-	status = ret ? say_failed(ret, "starting the vCPU's thread") :
-		       source_serve(&runner, -1);
+	status = source_run(&runner, -1);
 	runner_close(&runner);
 	return status;
 }

@@ -37,9 +37,7 @@ static int run_guest(struct machine *machine, const struct run_options *options)
 		return EXIT_FAILED;
 	}
 	report("started", "fd=%d", machine_view(machine));
-	ret = runner_go(&runner);
-	status = ret ? say_failed(ret, "starting the vCPU's thread") :
-		       source_serve(&runner, listener);
+	status = source_run(&runner, listener);
 	source_unlisten(listener, options->socket);
 	runner_close(&runner);
 	return status;

@@ -28,7 +28,9 @@ struct takeover {
 	int socket;
 	struct gmem_peer source;
 	struct machine machine;
-	bool complete;		/* all that the guest is, is here */
+	struct runner runner;
+	int signals;
+	bool complete;		/* all that the guest is, is here, and can run */
 	const char *step;	/* for the message if it failed */
 };
 
@@ -40,23 +42,24 @@ static int connect_source(struct takeover *takeover, const char *path)
 	takeover->socket = gmem_connect(path);
 	if (takeover->socket < 0)
 		return takeover->socket;
-	ret = gmem_peer_open(takeover->socket, &takeover->source);
+	takeover->step = "asking the source for the guest";
+	ret = send_kind(takeover->socket, GMEM_MESSAGE_REQUEST);
+	if (ret < 0)
+		return ret;
+	/* The process that answers has the guest, whichever one listened. */
+	takeover->step = "receiving the guest's memory";
+	ret = gmem_peer_open(takeover->socket, &takeover->source, STOPPED_TIMEOUT);
 	if (!ret)
 		report("connected", "to=%d", (int)takeover->source.pid);
 	return ret;
 }
 
-/* REQUEST, MEMORY, LINKED: the guest runs under the source all the while. */
+/* MEMORY, LINKED: the guest runs under the source all the while. */
 static int build_machine(struct takeover *takeover)
 {
 	struct gmem_message message;
 	ssize_t ret;
 
-	takeover->step = "asking the source for the guest";
-	ret = send_kind(takeover->socket, GMEM_MESSAGE_REQUEST);
-	if (ret < 0)
-		return ret;
-	takeover->step = "receiving the guest's memory";
 	ret = receive_kind(takeover->socket, GMEM_MESSAGE_MEMORY,
 			   STOPPED_TIMEOUT, &message);
 	if (ret < 0)
@@ -89,8 +92,24 @@ static int receive_state(struct takeover *takeover)
 	if (ret)
 		return ret;
 	report("registers", "vcpus=1");
-	takeover->complete = true;
 	return 0;
+}
+
+/* All that running the guest takes, and that may fail: before it is ours alone. */
+static int make_ready(struct takeover *takeover)
+{
+	int ret;
+
+	takeover->step = "watching for signals";
+	takeover->signals = source_signals();
+	if (takeover->signals < 0)
+		return takeover->signals;
+	takeover->step = "starting the vCPU's thread";
+	ret = runner_init(&takeover->runner, &takeover->machine);
+	if (!ret)
+		ret = runner_park(&takeover->runner);
+	takeover->complete = !ret;
+	return ret;
 }
 
 /* COMMIT, GIVEN. */
@@ -148,6 +167,8 @@ static int take(struct takeover *takeover,
 	if (!ret)
 		ret = receive_state(takeover);
 	if (!ret)
+		ret = make_ready(takeover);
+	if (!ret)
 		ret = become_owner(takeover);
 	if (ret && ret != -ECANCELED && source_died(takeover))
 		return 0;
@@ -175,26 +196,18 @@ static void leave_source(struct takeover *takeover)
 static int run_taken(struct takeover *takeover, int listener,
 		     const struct takeover_options *options)
 {
-	struct runner runner;
-	int ret = runner_init(&runner, &takeover->machine);
-	int status;
-
-	if (ret)
-		return say_failed(ret, "preparing the vCPU's thread");
 	if (options->check && machine_ask_check(&takeover->machine))
 		say("this guest has no mailbox: it cannot be asked to check");
-	ret = runner_go(&runner);
+	runner_release(&takeover->runner);
 	leave_source(takeover);
-	status = ret ? say_failed(ret, "starting the vCPU's thread") :
-		       source_serve(&runner, listener);
-	runner_close(&runner);
-	return status;
+	return source_serve(&takeover->runner, listener, takeover->signals);
 }
 
 static int take_and_run(const struct takeover_options *options, int listener)
 {
 	struct takeover takeover = {
-		.socket = -1, .source.pidfd = -1,
+		.socket = -1, .source.pidfd = -1, .signals = -1,
+		.runner = { .ended_fd = -1, .still_fd = -1 },
 		.machine = { .kvm = -1, .vm = -1, .vcpu.fd = -1 },
 	};
 	int ret = take(&takeover, options);
@@ -204,6 +217,9 @@ static int take_and_run(const struct takeover_options *options, int listener)
 				  options->socket) :
 		       run_taken(&takeover, listener, options);
 	leave_source(&takeover);
+	runner_close(&takeover.runner);
+	if (takeover.signals >= 0)
+		close(takeover.signals);
 	machine_close(&takeover.machine);
 	return status;
 }

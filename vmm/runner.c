@@ -133,6 +133,10 @@ static void *run_loop(void *data)
 	bool first = true;
 	int ret;
 
+	while (sem_wait(&runner->gate))
+		;	/* a signal, which says nothing yet */
+	if (runner->dismissed)
+		return NULL;
 	report("running", "count=%" PRIu64, machine_count(runner->machine));
 	for (;;) {
 		ret = gmem_vcpu_run(vcpu);
@@ -182,14 +186,32 @@ int runner_init(struct runner *runner, struct machine *machine)
 	return -EMFILE;
 }
 
-int runner_go(struct runner *runner)
+int runner_park(struct runner *runner)
 {
 	int ret;
 
 	gmem_vcpu_set_immediate_exit(&runner->machine->vcpu, 0);
+	console_set_stopped(&runner->machine->console, false);
+	sem_init(&runner->gate, 0, 0);
+	runner->dismissed = true;
 	ret = pthread_create(&runner->thread, NULL, run_loop, runner);
 	runner->going = !ret;
 	return -ret;
+}
+
+void runner_release(struct runner *runner)
+{
+	runner->dismissed = false;
+	sem_post(&runner->gate);
+}
+
+int runner_go(struct runner *runner)
+{
+	int ret = runner_park(runner);
+
+	if (!ret)
+		runner_release(runner);
+	return ret;
 }
 
 /*
@@ -201,8 +223,11 @@ void runner_stop(struct runner *runner)
 	if (!runner->going)
 		return;
 	gmem_vcpu_set_immediate_exit(&runner->machine->vcpu, 1);
+	console_set_stopped(&runner->machine->console, true);
 	pthread_kill(runner->thread, SIGUSR1);
+	sem_post(&runner->gate);
 	pthread_join(runner->thread, NULL);
+	sem_destroy(&runner->gate);
 	runner->going = false;
 }
 

@@ -121,11 +121,10 @@ static enum owner serve_one(struct runner *runner, int listener)
 		say_failed(socket, "accepting a connection");
 		return OURS;
 	}
-	ret = gmem_peer_open(socket, &peer);
-	if (!ret) {
+	ret = gmem_peer_open(socket, &peer, STOPPED_TIMEOUT);
+	if (!ret)
 		owner = hand_over(runner, socket, &peer);
-		gmem_peer_close(&peer);
-	}
+	gmem_peer_close(&peer);
 	close(socket);
 	if (owner == OURS && !runner->going && !runner->ended) {
 		say("the guest goes on here");
@@ -216,7 +215,7 @@ static bool asks_for_snapshot(int signals)
 	       signal.ssi_signo == SIGUSR2;
 }
 
-static int serve_loop(struct runner *runner, int listener, int signals)
+int source_serve(struct runner *runner, int listener, int signals)
 {
 	struct pollfd wait[] = {
 		{ .fd = signals, .events = POLLIN },
@@ -249,16 +248,26 @@ static int serve_loop(struct runner *runner, int listener, int signals)
 	}
 }
 
-int source_serve(struct runner *runner, int listener)
+int source_signals(void)
 {
 	sigset_t set = awaited_signals();
-	int signals, status;
+	int signals;
 
 	sigaddset(&set, SIGUSR2);
 	signals = signalfd(-1, &set, SFD_CLOEXEC);
+	return signals < 0 ? -errno : signals;
+}
+
+int source_run(struct runner *runner, int listener)
+{
+	int signals = source_signals();
+	int ret, status;
+
 	if (signals < 0)
-		return say_failed(-errno, "watching for signals");
-	status = serve_loop(runner, listener, signals);
+		return say_failed(signals, "watching for signals");
+	ret = runner_go(runner);
+	status = ret ? say_failed(ret, "starting the vCPU's thread") :
+		       source_serve(runner, listener, signals);
 	close(signals);
 	return status;
 }

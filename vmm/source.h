@@ -12,11 +12,21 @@ int source_listen(const char *path, int *listener);
 void source_unlisten(int listener, const char *path);
 
 /*
- * Run the guest, and hand it over to who connects to @listener (-1: nobody),
+ * Hand a guest that runs over to who connects to @listener (-1: nobody),
  * until it ends, is given away, or SIGINT or SIGTERM comes. Makes a snapshot
- * when it stands still for one. Returns the program's exit status.
+ * when it stands still for one. @signals: from source_signals(). Returns the
+ * program's exit status.
  */
-int source_serve(struct runner *runner, int listener);
+int source_serve(struct runner *runner, int listener, int signals);
+
+/*
+ * A descriptor by which source_serve() hears of the signals that are blocked, made
+ * before the guest is ours alone, since it may fail. Returns it, or -errno.
+ */
+int source_signals(void);
+
+/* source_signals(), runner_go() and source_serve(). */
+int source_run(struct runner *runner, int listener);
 
 /*
  * Have SIGUSR2 make a snapshot while source_serve() runs, where runner->snapshot

@@ -99,6 +99,20 @@ static void source_takes_it_back_after_state(void **state)
 			  "the other side gave up");
 }
 
+/* The process that listened is gone; the one that has the guest lives, and may run it. */
+static void another_process_has_listened(void **state)
+{
+	pid_t other = supervised_source(socket_path("a"), GMEM_MESSAGE_COMMIT,
+					CLOSES_AND_LIVES);
+	struct program *taker = takeover();
+
+	(void)state;
+	wait_for_exit(taker, EXIT_FAILED);
+	must_have_said(taker, "committing");
+	assert_null(child_event(&taker->child, "running"));
+	other_gone(other);
+}
+
 /* From STATE on, a dead source leaves its guest to the destination. */
 static void dead_source_leaves_the_guest(enum gmem_message_kind last)
 {
@@ -291,6 +305,7 @@ int main(void)
 		TEST(source_says_nonsense),
 		TEST(source_lives_and_does_not_give),
 		TEST(source_takes_it_back_after_state),
+		TEST(another_process_has_listened),
 		TEST(source_dies_after_state),
 		TEST(source_dies_after_commit),
 		TEST(guest_notices_other_memory),

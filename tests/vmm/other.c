@@ -177,6 +177,52 @@ pid_t other_source(const char *path, enum gmem_message_kind last,
 	_exit(1);
 }
 
+/* Listens, and leaves what comes to another process. */
+static void supervise(const char *path, enum gmem_message_kind last, enum other_end end,
+		      int told)
+{
+	struct machine machine;
+	int listener = gmem_listen(path);
+	int socket, played[2];
+	pid_t source;
+	char byte;
+
+	if (listener < 0 || pipe(played))
+		_exit(1);
+	source = fork();
+	if (source) {
+		close(played[1]);
+		/* Gone when the source has said what it had to say. */
+		_exit(write(told, &source, sizeof(source)) != sizeof(source) ||
+		      read(played[0], &byte, 1) < 0);
+	}
+	close(played[0]);
+	if (machine_create(&machine, KVM_X86_SW_PROTECTED_VM) ||
+	    machine_boot(&machine, 2 << 20, false))
+		_exit(1);
+	socket = gmem_accept(listener);
+	if (socket < 0 || !play(socket, &machine, last))
+		_exit(1);
+	end_as(socket, end, played[1]);
+}
+
+pid_t supervised_source(const char *path, enum gmem_message_kind last,
+			enum other_end end)
+{
+	int told[2];
+	pid_t supervisor, source;
+
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	assert_int_equal(pipe(told), 0);
+	supervisor = fork();
+	if (!supervisor)
+		supervise(path, last, end, told[1]);
+	close(told[1]);
+	assert_int_equal(read(told[0], &source, sizeof(source)), sizeof(source));
+	close(told[0]);
+	return source;
+}
+
 void other_gone(pid_t other)
 {
 	kill(other, SIGKILL);

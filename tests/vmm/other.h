@@ -33,6 +33,13 @@ pid_t other_destination(const char *path, enum gmem_message_kind last,
 pid_t other_source(const char *path, enum gmem_message_kind last,
 		   enum other_end end);
 
+/*
+ * Likewise, but the process that listens is another than the one that accepts and has
+ * the guest, and ends when that has come to @end. Returns the latter.
+ */
+pid_t supervised_source(const char *path, enum gmem_message_kind last,
+			enum other_end end);
+
 /* End the process, if it has not ended, and wait for it. */
 void other_gone(pid_t other);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -67,11 +68,26 @@ struct program *program_start(const char *name, ...)
 	return program;
 }
 
+void program_limit_descriptors(struct program *program, rlim_t limit)
+{
+	struct rlimit few = { limit, limit };
+
+	/* It has not come far: what it has open stays. */
+	kill(program->child.pid, SIGSTOP);
+	assert_int_equal(prlimit(program->child.pid, RLIMIT_NOFILE, &few, NULL), 0);
+	kill(program->child.pid, SIGCONT);
+}
+
+void program_end_last(void)
+{
+	child_end(&programs[--nr_programs].child, SIGTERM, 30000);
+}
+
 int programs_end(void **state)
 {
 	(void)state;
 	while (nr_programs)
-		child_end(&programs[--nr_programs].child, SIGTERM, 30000);
+		program_end_last();
 	unlink(socket_path("a"));
 	unlink(socket_path("b"));
 	return 0;

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <sys/resource.h>
 
 #include "child.h"
 
@@ -35,6 +36,12 @@ struct program {
 struct program *program_start(const char *name, ...)
 	__attribute__((sentinel));
 int programs_end(void **state);
+
+/* Have it open no descriptor from number @limit on, as soon as it has started. */
+void program_limit_descriptors(struct program *program, rlim_t limit);
+
+/* End the program that was started last, and forget it. */
+void program_end_last(void);
 
 /* The path of the program that was built beside the tests. */
 const char *gmem_program(void);

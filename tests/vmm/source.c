@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* gmem run: that a guest is handed over, and that it is kept otherwise. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "other.h"
 #include "program.h"
+#include "say.h"
 
 /* A guest that went through something is whole if another gmem says so. */
 static void assert_guest_whole(struct program *source)
@@ -88,6 +90,33 @@ static void the_source_can_be_killed_by_the_destination(void **state)
 }
 
 /* ---- Destinations that stop before they have the guest ---- */
+
+/* Whatever it lacks, it lacks it before the guest is its own alone. */
+static void destination_runs_out_of_descriptors(void **state)
+{
+	struct program *source = source_start();
+	bool taken = false;
+	rlim_t nr;
+
+	(void)state;
+	for (nr = 5; !taken; nr++) {
+		struct program *taker;
+
+		assert_true(nr < 40);
+		taker = program_start("B", "takeover", "--socket", socket_path("a"),
+				      "--check", NULL);
+		program_limit_descriptors(taker, nr);
+		while (!child_gone(&taker->child) && !has_said(taker, "words whole"))
+			listen_for(20);
+		taken = has_said(taker, "words whole");
+		if (taken)
+			continue;
+		assert_false(has_said(source, "has the guest now"));
+		wait_for_counting(source);
+		program_end_last();
+	}
+	print_message("# %u descriptors are enough\n", (unsigned int)nr - 1);
+}
 
 static void destination_ends_after(enum gmem_message_kind last,
 				   enum other_end end)
@@ -251,6 +280,72 @@ static void messages_in_the_wrong_order(void **state)
 	assert_guest_whole(source);
 }
 
+/* ---- A reader that stalls ---- */
+
+/* Its guest's next lines find no room, and one has been tried. */
+static void let_the_reader_stall(struct program *program)
+{
+	static const char filler[4096] = { '\n' };
+	uint64_t begin = now_ns(), interval;
+	char path[64];
+	size_t size;
+	int fd;
+
+	wait_for_counting(program);
+	interval = now_ns() - begin;
+	/* A file of our own on the pipe: the program's stays one that blocks. */
+	snprintf(path, sizeof(path), "/proc/%d/fd/1", (int)program->child.pid);
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (size = sizeof(filler); size; size /= 2)
+		while (write(fd, filler, size) > 0)
+			;
+	close(fd);
+	usleep(3 * interval / 1000);
+}
+
+/* By waitpid(2) alone: what it says is not read. */
+static bool ends_unread(struct program *program, int *status)
+{
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		if (waitpid(program->child.pid, status, WNOHANG) == program->child.pid) {
+			program->child.pid = -1;
+			return true;
+		}
+		usleep(100000);
+	}
+	return false;
+}
+
+static void a_stalled_reader_does_not_keep_it_from_ending(void **state)
+{
+	struct program *source = source_start();
+	int status = -1;
+
+	(void)state;
+	let_the_reader_stall(source);
+	kill(source->child.pid, SIGTERM);
+	assert_true(ends_unread(source, &status));
+	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+}
+
+static void a_stalled_reader_does_not_keep_the_guest(void **state)
+{
+	struct program *source = source_start();
+	struct program *taker;
+	int status = -1;
+
+	(void)state;
+	let_the_reader_stall(source);
+	taker = program_start("B", "takeover", "--socket", socket_path("a"), "--check", NULL);
+	assert_true(ends_unread(source, &status));
+	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+	wait_for_words(taker, "1048576 words whole, counting on from");
+	wait_for_counting(taker);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, programs_end)
 
@@ -261,6 +356,9 @@ int main(void)
 		TEST(a_guest_is_handed_over_again_and_again),
 		TEST(a_guest_that_still_fills_is_handed_over),
 		TEST(the_source_can_be_killed_by_the_destination),
+		TEST(destination_runs_out_of_descriptors),
+		TEST(a_stalled_reader_does_not_keep_it_from_ending),
+		TEST(a_stalled_reader_does_not_keep_the_guest),
 		TEST(destination_dies_after_request),
 		TEST(destination_dies_after_memory),
 		TEST(destination_dies_after_linked),
