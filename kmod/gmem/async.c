@@ -149,8 +149,11 @@ bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, p
 		return false;
 
 	gmem_async_tell(vcpu, async);
-	gmem_ring_sleep(async->wait.ring, true);
+	gmem_ring_sleep(async->wait.ring);
 	add_wait_queue(waiters, &async->wait.entry);
+	gmem_wait_help_ring(vcpu, &async->wait);
+	/* It counts as a sleeper by now: what it leaves, the guest's next touch goes on with. */
+	gmem_ring_pass_on(async->wait.ring);
 
 	/* The answer may have come when it did not stand there yet. */
 	if (gmem_wait_is_over(&async->wait)) {

@@ -231,8 +231,7 @@ static long gmem_fill_run(struct gmem_fill *fill)
 	while (!r && fill->left) {
 		int read;
 
-		/* Who carries out a ring's answers has another errand than the caller's. */
-		if (fill->content ? fatal_signal_pending(current) : signal_pending(current)) {
+		if (fill->killable ? fatal_signal_pending(current) : signal_pending(current)) {
 			r = -EINTR;
 			break;
 		}
@@ -406,12 +405,14 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
  * @gi: the inode
  * @answer: the range, inside the inode; @answer->done is set in any case
  * @content: the content; NULL: it is at @answer->from, zeroes where that is 0
+ * @killable: only a fatal signal interrupts it
  *
  * Context: Process context, no lock held. Takes invalidate_lock.
  * Return: 0 or -errno, as kvm_gmem_populate_gpa(); -ENOENT for a page that is
  * not owed.
  */
-int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content)
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content,
+		   bool killable)
 {
 	struct gmem_fill fill;
 	int r;
@@ -422,6 +423,7 @@ int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const 
 
 	fill.gi = gi;
 	fill.owed = true;
+	fill.killable = killable;
 	fill.content = content;
 	gmem_fill_run(&fill);
 	answer->done = answer->size - (fill.left << PAGE_SHIFT);

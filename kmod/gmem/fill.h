@@ -21,6 +21,7 @@
  * @next: the next page, a gfn where @gi is NULL, else a page offset
  * @left: pages that are still to come
  * @owed: only pages that a pager owes, by that pager
+ * @killable: only a fatal signal interrupts it
  * @error: what stopped it, or 0
  * @from: their content, or NULL: zeroes
  * @content: their content where it is the kernel's, else NULL
@@ -38,6 +39,7 @@ struct gmem_fill {
 	u64 next;
 	u64 left;
 	bool owed;
+	bool killable;
 	int error;
 	void __user *from;
 	const void *content;

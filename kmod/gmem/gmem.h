@@ -295,7 +295,8 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 /* fill.c */
 long gmem_view_populate(struct gmem_view *view, void __user *argp);
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
-int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content);
+int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content,
+		   bool killable);
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* filler.c */

@@ -151,14 +151,16 @@ void gmem_events_unread(struct gmem_pager *pager);
 bool gmem_events_take(struct gmem_pager *pager, struct kvm_gmem_event *out);
 
 /* pager_file.c */
+int gmem_pager_check_answer(struct gmem_pager *pager, const struct kvm_gmem_answer *answer);
 int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer,
-			  const void *content);
+			  const void *content, bool killable);
 long gmem_pager_create(struct gmem_view *view, void __user *argp);
 
 /* wait.c */
 struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index);
 void gmem_wait_end(struct gmem_wait *wait);
 bool gmem_wait_is_over(const struct gmem_wait *wait);
+void gmem_wait_help_ring(struct kvm_vcpu *vcpu, struct gmem_wait *wait);
 bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered);
 int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn);
 int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,

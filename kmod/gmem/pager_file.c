@@ -88,7 +88,7 @@ static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
-static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end, bool killable)
 {
 	for (pgoff_t index = start; index < end; index++) {
 		struct folio *folio = filemap_get_folio(gmem_mapping(gi), index);
@@ -96,7 +96,7 @@ static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 		if (IS_ERR(folio))
 			return -ENOENT;
 		folio_put(folio);
-		if (signal_pending(current))
+		if (killable ? fatal_signal_pending(current) : signal_pending(current))
 			return -EINTR;
 		cond_resched();
 	}
@@ -105,35 +105,53 @@ static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 }
 
 /**
+ * gmem_pager_check_answer() - is an answer for pages of the inode?
+ * @pager: the pager
+ * @answer: the answer
+ *
+ * Context: Any.
+ * Return: 0 or -EINVAL.
+ */
+int gmem_pager_check_answer(struct gmem_pager *pager, const struct kvm_gmem_answer *answer)
+{
+	if (!answer->size || !gmem_range_is_inside(pager->gi, answer->offset, answer->size))
+		return -EINVAL;
+	return 0;
+}
+
+/**
  * gmem_pager_answer_one() - carry out an answer
  * @pager: the pager
  * @answer: the answer; @answer->done is set in any case
  * @content: of COPY: the content; NULL: it is at @answer->from
+ * @killable: only a fatal signal interrupts it, for a task that works for others
  *
  * Context: Process context, no lock held.
  * Return: 0 or -errno: -EINVAL for what makes no sense, and what docs/pager.md
  * says of the kinds of answers.
  */
 int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer,
-			  const void *content)
+			  const void *content, bool killable)
 {
 	struct gmem_inode *gi = pager->gi;
 	pgoff_t start, end;
 	int r;
 
 	answer->done = 0;
-	if (!answer->size || !gmem_range_is_inside(gi, answer->offset, answer->size))
-		return -EINVAL;
+	r = gmem_pager_check_answer(pager, answer);
+	if (r)
+		return r;
 
 	start = answer->offset >> PAGE_SHIFT;
 	end = (answer->offset + answer->size) >> PAGE_SHIFT;
 	switch (answer->op) {
 	case KVM_GMEM_ANSWER_COPY:
-		return content || answer->from ? gmem_fill_owed(gi, answer, content) : -EINVAL;
+		return content || answer->from ?
+		       gmem_fill_owed(gi, answer, content, killable) : -EINVAL;
 	case KVM_GMEM_ANSWER_ZERO:
-		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer, NULL);
+		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer, NULL, killable);
 	case KVM_GMEM_ANSWER_CONTINUE:
-		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end);
+		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end, killable);
 		break;
 	case KVM_GMEM_ANSWER_FAIL:
 		r = answer->from ? -EINVAL : gmem_pager_fail(pager, start, end - start);
@@ -164,7 +182,7 @@ static long gmem_pager_answer(struct gmem_pager *pager, void __user *argp)
 		if (copy_from_user(&answer, answers + n, sizeof(answer)))
 			return n ? n : -EFAULT;
 
-		r = gmem_pager_answer_one(pager, &answer, NULL);
+		r = gmem_pager_answer_one(pager, &answer, NULL, false);
 		answer.error = -r;
 		if (copy_to_user(answers + n, &answer, sizeof(answer)))
 			return n ? n : -EFAULT;

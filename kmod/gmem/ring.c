@@ -11,8 +11,15 @@
  * All of it can change at any time, and be anything. The kernel keeps its own
  * indices, and reads an answer once.
  *
- * Who sleeps says so in @shared->wake, then looks for answers once more. The
- * pager puts its answer, then looks there. One sees the other's.
+ * A waiter says in @shared->wake that it will sleep, before its last look for
+ * answers; the pager looks there after it has put its answer. At least one of the
+ * two sees what the other has done.
+ *
+ * A waiter carries out answers only for as long as its own page is missing and
+ * nothing else wants it, and never waits for another task that is at it: that may
+ * take long. So an answer is carried out in parts, of which the ring remembers how
+ * far they came, and a task that stops looks whether it leaves answers behind that
+ * a sleeper could have carried out (gmem_ring_pass_on()).
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -28,8 +35,8 @@ static_assert(sizeof(struct kvm_gmem_pager_ring) == 64);
 /* Bytes of one answer: larger ones are for KVM_GMEM_PAGER_ANSWER. */
 #define GMEM_RING_MAX_SIZE	((u64)KVM_GMEM_RING_MAX_BUFFERS << PAGE_SHIFT)
 
-/* Answers that are carried out between two looks at what else there is to do. */
-#define GMEM_RING_FEW		16
+/* What is carried out between two looks at what else there is to do: a huge page. */
+#define GMEM_RING_PART		HPAGE_PMD_SIZE
 
 /**
  * struct gmem_ring - memory that a pager and the kernel share
@@ -45,8 +52,10 @@ static_assert(sizeof(struct kvm_gmem_pager_ring) == 64);
  * @answers: written by the pager, but for how they went
  * @content: written by the pager
  * @event_head: events that were put; protected by pager->lock
- * @answering: held by who carries out answers
+ * @answering: held by the task that carries out answers
  * @answer_tail: answers that were carried out; protected by @answering
+ * @answer: the next one, as it was when it was begun; likewise
+ * @begun: it was; likewise
  * @lock: protects what follows, and shared->wake
  * @sleepers: who would not see an answer
  * @more: events found no room
@@ -67,6 +76,8 @@ struct gmem_ring {
 	u32 event_head;
 	struct mutex answering; /* see above */
 	u32 answer_tail;
+	struct kvm_gmem_answer answer;
+	bool begun;
 	spinlock_t lock; /* see above */
 	unsigned int sleepers;
 	bool more;
@@ -347,10 +358,25 @@ bool gmem_ring_has_events(struct gmem_pager *pager)
 	return has;
 }
 
-/* Has the pager put answers that nobody has carried out? */
-static bool gmem_ring_has_answers(struct gmem_ring *ring)
+/* How many answers the pager has put that nobody has carried out; 0 for nonsense. */
+static u32 gmem_ring_answers(struct gmem_ring *ring)
 {
-	return READ_ONCE(ring->shared->answer_head) != READ_ONCE(ring->answer_tail);
+	/* Before the answers. */
+	u32 nr = smp_load_acquire(&ring->shared->answer_head) - READ_ONCE(ring->answer_tail);
+
+	return nr > ring->entries ? 0 : nr;
+}
+
+/**
+ * gmem_ring_has_work() - are there answers that nobody is carrying out?
+ * @ring: the ring, or NULL
+ *
+ * Context: Any, also where the caller is about to sleep.
+ * Return: true where gmem_ring_help() has something to do.
+ */
+bool gmem_ring_has_work(struct gmem_ring *ring)
+{
+	return ring && gmem_ring_answers(ring) && !mutex_is_locked(&ring->answering);
 }
 
 /* The content of a COPY, inside the ring; NULL where it is not. */
@@ -365,77 +391,140 @@ static const void *gmem_ring_content(struct gmem_ring *ring, const struct kvm_gm
 	return (void *)ring->shared + answer->from;
 }
 
-static void gmem_ring_answer(struct gmem_ring *ring, struct kvm_gmem_answer *entry)
+/* Does an answer make sense, all of it? */
+static int gmem_ring_check(struct gmem_ring *ring, const struct kvm_gmem_answer *answer)
 {
-	struct kvm_gmem_answer answer;
-	const void *content = NULL;
-	int r = -EINVAL;
-
-	memcpy(&answer, entry, sizeof(answer));
-	barrier(); /* and not looked at again: it may change */
-	answer.done = 0;
-
-	if (answer.op == KVM_GMEM_ANSWER_COPY)
-		content = gmem_ring_content(ring, &answer);
-	/* Small: it may be a vCPU that is at work here. */
-	if (answer.size <= GMEM_RING_MAX_SIZE && (content || answer.op != KVM_GMEM_ANSWER_COPY))
-		r = gmem_pager_answer_one(ring->pager, &answer, content);
-
-	WRITE_ONCE(entry->done, answer.done);
-	WRITE_ONCE(entry->error, -r);
+	if (answer->op == KVM_GMEM_ANSWER_COPY && !gmem_ring_content(ring, answer))
+		return -EINVAL;
+	/* Others are for KVM_GMEM_PAGER_ANSWER: it may be a vCPU that is at work here. */
+	if (answer->size > GMEM_RING_MAX_SIZE)
+		return -EINVAL;
+	return gmem_pager_check_answer(ring->pager, answer);
 }
 
-/* At most @max answers. The pager can't keep anyone at it for ever. */
-static unsigned int gmem_ring_carry_out(struct gmem_ring *ring, u32 max)
+/* Carries out one part of @ring->answer: 0 or -errno, with @ring->answer.done. */
+static int gmem_ring_carry_out_part(struct gmem_ring *ring)
 {
-	/* Before the answers. */
-	u32 head = smp_load_acquire(&ring->shared->answer_head);
-	u32 nr = head - ring->answer_tail, n = 0;
+	struct kvm_gmem_answer part = ring->answer;
+	const void *content = NULL;
+	int r;
+
+	/* What is not COPY or ZERO goes by the whole of its range, and quickly. */
+	if (part.op == KVM_GMEM_ANSWER_COPY || part.op == KVM_GMEM_ANSWER_ZERO) {
+		part.offset += part.done;
+		part.size = min(part.size - part.done,
+				GMEM_RING_PART - part.offset % GMEM_RING_PART);
+	}
+	if (part.op == KVM_GMEM_ANSWER_COPY)
+		content = (void *)ring->shared + part.from + part.done;
+
+	r = gmem_pager_answer_one(ring->pager, &part, content, true);
+	ring->answer.done += part.done;
+	return r;
+}
+
+/*
+ * Goes on with the next answer. Returns whether that is carried out, as far as it
+ * can be; else there is more to do, or the task was killed.
+ */
+static bool gmem_ring_go_on(struct gmem_ring *ring)
+{
+	struct kvm_gmem_answer *entry = &ring->answers[ring->answer_tail & (ring->entries - 1)];
+	int r = 0;
+
+	if (!ring->begun) {
+		memcpy(&ring->answer, entry, sizeof(ring->answer));
+		barrier(); /* and not looked at again: it may change */
+		ring->answer.done = 0;
+		r = gmem_ring_check(ring, &ring->answer);
+		ring->begun = true;
+	}
+	if (!r)
+		r = gmem_ring_carry_out_part(ring);
+	if (r == -EINTR || (!r && ring->answer.done < ring->answer.size))
+		return false;
+
+	WRITE_ONCE(entry->done, ring->answer.done);
+	WRITE_ONCE(entry->error, -r);
+	ring->begun = false;
+	/* After what it says of how that went. */
+	smp_store_release(&ring->shared->answer_tail, ring->answer_tail + 1);
+	WRITE_ONCE(ring->answer_tail, ring->answer_tail + 1);
+	return true;
+}
+
+/*
+ * Carries out answers: at most @max, and none that is begun once @stop says so, which
+ * may be NULL. The pager can't keep anyone at it for ever.
+ */
+static unsigned int gmem_ring_carry_out(struct gmem_ring *ring, u32 max, gmem_ring_stop_fn stop,
+					void *arg)
+{
+	unsigned int n = 0;
 
 	lockdep_assert_held(&ring->answering);
 
-	if (nr > ring->entries)
-		return 0;
-
-	nr = min(nr, max);
-	while (n < nr && !fatal_signal_pending(current)) {
-		gmem_ring_answer(ring, &ring->answers[ring->answer_tail & (ring->entries - 1)]);
-		/* After what it says of how that went. */
-		smp_store_release(&ring->shared->answer_tail, ++ring->answer_tail);
-		n++;
+	while (n < max && gmem_ring_answers(ring) && !fatal_signal_pending(current) &&
+	       !(stop && stop(arg))) {
+		if (gmem_ring_go_on(ring))
+			n++;
 		cond_resched();
 	}
 	return n;
 }
 
 /**
- * gmem_ring_look() - carry out a few answers, if there are any and nobody else does
- * @ring: the ring
+ * gmem_ring_help() - carry out answers, if there are any and nobody else does
+ * @ring: the ring, or NULL
+ * @stop: asked between one part and the next: has the caller better to do, or is the
+ *	  page there that it waits for?
+ * @arg: for @stop
  *
- * Context: Process context, may sleep; no lock held but vcpu->mutex.
+ * Is followed by gmem_ring_pass_on() when the caller is not among the sleepers (any
+ * more).
+ *
+ * Context: Process context, may sleep; no lock held but vcpu->mutex or kvm->srcu.
  */
-void gmem_ring_look(struct gmem_ring *ring)
+void gmem_ring_help(struct gmem_ring *ring, gmem_ring_stop_fn stop, void *arg)
 {
-	if (!gmem_ring_has_answers(ring) || !mutex_trylock(&ring->answering))
+	if (!gmem_ring_has_work(ring) || !mutex_trylock(&ring->answering))
 		return;
 
-	gmem_ring_carry_out(ring, GMEM_RING_FEW);
+	gmem_ring_carry_out(ring, ring->entries, stop, arg);
 	mutex_unlock(&ring->answering);
+}
+
+/**
+ * gmem_ring_pass_on() - the caller carries out no more answers
+ * @ring: the ring, or NULL
+ *
+ * A waiter that went to sleep meanwhile found the answers in the caller's hands, and
+ * the pager found no sleeper: nobody else would look at those that are left.
+ *
+ * Context: Process context; the caller is in no queue of waiters.
+ */
+void gmem_ring_pass_on(struct gmem_ring *ring)
+{
+	if (!ring)
+		return;
+
+	/* Pairs with gmem_ring_sleep(): there is a sleeper, or it sees nobody at work. */
+	smp_mb();
+	if (READ_ONCE(ring->sleepers) && gmem_ring_has_work(ring))
+		wake_up_all(&ring->pager->waiters);
 }
 
 /**
  * gmem_ring_sleep() - the caller will sleep, and not see an answer
  * @ring: the ring, or NULL
- * @interruptible: it will not sleep while a signal is pending
  *
- * Answers that the pager has put before it could know are carried out.
+ * It looks at gmem_ring_has_work() afterwards, and each time when it is woken, before
+ * it sleeps.
  *
- * Context: Process context, may sleep; no lock held but vcpu->mutex or kvm->srcu.
+ * Context: Any.
  */
-void gmem_ring_sleep(struct gmem_ring *ring, bool interruptible)
+void gmem_ring_sleep(struct gmem_ring *ring)
 {
-	unsigned int n;
-
 	if (!ring)
 		return;
 
@@ -446,12 +535,6 @@ void gmem_ring_sleep(struct gmem_ring *ring, bool interruptible)
 
 	/* Pairs with the pager's, between answer_head and wake. */
 	smp_mb();
-	do {
-		if (!gmem_ring_has_answers(ring) || mutex_lock_killable(&ring->answering))
-			return;
-		n = gmem_ring_carry_out(ring, GMEM_RING_FEW);
-		mutex_unlock(&ring->answering);
-	} while (n && !(interruptible && signal_pending(current)));
 }
 
 /**
@@ -486,9 +569,11 @@ long gmem_ring_enter(struct gmem_pager *pager)
 	if (!ring)
 		return -ENODEV;
 
+	/* Another task that holds it looks after each part whether it has to go on. */
 	if (!mutex_lock_killable(&ring->answering)) {
-		r = gmem_ring_carry_out(ring, ring->entries);
+		r = gmem_ring_carry_out(ring, gmem_ring_answers(ring), NULL, NULL);
 		mutex_unlock(&ring->answering);
+		gmem_ring_pass_on(ring);
 	}
 
 	mutex_lock(&pager->lock);

@@ -22,8 +22,14 @@ long gmem_ring_enter(struct gmem_pager *pager);
 struct gmem_ring *gmem_ring_get(struct gmem_pager *pager);
 void gmem_ring_put(struct gmem_ring *ring);
 u64 gmem_ring_poll_ns(const struct gmem_ring *ring);
-void gmem_ring_look(struct gmem_ring *ring);
-void gmem_ring_sleep(struct gmem_ring *ring, bool interruptible);
+
+/* Is the caller to stop carrying out answers? */
+typedef bool (*gmem_ring_stop_fn)(void *arg);
+
+bool gmem_ring_has_work(struct gmem_ring *ring);
+void gmem_ring_help(struct gmem_ring *ring, gmem_ring_stop_fn stop, void *arg);
+void gmem_ring_pass_on(struct gmem_ring *ring);
+void gmem_ring_sleep(struct gmem_ring *ring);
 void gmem_ring_wake(struct gmem_ring *ring);
 
 #endif /* __KVM_GMEM_RING_H */

@@ -150,23 +150,59 @@ static int gmem_vcpu_wake(struct wait_queue_entry *entry, unsigned int mode, int
 	return autoremove_wake_function(entry, mode, flags, key);
 }
 
+/* A vCPU that waits. Such a wait is over when there is something else for it to do. */
+struct gmem_vcpu_wait {
+	struct kvm_vcpu *vcpu;
+	struct gmem_wait *wait;
+	u64 poll_until;
+};
+
+static bool gmem_vcpu_wait_is_over(void *arg)
+{
+	struct gmem_vcpu_wait *w = arg;
+
+	return gmem_wait_is_over(w->wait) || gmem_vcpu_is_wanted(w->vcpu);
+}
+
+static bool gmem_vcpu_poll_is_over(void *arg)
+{
+	struct gmem_vcpu_wait *w = arg;
+
+	return gmem_vcpu_wait_is_over(w) || !single_task_running() || need_resched() ||
+	       ktime_get_ns() >= w->poll_until;
+}
+
 /*
  * Looks for the answer for as long as the pager said, while nobody else wants
  * the CPU. The page may come by this vCPU's own hands: no one is woken then.
  */
 static void gmem_vcpu_poll(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 {
-	u64 end;
+	struct gmem_vcpu_wait w = { .vcpu = vcpu, .wait = wait };
 
 	if (!wait->ring || !gmem_ring_poll_ns(wait->ring))
 		return;
 
-	end = ktime_get_ns() + gmem_ring_poll_ns(wait->ring);
-	while (!gmem_wait_is_over(wait) && !gmem_vcpu_is_wanted(vcpu) &&
-	       single_task_running() && !need_resched() && ktime_get_ns() < end) {
-		gmem_ring_look(wait->ring);
+	w.poll_until = ktime_get_ns() + gmem_ring_poll_ns(wait->ring);
+	while (!gmem_vcpu_poll_is_over(&w)) {
+		gmem_ring_help(wait->ring, gmem_vcpu_poll_is_over, &w);
 		cpu_relax();
 	}
+	gmem_ring_pass_on(wait->ring);
+}
+
+/**
+ * gmem_wait_help_ring() - a vCPU that is about to wait carries out answers
+ * @vcpu: the vCPU
+ * @wait: its wait, which has been announced by gmem_ring_sleep()
+ *
+ * Context: KVM_RUN; nothing is held but vcpu->mutex.
+ */
+void gmem_wait_help_ring(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+{
+	struct gmem_vcpu_wait w = { .vcpu = vcpu, .wait = wait };
+
+	gmem_ring_help(wait->ring, gmem_vcpu_wait_is_over, &w);
 }
 
 static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
@@ -176,18 +212,22 @@ static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 
 	init_wait(&wait->entry);
 	wait->entry.func = gmem_vcpu_wake;
-	gmem_ring_sleep(wait->ring, true);
+	gmem_ring_sleep(wait->ring);
 	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
 	prepare_to_rcuwait(kicks);
 	for (;;) {
+		gmem_wait_help_ring(vcpu, wait);
 		prepare_to_wait(waiters, &wait->entry, TASK_INTERRUPTIBLE);
 		if (gmem_vcpu_is_wanted(vcpu) || gmem_wait_is_over(wait))
 			break;
-		schedule();
+		if (!gmem_ring_has_work(wait->ring))
+			schedule();
+		__set_current_state(TASK_RUNNING);
 	}
 	finish_wait(waiters, &wait->entry);
 	finish_rcuwait(kicks);
 	gmem_ring_wake(wait->ring);
+	gmem_ring_pass_on(wait->ring);
 }
 
 /* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
@@ -252,6 +292,11 @@ static int gmem_own_wake(struct wait_queue_entry *entry, unsigned int mode, int 
 	return gmem_wait_is_meant(wait, key) ? woken_wake_function(entry, mode, flags, key) : 0;
 }
 
+static bool gmem_own_wait_is_over(void *arg)
+{
+	return gmem_wait_is_over(arg);
+}
+
 /*
  * Sleeps without kvm->srcu. Whatever wakes it, the caller looks at everything
  * again. It stands in the queue before it gives up kvm->srcu: who deletes the slot
@@ -267,21 +312,26 @@ static void gmem_sleep_without_srcu(struct kvm_vcpu *vcpu, struct gmem_wait *wai
 	vcpu->gmem_waits++;
 	kvm_vcpu_srcu_read_unlock(vcpu);
 
-	gmem_ring_sleep(wait->ring, false);
-	if (!vcpu->kvm->vm_dead && !gmem_wait_is_over(wait))
+	gmem_ring_sleep(wait->ring);
+	gmem_ring_help(wait->ring, gmem_own_wait_is_over, wait);
+	if (!vcpu->kvm->vm_dead && !gmem_wait_is_over(wait) && !gmem_ring_has_work(wait->ring))
 		wait_woken(&wait->entry, TASK_KILLABLE, MAX_SCHEDULE_TIMEOUT);
 	gmem_ring_wake(wait->ring);
 
 	kvm_vcpu_srcu_read_lock(vcpu);
 	remove_wait_queue(waiters, &wait->entry);
+	gmem_ring_pass_on(wait->ring);
 }
 
 /* Sleeps with kvm->srcu. */
 static void gmem_sleep_with_srcu(struct kvm *kvm, struct gmem_wait *wait)
 {
-	gmem_ring_sleep(wait->ring, false);
-	wait_event_killable(wait->gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(wait));
+	gmem_ring_sleep(wait->ring);
+	gmem_ring_help(wait->ring, gmem_own_wait_is_over, wait);
+	wait_event_killable(wait->gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(wait) ||
+			    gmem_ring_has_work(wait->ring));
 	gmem_ring_wake(wait->ring);
+	gmem_ring_pass_on(wait->ring);
 }
 
 /*
@@ -375,6 +425,11 @@ int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t g
 	return r ? : -EAGAIN;
 }
 
+static bool gmem_host_wait_is_over(void *arg)
+{
+	return gmem_wait_is_over(arg) || signal_pending(current);
+}
+
 /**
  * gmem_wait_host_fault() - a host fault needs a page that the pager owes
  * @gi: the inode
@@ -405,12 +460,18 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	release_fault_lock(vmf);
 
 	wait = gmem_wait_begin(gi, index);
-	gmem_ring_sleep(wait.ring, how & FAULT_FLAG_INTERRUPTIBLE);
-	if (how & FAULT_FLAG_INTERRUPTIBLE)
-		wait_event_interruptible(*waiters, gmem_wait_is_over(&wait));
-	else
-		wait_event_killable(*waiters, gmem_wait_is_over(&wait));
+	gmem_ring_sleep(wait.ring);
+	if (how & FAULT_FLAG_INTERRUPTIBLE) {
+		gmem_ring_help(wait.ring, gmem_host_wait_is_over, &wait);
+		wait_event_interruptible(*waiters, gmem_wait_is_over(&wait) ||
+					 gmem_ring_has_work(wait.ring));
+	} else {
+		gmem_ring_help(wait.ring, gmem_own_wait_is_over, &wait);
+		wait_event_killable(*waiters, gmem_wait_is_over(&wait) ||
+				    gmem_ring_has_work(wait.ring));
+	}
 	gmem_ring_wake(wait.ring);
+	gmem_ring_pass_on(wait.ring);
 	gmem_wait_end(&wait);
 
 	iput(&gi->vfs_inode);
