@@ -147,6 +147,9 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 	kvm_attrs_walk_slots(kvm, start, end, attributes,
 			     kvm_arch_post_set_memory_attributes);
 	KVM_MMU_UNLOCK(kvm);
+
+	/* Who waits for a page of what is shared now needs the other memory. */
+	kvm_gmem_wake_gfns(kvm, start, end);
 }
 
 /* The VM's map, made now where it has none. */

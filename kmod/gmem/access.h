@@ -25,7 +25,10 @@
  * each new one. vcpu->gmem_waits counts these waits, for those who have to know.
  * Page walks are such: they start over (kvm_gmem_read_pte(), kvm_gmem_cmpxchg_pte()).
  * Who passes a slot by value, and ioctls that hold kvm->srcu by srcu_read_lock(),
- * wait with it held.
+ * wait with it held: until their own slot is about to go, at the latest. An ioctl that would
+ * has the page come before it begins, by kvm_gmem_await_ioctl().
+ *
+ * A kthread does not wait: the access fails.
  */
 #ifndef __KVM_GMEM_ACCESS_H
 #define __KVM_GMEM_ACCESS_H
@@ -88,6 +91,21 @@ void kvm_gmem_cache_drop(struct kvm *kvm);
 int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,
 		 bool exec);
 int kvm_gmem_wait(struct kvm_vcpu *vcpu);
+int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa);
+
+/* x86.c */
+int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+
+/* waits.c */
+void kvm_gmem_wake_held(struct kvm *kvm);
+void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end);
+bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu);
+
+/* xen.c */
+bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed);
+void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
+			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
+int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data);
 
 /* async.c */
 void kvm_gmem_async_cancel(struct kvm_async_pf *apf);

@@ -5,13 +5,13 @@
  * KVM tells the guest that a page is not there, and later that it is. Between
  * the two, KVM has a kworker fetch the page from the host's memory. What a pager
  * owes may never come: no thread is to wait for it. Here an item stands in
- * gmem_pager.waiters, and whoever wakes that queue puts it where KVM's worker
- * would: into vcpu->async_pf.done.
+ * gmem_pager.waits, and whoever wakes it puts it where KVM's worker would: into
+ * vcpu->async_pf.done.
  *
- * An item is in gmem_pager.waiters for as long as it waits, and leaves it under
- * the queue's lock: by being completed, or by being cancelled, never both. It is
+ * An item is in gmem_pager.waits for as long as it waits, and leaves it under
+ * the lock there: by being completed, or by being cancelled, never both. It is
  * freed under vcpu->mutex, or with its vCPU, and not before who completes it has
- * let go of the queue's lock: so neither item nor vCPU goes away under it.
+ * let go of that lock: so neither item nor vCPU goes away under it.
  *
  * The guest is told when there is something new, not what: it touches the page
  * again, gets it, waits anew, or takes the error. Who wakes everybody costs each
@@ -31,33 +31,27 @@
 /**
  * struct gmem_async - a guest that waits for a page
  * @apf: KVM's part; in vcpu->async_pf.queue until it is freed
- * @wait: the wait, with a reference to the inode; its entry is empty when over
+ * @wait: the wait, with a reference to the inode
  */
 struct gmem_async {
 	struct kvm_async_pf apf;
 	struct gmem_wait wait;
 };
 
-static wait_queue_head_t *gmem_async_waiters(const struct gmem_async *async)
+/**
+ * gmem_async_complete() - a guest's task waits no longer
+ * @wait: its wait
+ *
+ * Context: Any but interrupts. Only one caller for an item, after which it may be freed,
+ * unless gmem_waits.lock is held.
+ */
+void gmem_async_complete(struct gmem_wait *wait)
 {
-	return &async->wait.gi->pager->waiters;
-}
-
-/* It waits no longer. */
-static void gmem_async_dequeue(struct gmem_async *async)
-{
-	lockdep_assert_held(&gmem_async_waiters(async)->lock);
-
-	list_del_init(&async->wait.entry.entry);
-	gmem_ring_wake(async->wait.ring);
-}
-
-static void gmem_async_complete(struct gmem_async *async)
-{
+	struct gmem_async *async = container_of(wait, struct gmem_async, wait);
 	struct kvm_vcpu *vcpu = async->apf.vcpu;
 	bool first;
 
-	gmem_async_dequeue(async);
+	gmem_ring_wake(wait->ring);
 
 	spin_lock(&vcpu->async_pf.lock);
 	first = list_empty(&vcpu->async_pf.done);
@@ -67,16 +61,6 @@ static void gmem_async_complete(struct gmem_async *async)
 	if (first)
 		kvm_arch_async_page_present_queued(vcpu);
 	__kvm_vcpu_wake_up(vcpu);
-}
-
-static int gmem_async_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
-{
-	struct gmem_async *async = container_of(entry, struct gmem_async, wait.entry);
-
-	if (!gmem_wait_is_meant(&async->wait, key))
-		return 0;
-	gmem_async_complete(async);
-	return 1;
 }
 
 /*
@@ -106,9 +90,8 @@ static struct gmem_async *gmem_async_alloc(struct kvm_vcpu *vcpu, gfn_t gfn,
 	async->apf.arch.token = kvm_alloc_apf_token(vcpu);
 	async->apf.arch.gfn = gfn;
 
-	async->wait = gmem_wait_begin(gi, index);
-	init_waitqueue_func_entry(&async->wait.entry, gmem_async_wake);
-	INIT_LIST_HEAD(&async->wait.entry.entry);
+	async->wait.kvm = vcpu->kvm;
+	gmem_wait_init(&async->wait, GMEM_WAIT_ASYNC, gi, index);
 	ihold(&gi->vfs_inode);
 	return async;
 }
@@ -128,57 +111,45 @@ static void gmem_async_tell(struct kvm_vcpu *vcpu, struct gmem_async *async)
  * gmem_async_begin() - have the guest do something else until a page is there
  * @vcpu: the vCPU, whose guest needs it
  * @gfn: the guest frame
- * @gi: the inode, of which the pager was asked
- * @index: the page offset of @gfn
+ * @waited: the vCPU's own wait, which has begun and will end
  *
  * Context: KVM_RUN, between two entries to the guest; vcpu->mutex is held, and
  * nothing else.
  * Return: whether it does; if not, the vCPU is to wait.
  */
-bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, pgoff_t index)
+bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *waited)
 {
-	wait_queue_head_t *waiters = &gi->pager->waiters;
 	struct gmem_async *async;
 
 	/* A move waits for this vCPU, which is to leave to userspace. */
 	if (atomic_read(&vcpu->kvm->move_in_progress) || !gmem_async_is_possible(vcpu, gfn))
 		return false;
 
-	async = gmem_async_alloc(vcpu, gfn, gi, index);
+	async = gmem_async_alloc(vcpu, gfn, waited->gi, waited->index);
 	if (!async)
 		return false;
 
 	gmem_async_tell(vcpu, async);
 	gmem_ring_sleep(async->wait.ring);
-	add_wait_queue(waiters, &async->wait.entry);
-	gmem_wait_help_ring(vcpu, &async->wait);
+	gmem_wait_begin(&async->wait);
+	gmem_wait_help_ring(vcpu, waited);
 	/* It counts as a sleeper by now: what it leaves, the guest's next touch goes on with. */
 	gmem_ring_pass_on(async->wait.ring);
 
-	/* The answer may have come when it did not stand there yet. */
-	if (gmem_wait_is_over(&async->wait)) {
-		spin_lock_irq(&waiters->lock);
-		if (!list_empty(&async->wait.entry.entry))
-			gmem_async_complete(async);
-		spin_unlock_irq(&waiters->lock);
-	}
+	/* The answer may have come when only the vCPU's wait stood there, or none yet. */
+	if ((READ_ONCE(waited->woken) || gmem_wait_is_over(&async->wait)) &&
+	    gmem_wait_give_up(&async->wait))
+		gmem_async_complete(&async->wait);
 	return true;
 }
 
-/*
- * Takes an item out of the queue: whether it was still waiting. Who completed it
- * is done with it afterwards, and with its vCPU.
- */
+/* Whether it was still waiting. Who completed it is done with it, and with its vCPU. */
 static bool gmem_async_take_out(struct gmem_async *async)
 {
-	wait_queue_head_t *waiters = gmem_async_waiters(async);
-	bool waits;
+	bool waits = gmem_wait_give_up(&async->wait);
 
-	spin_lock_irq(&waiters->lock);
-	waits = !list_empty(&async->wait.entry.entry);
 	if (waits)
-		gmem_async_dequeue(async);
-	spin_unlock_irq(&waiters->lock);
+		gmem_ring_wake(async->wait.ring);
 	return waits;
 }
 

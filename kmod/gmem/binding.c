@@ -179,8 +179,9 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 		gmem_view_unbind(view, b);
 	mutex_unlock(&view->inode->views_lock);
 	filemap_invalidate_unlock(gmem_mapping(view->inode));
-	/* Who waits for a page of it finds another slot there, or none. */
-	gmem_pager_wake(view->inode);
+	/* Who waits for a page of it in this VM finds another slot there, or none. */
+	gmem_pager_wake_range(view->inode, slot->gmem.pgoff, slot->gmem.pgoff + slot->npages,
+			      view->kvm);
 }
 
 /**
@@ -189,26 +190,35 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
  * @gfn: inside @slot
  * @index: where the page offset of @gfn goes
  *
- * The view's file is let go again: it is to go at once when it is closed.
+ * Without a reference to the view's file, whose last one would keep the release from
+ * coming while its owner waits for that very view's end.
  *
  * Context: kvm->srcu is held for reading.
  * Return: the inode, with a reference; NULL where the slot has no view, or has lost it.
  */
 struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, pgoff_t *index)
 {
-	struct gmem_inode *gi;
+	struct inode *inode;
 	struct file *file;
 
 	if (!kvm_slot_can_be_private(slot))
 		return NULL;
 
-	file = gmem_slot_get_file(slot);
-	if (!file)
+	guard(rcu)();
+
+	file = READ_ONCE(slot->gmem.file);
+	if (!file || !file_count(file))
+		return NULL;
+	inode = file_inode(file);
+
+	/*
+	 * A file's memory may be used for another file at once. The slot's pointer is
+	 * cleared before that can happen, and before the file lets go of its inode.
+	 */
+	smp_rmb();
+	if (READ_ONCE(slot->gmem.file) != file || !igrab(inode))
 		return NULL;
 
-	gi = GMEM_I(file_inode(file));
 	*index = gmem_slot_index(slot, gfn);
-	ihold(&gi->vfs_inode);
-	fput(file);
-	return gi;
+	return GMEM_I(inode);
 }

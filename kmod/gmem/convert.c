@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 /**
@@ -61,6 +62,8 @@ static int gmem_convert_locked(struct gmem_conversion *c)
 	gmem_invalidate_begin(gi, c->first, c->last + 1);
 	gmem_ranges_commit(&change);
 	gmem_invalidate_end(gi, c->first, c->last + 1);
+	/* A host fault may not have the page any more. */
+	gmem_pager_wake_range(gi, c->first, c->last + 1, NULL);
 	trace_gmem_convert(gi, c->first, c->last, c->attributes);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include <linux/seq_file.h>
 
 #include "gmem.h"
+#include "pager.h"
 
 /**
  * gmem_show_fdinfo() - file_operations.show_fdinfo of a view
@@ -39,4 +40,34 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "gmem-freed:\t%lu\n", allocated - min(allocated, resident));
 	seq_printf(m, "gmem-views:\t%u\n", READ_ONCE(gi->nr_views));
 	seq_printf(m, "gmem-bindings:\t%u\n", READ_ONCE(view->nr_bindings));
+}
+
+static const char * const gmem_wait_names[] = {
+	[GMEM_WAIT_GUEST]	= "guest",
+	[GMEM_WAIT_ASYNC]	= "async",
+	[GMEM_WAIT_OWN]		= "own",
+	[GMEM_WAIT_HELD]	= "held",
+	[GMEM_WAIT_IOCTL]	= "ioctl",
+	[GMEM_WAIT_HOST]	= "host",
+};
+
+static_assert(ARRAY_SIZE(gmem_wait_names) == GMEM_WAIT_KINDS);
+
+/**
+ * gmem_show_pager_fdinfo() - file_operations.show_fdinfo of a pager
+ * @m: /proc/PID/fdinfo/FD
+ * @file: the pager's file
+ *
+ * How many wait in each way that there is.
+ *
+ * Context: Process context; takes no lock.
+ */
+void gmem_show_pager_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct gmem_pager *pager = file->private_data;
+
+	seq_printf(m, "gmem-ino:\t%lu\n", pager->gi->vfs_inode.i_ino);
+	for (int kind = 0; kind < GMEM_WAIT_KINDS; kind++)
+		seq_printf(m, "gmem-waits-%s:\t%u\n", gmem_wait_names[kind],
+			   gmem_waits_count(pager, kind));
 }

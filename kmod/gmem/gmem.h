@@ -27,6 +27,7 @@
  *   access.c		KVM's own accesses to memory in an inode
  *   held.c		an inode's pages that KVM holds on to between accesses
  *   steal_time.c	steal time, likewise
+ *   xen.c		Xen event channels of a guest whose shared page is owed
  *   fill.h		first content from a process's memory
  *   filler.c		populate-only handles
  *   pager.h		a process that serves missing pages, in files of their own
@@ -52,6 +53,9 @@
  *                   kvm->mmu_lock
  *                     kvm->gpc_lock
  *                       gfn_to_pfn_cache.lock
+ *                     gmem_waits.lock
+ *                       vcpu->async_pf.lock, gmem_ring.lock
+ *                     kvm->gmem_waits_lock
  *
  * kvm->populate_lock: who populates in a VM's name has it for reading from its
  * checks until the pages are in, and several can; who changes the VM's attributes,

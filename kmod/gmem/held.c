@@ -113,21 +113,26 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
  * @pfn: where the page goes, with a reference, or an error pfn
  *
  * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
- * stay so while it waits for a pager: the refresh has a memslot.
+ * stay so while it waits for a pager: the refresh has a memslot. A kthread does not
+ * wait: an error pfn.
  * Return: whether the memory is in the inode; if not, @pfn is untouched.
  */
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 {
 	gfn_t gfn = gpa_to_gfn(gpc->gpa);
 	struct kvm *kvm = gpc->kvm;
+	int r;
 
 	lockdep_assert_held(&gpc->refresh_lock);
 
 	if (!kvm_gmem_holds(kvm, gpc->memslot, gfn))
 		return false;
 
-	if (kvm->vm_dead || fatal_signal_pending(current) ||
-	    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn))
+	r = kvm->vm_dead || fatal_signal_pending(current) ? -EFAULT :
+	    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn);
+	if (r == -EAGAIN)
+		return false;
+	if (r)
 		*pfn = KVM_PFN_ERR_FAULT;
 	return true;
 }

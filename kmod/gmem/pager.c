@@ -27,7 +27,7 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
 	pager->gi = gi;
 	mutex_init(&pager->lock);
 	gmem_events_init(pager);
-	init_waitqueue_head(&pager->waiters);
+	gmem_waits_init(&pager->waits);
 	return pager;
 }
 
@@ -131,7 +131,7 @@ void gmem_pager_close(struct gmem_pager *pager)
 	pager->open = false;
 	gmem_ring_remove(pager);
 	mutex_unlock(&pager->lock);
-	wake_up_all(&pager->waiters);
+	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 }
 
 /**
@@ -234,7 +234,7 @@ int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags)
  * gmem_pager_wake() - have all who wait, for pages or events, look again
  * @gi: the inode
  *
- * Context: Any.
+ * Context: Process context, may sleep.
  */
 void gmem_pager_wake(struct gmem_inode *gi)
 {
@@ -242,15 +242,26 @@ void gmem_pager_wake(struct gmem_inode *gi)
 
 	if (!pager)
 		return;
-	wake_up_all(&pager->waiters);
+	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 	wake_up_all(&pager->readers);
 }
 
-static void gmem_pager_wake_range(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
+/**
+ * gmem_pager_wake_range() - have those who wait for pages look again
+ * @gi: the inode, with a pager or without
+ * @start: first page offset
+ * @end: page offset after the last
+ * @kvm: as gmem_waits_wake()
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_pager_wake_range(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
+			   const struct kvm *kvm)
 {
-	struct gmem_answered answered = { .start = start, .end = end };
+	struct gmem_pager *pager = gmem_pager_of(gi);
 
-	__wake_up(&pager->waiters, TASK_NORMAL, 0, &answered);
+	if (pager)
+		gmem_waits_wake(pager, start, end, kvm);
 }
 
 /**
@@ -271,7 +282,7 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	mutex_lock(&pager->lock);
 	gmem_events_answered(pager, start, end);
 	mutex_unlock(&pager->lock);
-	gmem_pager_wake_range(pager, start, end);
+	gmem_waits_wake(pager, start, end, NULL);
 }
 
 /* Nobody is to ask for these pages any more; who waits for them is to be woken. */
@@ -313,7 +324,7 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 
 	mutex_unlock(&pager->lock);
 	filemap_invalidate_unlock_shared(mapping);
-	gmem_pager_wake_range(pager, start, start + nr);
+	gmem_waits_wake(pager, start, start + nr, NULL);
 	return r;
 }
 
@@ -425,7 +436,7 @@ int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missi
 		r = -EBUSY;
 	filemap_invalidate_unlock(mapping);
 
-	wake_up_all(&pager->waiters);
+	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 	return r;
 }
 
@@ -474,6 +485,6 @@ int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	mutex_lock(&pager->lock);
 	r = gmem_pager_remove_locked(pager, start, end);
 	mutex_unlock(&pager->lock);
-	gmem_pager_wake_range(pager, start, end);
+	gmem_waits_wake(pager, start, end, NULL);
 	return r;
 }

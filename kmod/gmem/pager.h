@@ -15,7 +15,9 @@
  *   events.c		what the pager is asked for
  *   pager_file.c	the pager's file: read, poll, ioctls
  *   ring.c		events and answers in memory that both see
- *   wait.c		waiting: vCPUs, KVM's own accesses, host faults
+ *   waits.c		who waits, by page, and the end of waits
+ *   wait.c		waiting: vCPUs, KVM's own accesses
+ *   host_fault.c	waiting: host faults
  *   async.c		waiting while the guest runs another task
  *   present.c		which pages there are
  *
@@ -40,12 +42,50 @@
 struct gmem_inode;
 struct gmem_ring;
 struct gmem_view;
+struct seq_file;
 struct kvm_gmem_answer;
 struct kvm_gmem_event;
 struct vm_fault;
 
 /* Values of gmem_pager.owed. */
 enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
+
+/**
+ * enum gmem_wait_kind - in which way somebody waits for a page
+ * @GMEM_WAIT_GUEST: a vCPU whose guest needs it, between two entries to the guest
+ * @GMEM_WAIT_ASYNC: one of a guest's tasks, while the vCPU runs another
+ * @GMEM_WAIT_OWN: an access of KVM's own, without kvm->srcu
+ * @GMEM_WAIT_HELD: one with kvm->srcu: memslots can't change meanwhile
+ * @GMEM_WAIT_IOCTL: an ioctl that has not changed anything yet
+ * @GMEM_WAIT_HOST: a host fault
+ * @GMEM_WAIT_KINDS: how many there are
+ *
+ * docs/pager.md and tests/kvm/lifetimes say of each how it ends: a new one has a name
+ * in gmem_show_pager_fdinfo(), by which the test finds out.
+ */
+enum gmem_wait_kind {
+	GMEM_WAIT_GUEST,
+	GMEM_WAIT_ASYNC,
+	GMEM_WAIT_OWN,
+	GMEM_WAIT_HELD,
+	GMEM_WAIT_IOCTL,
+	GMEM_WAIT_HOST,
+	GMEM_WAIT_KINDS,
+};
+
+/**
+ * struct gmem_waits - who waits for an inode's pages
+ * @lock: protects all of it; vcpu->async_pf.lock and a ring's lock are taken inside
+ * @root: struct gmem_wait.node by page offset
+ * @seq: waits that there ever were
+ * @nr: waits of each kind
+ */
+struct gmem_waits {
+	spinlock_t lock; /* see above */
+	struct rb_root root;
+	u64 seq;
+	unsigned int nr[GMEM_WAIT_KINDS];
+};
 
 /**
  * struct gmem_pager - what an inode and its pager keep of each other
@@ -60,7 +100,7 @@ enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
  * @open: there is a file
  * @ring: of the file, or NULL; read under RCU too
  * @readers: wait for events
- * @waiters: wait for pages; vcpu->async_pf.lock and a ring's lock are taken inside its own
+ * @waits: wait for pages
  *
  * Lives as long as the inode: events outlive the process that did not answer.
  */
@@ -75,7 +115,7 @@ struct gmem_pager {
 	bool open;
 	struct gmem_ring __rcu *ring;
 	wait_queue_head_t readers;
-	wait_queue_head_t waiters;
+	struct gmem_waits waits;
 };
 
 /**
@@ -101,29 +141,31 @@ struct gmem_pager_event {
 };
 
 /**
- * struct gmem_answered - the key with which waiters are woken
- * @start: first page offset that there is an answer for
- * @end: page offset after the last
- *
- * None: all are to look again.
- */
-struct gmem_answered {
-	pgoff_t start;
-	pgoff_t end;
-};
-
-/**
  * struct gmem_wait - somebody waits for a page
+ * @kvm: the VM, or NULL: a host fault; constant, as all up to @seq
+ * @vcpu: the vCPU that is loaded, if it is in the midst of an access of KVM's
+ * @task: who sleeps; NULL: a guest's task does
  * @gi: the inode, which has a pager
  * @index: page offset
  * @ring: the pager's ring when the wait began, with a reference, or NULL
- * @entry: in gmem_pager.waiters, where the wait has use for one of its own
+ * @kind: in which way
+ * @seq: counts the inode's waits
+ * @node: in gmem_waits.root until it is woken or given up
+ * @entry: in kvm->gmem_waits, where it has @kvm and @task
+ * @woken: it is over
  */
 struct gmem_wait {
+	struct kvm *kvm;
+	struct kvm_vcpu *vcpu;
+	struct task_struct *task;
 	struct gmem_inode *gi;
 	pgoff_t index;
 	struct gmem_ring *ring;
-	struct wait_queue_entry entry;
+	enum gmem_wait_kind kind;
+	u64 seq;
+	struct rb_node node;
+	struct list_head entry;
+	bool woken;
 };
 
 /* pager.c */
@@ -136,6 +178,8 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index);
 int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags);
 void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_pager_wake(struct gmem_inode *gi);
+void gmem_pager_wake_range(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
+			   const struct kvm *kvm);
 int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr);
 int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing);
 int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
@@ -156,19 +200,36 @@ int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answ
 			  const void *content, bool killable);
 long gmem_pager_create(struct gmem_view *view, void __user *argp);
 
-/* wait.c */
-struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index);
+/* waits.c */
+void gmem_waits_init(struct gmem_waits *waits);
+void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const struct kvm *kvm);
+void gmem_waits_nudge(struct gmem_pager *pager);
+unsigned int gmem_waits_count(struct gmem_pager *pager, enum gmem_wait_kind kind);
+void gmem_wait_init(struct gmem_wait *wait, enum gmem_wait_kind kind, struct gmem_inode *gi,
+		    pgoff_t index);
+void gmem_wait_begin(struct gmem_wait *wait);
+bool gmem_wait_give_up(struct gmem_wait *wait);
 void gmem_wait_end(struct gmem_wait *wait);
 bool gmem_wait_is_over(const struct gmem_wait *wait);
-void gmem_wait_help_ring(struct kvm_vcpu *vcpu, struct gmem_wait *wait);
-bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered);
+
+/* wait.c */
+bool gmem_may_wait(void);
+void gmem_wait_help_ring(struct kvm_vcpu *vcpu, const struct gmem_wait *wait);
+void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
+		     bool (*stop)(void *arg), void *arg);
 int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn);
 int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 			 kvm_pfn_t *pfn);
+
+/* host_fault.c */
 vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf);
 
 /* async.c */
-bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, pgoff_t index);
+bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *waited);
+void gmem_async_complete(struct gmem_wait *wait);
+
+/* fdinfo.c */
+void gmem_show_pager_fdinfo(struct seq_file *m, struct file *file);
 
 /* present.c */
 long gmem_view_present(struct gmem_view *view, void __user *argp);

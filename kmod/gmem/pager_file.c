@@ -259,6 +259,7 @@ static const struct file_operations gmem_pager_fops = {
 	.read		= gmem_pager_read,
 	.poll		= gmem_pager_poll,
 	.mmap		= gmem_pager_mmap,
+	.show_fdinfo	= gmem_show_pager_fdinfo,
 	.unlocked_ioctl	= gmem_pager_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 };

@@ -243,7 +243,7 @@ long gmem_ring_create(struct gmem_pager *pager, void __user *argp)
 		gmem_ring_put(ring);
 	else
 		/* Those who sleep have not said so in it. */
-		wake_up_all(&pager->waiters);
+		gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 	return r;
 }
 
@@ -501,7 +501,7 @@ void gmem_ring_help(struct gmem_ring *ring, gmem_ring_stop_fn stop, void *arg)
  * A waiter that went to sleep meanwhile found the answers in the caller's hands, and
  * the pager found no sleeper: nobody else would look at those that are left.
  *
- * Context: Process context; the caller is in no queue of waiters.
+ * Context: Process context. A caller that others can nudge does so again when its wait ends.
  */
 void gmem_ring_pass_on(struct gmem_ring *ring)
 {
@@ -511,7 +511,7 @@ void gmem_ring_pass_on(struct gmem_ring *ring)
 	/* Pairs with gmem_ring_sleep(): there is a sleeper, or it sees nobody at work. */
 	smp_mb();
 	if (READ_ONCE(ring->sleepers) && gmem_ring_has_work(ring))
-		wake_up_all(&ring->pager->waiters);
+		gmem_waits_nudge(ring->pager);
 }
 
 /**

@@ -118,8 +118,11 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		wake_up_all(&gi->gone);
 	}
 
-	/* Who waits for a page through this view finds that it is gone, as does its pager. */
-	gmem_pager_wake(gi);
+	/* Who waits for a page through this view finds that it is gone; its pager, the last one. */
+	if (last)
+		gmem_pager_wake(gi);
+	else
+		gmem_pager_wake_range(gi, 0, ULONG_MAX, kvm);
 	gmem_view_free(view);
 	return 0;
 }

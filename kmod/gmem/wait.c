@@ -12,15 +12,16 @@
  * KVM's own accesses wait where they are, and until they are killed, as they do
  * for memory behind userspace_addr: an instruction that is half emulated can't
  * start over. In KVM_RUN they give up the vCPU's kvm->srcu meanwhile: access.h has
- * who may, and what follows. Others wait with it. Host faults drop mmap_lock or
- * the VMA's lock and are retried.
+ * who may, and what follows. Others wait with it; where such a one is in an ioctl, that
+ * has the page come before it begins, and can be interrupted there.
  *
- * Who waits looks at the page after it stands in the queue, and who answers
- * wakes the queue after the page is there: no wake-up is lost.
+ * Who waits stands in the inode's tree of waits before it looks at the page; waits.c
+ * has how waits are ended.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
+#include <linux/task_work.h>
 
 #include "access.h"
 #include "gmem.h"
@@ -72,60 +73,24 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 	return 0;
 }
 
-/**
- * gmem_wait_is_over() - is there nothing to wait for any more?
- * @wait: the wait
- *
- * Nor is there where there is another ring: that one's pager knows of no sleeper.
- *
- * Context: Any.
- * Return: whether to look at the page again.
- */
-bool gmem_wait_is_over(const struct gmem_wait *wait)
+/* By the VM's own attributes: memory of a slot that has no other is always in its inode. */
+static bool gmem_gfn_is_private(struct kvm *kvm, gfn_t gfn)
 {
-	return rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
-	       !gmem_pager_waits(wait->gi, wait->index);
+	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
 }
 
-/**
- * gmem_wait_is_meant() - does a wake-up concern this wait?
- * @wait: the wait
- * @answered: the wake-up's key
- *
- * Context: Any.
- * Return: false where it is for pages of others.
+/*
+ * Does the access still need a page of the slot's inode? Asked once the wait has begun,
+ * with kvm->srcu: what changes later wakes it. Of a slot that is about to go the memslots
+ * have a copy that says so, while those that @slot is from may still be in use.
  */
-bool gmem_wait_is_meant(const struct gmem_wait *wait, const struct gmem_answered *answered)
+static bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			     bool private)
 {
-	return !answered || (wait->index >= answered->start && wait->index < answered->end);
-}
+	struct kvm_memory_slot *now = __gfn_to_memslot(__kvm_memslots(kvm, slot->as_id), gfn);
 
-/**
- * gmem_wait_begin() - begin to wait
- * @gi: the inode, which has a pager
- * @index: page offset
- *
- * Context: Any.
- * Return: the wait, to be ended by gmem_wait_end().
- */
-struct gmem_wait gmem_wait_begin(struct gmem_inode *gi, pgoff_t index)
-{
-	struct gmem_wait wait = {
-		.gi = gi, .index = index, .ring = gmem_ring_get(gi->pager),
-	};
-
-	return wait;
-}
-
-/**
- * gmem_wait_end() - the wait is over, or was given up
- * @wait: the wait, in no queue
- *
- * Context: Process context, may sleep.
- */
-void gmem_wait_end(struct gmem_wait *wait)
-{
-	gmem_ring_put(wait->ring);
+	return now && !(now->flags & KVM_MEMSLOT_INVALID) && READ_ONCE(slot->gmem.file) &&
+	       (private || kvm_slot_is_gmem_only(slot));
 }
 
 /*
@@ -136,24 +101,15 @@ static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
 {
 	u64 no_news = BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK);
 
+	/* A view that this task was the last to hold is released on its way to userspace. */
 	return READ_ONCE(vcpu->requests) & ~no_news || signal_pending(current) ||
-	       atomic_read(&vcpu->kvm->move_in_progress);
-}
-
-/* Answers to others' questions wake no vCPU. */
-static int gmem_vcpu_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
-{
-	const struct gmem_wait *wait = container_of(entry, struct gmem_wait, entry);
-
-	if (!gmem_wait_is_meant(wait, key))
-		return 0;
-	return autoremove_wake_function(entry, mode, flags, key);
+	       task_work_pending(current) || atomic_read(&vcpu->kvm->move_in_progress);
 }
 
 /* A vCPU that waits. Such a wait is over when there is something else for it to do. */
 struct gmem_vcpu_wait {
 	struct kvm_vcpu *vcpu;
-	struct gmem_wait *wait;
+	const struct gmem_wait *wait;
 	u64 poll_until;
 };
 
@@ -198,47 +154,60 @@ static void gmem_vcpu_poll(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
  *
  * Context: KVM_RUN; nothing is held but vcpu->mutex.
  */
-void gmem_wait_help_ring(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+void gmem_wait_help_ring(struct kvm_vcpu *vcpu, const struct gmem_wait *wait)
 {
 	struct gmem_vcpu_wait w = { .vcpu = vcpu, .wait = wait };
 
 	gmem_ring_help(wait->ring, gmem_vcpu_wait_is_over, &w);
 }
 
-static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
+/**
+ * gmem_wait_sleep() - sleep until a wait is over
+ * @wait: the wait, begun
+ * @state: in which state
+ * @timeout: at most so long, in jiffies, or MAX_SCHEDULE_TIMEOUT
+ * @stop: is it over, or has the task something else to do? Asked before it sleeps
+ * @arg: for @stop
+ *
+ * Answers that nobody is at are carried out before, and whenever it is woken for them.
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
+		     gmem_ring_stop_fn stop, void *arg)
 {
-	struct rcuwait *kicks = kvm_arch_vcpu_get_wait(vcpu);
-	wait_queue_head_t *waiters = &wait->gi->pager->waiters;
-
-	init_wait(&wait->entry);
-	wait->entry.func = gmem_vcpu_wake;
 	gmem_ring_sleep(wait->ring);
-	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
-	prepare_to_rcuwait(kicks);
 	for (;;) {
-		gmem_wait_help_ring(vcpu, wait);
-		prepare_to_wait(waiters, &wait->entry, TASK_INTERRUPTIBLE);
-		if (gmem_vcpu_is_wanted(vcpu) || gmem_wait_is_over(wait))
+		gmem_ring_help(wait->ring, stop, arg);
+		set_current_state(state);
+		if (stop(arg) || !timeout)
 			break;
 		if (!gmem_ring_has_work(wait->ring))
-			schedule();
+			timeout = schedule_timeout(timeout);
 		__set_current_state(TASK_RUNNING);
 	}
-	finish_wait(waiters, &wait->entry);
-	finish_rcuwait(kicks);
+	__set_current_state(TASK_RUNNING);
 	gmem_ring_wake(wait->ring);
 	gmem_ring_pass_on(wait->ring);
 }
 
-/* 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
-static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *gi, pgoff_t index)
+static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 {
-	struct gmem_wait wait = gmem_wait_begin(gi, index);
+	struct gmem_vcpu_wait w = { .vcpu = vcpu, .wait = wait };
+	struct rcuwait *kicks = kvm_arch_vcpu_get_wait(vcpu);
 
-	gmem_vcpu_poll(vcpu, &wait);
-	if (!gmem_wait_is_over(&wait) && !gmem_async_begin(vcpu, gfn, gi, index))
-		gmem_vcpu_sleep(vcpu, &wait);
-	gmem_wait_end(&wait);
+	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
+	prepare_to_rcuwait(kicks);
+	gmem_wait_sleep(wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT, gmem_vcpu_wait_is_over, &w);
+	finish_rcuwait(kicks);
+}
+
+/* Without kvm->srcu. 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
+static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_wait *wait)
+{
+	gmem_vcpu_poll(vcpu, wait);
+	if (!gmem_wait_is_over(wait) && !gmem_async_begin(vcpu, gfn, wait))
+		gmem_vcpu_sleep(vcpu, wait);
 
 	/* A move waits for vcpu->mutex, which only userspace can let go of. */
 	if (!atomic_read(&vcpu->kvm->move_in_progress))
@@ -257,99 +226,160 @@ static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_inode *g
  */
 int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 {
+	struct gmem_wait wait = { .kvm = vcpu->kvm, .task = current };
 	gfn_t gfn = vcpu->gmem_wait_gfn;
+	struct kvm_memory_slot *slot = kvm_vcpu_gfn_to_memslot(vcpu, gfn);
 	struct gmem_inode *gi;
 	pgoff_t index;
-	int r;
+	int r = 1;
 
-	gi = gmem_slot_get_inode(kvm_vcpu_gfn_to_memslot(vcpu, gfn), gfn, &index);
+	gi = gmem_slot_get_inode(slot, gfn, &index);
 	if (!gi)
 		return 1;
 
-	kvm_vcpu_srcu_read_unlock(vcpu);
-	r = gmem_vcpu_wait(vcpu, gfn, gi, index);
-	kvm_vcpu_srcu_read_lock(vcpu);
+	gmem_wait_init(&wait, GMEM_WAIT_GUEST, gi, index);
+	gmem_wait_begin(&wait);
+	if (gmem_slot_serves(vcpu->kvm, slot, gfn, gmem_gfn_is_private(vcpu->kvm, gfn))) {
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		r = gmem_vcpu_wait(vcpu, gfn, &wait);
+		kvm_vcpu_srcu_read_lock(vcpu);
+	}
+	gmem_wait_end(&wait);
 
 	iput(&gi->vfs_inode);
 	return r;
 }
 
-/*
- * The vCPU by which the caller has kvm->srcu, or NULL: it has it otherwise. The
- * caller may have it twice, which does no harm but to who synchronizes.
- */
-static struct kvm_vcpu *gmem_srcu_vcpu(struct kvm *kvm)
+/* The loaded vCPU, where it is one of this VM's: of another VM, it has no part in this. */
+static struct kvm_vcpu *gmem_running_vcpu(struct kvm *kvm)
 {
 	struct kvm_vcpu *vcpu = kvm_get_running_vcpu();
 
-	return vcpu && vcpu->kvm == kvm && vcpu->srcu_held ? vcpu : NULL;
+	return vcpu && vcpu->kvm == kvm ? vcpu : NULL;
 }
 
-static int gmem_own_wake(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key)
+/**
+ * gmem_may_wait() - may the caller wait for a pager?
+ *
+ * Nobody may whom others wait for: a kworker injects interrupts for one VM, and whoever
+ * flushes it waits for all of them; it can't be killed either. Nor may a task
+ * on its way out, which no signal reaches any more, or one that dumps core.
+ *
+ * Context: Any.
+ * Return: whether it may.
+ */
+bool gmem_may_wait(void)
 {
-	const struct gmem_wait *wait = container_of(entry, struct gmem_wait, entry);
-
-	return gmem_wait_is_meant(wait, key) ? woken_wake_function(entry, mode, flags, key) : 0;
+	return !(current->flags & (PF_KTHREAD | PF_EXITING | PF_DUMPCORE));
 }
+
+/**
+ * struct gmem_own - an access of KVM's own that needs a page which a pager owes
+ * @kvm: the VM
+ * @kind: GMEM_WAIT_OWN, GMEM_WAIT_HELD or GMEM_WAIT_IOCTL
+ * @srcu: of GMEM_WAIT_IOCTL: what srcu_read_lock() returned
+ */
+struct gmem_own {
+	struct kvm *kvm;
+	enum gmem_wait_kind kind;
+	int srcu;
+};
+
+/*
+ * The vCPU's kvm->srcu is given up where the caller has it by that. The caller may have it
+ * twice, which does no harm but to who synchronizes.
+ */
+static struct gmem_own gmem_own_of(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(kvm);
+
+	return (struct gmem_own){
+		.kvm = kvm,
+		.kind = vcpu && vcpu->srcu_held ? GMEM_WAIT_OWN : GMEM_WAIT_HELD,
+	};
+}
+
+/* Gives up kvm->srcu, where the access may. The wait has begun: see gmem_slot_serves(). */
+static void gmem_own_unlock(struct gmem_own *own, struct kvm_vcpu *vcpu)
+{
+	if (own->kind == GMEM_WAIT_OWN) {
+		vcpu->gmem_waits++;
+		kvm_vcpu_srcu_read_unlock(vcpu);
+	} else if (own->kind == GMEM_WAIT_IOCTL) {
+		srcu_read_unlock(&own->kvm->srcu, own->srcu);
+	}
+}
+
+static void gmem_own_lock(struct gmem_own *own, struct kvm_vcpu *vcpu)
+{
+	if (own->kind == GMEM_WAIT_OWN)
+		kvm_vcpu_srcu_read_lock(vcpu);
+	else if (own->kind == GMEM_WAIT_IOCTL)
+		own->srcu = srcu_read_lock(&own->kvm->srcu);
+}
+
+static bool gmem_own_is_wanted(struct gmem_own *own)
+{
+	return own->kind == GMEM_WAIT_IOCTL &&
+	       (signal_pending(current) || atomic_read(&own->kvm->move_in_progress));
+}
+
+struct gmem_own_wait {
+	struct gmem_own *own;
+	struct gmem_wait *wait;
+};
 
 static bool gmem_own_wait_is_over(void *arg)
 {
-	return gmem_wait_is_over(arg);
+	struct gmem_own_wait *w = arg;
+
+	return gmem_wait_is_over(w->wait) || fatal_signal_pending(current) ||
+	       gmem_own_is_wanted(w->own);
+}
+
+/* Whatever wakes it, the caller looks at everything again. */
+static void gmem_own_sleep(struct gmem_own *own, struct gmem_wait *wait)
+{
+	unsigned int state = own->kind == GMEM_WAIT_IOCTL ? TASK_INTERRUPTIBLE : TASK_KILLABLE;
+	struct gmem_own_wait w = { .own = own, .wait = wait };
+
+	might_sleep();
+	WARN_ON_ONCE(!gmem_may_wait());
+	gmem_wait_sleep(wait, state, MAX_SCHEDULE_TIMEOUT, gmem_own_wait_is_over, &w);
+}
+
+static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn,
+			  struct gmem_inode *gi, pgoff_t index)
+{
+	struct kvm *kvm = own->kvm;
+	struct gmem_wait wait = {
+		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current,
+	};
+
+	gmem_wait_init(&wait, own->kind, gi, index);
+	gmem_wait_begin(&wait);
+	if (gmem_slot_serves(kvm, slot, gfn, kvm_gmem_holds(kvm, slot, gfn))) {
+		gmem_own_unlock(own, wait.vcpu);
+		gmem_own_sleep(own, &wait);
+		gmem_own_lock(own, wait.vcpu);
+	}
+	gmem_wait_end(&wait);
 }
 
 /*
- * Sleeps without kvm->srcu. Whatever wakes it, the caller looks at everything
- * again. It stands in the queue before it gives up kvm->srcu: who deletes the slot
- * synchronizes that, then unbinds, then wakes the queue.
- */
-static void gmem_sleep_without_srcu(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
-{
-	wait_queue_head_t *waiters = &wait->gi->pager->waiters;
-
-	init_wait(&wait->entry);
-	wait->entry.func = gmem_own_wake;
-	add_wait_queue(waiters, &wait->entry);
-	vcpu->gmem_waits++;
-	kvm_vcpu_srcu_read_unlock(vcpu);
-
-	gmem_ring_sleep(wait->ring);
-	gmem_ring_help(wait->ring, gmem_own_wait_is_over, wait);
-	if (!vcpu->kvm->vm_dead && !gmem_wait_is_over(wait) && !gmem_ring_has_work(wait->ring))
-		wait_woken(&wait->entry, TASK_KILLABLE, MAX_SCHEDULE_TIMEOUT);
-	gmem_ring_wake(wait->ring);
-
-	kvm_vcpu_srcu_read_lock(vcpu);
-	remove_wait_queue(waiters, &wait->entry);
-	gmem_ring_pass_on(wait->ring);
-}
-
-/* Sleeps with kvm->srcu. */
-static void gmem_sleep_with_srcu(struct kvm *kvm, struct gmem_wait *wait)
-{
-	gmem_ring_sleep(wait->ring);
-	gmem_ring_help(wait->ring, gmem_own_wait_is_over, wait);
-	wait_event_killable(wait->gi->pager->waiters, kvm->vm_dead || gmem_wait_is_over(wait) ||
-			    gmem_ring_has_work(wait->ring));
-	gmem_ring_wake(wait->ring);
-	gmem_ring_pass_on(wait->ring);
-}
-
-/*
- * One of KVM's own accesses waits; @vcpu is gmem_srcu_vcpu() where it may give up
- * kvm->srcu, and NULL else. 0: try again.
+ * One of KVM's own accesses waits. 0: look again, at the memslot too.
  *
- * A signal is no reason to fail: of an access that does, KVM makes MMIO, and the
- * VMM something that was never in the guest's memory.
+ * But for an ioctl that has yet to begin, a signal is no reason to fail: of an access that
+ * does, KVM makes MMIO, and the VMM something that was never in the guest's memory.
  */
-static int gmem_wait_here(struct kvm *kvm, struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot,
-			  gfn_t gfn)
+static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn)
 {
+	struct kvm *kvm = own->kvm;
 	struct gmem_inode *gi;
-	struct gmem_wait wait;
 	pgoff_t index;
 	int r;
 
-	if (fatal_signal_pending(current))
+	if (fatal_signal_pending(current) || gmem_own_is_wanted(own))
 		return -EINTR;
 	if (kvm->vm_dead)
 		return -EIO;
@@ -359,16 +389,33 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_vcpu *vcpu, struct kvm_mem
 		return -EFAULT;
 
 	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
-	if (!r) {
-		wait = gmem_wait_begin(gi, index);
-		if (vcpu)
-			gmem_sleep_without_srcu(vcpu, &wait);
-		else
-			gmem_sleep_with_srcu(kvm, &wait);
-		gmem_wait_end(&wait);
-	}
+	if (!r && !gmem_may_wait())
+		r = -EBUSY;
+	if (!r)
+		gmem_own_wait(own, slot, gfn, gi, index);
 	iput(&gi->vfs_inode);
 	return r;
+}
+
+/*
+ * Whether it is owed is asked first, without a reference to the view's file: if that were the
+ * last one, the view would go when this task returns to userspace, which it does not
+ * before the view has gone.
+ */
+static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			    kvm_pfn_t *pfn)
+{
+	struct gmem_inode *gi;
+	pgoff_t index;
+	bool owed;
+
+	gi = gmem_slot_get_inode(slot, gfn, &index);
+	if (!gi)
+		return -EFAULT;
+
+	owed = READ_ONCE(gi->pager) && gmem_pager_waits(gi, index);
+	iput(&gi->vfs_inode);
+	return owed ? -ENODATA : kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 }
 
 /**
@@ -381,19 +428,27 @@ static int gmem_wait_here(struct kvm *kvm, struct kvm_vcpu *vcpu, struct kvm_mem
  * For callers that go on to use @slot: kvm->srcu stays held.
  *
  * Context: as kvm_gmem_get_pfn(); waits for the pager.
- * Return: as kvm_gmem_get_pfn(); -EINTR, -EIO for a dead VM.
+ * Return: as kvm_gmem_get_pfn(), -EFAULT also where the memslot is about to go; -EAGAIN:
+ * the memory is not in the inode any more; -EBUSY: the caller may not wait; -EINTR, -EIO
+ * for a dead VM.
  */
 int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, kvm_pfn_t *pfn)
 {
+	struct gmem_own own = { .kvm = kvm, .kind = GMEM_WAIT_HELD };
+	bool private;
 	int r;
 
 	for (;;) {
-		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
+		r = gmem_own_get_pfn(kvm, slot, gfn, pfn);
 		if (r != -ENODATA)
 			return r;
-		r = gmem_wait_here(kvm, NULL, slot, gfn);
+		r = gmem_wait_here(&own, slot, gfn);
 		if (r)
 			return r;
+
+		private = kvm_gmem_holds(kvm, slot, gfn);
+		if (!gmem_slot_serves(kvm, slot, gfn, private))
+			return private ? -EFAULT : -EAGAIN;
 	}
 }
 
@@ -407,73 +462,65 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
  *
  * Context: as kvm_gmem_get_pfn(); may wait for the pager, without kvm->srcu where
  * that is held by kvm_vcpu_srcu_read_lock().
- * Return: as kvm_gmem_get_pfn(); -EAGAIN: it has waited, look again; -EINTR, -EIO for
- * a dead VM.
+ * Return: as kvm_gmem_get_pfn(); -EAGAIN: it has waited, look again; -EBUSY: the caller may
+ * not wait; -EINTR, -EIO for a dead VM.
  */
 int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
 			 kvm_pfn_t *pfn)
 {
+	struct gmem_own own = gmem_own_of(kvm);
 	int as_id = (*slot)->as_id;
 	int r;
 
-	r = kvm_gmem_get_pfn(kvm, *slot, gfn, pfn, NULL);
+	r = gmem_own_get_pfn(kvm, *slot, gfn, pfn);
 	if (r != -ENODATA)
 		return r;
 
-	r = gmem_wait_here(kvm, gmem_srcu_vcpu(kvm), *slot, gfn);
+	r = gmem_wait_here(&own, *slot, gfn);
 	*slot = __gfn_to_memslot(__kvm_memslots(kvm, as_id), gfn);
 	return r ? : -EAGAIN;
 }
 
-static bool gmem_host_wait_is_over(void *arg)
+/* One look for the page, or one wait for it: -EAGAIN then. */
+static int gmem_await_once(struct gmem_own *own, gfn_t gfn)
 {
-	return gmem_wait_is_over(arg) || signal_pending(current);
+	struct kvm_memory_slot *slot;
+	kvm_pfn_t pfn;
+	int r;
+
+	slot = gfn_to_memslot(own->kvm, gfn);
+	if (!kvm_gmem_holds(own->kvm, slot, gfn) || slot->flags & KVM_MEMSLOT_INVALID)
+		return 0;
+
+	r = gmem_own_get_pfn(own->kvm, slot, gfn, &pfn);
+	if (!r)
+		put_page(pfn_to_page(pfn));
+	if (r != -ENODATA)
+		return r;
+	return gmem_wait_here(own, slot, gfn) ? : -EAGAIN;
 }
 
 /**
- * gmem_wait_host_fault() - a host fault needs a page that the pager owes
- * @gi: the inode
- * @vmf: the fault
+ * kvm_gmem_await_ioctl() - an ioctl has a page come before it begins
+ * @kvm: the VM
+ * @gpa: an address in it, or INVALID_GPA
  *
- * Context: vm_operations_struct.fault, with nothing held but what it came with.
- * Return: VM_FAULT_RETRY, or VM_FAULT_SIGBUS where that is not allowed, as in
- * some of the kernel's accesses: these fail.
+ * Ahead of an access that could only wait with kvm->srcu held, deaf to signals. A move, too, ends
+ * the wait.
+ *
+ * Context: An ioctl that has changed nothing yet; nothing is held but vcpu->mutex.
+ * Return: -EINTR; else 0, also where the page can't be had: that is for the access to find out.
  */
-vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
+int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa)
 {
-	u32 flags = vmf->flags & FAULT_FLAG_WRITE ? KVM_GMEM_FAULT_WRITE : 0;
-	wait_queue_head_t *waiters = &gi->pager->waiters;
-	pgoff_t index = vmf->pgoff;
-	unsigned int how = vmf->flags;
-	struct gmem_wait wait;
+	struct gmem_own own = { .kvm = kvm, .kind = GMEM_WAIT_IOCTL };
+	int r;
 
-	if (gmem_pager_ask(gi, index, 0, flags))
-		return VM_FAULT_OOM;
+	do {
+		own.srcu = srcu_read_lock(&kvm->srcu);
+		r = gmem_await_once(&own, gpa_to_gfn(gpa));
+		srcu_read_unlock(&kvm->srcu, own.srcu);
+	} while (r == -EAGAIN);
 
-	if (!(how & FAULT_FLAG_ALLOW_RETRY))
-		return VM_FAULT_SIGBUS;
-	if (how & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-
-	/* Without the lock, the mapping may go, and @vmf with it. */
-	ihold(&gi->vfs_inode);
-	release_fault_lock(vmf);
-
-	wait = gmem_wait_begin(gi, index);
-	gmem_ring_sleep(wait.ring);
-	if (how & FAULT_FLAG_INTERRUPTIBLE) {
-		gmem_ring_help(wait.ring, gmem_host_wait_is_over, &wait);
-		wait_event_interruptible(*waiters, gmem_wait_is_over(&wait) ||
-					 gmem_ring_has_work(wait.ring));
-	} else {
-		gmem_ring_help(wait.ring, gmem_own_wait_is_over, &wait);
-		wait_event_killable(*waiters, gmem_wait_is_over(&wait) ||
-				    gmem_ring_has_work(wait.ring));
-	}
-	gmem_ring_wake(wait.ring);
-	gmem_ring_pass_on(wait.ring);
-	gmem_wait_end(&wait);
-
-	iput(&gi->vfs_inode);
-	return VM_FAULT_RETRY;
+	return r == -EINTR ? r : 0;
 }

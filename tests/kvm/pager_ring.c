@@ -320,6 +320,8 @@ static void dies_and_is_taken_over(void)
 	m = machine_with_ring(&ring, 1, 0);
 	touch_two(touches, m, &ring);
 	ring_next_event(&ring);
+	/* Asked is not asleep yet: it would still look at the ring. */
+	usleep(200000);
 	/* An answer that nobody has carried out dies too. */
 	ring_copy(&ring, 9, 0);
 	ring_close(&ring);

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Host faults that wait for a page that the pager owes.
+ *
+ * They drop mmap_lock or the VMA's lock and are retried: all is looked at anew then, also
+ * whether the page may still be mapped, and whether there is a mapping.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "access.h"
+#include "gmem.h"
+#include "pager.h"
+#include "ring.h"
+
+/* How long a kworker waits that pages in for somebody else, as KVM's for a guest's task. */
+#define GMEM_KTHREAD_WAIT	(HZ / 10)
+
+struct gmem_host_wait {
+	struct gmem_wait *wait;
+	unsigned int state;
+};
+
+static bool gmem_host_wait_is_over(void *arg)
+{
+	struct gmem_host_wait *w = arg;
+
+	return gmem_wait_is_over(w->wait) || signal_pending_state(w->state, current);
+}
+
+static void gmem_host_sleep(struct gmem_wait *wait, unsigned int how, long timeout)
+{
+	struct gmem_host_wait w = {
+		.wait = wait,
+		.state = how & FAULT_FLAG_INTERRUPTIBLE ? TASK_INTERRUPTIBLE : TASK_KILLABLE,
+	};
+
+	gmem_wait_sleep(wait, w.state, timeout, gmem_host_wait_is_over, &w);
+}
+
+/*
+ * Whom others wait for fails at once, and who is on the way out, as with userfaultfd. One
+ * that pages in memory of another process ahead of an access fails after a while: that
+ * access waits itself then, and comes back here not too often meanwhile.
+ */
+static long gmem_host_timeout(unsigned int how)
+{
+	if (gmem_may_wait())
+		return MAX_SCHEDULE_TIMEOUT;
+	return current->flags & PF_KTHREAD && how & FAULT_FLAG_REMOTE ? GMEM_KTHREAD_WAIT : 0;
+}
+
+/**
+ * gmem_wait_host_fault() - a host fault needs a page that the pager owes
+ * @gi: the inode
+ * @vmf: the fault
+ *
+ * Context: vm_operations_struct.fault, with nothing held but what it came with.
+ * Return: VM_FAULT_RETRY, or VM_FAULT_SIGBUS where that is not allowed, as in
+ * some of the kernel's accesses, or the task may not wait: these fail.
+ */
+vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
+{
+	u32 flags = vmf->flags & FAULT_FLAG_WRITE ? KVM_GMEM_FAULT_WRITE : 0;
+	struct gmem_wait wait = { .task = current };
+	unsigned int how = vmf->flags;
+	long timeout;
+
+	if (gmem_pager_ask(gi, vmf->pgoff, 0, flags))
+		return VM_FAULT_OOM;
+
+	if (!(how & FAULT_FLAG_ALLOW_RETRY))
+		return VM_FAULT_SIGBUS;
+	if (how & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	/* One that was tried before has waited. */
+	timeout = gmem_host_timeout(how);
+	if (!timeout || (timeout < MAX_SCHEDULE_TIMEOUT && how & FAULT_FLAG_TRIED))
+		return VM_FAULT_SIGBUS;
+
+	/* Without the lock, the mapping may go, and @vmf with it; so it begins with the lock. */
+	ihold(&gi->vfs_inode);
+	gmem_wait_init(&wait, GMEM_WAIT_HOST, gi, vmf->pgoff);
+	gmem_wait_begin(&wait);
+	release_fault_lock(vmf);
+
+	if (!gmem_index_is_private(gi, wait.index))
+		gmem_host_sleep(&wait, how, timeout);
+	gmem_wait_end(&wait);
+
+	iput(&gi->vfs_inode);
+	return VM_FAULT_RETRY;
+}

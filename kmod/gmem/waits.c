@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Who waits for a pager, in order of page offsets: how waits are found and ended.
+ *
+ * Each wait stands in its inode's tree from before its last look at whether there
+ * is something to wait for. Whoever takes that away does so first and then wakes,
+ * under the tree's lock, those whom it concerns: by range, and by VM where others keep
+ * their reason. So either the wake-up finds the wait, or
+ * the wait was put there after it, and its look finds what has changed. These
+ * end a wait, and each wakes after its change:
+ *
+ *   the page is there, failed, or not owed	gmem_pager_resolved() and the others of
+ *   any more (a hole, DETACH)			pager.c, by range
+ *   the pager dies, or gets a ring		all
+ *   the memslot, or the view, is gone		kvm_gmem_unbind(), gmem_view_release(): those
+ *						of the VM
+ *   no view is left				gmem_view_release(): all
+ *   the gfn becomes shared, or private		kvm_attrs_commit(), gmem_convert()
+ *   the VM dies, or is to be moved		kvm_gmem_wake_waits(): those of the VM
+ *   a memslot is about to go			kvm_gmem_wake_held(), kvm_gmem_unbind()
+ *
+ * A wait that was woken is over, whatever it was for: the access that needed the
+ * page starts over, and asks and waits again if it still has to. That is why waits
+ * are woken one by one, and not all for what concerns few: with 4,000 waits in
+ * a queue each answer took 135 ms.
+ */
+#include <linux/sched.h>
+
+#include "access.h"
+#include "gmem.h"
+#include "pager.h"
+#include "ring.h"
+
+/* Waits that are woken before others get at the lock. */
+#define GMEM_WAKE_BATCH	64
+
+/**
+ * gmem_waits_init() - nobody waits yet
+ * @waits: of a new pager
+ *
+ * Context: Any.
+ */
+void gmem_waits_init(struct gmem_waits *waits)
+{
+	spin_lock_init(&waits->lock);
+	waits->root = RB_ROOT;
+}
+
+static struct gmem_waits *gmem_waits_of(const struct gmem_wait *wait)
+{
+	return &wait->gi->pager->waits;
+}
+
+/* By page offset; at the same, whoever came first. */
+static bool gmem_wait_less(struct rb_node *a, const struct rb_node *b)
+{
+	const struct gmem_wait *l = rb_entry(a, struct gmem_wait, node);
+	const struct gmem_wait *r = rb_entry(b, struct gmem_wait, node);
+
+	return l->index < r->index || (l->index == r->index && l->seq < r->seq);
+}
+
+/* The first wait behind (@index, @seq). */
+static struct gmem_wait *gmem_wait_first(struct gmem_waits *waits, pgoff_t index, u64 seq)
+{
+	struct rb_node *node = waits->root.rb_node;
+	struct gmem_wait *found = NULL;
+
+	while (node) {
+		struct gmem_wait *wait = rb_entry(node, struct gmem_wait, node);
+
+		if (wait->index > index || (wait->index == index && wait->seq > seq)) {
+			found = wait;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return found;
+}
+
+static void gmem_wait_unlink(struct gmem_wait *wait)
+{
+	struct gmem_waits *waits = gmem_waits_of(wait);
+
+	lockdep_assert_held(&waits->lock);
+
+	rb_erase(&wait->node, &waits->root);
+	RB_CLEAR_NODE(&wait->node);
+	waits->nr[wait->kind]--;
+}
+
+/* It is over. The task, or whoever else goes on, may be gone once the lock is. */
+static void gmem_wait_wake(struct gmem_wait *wait)
+{
+	gmem_wait_unlink(wait);
+	/* Before it is looked at: pairs with set_current_state(). */
+	WRITE_ONCE(wait->woken, true);
+	if (wait->task)
+		wake_up_process(wait->task);
+	else
+		gmem_async_complete(wait);
+}
+
+/**
+ * gmem_waits_wake() - end the waits for a range of pages
+ * @pager: the pager
+ * @start: first page offset
+ * @end: page offset after the last
+ * @kvm: the VM whose waits are meant; NULL: all
+ *
+ * What has changed for them has been made visible before. Those that begin meanwhile
+ * see it, and are left alone: this comes to its end.
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const struct kvm *kvm)
+{
+	struct gmem_waits *waits = &pager->waits;
+	struct gmem_wait *wait, *next;
+	unsigned int n = 0;
+	u64 last;
+
+	spin_lock(&waits->lock);
+	last = waits->seq;
+	for (wait = gmem_wait_first(waits, start, 0); wait && wait->index < end; wait = next) {
+		pgoff_t index = wait->index;
+		u64 seq = wait->seq;
+		struct rb_node *node = rb_next(&wait->node);
+
+		next = node ? rb_entry(node, struct gmem_wait, node) : NULL;
+		if (seq <= last && (!kvm || wait->kvm == kvm))
+			gmem_wait_wake(wait);
+		if (next && ++n % GMEM_WAKE_BATCH == 0) {
+			spin_unlock(&waits->lock);
+			cond_resched();
+			spin_lock(&waits->lock);
+			next = gmem_wait_first(waits, index, seq);
+		}
+	}
+	spin_unlock(&waits->lock);
+}
+
+/**
+ * gmem_waits_nudge() - have somebody who waits look at the ring
+ * @pager: the pager
+ *
+ * One is enough: it carries out all answers, or passes on what it leaves. A task does not stop
+ * waiting for that. Where only guests' tasks wait, one is told, and its guest's
+ * next touch looks.
+ *
+ * Context: Process context.
+ */
+void gmem_waits_nudge(struct gmem_pager *pager)
+{
+	struct gmem_waits *waits = &pager->waits;
+	struct gmem_wait *wait, *found = NULL;
+	struct rb_node *node;
+
+	spin_lock(&waits->lock);
+	for (node = rb_first(&waits->root); node; node = rb_next(node)) {
+		wait = rb_entry(node, struct gmem_wait, node);
+		if (!found || wait->task)
+			found = wait;
+		if (wait->task)
+			break;
+	}
+	if (found && found->task)
+		wake_up_process(found->task);
+	else if (found)
+		gmem_wait_wake(found);
+	spin_unlock(&waits->lock);
+}
+
+/**
+ * gmem_waits_count() - how many wait
+ * @pager: the pager
+ * @kind: in which way
+ *
+ * Context: Any.
+ * Return: their number, out of date at once.
+ */
+unsigned int gmem_waits_count(struct gmem_pager *pager, enum gmem_wait_kind kind)
+{
+	return READ_ONCE(pager->waits.nr[kind]);
+}
+
+static void gmem_wait_begin_in_vm(struct gmem_wait *wait)
+{
+	struct kvm *kvm = wait->kvm;
+	unsigned long flags;
+
+	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
+	list_add_tail(&wait->entry, &kvm->gmem_waits);
+	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
+}
+
+static void gmem_wait_end_in_vm(struct gmem_wait *wait)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&wait->kvm->gmem_waits_lock, flags);
+	list_del(&wait->entry);
+	spin_unlock_irqrestore(&wait->kvm->gmem_waits_lock, flags);
+}
+
+/**
+ * gmem_wait_init() - set a wait up
+ * @wait: the wait; @wait->kvm, @wait->vcpu and @wait->task are set
+ * @kind: in which way
+ * @gi: the inode, which has a pager
+ * @index: page offset
+ *
+ * Context: Process context. To be begun and ended.
+ */
+void gmem_wait_init(struct gmem_wait *wait, enum gmem_wait_kind kind, struct gmem_inode *gi,
+		    pgoff_t index)
+{
+	wait->kind = kind;
+	wait->gi = gi;
+	wait->index = index;
+	wait->ring = gmem_ring_get(gi->pager);
+	wait->woken = false;
+	RB_CLEAR_NODE(&wait->node);
+}
+
+/**
+ * gmem_wait_begin() - begin to wait
+ * @wait: the wait, set up
+ *
+ * It can be woken from here on. The caller looks then whether there is something to
+ * wait for, by gmem_wait_is_over() and for what that does not know.
+ *
+ * Context: Process context.
+ */
+void gmem_wait_begin(struct gmem_wait *wait)
+{
+	struct gmem_waits *waits = gmem_waits_of(wait);
+
+	if (wait->kvm && wait->task)
+		gmem_wait_begin_in_vm(wait);
+
+	spin_lock(&waits->lock);
+	wait->seq = ++waits->seq;
+	rb_add(&wait->node, &waits->root, gmem_wait_less);
+	waits->nr[wait->kind]++;
+	spin_unlock(&waits->lock);
+}
+
+/**
+ * gmem_wait_give_up() - take a wait out of the tree
+ * @wait: the wait
+ *
+ * Context: Process context. Who has woken it is done with it afterwards.
+ * Return: whether it was still there: nobody has woken it then, or will.
+ */
+bool gmem_wait_give_up(struct gmem_wait *wait)
+{
+	struct gmem_waits *waits = gmem_waits_of(wait);
+	bool waits_still;
+
+	spin_lock(&waits->lock);
+	waits_still = !RB_EMPTY_NODE(&wait->node);
+	if (waits_still)
+		gmem_wait_unlink(wait);
+	spin_unlock(&waits->lock);
+	return waits_still;
+}
+
+/**
+ * gmem_wait_end() - the wait is over, or was given up
+ * @wait: the wait, which was begun
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_wait_end(struct gmem_wait *wait)
+{
+	gmem_wait_give_up(wait);
+	if (wait->kvm && wait->task)
+		gmem_wait_end_in_vm(wait);
+	/* It may have been nudged when it had no time any more to look. */
+	gmem_ring_pass_on(wait->ring);
+	gmem_ring_put(wait->ring);
+}
+
+/**
+ * gmem_wait_is_over() - is there nothing to wait for any more?
+ * @wait: the wait
+ *
+ * Nor is there where there is another ring: that one's pager knows of no sleeper.
+ *
+ * Context: Any, also where the caller is about to sleep.
+ * Return: whether to look at everything again.
+ */
+bool gmem_wait_is_over(const struct gmem_wait *wait)
+{
+	return READ_ONCE(wait->woken) || (wait->kvm && READ_ONCE(wait->kvm->vm_dead)) ||
+	       rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
+	       list_empty(&wait->gi->views) || !gmem_pager_waits(wait->gi, wait->index);
+}
+
+static void gmem_wake_in_vm(struct kvm *kvm, bool held_only)
+{
+	struct gmem_wait *wait;
+	unsigned long flags;
+
+	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
+	list_for_each_entry(wait, &kvm->gmem_waits, entry) {
+		if (held_only && wait->kind != GMEM_WAIT_HELD)
+			continue;
+		WRITE_ONCE(wait->woken, true);
+		wake_up_process(wait->task);
+	}
+	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
+}
+
+/**
+ * kvm_gmem_wake_waits() - have all of a VM's tasks that wait look again
+ * @kvm: the VM, dead or to be moved
+ *
+ * Its guest's tasks, which wait asynchronously, are not concerned.
+ *
+ * Context: Any but NMI.
+ */
+void kvm_gmem_wake_waits(struct kvm *kvm)
+{
+	gmem_wake_in_vm(kvm, false);
+}
+EXPORT_SYMBOL_GPL(kvm_gmem_wake_waits);
+
+/**
+ * kvm_gmem_wake_held() - have those look again that wait with kvm->srcu
+ * @kvm: the VM, which has new memslots
+ *
+ * An update of memslots waits for them next. Where theirs is about to go, they stand
+ * there with a copy that is marked invalid, and do not wait any more.
+ *
+ * Context: Any but NMI.
+ */
+void kvm_gmem_wake_held(struct kvm *kvm)
+{
+	/* The memslots before the look at who waits: the list's lock orders the rest. */
+	smp_mb();
+	gmem_wake_in_vm(kvm, true);
+}
+
+/**
+ * kvm_gmem_wake_gfns() - have those of a VM look again that wait for pages of a range
+ * @kvm: the VM, whose attributes have changed
+ * @start: the first gfn
+ * @end: the gfn after the last
+ *
+ * Context: Process context, may sleep; slots_lock is held, which keeps files of views: a
+ * release that has begun waits for it before it lets go of its file.
+ */
+void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	struct kvm_memslot_iter iter;
+
+	lockdep_assert_held(&kvm->slots_lock);
+
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++) {
+		kvm_for_each_memslot_in_gfn_range(&iter, __kvm_memslots(kvm, i), start, end) {
+			struct kvm_memory_slot *slot = iter.slot;
+			gfn_t first = max(start, slot->base_gfn);
+			gfn_t last = min(end, slot->base_gfn + slot->npages);
+
+			if (kvm_slot_can_be_private(slot) && slot->gmem.file && first < last)
+				gmem_pager_wake_range(GMEM_I(file_inode(slot->gmem.file)),
+						      gmem_slot_index(slot, first),
+						      gmem_slot_index(slot, last), kvm);
+		}
+	}
+}
+
+/**
+ * kvm_gmem_vcpu_waits() - is a vCPU in the midst of an access that waits?
+ * @vcpu: the vCPU
+ *
+ * Nobody but the pager ends that, or whoever takes the memory away.
+ *
+ * Context: Any but NMI. Out of date at once, unless vcpu->mutex is held.
+ * Return: whether it is.
+ */
+bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = vcpu->kvm;
+	struct gmem_wait *wait;
+	unsigned long flags;
+	bool found = false;
+
+	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
+	list_for_each_entry(wait, &kvm->gmem_waits, entry)
+		found |= wait->vcpu == vcpu;
+	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
+	return found;
+}
+EXPORT_SYMBOL_GPL(kvm_gmem_vcpu_waits);
