@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Xen event channels whose shared page a pager owes: whoever raises an event does not wait
+ * for it, least of all a kworker, for which every VM's end on the host would wait.
+ */
+#include <sys/eventfd.h>
+
+#include "claims.h"
+#include "mapped.h"
+#include "own.h"
+
+#define SHARED_PAGE	3
+#define VCPU_PAGE	4
+#define PORT		70
+#define GSI		24
+#define PENDING		(2048 / 8)	/* word of struct shared_info: evtchn_pending */
+
+static struct machine *m;
+static int pager, event = -1;
+
+static void set_shared_page(bool by_address)
+{
+	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_SHARED_INFO };
+
+	if (by_address) {
+		attr.type = KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA;
+		attr.u.shared_info.hva = (uint64_t)host_page(m, SHARED_PAGE);
+	} else {
+		attr.u.shared_info.gfn = page_gpa(SHARED_PAGE) / PAGE_SIZE;
+	}
+	vm_ioctl(m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+
+static void configure(void)
+{
+	struct kvm_xen_hvm_config config = {
+		.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL | KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
+		.msr = 0x40000000,
+	};
+	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE, .u.long_mode = 1 };
+
+	vm_ioctl(m->vm, KVM_XEN_HVM_CONFIG, &config);
+	vm_ioctl(m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+
+static void set_vcpu_page(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
+		.u.gpa = page_gpa(VCPU_PAGE),
+	};
+
+	vcpu_ioctl(m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+}
+
+/* The page was there, and is taken away and owed now. */
+static void take_shared_page(void)
+{
+	punch_pages(m->view, SHARED_PAGE, 1);
+	close(pager);
+	pager = __pager(m->view, SHARED_PAGE, 1, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	expect_event(pager, KVM_GMEM_EVENT_REMOVE, SHARED_PAGE, 1);
+}
+
+static void route(void)
+{
+	struct {
+		struct kvm_irq_routing info;
+		struct kvm_irq_routing_entry entry;
+	} routing = {
+		.info.nr = 1,
+		.entry = {
+			.gsi = GSI,
+			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
+			.u.xen_evtchn = { .port = PORT, .vcpu = 0,
+					  .priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL },
+		},
+	};
+	struct kvm_irqfd irqfd = { .gsi = GSI };
+
+	vm_ioctl(m->vm, KVM_SET_GSI_ROUTING, &routing.info);
+	event = eventfd(0, 0);
+	irqfd.fd = event;
+	vm_ioctl(m->vm, KVM_IRQFD, &irqfd);
+}
+
+static void begin(bool by_address)
+{
+	require_pager();
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	m = by_address ? mapped_create(KVM_X86_SW_PROTECTED_VM, PAGING_PAGES, MMAP_SHARED) :
+		private_create(PAGING_PAGES).m;
+	pager = pager_of(m);
+	for (uint64_t page = SHARED_PAGE; page <= VCPU_PAGE; page++)
+		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL), 0);
+	configure();
+	set_shared_page(by_address);
+	set_vcpu_page();
+	route();
+	take_shared_page();
+}
+
+static void signal_event(void)
+{
+	uint64_t one = 1;
+
+	TEST_ASSERT_EQ(write(event, &one, sizeof(one)), sizeof(one));
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+}
+
+/* Of a kworker that waits, the first would be in wait for it, the second for the first. */
+static void expect_teardown(void)
+{
+	struct kvm_irqfd irqfd = { .fd = event, .gsi = GSI, .flags = KVM_IRQFD_FLAG_DEASSIGN };
+
+	vm_ioctl(m->vm, KVM_IRQFD, &irqfd);
+	kvm_vm_free(vm_create_barebones());
+}
+
+static void *run(void *arg)
+{
+	TEST_ASSERT(!ioctl(m->vcpu->fd, KVM_RUN, NULL), "KVM_RUN: errno %d", errno);
+	return arg;
+}
+
+static void guest_pending(void)
+{
+	GUEST_RETURN(((volatile uint64_t *)page_gva(SHARED_PAGE))[PENDING + PORT / 64]);
+}
+
+/* The guest finds it, once the page is there. */
+static void expect_event_pending(void)
+{
+	pthread_t thread;
+
+	machine_prepare(m, guest_pending, 0, 0, 0);
+	pthread_create(&thread, NULL, run, NULL);
+	usleep(50000);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result),
+		       1ULL << PORT % 64);
+}
+
+static void kworker(void)
+{
+	begin(false);
+	signal_event();
+	expect_teardown();
+	expect_event_pending();
+}
+
+static void kworker_by_address(void)
+{
+	begin(true);
+	signal_event();
+	expect_teardown();
+	expect_event_pending();
+}
+
+/* Whoever asks for it does not wait, either. */
+static void ioctl_sends(void)
+{
+	struct kvm_irq_routing_xen_evtchn evtchn = {
+		.port = PORT, .vcpu = 0, .priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
+	};
+
+	begin(false);
+	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+	expect_event_pending();
+}
+
+/* The memory goes: so does the event, and nobody looks for it. */
+static void view_goes(void)
+{
+	begin(false);
+	signal_event();
+	machine_close_view(m);
+	expect_teardown();
+	TEST_ASSERT(machine_try(m, guest_pending, 0, 0, 0) == EFAULT, "errno %d", errno);
+}
+
+static const struct claim claims[] = {
+	CLAIM(kworker, "an irqfd's event waits for the page with its vCPU, and with nobody else"),
+	CLAIM(kworker_by_address, "so it does where the VMM says where it has the page mapped"),
+	CLAIM(ioctl_sends, "KVM_XEN_HVM_EVTCHN_SEND does not wait"),
+	CLAIM(view_goes, "where the memory goes, the event goes with it"),
+};
+
+CLAIMS_MAIN(claims);
