@@ -72,3 +72,21 @@ bool gmem_arch_kvm_accesses(struct kvm *kvm)
 	return kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM;
 }
 EXPORT_SYMBOL_GPL(gmem_arch_kvm_accesses);
+
+/**
+ * kvm_gmem_await_sregs() - have come what KVM_SET_SREGS reads
+ * @vcpu: the vCPU
+ * @sregs: what it is to be
+ *
+ * With PAE paging, what CR3 points to is read when it is set.
+ *
+ * Context: as kvm_gmem_await_ioctl().
+ * Return: likewise.
+ */
+int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	if (!(sregs->cr0 & X86_CR0_PG) || !(sregs->cr4 & X86_CR4_PAE) || sregs->efer & EFER_LMA)
+		return 0;
+
+	return kvm_gmem_await_ioctl(vcpu->kvm, sregs->cr3);
+}
