@@ -62,7 +62,8 @@ bool kvm_move_can_move_vcpus(struct kvm *kvm)
  * Return: 0, the source being dead; or -errno with nothing changed: -EBADF
  * for what is not a VM's fd; -EINVAL for unknown args, the same VM, another
  * type, or states that do not match; -EIO for a dead VM; -EBUSY where a move of
- * either is in progress or a vCPU is being created; -EINTR.
+ * either is in progress, a vCPU is being created, or one is in the midst of an access
+ * that waits for a pager; -EINTR.
  */
 int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 {

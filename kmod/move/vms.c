@@ -2,14 +2,21 @@
 /*
  * One move of two VMs, from the first lock to the last.
  */
+#include <linux/delay.h>
 #include <linux/kvm_host.h>
 
 #include <linux/kvm_gmem.h>
 
 #include "x86.h"
 
+#include "../gmem/access.h"
 #include "move.h"
 #include "vcpus.h"
+
+/* How long a move waits for a vCPU that waits for a pager, and how often it looks. */
+#define KVM_MOVE_PATIENCE_US	50000ULL
+#define KVM_MOVE_POLL_MIN_US	10ULL
+#define KVM_MOVE_POLL_MAX_US	1000ULL
 
 static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 {
@@ -31,6 +38,7 @@ static void kvm_move_wake_vcpus(struct kvm *kvm)
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		kvm_vcpu_wake_up(vcpu);
+	kvm_gmem_wake_waits(kvm);
 }
 
 static void kvm_move_end(struct kvm *dst, struct kvm *src)
@@ -58,24 +66,46 @@ static void kvm_move_unlock_vcpus(struct kvm *kvm, unsigned long nr)
 }
 
 /*
+ * Waits for a vCPU, but not for one that is in the midst of an access of KVM's own: nobody knows
+ * when its pager answers, and the locks of two VMs are held here. Hence not by
+ * mutex_lock(), in which there is no way to notice.
+ */
+static int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+{
+	while (!mutex_trylock(&vcpu->mutex)) {
+		u64 waited = ktime_us_delta(ktime_get(), begun);
+		u64 pause = clamp(waited / 4, KVM_MOVE_POLL_MIN_US, KVM_MOVE_POLL_MAX_US);
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (waited > KVM_MOVE_PATIENCE_US && kvm_gmem_vcpu_waits(vcpu))
+			return -EBUSY;
+		usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
+	}
+	return 0;
+}
+
+/*
  * Waits for vCPUs that are running: they hold their mutex until they leave to
  * userspace. There may be more of them than lockdep can keep account of, so it
  * is told that all but the first are let go at once. That kvm->lock is held is
  * what makes the order among them irrelevant.
  */
-static int kvm_move_lock_vcpus(struct kvm *kvm, enum kvm_move_subclass subclass)
+static int kvm_move_lock_vcpus(struct kvm *kvm)
 {
+	ktime_t begun = ktime_get();
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
+	int r;
 
 	lockdep_assert_held(&kvm->lock);
 
 	kvm_move_wake_vcpus(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		if (mutex_lock_killable_nested(&vcpu->mutex,
-					       i ? KVM_MOVE_OTHER_VCPUS : subclass)) {
+		r = kvm_move_lock_vcpu(vcpu, begun);
+		if (r) {
 			kvm_move_unlock_vcpus(kvm, i);
-			return -EINTR;
+			return r;
 		}
 		if (i)
 			mutex_release(&vcpu->mutex.dep_map, _THIS_IP_);
@@ -145,11 +175,11 @@ static int kvm_move_locked(struct kvm *dst, struct kvm *src, u64 flags)
 	if (r)
 		return r;
 
-	r = kvm_move_lock_vcpus(dst, KVM_MOVE_DESTINATION);
+	r = kvm_move_lock_vcpus(dst);
 	if (r)
 		return r;
 
-	r = kvm_move_lock_vcpus(src, KVM_MOVE_SOURCE);
+	r = kvm_move_lock_vcpus(src);
 	if (r)
 		goto out_dst;
 
