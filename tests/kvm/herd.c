@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Many host threads that wait for pages: an answer is for those that wait for its page, and
+ * costs no more for the others.
+ */
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "claims.h"
+#include "mapped.h"
+#include "paging.h"
+
+#define MAX_THREADS	4000
+#define ANSWERS		50
+
+static struct machine *m;
+static int pager;
+static volatile int waiting, through;
+
+struct thread {
+	pthread_t thread;
+	uint64_t page;
+	volatile pid_t tid;
+};
+
+static struct thread threads[MAX_THREADS];
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void *look(void *arg)
+{
+	struct thread *t = arg;
+
+	t->tid = syscall(SYS_gettid);
+	__atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+	(void)*(volatile uint64_t *)host_page(m, t->page);
+	__atomic_add_fetch(&through, 1, __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/* Threads 0 to @n - 1, each for the page of its number; behind these are ANSWERS more pages. */
+static void begin(unsigned int n)
+{
+	pthread_attr_t attr;
+
+	require_pager();
+	m = mapped_create(KVM_X86_DEFAULT_VM, n + ANSWERS, MMAP_SHARED);
+	pager = pager_of(m);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 32 << 10);
+	for (unsigned int i = 0; i < n; i++) {
+		threads[i].page = i;
+		TEST_ASSERT(!pthread_create(&threads[i].thread, &attr, look, &threads[i]),
+			    "thread %u", i);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		TEST_ASSERT_EQ(next_event(pager).type, KVM_GMEM_EVENT_FAULT);
+	/* Asked is not asleep yet. */
+	usleep(500000);
+}
+
+static unsigned long switches(pid_t tid)
+{
+	char path[64], line[128];
+	unsigned long n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	f = fopen(path, "r");
+	TEST_ASSERT(f, "open %s", path);
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "voluntary_ctxt_switches: %lu", &n);
+	fclose(f);
+	return n;
+}
+
+static unsigned long all_switches(unsigned int n)
+{
+	unsigned long sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += switches(threads[i].tid);
+	return sum;
+}
+
+/* Milliseconds for an answer that nobody waits for. */
+static double answers(unsigned int n)
+{
+	double begun = now();
+
+	for (unsigned int i = 0; i < ANSWERS; i++)
+		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, n + i, 1, NULL), 0);
+	/* Those that were woken want the CPU too. */
+	sched_yield();
+	return (now() - begun) * 1000 / ANSWERS;
+}
+
+static void end(unsigned int n)
+{
+	double begun = now();
+
+	for (unsigned int i = 0; i < n; i++)
+		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, i, 1, NULL), 0);
+	for (unsigned int i = 0; i < n; i++)
+		pthread_join(threads[i].thread, NULL);
+	TEST_ASSERT_EQ(through, (int)n);
+	printf("%u waiters: %.3f ms for each that is answered and goes on\n", n,
+	       (now() - begun) * 1000 / n);
+	through = 0;
+	machine_free(m);
+	close(pager);
+}
+
+static void others_sleep_on(void)
+{
+	unsigned long before;
+
+	begin(100);
+	before = all_switches(100);
+	answers(100);
+	TEST_ASSERT_EQ(all_switches(100), before);
+	end(100);
+}
+
+/* A figure for docs/measurements.md; only what is far off fails. */
+static void costs_the_same(void)
+{
+	static const unsigned int counts[] = { 16, 250, MAX_THREADS };
+	double ms[3];
+
+	for (int i = 0; i < 3; i++) {
+		begin(counts[i]);
+		ms[i] = answers(counts[i]);
+		printf("%u waiters: %.3f ms an answer for somebody else\n", counts[i], ms[i]);
+		end(counts[i]);
+	}
+	TEST_ASSERT(ms[2] < 20 * ms[0], "%.3f ms with %u waiters, %.3f with %u", ms[2], counts[2],
+		    ms[0], counts[0]);
+}
+
+static const struct claim claims[] = {
+	CLAIM(others_sleep_on, "an answer wakes nobody who waits for another page"),
+	SLOW_CLAIM(costs_the_same, 300, "and costs with 4,000 waiters about what it costs with 16"),
+};
+
+CLAIMS_MAIN(claims);

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every way to wait for a pager, and everything that may end a wait: a table, as in
+ * docs/pager.md. Each cell is a process of its own, with a VM of its own.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "async.h"
+#include "claims.h"
+#include "mapped.h"
+#include "moving.h"
+#include "own.h"
+#include "waiting.h"
+
+/* What becomes of a wait. */
+enum fate {
+	NO_ROW,		/* forgotten: fails the test */
+	ENDS,		/* within 100 ms */
+	STAYS,		/* until the answer */
+	NEVER,		/* this can't come about */
+};
+
+struct end {
+	const char *name;
+	void (*fn)(struct waiting *w);
+	enum fate fates[WAITING_KINDS];
+};
+
+#define FATES(guest_, async_, own_, held_, ioctl_, host_)			\
+	{ [WAITING_GUEST] = guest_, [WAITING_ASYNC] = async_, [WAITING_OWN] = own_,	\
+	  [WAITING_HELD] = held_, [WAITING_IOCTL] = ioctl_, [WAITING_HOST] = host_ }
+
+/* What is to be measured begins here, where there is something to prepare before. */
+static double begun;
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void end_answer(struct waiting *w)
+{
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 1, NULL), 0);
+}
+
+static void end_other_answer(struct waiting *w)
+{
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE + 1, 1, NULL), 0);
+}
+
+static void end_fail(struct waiting *w)
+{
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_FAIL, WAITING_PAGE, 1, NULL), 0);
+}
+
+static void end_signal(struct waiting *w)
+{
+	waiting_signal(w);
+}
+
+static void end_slot(struct waiting *w)
+{
+	machine_unbind(w->m);
+}
+
+/* Another VM has a view, too: the memory goes on. */
+static void end_view(struct waiting *w)
+{
+	machine_link(w->m->view, PAGING_PAGES);
+	begun = now();
+	machine_close_view(w->m);
+}
+
+static void end_inode(struct waiting *w)
+{
+	machine_close_view(w->m);
+}
+
+/* And with it the view, to which there is nothing else. */
+static void end_mapping(struct waiting *w)
+{
+	machine_close_view(w->m);
+	munmap(w->m->host, PAGING_PAGES * PAGE_SIZE);
+}
+
+static void end_hole(struct waiting *w)
+{
+	punch_pages(w->m->view, WAITING_PAGE, 1);
+}
+
+/* To what it does not need the pager for; in an inode with attributes, private. */
+static void end_conversion(struct waiting *w)
+{
+	if (w->m->host)
+		make_private(w->m->view, WAITING_PAGE, 1);
+	else
+		vm_mem_set_shared(w->m->vm, page_gpa(WAITING_PAGE), PAGE_SIZE);
+}
+
+static void end_detach(struct waiting *w)
+{
+	struct kvm_gmem_pager_detach args = { .flags = KVM_GMEM_DETACH_FORCE };
+
+	TEST_ASSERT(!ioctl(w->pager, KVM_GMEM_PAGER_DETACH, &args), "detach: errno %d", errno);
+}
+
+static void end_death(struct waiting *w)
+{
+	close(w->pager);
+}
+
+static void take_over(struct waiting *w)
+{
+	w->pager = __pager(w->m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(w->pager >= 0, "takeover: errno %d", errno);
+}
+
+static void end_takeover(struct waiting *w)
+{
+	close(w->pager);
+	take_over(w);
+	/* It is asked for what the one before was asked for. */
+	waiting_expect_event(w);
+}
+
+/* Refused where an access can't be unwound, and nothing has changed then. */
+static void end_move(struct waiting *w)
+{
+	struct machine *heir = w->m->host ?
+		mapped_link(KVM_X86_SW_PROTECTED_VM, w->m->view, PAGING_PAGES) : destination(w->m);
+	int r;
+
+	begun = now();
+	r = __move(heir->vm, w->m->vm->fd);
+	if (w->kind == WAITING_OWN)
+		TEST_ASSERT(r == -1 && errno == EBUSY, "the move: %d, errno %d", r, errno);
+	else
+		TEST_ASSERT(!r, "the move: errno %d", errno);
+}
+
+static void end_unload(struct waiting *w __attribute__((unused)))
+{
+	TEST_ASSERT(syscall(SYS_delete_module, "kvm_amd", O_NONBLOCK) &&
+		    syscall(SYS_delete_module, "kvm", O_NONBLOCK), "a module was unloaded");
+}
+
+static const struct end ends[] = {
+	/*				   guest  async  own    held   ioctl  host */
+	{ "answer", end_answer,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "another's answer", end_other_answer,
+					FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	{ "signal", end_signal,		FATES(ENDS,  STAYS, STAYS, STAYS, ENDS,  ENDS) },
+	{ "SIGKILL", NULL,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "memslot", end_slot,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	/* A mapping keeps its view. */
+	{ "view", end_view,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	{ "inode", end_inode,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	{ "mapping", end_mapping,	FATES(NEVER, NEVER, NEVER, NEVER, NEVER, ENDS) },
+	{ "hole", end_hole,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "conversion", end_conversion,	FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "FAIL", end_fail,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "DETACH", end_detach,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "pager's death", end_death,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	{ "pager's death with FAIL", end_death,
+					FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "takeover", end_takeover,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	/* The source of one that waits in the guest has to be stopped before. */
+	{ "move", end_move,		FATES(ENDS,  NEVER, STAYS, ENDS,  ENDS,  STAYS) },
+	{ "unloading", end_unload,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+};
+
+static int slowness(void)
+{
+	const char *text = getenv("GMEM_TEST_SLOWNESS");
+
+	return text && atoi(text) > 0 ? atoi(text) : 1;
+}
+
+/* For at most @seconds. */
+static void wait_for_end(struct waiting *w, double seconds)
+{
+	double from = now();
+
+	while (!waiting_has_ended(w) && now() - from < seconds)
+		usleep(500);
+}
+
+static void expect_stays(struct waiting *w)
+{
+	wait_for_end(w, 0.1);
+	TEST_ASSERT(!waiting_has_ended(w), "it has ended");
+	/* Not for lack of a pager: its answer is still what ends it. */
+	if (fcntl(w->pager, F_GETFD) < 0)
+		take_over(w);
+	TEST_ASSERT(waiting_count(w) == 1 || waiting_count(w) == -1, "%d of its kind wait",
+		    waiting_count(w));
+	end_answer(w);
+	wait_for_end(w, 5 * slowness());
+	TEST_ASSERT(waiting_has_ended(w), "it has not ended by the answer");
+}
+
+/* Other processes want the CPU too: what takes long once may be that, not thrice. */
+static void run_cell(const struct end *e, enum waiting_kind kind)
+{
+	enum fate fate = e->fates[kind];
+	bool fails = strstr(e->name, "FAIL") && e->fn == end_death;
+	double took = 0;
+
+	for (int i = 0; i < 3; i++) {
+		struct waiting w;
+
+		waiting_begin(&w, kind, fails ? KVM_GMEM_PAGER_FAIL : 0);
+		begun = now();
+		e->fn(&w);
+		if (fate == STAYS) {
+			expect_stays(&w);
+			return;
+		}
+		wait_for_end(&w, 5 * slowness());
+		took = now() - begun;
+		TEST_ASSERT(waiting_has_ended(&w), "it waits on");
+		if (took <= 0.1 * slowness())
+			return;
+	}
+	TEST_FAIL("it took %.0f ms to end, three times", took * 1000);
+}
+
+/* The process ends, and what it waits for does not keep it. */
+static void run_killed(enum waiting_kind kind)
+{
+	int told[2], status;
+	char byte;
+	pid_t pid;
+
+	TEST_ASSERT(!pipe(told), "pipe");
+	pid = fork();
+	if (!pid) {
+		struct waiting w;
+
+		waiting_begin(&w, kind, 0);
+		TEST_ASSERT_EQ(write(told[1], "!", 1), 1);
+		pause();
+	}
+	close(told[1]);
+	TEST_ASSERT_EQ(read(told[0], &byte, 1), 1);
+	kill(pid, SIGKILL);
+	begun = now();
+	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	/* All of a VM and its memory goes too. */
+	TEST_ASSERT(now() - begun < 2 * slowness(), "it took %.1f s", now() - begun);
+}
+
+static bool cell_holds(const struct end *e, enum waiting_kind kind)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		alarm(30 * slowness());
+		if (e->fn)
+			run_cell(e, kind);
+		else
+			run_killed(kind);
+		_exit(0);
+	}
+	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	if (!status || (WIFEXITED(status) && WEXITSTATUS(status) == KSFT_SKIP))
+		return true;
+	printf("%s, %s: status %#x\n", waiting_names[kind], e->name, status);
+	return false;
+}
+
+static void try_end(const char *name)
+{
+	int wrong = 0;
+
+	require_pager();
+	for (const struct end *e = ends; e < ends + ARRAY_SIZE(ends); e++) {
+		if (strcmp(e->name, name))
+			continue;
+		for (enum waiting_kind kind = 0; kind < WAITING_KINDS; kind++) {
+			TEST_ASSERT(e->fates[kind] != NO_ROW, "%s has no row for %s", name,
+				    waiting_names[kind]);
+			if (e->fates[kind] != NEVER)
+				wrong += !cell_holds(e, kind);
+		}
+		TEST_ASSERT(!wrong, "%d of %d cells", wrong, WAITING_KINDS);
+		return;
+	}
+	TEST_FAIL("no row for %s", name);
+}
+
+#define END(fn, name)	static void fn(void) { try_end(name); }
+END(answers, "answer")
+END(others_answers, "another's answer")
+END(signals, "signal")
+END(killed, "SIGKILL")
+END(slots, "memslot")
+END(views, "view")
+END(inodes, "inode")
+END(mappings, "mapping")
+END(holes, "hole")
+END(conversions, "conversion")
+END(fails, "FAIL")
+END(detaches, "DETACH")
+END(deaths, "pager's death")
+END(deaths_with_fail, "pager's death with FAIL")
+END(takeovers, "takeover")
+END(moves, "move")
+END(unloads, "unloading")
+
+/* What the modules know of is what this test knows of. */
+static void all_kinds(void)
+{
+	char line[128], told[256] = "", known[256] = "";
+	struct machine *m;
+	char path[64];
+	FILE *f;
+
+	require_pager();
+	m = machine_create(PAGING_PAGES);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pager_of(m));
+	f = fopen(path, "r");
+	TEST_ASSERT(f, "open %s", path);
+	while (fgets(line, sizeof(line), f)) {
+		char kind[32];
+
+		if (sscanf(line, "gmem-waits-%31[a-z]", kind) == 1) {
+			strcat(told, kind);
+			strcat(told, " ");
+		}
+	}
+	for (int i = 0; i < WAITING_KINDS; i++) {
+		strcat(known, waiting_names[i]);
+		strcat(known, " ");
+	}
+	TEST_ASSERT(!strcmp(told, known), "the modules know of '%s', this test of '%s'", told,
+		    known);
+}
+
+static const struct claim claims[] = {
+	CLAIM(all_kinds, "this is a test of every way to wait that there is"),
+	SLOW_CLAIM(answers, 120, "an answer ends waits of each kind"),
+	SLOW_CLAIM(others_answers, 120, "an answer for another page ends none"),
+	SLOW_CLAIM(signals, 120, "a signal ends those that can start over"),
+	SLOW_CLAIM(killed, 120, "SIGKILL ends all"),
+	SLOW_CLAIM(slots, 120, "so does the end of the memslot"),
+	SLOW_CLAIM(views, 120, "and of the VM's view"),
+	SLOW_CLAIM(inodes, 120, "and of the last view"),
+	SLOW_CLAIM(mappings, 120, "and of the view with the host's mapping"),
+	SLOW_CLAIM(holes, 120, "a hole ends all"),
+	SLOW_CLAIM(conversions, 120, "so does a conversion to what the waiter does not need"),
+	SLOW_CLAIM(fails, 120, "and FAIL"),
+	SLOW_CLAIM(detaches, 120, "and DETACH by force"),
+	SLOW_CLAIM(deaths, 120, "the pager's death ends none"),
+	SLOW_CLAIM(deaths_with_fail, 120, "unless that was said"),
+	SLOW_CLAIM(takeovers, 120, "the next pager is asked for the same"),
+	SLOW_CLAIM(moves, 120, "a move ends what can start over, or is EBUSY"),
+	SLOW_CLAIM(unloads, 120, "the modules can't be unloaded meanwhile"),
+};
+
+CLAIMS_MAIN(claims);

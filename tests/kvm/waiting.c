@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Somebody who waits for a pager: see waiting.h. */
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "async.h"
+#include "mapped.h"
+#include "waiting.h"
+
+const char * const waiting_names[WAITING_KINDS] = {
+	"guest", "async", "own", "held", "ioctl", "host",
+};
+
+static struct waiting *signalled;
+
+static void handle_signal(int sig __attribute__((unused)))
+{
+	/* Of a host's access nothing returns: that it comes here is its end. */
+	if (signalled && signalled->kind == WAITING_HOST)
+		signalled->done = true;
+}
+
+static void *do_ioctl(void *arg, int fd, unsigned long request, void *argp)
+{
+	struct waiting *w = arg;
+
+	w->result = ioctl(fd, request, argp) ? errno : 0;
+	w->done = true;
+	return NULL;
+}
+
+static void guest_reads(uint64_t page)
+{
+	GUEST_RETURN(*(volatile uint64_t *)page_gva(page));
+}
+
+static void *run_vcpu(void *arg)
+{
+	struct waiting *w = arg;
+
+	return do_ioctl(w, w->m->vcpu->fd, KVM_RUN, NULL);
+}
+
+static void begin_run(struct waiting *w, void *fn)
+{
+	machine_prepare(w->m, fn, WAITING_PAGE, 0, 0);
+	pthread_create(&w->thread, NULL, run_vcpu, w);
+}
+
+/* In the guest's paging of 32 bits the page at CR3 is read at once. */
+static void *set_sregs(void *arg)
+{
+	struct waiting *w = arg;
+
+	return do_ioctl(w, w->m->vcpu->fd, KVM_SET_SREGS, &w->sregs);
+}
+
+static void begin_sregs(struct waiting *w)
+{
+	vcpu_sregs_get(w->m->vcpu, &w->sregs);
+	w->sregs.efer &= ~(EFER_LME | EFER_LMA);
+	w->sregs.cs.l = 0;
+	w->sregs.cr3 = page_gpa(WAITING_PAGE);
+	pthread_create(&w->thread, NULL, set_sregs, w);
+}
+
+/* Xen's shared page is written to when its layout changes. */
+static void *set_long_mode(void *arg)
+{
+	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE, .u.long_mode = 1 };
+	struct waiting *w = arg;
+
+	return do_ioctl(w, w->m->vm->fd, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+
+static void begin_xen(struct waiting *w, uint64_t flags)
+{
+	struct kvm_xen_hvm_attr attr = {
+		.type = KVM_XEN_ATTR_TYPE_SHARED_INFO,
+		.u.shared_info.gfn = page_gpa(WAITING_PAGE) / PAGE_SIZE,
+	};
+
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 1, NULL), 0);
+	vm_ioctl(w->m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
+	punch_pages(w->m->view, WAITING_PAGE, 1);
+	expect_event(w->pager, KVM_GMEM_EVENT_REMOVE, WAITING_PAGE, 1);
+	close(w->pager);
+	w->pager = __pager(w->m->view, WAITING_PAGE, 1, KVM_GMEM_PAGER_TAKEOVER | flags);
+	TEST_ASSERT(w->pager >= 0, "takeover: errno %d", errno);
+	pthread_create(&w->thread, NULL, set_long_mode, w);
+}
+
+static void *read_mapping(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->result = host_try_read(host_page(w->m, WAITING_PAGE));
+	w->done = true;
+	return NULL;
+}
+
+/* What a thread finds where its mapping was. */
+static void handle_segv(int sig __attribute__((unused)))
+{
+	signalled->done = true;
+	for (;;)
+		pause();
+}
+
+static void begin_host(struct waiting *w)
+{
+	signal(SIGSEGV, handle_segv);
+	pthread_create(&w->thread, NULL, read_mapping, w);
+}
+
+static void make_machine(struct waiting *w, uint64_t flags)
+{
+	if (w->kind == WAITING_HOST) {
+		w->m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGING_PAGES, MMAP_SHARED);
+	} else if (w->kind == WAITING_ASYNC) {
+		w->m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGING_PAGES);
+	} else {
+		allow_forced_emulation();
+		w->m = private_create(PAGING_PAGES).m;
+	}
+	w->pager = __pager(w->m->view, 0, PAGING_PAGES, flags);
+	TEST_ASSERT(w->pager >= 0, "pager: errno %d", errno);
+}
+
+void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags)
+{
+	struct sigaction action = { .sa_handler = handle_signal };
+
+	*w = (struct waiting){ .kind = kind };
+	signalled = w;
+	sigaction(SIGUSR1, &action, NULL);
+	make_machine(w, flags);
+	switch (kind) {
+	case WAITING_GUEST:
+		begin_run(w, guest_reads);
+		break;
+	case WAITING_ASYNC:
+		async_start(w->m, &w->r, async_tasks, WAITING_PAGE, 1, 0);
+		break;
+	case WAITING_OWN:
+		begin_run(w, guest_own_read);
+		break;
+	case WAITING_HELD:
+		begin_xen(w, flags);
+		break;
+	case WAITING_IOCTL:
+		begin_sregs(w);
+		break;
+	default:
+		begin_host(w);
+	}
+	waiting_expect_event(w);
+	/* Let it fall asleep. */
+	for (int i = 0; i < 1000 && waiting_count(w) == 0; i++)
+		usleep(1000);
+	usleep(20000);
+	TEST_ASSERT(!waiting_has_ended(w), "it does not wait");
+}
+
+void waiting_expect_event(struct waiting *w)
+{
+	expect_event(w->pager, KVM_GMEM_EVENT_FAULT, WAITING_PAGE, 1);
+}
+
+bool waiting_has_ended(struct waiting *w)
+{
+	/* Its task was all that the guest had to wait for. */
+	if (w->kind == WAITING_ASYNC)
+		return __atomic_load_n(&w->r.ended, __ATOMIC_ACQUIRE);
+	return w->done;
+}
+
+void waiting_signal(struct waiting *w)
+{
+	pthread_kill(w->kind == WAITING_ASYNC ? w->r.thread : w->thread, SIGUSR1);
+}
+
+int waiting_count(struct waiting *w)
+{
+	char path[64], format[64], line[128];
+	int n, count = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", w->pager);
+	snprintf(format, sizeof(format), "gmem-waits-%s:\t%%d", waiting_names[w->kind]);
+	f = fopen(path, "r");
+	TEST_ASSERT(f, "open %s", path);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, format, &n) == 1)
+			count = n;
+	}
+	fclose(f);
+	return count;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Somebody who waits for a pager, in any of the ways that there are. */
+#ifndef GMEM_TESTS_WAITING_H
+#define GMEM_TESTS_WAITING_H
+
+#include <pthread.h>
+
+#include "own.h"
+#include "paging.h"
+#include "runner.h"
+
+#define WAITING_PAGE	3	/* for this page */
+
+/* As enum gmem_wait_kind in kmod/gmem/pager.h, and in its order. */
+enum waiting_kind {
+	WAITING_GUEST,	/* a vCPU, whose guest reads */
+	WAITING_ASYNC,	/* a guest's task, while another one runs */
+	WAITING_OWN,	/* an instruction that KVM emulates */
+	WAITING_HELD,	/* an ioctl that has kvm->srcu */
+	WAITING_IOCTL,	/* one that has yet to begin */
+	WAITING_HOST,	/* a thread that reads what it has mapped */
+	WAITING_KINDS,
+};
+
+extern const char * const waiting_names[WAITING_KINDS];
+
+/**
+ * struct waiting - see above
+ * @kind: how it waits
+ * @m: the machine
+ * @pager: of all its pages, or of WAITING_PAGE; has read the event
+ * @o: of some kinds
+ * @r: of WAITING_ASYNC: runs the guest
+ * @thread: waits, but for WAITING_ASYNC
+ * @done: it does not any more
+ * @result: what it got: of an ioctl, 0 or errno
+ * @sregs: of WAITING_IOCTL
+ */
+struct waiting {
+	enum waiting_kind kind;
+	struct machine *m;
+	int pager;
+	struct own o;
+	struct runner r;
+	pthread_t thread;
+	volatile bool done;
+	volatile int result;
+	struct kvm_sregs sregs;
+};
+
+/* A machine, and somebody who waits there; @flags: of the pager. */
+void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags);
+void waiting_expect_event(struct waiting *w);
+bool waiting_has_ended(struct waiting *w);
+/* A signal, to the thread that waits or runs the guest. */
+void waiting_signal(struct waiting *w);
+/* What the pager's fdinfo tells of waits of this kind; -1: it does not. */
+int waiting_count(struct waiting *w);
+
+#endif /* GMEM_TESTS_WAITING_H */
