@@ -112,6 +112,8 @@ struct seq_file;
  * @nr_views: length of @views, protected as that is
  * @gone: waited on by handles that are not views, woken when @views is empty
  * @pager: once there was one; set with invalidate_lock held for writing, for good
+ * @splitter: the task that takes pages out and may split folios for it; set with
+ *	      invalidate_lock held for writing
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
  */
@@ -126,6 +128,7 @@ struct gmem_inode {
 	unsigned int nr_views;
 	wait_queue_head_t gone;
 	struct gmem_pager *pager;
+	struct task_struct *splitter;
 	atomic_long_t allocated;
 };
 
@@ -291,6 +294,7 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end);
 void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio);
 int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
 
 /* fault.c */
@@ -314,6 +318,7 @@ bool gmem_huge_fits(struct gmem_inode *gi, pgoff_t index);
 struct folio *gmem_huge_alloc(bool zero);
 int gmem_huge_add(struct gmem_inode *gi, pgoff_t index, struct folio *folio);
 void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end);
+bool gmem_huge_may_split(struct folio *folio);
 void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 
 /* fdinfo.c */

@@ -15,7 +15,8 @@
  * kvm_gmem_map(): then the pages are cleared where they are.
  *
  * A fault that found the folio whole may be about to map all of it. So what splits
- * it invalidates all of it, not only the pages that go.
+ * it invalidates all of it, not only the pages that go. Only holes and memory failure
+ * split one; to others the kernel is told no, see gmem_huge_may_split().
  */
 #include <linux/delay.h>
 #include <linux/highmem.h>
@@ -166,6 +167,34 @@ static bool gmem_huge_is_left(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 }
 
 /**
+ * gmem_huge_may_split() - may a folio of PMD size be split?
+ * @folio: locked, in the page cache
+ *
+ * A hole does it with all of the folio being invalidated. Memory failure does it
+ * without a word, and tells of the one page afterwards: a fault in flight that found
+ * the folio whole could map the bad page along until then. So all of it is
+ * invalidated here, before it is split. A fault that comes later waits for the
+ * folio's lock and does not find it whole.
+ *
+ * Others, such as soft offline, would only lose the guest its large mapping.
+ *
+ * Context: Process context, may sleep.
+ * Return: whether the caller is one of those who may.
+ */
+bool gmem_huge_may_split(struct folio *folio)
+{
+	struct gmem_inode *gi = GMEM_I(folio->mapping->host);
+
+	if (READ_ONCE(gi->splitter) == current)
+		return true;
+	if (!folio_test_has_hwpoisoned(folio))
+		return false;
+
+	gmem_invalidate_folio(gi, folio);
+	return true;
+}
+
+/**
  * gmem_huge_truncate() - take pages out of an inode
  * @gi: the inode
  * @start: first page offset
@@ -181,15 +210,20 @@ void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	loff_t first = (loff_t)start << PAGE_SHIFT, last = ((loff_t)end << PAGE_SHIFT) - 1;
 	unsigned long deadline = jiffies + GMEM_SPLIT_PATIENCE;
 
+	bool left;
+
+	WRITE_ONCE(gi->splitter, current);
 	for (;;) {
 		truncate_inode_pages_range(gmem_mapping(gi), first, last);
-		if (!gmem_huge_is_left(gi, start, end))
-			return;
-		if (time_after(jiffies, deadline))
+		left = gmem_huge_is_left(gi, start, end);
+		if (!left || time_after(jiffies, deadline))
 			break;
 		usleep_range(50, 500);
 	}
+	WRITE_ONCE(gi->splitter, NULL);
 
-	gmem_huge_clear(gi, start, start, end);
-	gmem_huge_clear(gi, end - 1, start, end);
+	if (left) {
+		gmem_huge_clear(gi, start, start, end);
+		gmem_huge_clear(gi, end - 1, start, end);
+	}
 }

@@ -39,6 +39,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->module = NULL;
 	gi->attrs = NULL;
 	gi->pager = NULL;
+	gi->splitter = NULL;
 	gi->seals = 0;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
@@ -149,8 +150,21 @@ static int gmem_migrate_folio(struct address_space *mapping, struct folio *dst,
 	return -EINVAL;
 }
 
+/*
+ * To the kernel, pages that no process has mapped are clean page cache: retiring
+ * one for corrected errors (soft offline), a host fault that meets a bad page,
+ * POSIX_FADV_DONTNEED and the like would drop them, with what the guest has in them
+ * and without telling the VMs that have them mapped. Before they do, they ask here.
+ * So does who splits a folio of PMD size, which all of them take for dirty.
+ */
+static bool gmem_release_folio(struct folio *folio, gfp_t gfp)
+{
+	return folio_test_large(folio) && gmem_huge_may_split(folio);
+}
+
 static const struct address_space_operations gmem_aops = {
 	.dirty_folio		= noop_dirty_folio,
+	.release_folio		= gmem_release_folio,
 	.migrate_folio		= gmem_migrate_folio,
 	.error_remove_folio	= gmem_error_remove_folio,
 	.free_folio		= gmem_free_folio,
@@ -187,6 +201,7 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	inode->i_size = size;
 	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER);
 	mapping_set_inaccessible(inode->i_mapping);
+	mapping_set_release_always(inode->i_mapping);
 	if (!flags && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
 		mapping_set_large_folios(inode->i_mapping);
 	/* Reclaim must not look at what migration may not move. */

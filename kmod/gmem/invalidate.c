@@ -149,6 +149,26 @@ void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 }
 
 /**
+ * gmem_invalidate_folio() - take a folio out of every VM's stage-2 tables
+ * @gi: its inode
+ * @folio: locked, in the page cache
+ *
+ * With neither invalidate_lock nor a change to make between begin and end: faults in
+ * flight that found the folio as it was start over.
+ *
+ * Context: Process context, may sleep. Takes views_lock.
+ */
+void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio)
+{
+	pgoff_t start = folio->index, end = folio_next_index(folio);
+
+	mutex_lock(&gi->views_lock);
+	gmem_invalidate_begin(gi, start, end);
+	gmem_invalidate_end(gi, start, end);
+	mutex_unlock(&gi->views_lock);
+}
+
+/**
  * gmem_error_remove_folio() - address_space_operations.error_remove_folio
  * @mapping: of a guest memory inode
  * @folio: has a memory error, is locked and marked as poisoned
@@ -166,14 +186,6 @@ void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
  */
 int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
 {
-	struct gmem_inode *gi = GMEM_I(mapping->host);
-	pgoff_t start = folio->index;
-	pgoff_t end = start + folio_nr_pages(folio);
-
-	mutex_lock(&gi->views_lock);
-	gmem_invalidate_begin(gi, start, end);
-	gmem_invalidate_end(gi, start, end);
-	mutex_unlock(&gi->views_lock);
-
+	gmem_invalidate_folio(GMEM_I(mapping->host), folio);
 	return MF_DELAYED;
 }
