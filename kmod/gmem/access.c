@@ -79,7 +79,7 @@ static void *gmem_access_find(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 		return ERR_PTR(-EFAULT);
 
 	folio = xa_load(&mapping->i_pages, index);
-	if (!folio || xa_is_value(folio) || !folio_test_uptodate(folio))
+	if (!gmem_folio_has_content(folio))
 		return ERR_PTR(-ENOENT);
 
 	page = folio_file_page(folio, index);

@@ -9,6 +9,7 @@
 #include <linux/file.h>
 
 #include "gmem.h"
+#include "pager.h"
 #include "trace.h"
 
 /**
@@ -90,6 +91,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 	pgoff_t index = gmem_slot_index(slot, gfn);
 	struct file *file = gmem_slot_get_file(slot);
 	struct folio *folio;
+	bool missing;
 	int r = 0;
 
 	if (!file)
@@ -101,10 +103,13 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 		goto out;
 	}
 
-	if (!folio_test_uptodate(folio))
+	missing = !gmem_folio_has_content(folio);
+	if (missing)
 		r = gmem_prepare_folio(kvm, slot, gfn, folio);
 
 	folio_unlock(folio);
+	if (missing && !r)
+		gmem_pager_touched(GMEM_I(file_inode(file)), index);
 	if (r) {
 		folio_put(folio);
 		goto out;

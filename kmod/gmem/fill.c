@@ -28,7 +28,7 @@ static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio 
 
 	if (gmem_folio_is_poisoned(folio, index)) {
 		r = -EHWPOISON;
-	} else if (folio_test_uptodate(folio)) {
+	} else if (gmem_folio_has_content(folio)) {
 		r = -EEXIST;
 	} else {
 		gmem_folio_make_zero(folio);

@@ -37,6 +37,15 @@ static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
 	return folio;
 }
 
+/* May a folio be used for a page? Missing pages that the pager owes are its to give. */
+static int gmem_folio_check(struct gmem_inode *gi, struct folio *folio, pgoff_t index)
+{
+	if (gmem_folio_is_poisoned(folio, index))
+		return -EHWPOISON;
+
+	return gmem_folio_has_content(folio) ? 0 : gmem_pager_missing(gi, index);
+}
+
 /**
  * gmem_folio_grab() - find or allocate the folio of a page
  * @gi: the inode
@@ -48,7 +57,7 @@ static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
  * Context: Process context, may sleep. No folio lock is held.
  * Return: the folio, locked and with a reference, or an ERR_PTR: -ENOMEM,
  * -EHWPOISON where the page is poisoned or the pager failed it, -ENODATA where
- * the pager owes it.
+ * the page is missing and the pager owes it.
  */
 struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 {
@@ -60,6 +69,7 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 		folio = filemap_lock_folio(mapping, index);
 		if (folio != ERR_PTR(-ENOENT))
 			break;
+		/* What is owed is not even allocated. */
 		r = gmem_pager_missing(gi, index);
 		if (r)
 			return ERR_PTR(r);
@@ -67,10 +77,14 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 		folio = gmem_folio_add(gi, index);
 	} while (folio == ERR_PTR(-EEXIST));
 
-	if (!IS_ERR(folio) && gmem_folio_is_poisoned(folio, index)) {
+	if (IS_ERR(folio))
+		return folio;
+
+	r = gmem_folio_check(gi, folio, index);
+	if (r) {
 		folio_unlock(folio);
 		folio_put(folio);
-		return ERR_PTR(-EHWPOISON);
+		return ERR_PTR(r);
 	}
 	return folio;
 }
@@ -116,18 +130,16 @@ void gmem_folio_make_zero(struct folio *folio)
 
 /**
  * gmem_folio_make_shared() - make a folio ready for the host's userspace
- * @folio: locked, of a page that is shared
+ * @folio: locked, of a page that is shared and missing
  *
- * No vendor prepares shared pages: what is not up to date has no content yet.
+ * No vendor prepares shared pages.
  *
  * Context: Process context; invalidate_lock is held.
  */
 void gmem_folio_make_shared(struct folio *folio)
 {
-	if (!folio_test_uptodate(folio)) {
-		gmem_folio_make_zero(folio);
-		folio_mark_uptodate(folio);
-	}
+	gmem_folio_make_zero(folio);
+	folio_mark_uptodate(folio);
 }
 
 /*

@@ -339,6 +339,24 @@ static inline bool gmem_folio_is_poisoned(struct folio *folio, pgoff_t index)
 	return PageHWPoison(folio_file_page(folio, index));
 }
 
+/*
+ * Does a page have content, or is it missing? This is the one definition of "missing".
+ * @folio is what the page cache has for the page, which may be nothing. If it is a
+ * folio that is not up to date, the page was only allocated; or a task is giving it its
+ * content just now, with the folio locked, and wakes those who wait afterwards.
+ */
+static inline bool gmem_folio_has_content(struct folio *folio)
+{
+	return folio && !xa_is_value(folio) && folio_test_uptodate(folio);
+}
+
+/* The same by page offset. Without invalidate_lock the answer may be out of date. */
+static inline bool gmem_page_has_content(struct gmem_inode *gi, pgoff_t index)
+{
+	guard(rcu)();
+	return gmem_folio_has_content(xa_load(&gmem_mapping(gi)->i_pages, index));
+}
+
 /* May the inode have folios of PMD size? As huge.c says. */
 static inline bool gmem_has_huge(struct gmem_inode *gi)
 {

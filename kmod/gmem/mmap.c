@@ -31,7 +31,10 @@ static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault 
 	if (IS_ERR(folio))
 		return vmf_error(PTR_ERR(folio));
 
-	gmem_folio_make_shared(folio);
+	if (!gmem_folio_has_content(folio)) {
+		gmem_folio_make_shared(folio);
+		gmem_pager_touched(gi, vmf->pgoff);
+	}
 	vmf->page = folio_file_page(folio, vmf->pgoff);
 	return VM_FAULT_LOCKED;
 }

@@ -135,12 +135,12 @@ void gmem_pager_close(struct gmem_pager *pager)
 }
 
 /**
- * gmem_pager_missing() - what becomes of a page that the page cache has not
+ * gmem_pager_missing() - what becomes of a page that is missing
  * @gi: the inode
  * @index: page offset
  *
  * Context: Any.
- * Return: 0: allocate it; -ENODATA: wait for the pager; -EHWPOISON: the pager
+ * Return: 0: it comes as zeroes; -ENODATA: wait for the pager; -EHWPOISON: the pager
  * has failed it, or is dead and said that this is what happens then.
  */
 int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
@@ -191,7 +191,7 @@ bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 static bool gmem_pager_is_missing(struct gmem_pager *pager, pgoff_t index)
 {
 	return gmem_pager_missing(pager->gi, index) == -ENODATA &&
-	       !xa_load(&gmem_mapping(pager->gi)->i_pages, index);
+	       !gmem_page_has_content(pager->gi, index);
 }
 
 /**
@@ -285,6 +285,22 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	gmem_waits_wake(pager, start, end, NULL);
 }
 
+/**
+ * gmem_pager_touched() - a page has come as zeroes
+ * @gi: the inode
+ * @index: page offset
+ *
+ * The touch may have begun before there was a pager that owes the page. Another task
+ * may be waiting for that pager already.
+ *
+ * Context: Process context; the page has content.
+ */
+void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index)
+{
+	if (gmem_pager_owes(gi, index, 1))
+		gmem_pager_resolved(gi, index, index + 1);
+}
+
 /* Nobody is to ask for these pages any more; who waits for them is to be woken. */
 static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
 			  unsigned long value)
@@ -328,7 +344,7 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 	return r;
 }
 
-/* Pages in the page cache from @first to @last. */
+/* Pages with content from @first to @last. */
 static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t first, pgoff_t last)
 {
 	unsigned long index, count = 0;
@@ -338,7 +354,8 @@ static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t fir
 	rcu_read_lock();
 	xa_for_each_range(&gmem_mapping(gi)->i_pages, index, folio, first, last) {
 		/* A folio of many pages is met once; or page by page, if it is split now. */
-		end = xa_is_value(folio) ? 0 : min(last + 1, folio_next_index(folio));
+		end = !gmem_folio_has_content(folio) ? 0 :
+		      min(last + 1, folio_next_index(folio));
 		counted = max(counted, index);
 		if (end > counted) {
 			count += end - counted;

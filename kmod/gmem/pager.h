@@ -4,6 +4,7 @@
  *
  * Words
  *
+ *   missing	a page without content: see gmem_folio_has_content()
  *   owed	a page offset that the pager has undertaken to serve, while its
  *		page is missing. What is not owed comes as zeroes.
  *   failed	one of which the pager said that it can't be served
@@ -21,11 +22,12 @@
  *   async.c		waiting while the guest runs another task
  *   present.c		which pages there are
  *
- * Whether a page is owed matters only where the page cache has none: a page
- * that somebody populated by other means is there, owed or not. So populating
- * need not keep account of what is owed, and can't fail for it. Who does not
- * find a page looks whether it is owed, and allocates it if not; a page that
- * comes in between is found then. A hole takes pages from what is owed.
+ * Whether a page is owed matters only while it is missing: a page that somebody
+ * populated by other means is there, owed or not. So populating need not keep
+ * account of what is owed, and can't fail for it. A fault that finds a page missing
+ * looks whether it is owed, and takes zeroes if not. Where there is a folio already,
+ * it looks with that locked, so that it finds content which is on its way in. A hole
+ * takes pages from what is owed.
  */
 #ifndef __KVM_GMEM_PAGER_H
 #define __KVM_GMEM_PAGER_H
@@ -176,6 +178,7 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index);
 bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr);
 bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index);
 int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags);
+void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index);
 void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_pager_wake(struct gmem_inode *gi);
 void gmem_pager_wake_range(struct gmem_inode *gi, pgoff_t start, pgoff_t end,

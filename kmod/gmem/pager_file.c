@@ -91,11 +91,8 @@ static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
 static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end, bool killable)
 {
 	for (pgoff_t index = start; index < end; index++) {
-		struct folio *folio = filemap_get_folio(gmem_mapping(gi), index);
-
-		if (IS_ERR(folio))
+		if (!gmem_page_has_content(gi, index))
 			return -ENOENT;
-		folio_put(folio);
 		if (killable ? fatal_signal_pending(current) : signal_pending(current))
 			return -EINTR;
 		cond_resched();

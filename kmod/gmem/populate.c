@@ -36,7 +36,7 @@ static int gmem_populate_page(struct gmem_populate *p, gfn_t gfn, void __user *s
 	if (IS_ERR(folio))
 		return PTR_ERR(folio);
 
-	r = folio_test_uptodate(folio) ? -EEXIST : 0;
+	r = gmem_folio_has_content(folio) ? -EEXIST : 0;
 	folio_unlock(folio);
 	if (r)
 		goto out;

@@ -13,11 +13,6 @@
 /* Pages that are looked at in one go. */
 #define GMEM_PRESENT_LOOK	SZ_4K
 
-static bool gmem_folio_is_present(struct folio *folio)
-{
-	return folio && !xa_is_value(folio) && folio_test_uptodate(folio);
-}
-
 /*
  * Pages with content from @index on, before @end, in up to @max ranges. Returns
  * how many, and in @next where it stopped looking.
@@ -37,7 +32,7 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 		pgoff_t from, to;
 		u64 offset, size;
 
-		if (xas_retry(&xas, folio) || !gmem_folio_is_present(folio))
+		if (xas_retry(&xas, folio) || !gmem_folio_has_content(folio))
 			continue;
 
 		/* A folio of many pages is met once; or page by page, if it is split now. */
