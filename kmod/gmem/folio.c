@@ -89,15 +89,25 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 	return folio;
 }
 
-/* Poisoned pages are left alone: writing to one is a machine check. */
+/**
+ * gmem_page_clear() - clear a page of an inode, or one that was
+ * @page: the page
+ *
+ * All clearing is done here, because writing to a poisoned page is a machine check.
+ * Those keep what they have: nobody gets them any more.
+ *
+ * Context: Process context.
+ */
+void gmem_page_clear(struct page *page)
+{
+	if (!PageHWPoison(page))
+		clear_highpage(page);
+}
+
 static void gmem_folio_zero(struct folio *folio)
 {
-	for (long i = 0; i < folio_nr_pages(folio); i++) {
-		struct page *page = folio_page(folio, i);
-
-		if (!PageHWPoison(page))
-			clear_highpage(page);
-	}
+	for (long i = 0; i < folio_nr_pages(folio); i++)
+		gmem_page_clear(folio_page(folio, i));
 }
 
 /**

@@ -248,6 +248,7 @@ struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations
 
 /* folio.c */
 struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
+void gmem_page_clear(struct page *page);
 void gmem_folio_set_stale(struct folio *folio);
 void gmem_folio_make_zero(struct folio *folio);
 void gmem_folio_make_shared(struct folio *folio);

@@ -12,7 +12,6 @@
  * mapped it can't be converted in place, as for any reference that is not the
  * engine's.
  */
-#include <linux/highmem.h>
 #include <linux/sched/signal.h>
 
 #include "access.h"
@@ -92,7 +91,8 @@ void kvm_gmem_await(struct kvm *kvm, gpa_t gpa)
  * @pfn: the page
  *
  * What was written through the map after the page had been taken out of the
- * inode is the guest's too: cleared before anyone else gets the page.
+ * inode is the guest's too: cleared before anyone else gets the page, unless it is
+ * poisoned.
  *
  * Context: Process context, may sleep.
  */
@@ -102,7 +102,7 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
 
 	folio_lock(folio);
 	if (!folio->mapping)
-		clear_highpage(pfn_to_page(pfn));
+		gmem_page_clear(pfn_to_page(pfn));
 	folio_unlock(folio);
 	folio_put(folio);
 }

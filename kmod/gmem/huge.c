@@ -146,13 +146,8 @@ static void gmem_huge_clear(struct gmem_inode *gi, pgoff_t index, pgoff_t start,
 	folio_lock(folio);
 	start = max(start, folio->index);
 	end = min(end, folio_next_index(folio));
-	for (index = start; folio->mapping && index < end; index++) {
-		struct page *page = folio_file_page(folio, index);
-
-		/* Writing to a poisoned one is a machine check. */
-		if (!PageHWPoison(page))
-			clear_highpage(page);
-	}
+	for (index = start; folio->mapping && index < end; index++)
+		gmem_page_clear(folio_file_page(folio, index));
 	folio_unlock(folio);
 	folio_put(folio);
 }
