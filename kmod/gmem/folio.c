@@ -184,6 +184,7 @@ void gmem_free_folio(struct folio *folio)
 			gmem_folio_zero(folio);
 	}
 	folio_clear_owner_2(folio);
+	gmem_poison_keep(folio);
 
 	trace_gmem_free(pfn, folio_order(folio));
 }

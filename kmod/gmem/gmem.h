@@ -33,6 +33,7 @@
  *   pager.h		a process that serves missing pages, in files of their own
  *   populate.c		first content from the vendor's launch commands
  *   invalidate.c	taking pages out of every VM's stage-2 tables
+ *   poison.c		memory failure
  *   fallocate.c	allocating and punching holes
  *   huge.c		folios of 2 MiB
  *   fdinfo.c		facts for operators
@@ -114,6 +115,8 @@ struct seq_file;
  * @pager: once there was one; set with invalidate_lock held for writing, for good
  * @splitter: the task that takes pages out and may split folios for it; set with
  *	      invalidate_lock held for writing
+ * @unsplit: memory failure could not split a folio, of which there may be more
+ * @inodes: in inode.c's list of all inodes
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
  */
@@ -129,6 +132,8 @@ struct gmem_inode {
 	wait_queue_head_t gone;
 	struct gmem_pager *pager;
 	struct task_struct *splitter;
+	bool unsplit;
+	struct list_head inodes;
 	atomic_long_t allocated;
 };
 
@@ -243,6 +248,7 @@ static inline struct gmem_binding *gmem_binding_next(struct gmem_binding *b,
 int gmem_fs_init(struct module *module);
 void gmem_fs_exit(void);
 struct gmem_inode *gmem_inode_create(loff_t size, u64 flags);
+struct gmem_inode *gmem_inode_find(struct address_space *mapping);
 struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations *fops,
 			     void *private_data);
 
@@ -296,7 +302,13 @@ void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end
 void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio);
+
+/* poison.c */
+bool gmem_poison_is_told(void);
+void gmem_poison_init(void);
+void gmem_poison_exit(void);
 int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
+void gmem_poison_keep(struct folio *folio);
 
 /* fault.c */
 struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, gfn_t gfn);
@@ -321,6 +333,7 @@ int gmem_huge_add(struct gmem_inode *gi, pgoff_t index, struct folio *folio);
 void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end);
 bool gmem_huge_may_split(struct folio *folio);
 void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_huge_truncate_all(struct gmem_inode *gi);
 
 /* fdinfo.c */
 void gmem_show_fdinfo(struct seq_file *m, struct file *file);
@@ -351,11 +364,19 @@ static inline bool gmem_folio_has_content(struct folio *folio)
 	return folio && !xa_is_value(folio) && folio_test_uptodate(folio);
 }
 
-/* The same by page offset. Without invalidate_lock the answer may be out of date. */
-static inline bool gmem_page_has_content(struct gmem_inode *gi, pgoff_t index)
+/*
+ * The same by page offset. A poisoned page is not missing: it does not get content any
+ * more. Without invalidate_lock the answer may be out of date.
+ */
+static inline bool gmem_page_is_missing(struct gmem_inode *gi, pgoff_t index)
 {
+	struct folio *folio;
+
 	guard(rcu)();
-	return gmem_folio_has_content(xa_load(&gmem_mapping(gi)->i_pages, index));
+	folio = xa_load(&gmem_mapping(gi)->i_pages, index);
+	if (!folio || xa_is_value(folio))
+		return true;
+	return !gmem_folio_has_content(folio) && !gmem_folio_is_poisoned(folio, index);
 }
 
 /* May the inode have folios of PMD size? As huge.c says. */

@@ -16,10 +16,10 @@
  *
  * A fault that found the folio whole may be about to map all of it. So what splits
  * it invalidates all of it, not only the pages that go. Only holes and memory failure
- * split one; to others the kernel is told no, see gmem_huge_may_split().
+ * may split one, see gmem_huge_may_split().
  */
 #include <linux/delay.h>
-#include <linux/highmem.h>
+#include <linux/pagevec.h>
 
 #include "gmem.h"
 
@@ -165,13 +165,13 @@ static bool gmem_huge_is_left(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
  * gmem_huge_may_split() - may a folio of PMD size be split?
  * @folio: locked, in the page cache
  *
- * A hole does it with all of the folio being invalidated. Memory failure does it
- * without a word, and tells of the one page afterwards: a fault in flight that found
- * the folio whole could map the bad page along until then. So all of it is
- * invalidated here, before it is split. A fault that comes later waits for the
- * folio's lock and does not find it whole.
+ * A hole splits it while all of it is being invalidated. Memory failure splits it
+ * first and reports the one page later: until then, a fault in flight that found the
+ * folio whole could map all of it, bad page included. So all of it is invalidated
+ * here, before the split. A later fault waits for the folio's lock, and finds a
+ * single page.
  *
- * Others, such as soft offline, would only lose the guest its large mapping.
+ * Others, such as soft offline, only cost the guest its large mapping: refused.
  *
  * Context: Process context, may sleep.
  * Return: whether the caller is one of those who may.
@@ -189,6 +189,61 @@ bool gmem_huge_may_split(struct folio *folio)
 	return true;
 }
 
+/* Truncates pages until done, or until patience ends. Returns whether a folio is left. */
+static bool gmem_huge_try_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	loff_t first = (loff_t)start << PAGE_SHIFT, last = ((loff_t)end << PAGE_SHIFT) - 1;
+	unsigned long deadline = jiffies + GMEM_SPLIT_PATIENCE;
+	bool left;
+
+	WRITE_ONCE(gi->splitter, current);
+	for (;;) {
+		truncate_inode_pages_range(gmem_mapping(gi), first, last);
+		left = gmem_huge_is_left(gi, start, end);
+		if (!left || time_after(jiffies, deadline))
+			break;
+		usleep_range(50, 500);
+	}
+	WRITE_ONCE(gi->splitter, NULL);
+	return left;
+}
+
+/* Finds the next folio in a range that has a poisoned page; @start becomes its first page there. */
+static bool gmem_huge_find_poisoned(struct gmem_inode *gi, pgoff_t *start, pgoff_t end)
+{
+	struct folio_batch batch;
+	bool found = false;
+	pgoff_t next = *start;
+
+	folio_batch_init(&batch);
+	while (!found && filemap_get_folios(gmem_mapping(gi), &next, end - 1, &batch)) {
+		for (unsigned int i = 0; i < folio_batch_count(&batch) && !found; i++) {
+			struct folio *folio = batch.folios[i];
+
+			found = folio_test_large(folio) && folio_test_has_hwpoisoned(folio);
+			if (found)
+				*start = max(*start, folio->index);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+	return found;
+}
+
+/*
+ * The allocator would take back all frames of a folio that is freed as a whole, also a
+ * bad one. So one page is truncated first, which splits the folio. If that fails,
+ * gmem_poison_keep() keeps all of it.
+ */
+static void gmem_huge_split_poisoned(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	while (READ_ONCE(gi->unsplit) && start < end &&
+	       gmem_huge_find_poisoned(gi, &start, end)) {
+		gmem_huge_try_truncate(gi, start, start + 1);
+		start = round_up(start + 1, HPAGE_PMD_NR);
+	}
+}
+
 /**
  * gmem_huge_truncate() - take pages out of an inode
  * @gi: the inode
@@ -202,23 +257,22 @@ bool gmem_huge_may_split(struct folio *folio)
  */
 void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 {
-	loff_t first = (loff_t)start << PAGE_SHIFT, last = ((loff_t)end << PAGE_SHIFT) - 1;
-	unsigned long deadline = jiffies + GMEM_SPLIT_PATIENCE;
+	gmem_huge_split_poisoned(gi, start, end);
+	if (!gmem_huge_try_truncate(gi, start, end))
+		return;
 
-	bool left;
+	gmem_huge_clear(gi, start, start, end);
+	gmem_huge_clear(gi, end - 1, start, end);
+}
 
-	WRITE_ONCE(gi->splitter, current);
-	for (;;) {
-		truncate_inode_pages_range(gmem_mapping(gi), first, last);
-		left = gmem_huge_is_left(gi, start, end);
-		if (!left || time_after(jiffies, deadline))
-			break;
-		usleep_range(50, 500);
-	}
-	WRITE_ONCE(gi->splitter, NULL);
-
-	if (left) {
-		gmem_huge_clear(gi, start, start, end);
-		gmem_huge_clear(gi, end - 1, start, end);
-	}
+/**
+ * gmem_huge_truncate_all() - take all pages out of an inode
+ * @gi: the inode, of which no VM has a view any more
+ *
+ * Context: Process context, may sleep; invalidate_lock is held for writing.
+ */
+void gmem_huge_truncate_all(struct gmem_inode *gi)
+{
+	gmem_huge_split_poisoned(gi, 0, i_size_read(&gi->vfs_inode) >> PAGE_SHIFT);
+	truncate_inode_pages(gmem_mapping(gi), 0);
 }

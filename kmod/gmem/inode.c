@@ -27,6 +27,10 @@ static struct kmem_cache *gmem_inode_cache;
 static struct vfsmount *gmem_mnt;
 static struct module *gmem_owner;
 
+/* All inodes, by gmem_inode.inodes; for memory failure, which comes with a frame only. */
+static LIST_HEAD(gmem_inodes);
+static DEFINE_SPINLOCK(gmem_inodes_lock);
+
 static struct inode *gmem_alloc_inode(struct super_block *sb)
 {
 	struct gmem_inode *gi;
@@ -40,6 +44,8 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->attrs = NULL;
 	gi->pager = NULL;
 	gi->splitter = NULL;
+	gi->unsplit = false;
+	INIT_LIST_HEAD(&gi->inodes);
 	gi->seals = 0;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
@@ -64,6 +70,10 @@ static void gmem_free_inode(struct inode *inode)
 
 static void gmem_evict_inode(struct inode *inode)
 {
+	spin_lock(&gmem_inodes_lock);
+	list_del_init(&GMEM_I(inode)->inodes);
+	spin_unlock(&gmem_inodes_lock);
+
 	truncate_inode_pages_final(inode->i_mapping);
 	clear_inode(inode);
 	gmem_ranges_free(GMEM_I(inode)->attrs);
@@ -151,15 +161,20 @@ static int gmem_migrate_folio(struct address_space *mapping, struct folio *dst,
 }
 
 /*
- * To the kernel, pages that no process has mapped are clean page cache: retiring
- * one for corrected errors (soft offline), a host fault that meets a bad page,
- * POSIX_FADV_DONTNEED and the like would drop them, with what the guest has in them
- * and without telling the VMs that have them mapped. Before they do, they ask here.
- * So does who splits a folio of PMD size, which all of them take for dirty.
+ * To the rest of the kernel, pages that no process has mapped look like clean page
+ * cache. Soft offline, a host fault that meets a bad page, POSIX_FADV_DONTNEED and
+ * others drop such pages: the guest's content would be lost, without a word to the VMs
+ * that have them mapped. They all ask here first. So does everybody who splits a
+ * folio of PMD size, and memory failure when it is done with a page. Those folios are
+ * dirty, and nobody drops a dirty one.
  */
 static bool gmem_release_folio(struct folio *folio, gfp_t gfp)
 {
-	return folio_test_large(folio) && gmem_huge_may_split(folio);
+	if (!folio_test_dirty(folio))
+		return false;
+	if (folio_test_large(folio))
+		return gmem_huge_may_split(folio);
+	return folio_test_hwpoison(folio);
 }
 
 static const struct address_space_operations gmem_aops = {
@@ -202,7 +217,7 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER);
 	mapping_set_inaccessible(inode->i_mapping);
 	mapping_set_release_always(inode->i_mapping);
-	if (!flags && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+	if (!flags && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && gmem_poison_is_told())
 		mapping_set_large_folios(inode->i_mapping);
 	/* Reclaim must not look at what migration may not move. */
 	WARN_ON_ONCE(!mapping_unevictable(inode->i_mapping));
@@ -215,7 +230,30 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 		iput(inode);
 		return ERR_PTR(r);
 	}
+
+	spin_lock(&gmem_inodes_lock);
+	list_add(&gi->inodes, &gmem_inodes);
+	spin_unlock(&gmem_inodes_lock);
 	return gi;
+}
+
+/**
+ * gmem_inode_find() - which inode is it, if any?
+ * @mapping: something that may be an inode's address space; only compared
+ *
+ * Context: Process context.
+ * Return: the inode, with a reference, or NULL.
+ */
+struct gmem_inode *gmem_inode_find(struct address_space *mapping)
+{
+	struct gmem_inode *gi;
+
+	guard(spinlock)(&gmem_inodes_lock);
+	list_for_each_entry(gi, &gmem_inodes, inodes) {
+		if (gmem_mapping(gi) == mapping)
+			return igrab(&gi->vfs_inode) ? gi : NULL;
+	}
+	return NULL;
 }
 
 /**

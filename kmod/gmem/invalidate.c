@@ -167,25 +167,3 @@ void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio)
 	gmem_invalidate_end(gi, start, end);
 	mutex_unlock(&gi->views_lock);
 }
-
-/**
- * gmem_error_remove_folio() - address_space_operations.error_remove_folio
- * @mapping: of a guest memory inode
- * @folio: has a memory error, is locked and marked as poisoned
- *
- * Takes the folio out of every VM's stage-2 tables and leaves it where it is:
- * what to do about the loss is userspace's decision, and until it punches the
- * page away, whoever touches it gets -EHWPOISON from gmem_folio_grab(), which
- * sees the mark that was set before this was called.
- *
- * invalidate_lock can't be had here: a hole being punched holds it and waits
- * for this very folio's lock. Linux 6.12 takes it and can deadlock.
- *
- * Context: Process context, may sleep; memory_failure() holds the folio lock.
- * Return: MF_DELAYED: the folio is out of reach but not removed.
- */
-int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
-{
-	gmem_invalidate_folio(GMEM_I(mapping->host), folio);
-	return MF_DELAYED;
-}

@@ -13,7 +13,11 @@
  */
 int kvm_gmem_init(struct module *module)
 {
-	return gmem_fs_init(module);
+	int r = gmem_fs_init(module);
+
+	if (!r)
+		gmem_poison_init();
+	return r;
 }
 
 /**
@@ -24,6 +28,7 @@ int kvm_gmem_init(struct module *module)
  */
 void kvm_gmem_exit(void)
 {
+	gmem_poison_exit();
 	gmem_fs_exit();
 }
 

@@ -191,7 +191,7 @@ bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 static bool gmem_pager_is_missing(struct gmem_pager *pager, pgoff_t index)
 {
 	return gmem_pager_missing(pager->gi, index) == -ENODATA &&
-	       !gmem_page_has_content(pager->gi, index);
+	       gmem_page_is_missing(pager->gi, index);
 }
 
 /**

@@ -91,7 +91,7 @@ static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
 static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end, bool killable)
 {
 	for (pgoff_t index = start; index < end; index++) {
-		if (!gmem_page_has_content(gi, index))
+		if (gmem_page_is_missing(gi, index))
 			return -ENOENT;
 		if (killable ? fatal_signal_pending(current) : signal_pending(current))
 			return -EINTR;

@@ -157,7 +157,29 @@ TRACE_EVENT(gmem_convert,
 		  __entry->ino, __entry->first, __entry->last, __entry->attributes)
 );
 
-TRACE_EVENT(gmem_free,
+TRACE_EVENT(gmem_poison,
+	TP_PROTO(struct gmem_inode *gi, pgoff_t pgoff, kvm_pfn_t pfn, unsigned int order),
+	TP_ARGS(gi, pgoff, pfn, order),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, ino)
+		__field(u64, pgoff)
+		__field(u64, pfn)
+		__field(unsigned int, order)
+	),
+
+	TP_fast_assign(
+		__entry->ino = gi->vfs_inode.i_ino;
+		__entry->pgoff = pgoff;
+		__entry->pfn = pfn;
+		__entry->order = order;
+	),
+
+	TP_printk("ino %lu pgoff %#llx pfn %#llx order %u",
+		  __entry->ino, __entry->pgoff, __entry->pfn, __entry->order)
+);
+
+DECLARE_EVENT_CLASS(gmem_frames,
 	TP_PROTO(kvm_pfn_t pfn, unsigned int order),
 	TP_ARGS(pfn, order),
 
@@ -173,6 +195,13 @@ TRACE_EVENT(gmem_free,
 
 	TP_printk("pfn %#llx order %u", __entry->pfn, __entry->order)
 );
+
+DEFINE_EVENT(gmem_frames, gmem_free,
+	TP_PROTO(kvm_pfn_t pfn, unsigned int order),
+	TP_ARGS(pfn, order));
+DEFINE_EVENT(gmem_frames, gmem_keep,
+	TP_PROTO(kvm_pfn_t pfn, unsigned int order),
+	TP_ARGS(pfn, order));
 
 #endif /* __KVM_GMEM_TRACE_H */
 

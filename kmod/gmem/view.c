@@ -113,7 +113,7 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	 */
 	if (last) {
 		filemap_invalidate_lock(inode->i_mapping);
-		truncate_inode_pages(inode->i_mapping, 0);
+		gmem_huge_truncate_all(gi);
 		filemap_invalidate_unlock(inode->i_mapping);
 		wake_up_all(&gi->gone);
 	}

@@ -50,6 +50,43 @@ static void touch_faults(void)
 	machine_free(m);
 }
 
+/* So that a vCPU which has consumed the error goes on, to that memory fault. */
+static void recovered(void)
+{
+	struct machine *m = machine_traced();
+	uint64_t pfn = pfn_of(m, BAD);
+
+	TEST_ASSERT_EQ(poison_report(poison_open(), pfn), 0);
+	TEST_ASSERT(is_poisoned(pfn), "page frame %#lx is not marked", pfn);
+	expect_memory_fault(m, BAD, EHWPOISON);
+	/* Once more: it is known by now. */
+	poison_report(poison_open(), pfn);
+	expect_memory_fault(m, BAD, EHWPOISON);
+	guest_expect(m, BAD + 1, PAGES - BAD - 1, 5);
+	punch_pages(m->view, 0, PAGES);
+	guest_expect(m, 0, PAGES, 0);
+	TEST_ASSERT(is_poisoned(pfn) && !(frame_flags(pfn) & KPF_BUDDY),
+		    "page frame %#lx was given back", pfn);
+	machine_free(m);
+}
+
+/* Nobody takes the bad page for a clean one, which would leave zeroes. */
+static void stays_bad(void)
+{
+	struct machine *m = machine_traced();
+	int fd;
+
+	poison_one(m);
+	fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	TEST_ASSERT(fd >= 0 && write(fd, "3", 1) == 1, "drop_caches");
+	close(fd);
+	fd = open("/sys/devices/system/memory/soft_offline_page", O_WRONLY);
+	if (fd >= 0)
+		poison_report(fd, pfn_of(m, BAD));
+	expect_memory_fault(m, BAD, EHWPOISON);
+	machine_free(m);
+}
+
 static void others_are_unharmed(void)
 {
 	struct machine *m = machine_traced();
@@ -127,6 +164,8 @@ static void never_given_back(void)
 
 static const struct claim claims[] = {
 	CLAIM(touch_faults, "the guest that touches it leaves with a memory fault, EHWPOISON"),
+	CLAIM(recovered, "the kernel counts it as recovered: who consumed the error goes on"),
+	CLAIM(stays_bad, "what takes clean page cache does not take it"),
 	CLAIM(others_are_unharmed, "the other pages stay as they are"),
 	CLAIM(every_view_faults, "it is so in every VM with a view, mapped before or linked after"),
 	CLAIM(outlives_its_vm, "the mark stays when the VM that met it is gone"),

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory failure: uncorrected errors in an inode's pages.
+ *
+ * memory_failure() marks a page as poisoned, then calls error_remove_folio() to have it
+ * taken out of reach. The page stays in the inode, since what to do about the loss
+ * is userspace's decision: until a hole is punched there, every touch gets -EHWPOISON
+ * from gmem_folio_grab(), which sees the mark.
+ *
+ * memory_failure() keeps its own reference to a page that it has dealt with, for good.
+ * If there is any other, it reports a failure, and the task that consumed the error is
+ * killed. So the page cache drops its reference and takes over memory_failure()'s. A
+ * hole, or the end of the inode, drops that. The allocator does not take back a single
+ * page that has the mark.
+ *
+ * A folio of PMD size is split first. If somebody has a reference to it,
+ * memory_failure() gives up: it leaves the mark, drops its reference, and does not call
+ * error_remove_folio(). But whatever it does ends in a tracepoint. From there a work
+ * item takes the whole folio out of every VM. Faults map its good pages one by one
+ * afterwards. When the folio goes it is split if possible, see huge.c; if not, all of
+ * it is kept from the allocator, which does not look for the mark inside a folio.
+ */
+#include <linux/kfifo.h>
+#include <linux/tracepoint.h>
+#include <linux/workqueue.h>
+
+#include "gmem.h"
+#include "pager.h"
+#include "trace.h"
+
+/* Frames that memory_failure() has dealt with, until the work item gets at them. */
+static DEFINE_KFIFO(gmem_failures, unsigned long, 256);
+static DEFINE_RAW_SPINLOCK(gmem_failures_lock);
+
+/* memory_failure()'s last word, or NULL. */
+static struct tracepoint *gmem_failure_event;
+
+/* The folio that a frame belongs to now, with a reference, or NULL. */
+static struct folio *gmem_failure_folio(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+	struct folio *folio;
+
+	while (page) {
+		folio = page_folio(page);
+		if (!folio_try_get(folio))
+			break;
+		if (page_folio(page) == folio)
+			return folio;
+		/* Split or freed meanwhile: the page is another folio's. */
+		folio_put(folio);
+	}
+	return NULL;
+}
+
+static void gmem_failure_in_folio(struct gmem_inode *gi, struct folio *folio)
+{
+	folio_lock(folio);
+	if (folio->mapping == gmem_mapping(gi)) {
+		if (folio_test_large(folio)) {
+			WRITE_ONCE(gi->unsplit, true);
+			folio_set_has_hwpoisoned(folio);
+		}
+		gmem_invalidate_folio(gi, folio);
+		trace_gmem_poison(gi, folio->index, folio_pfn(folio), folio_order(folio));
+	}
+	folio_unlock(folio);
+}
+
+/*
+ * The frame may belong to anything, such as a slab, which has no folio lock and no
+ * mapping that could be followed. So what stands there as its mapping is only
+ * compared, with our inodes' mappings.
+ */
+static void gmem_failure_in_frame(unsigned long pfn)
+{
+	struct folio *folio = gmem_failure_folio(pfn);
+	struct gmem_inode *gi;
+
+	if (!folio)
+		return;
+
+	gi = gmem_inode_find(READ_ONCE(folio->mapping));
+	if (gi) {
+		gmem_failure_in_folio(gi, folio);
+		iput(&gi->vfs_inode);
+	}
+	folio_put(folio);
+}
+
+static void gmem_failure_worker(struct work_struct *work)
+{
+	unsigned long pfn;
+
+	while (kfifo_get(&gmem_failures, &pfn))
+		gmem_failure_in_frame(pfn);
+}
+
+static DECLARE_WORK(gmem_failure_work, gmem_failure_worker);
+
+/*
+ * memory_failure() is done, or has given up. A guest that consumes the error again
+ * before the work item runs only ends up here once more. Preemption is disabled.
+ */
+static void gmem_failure_probe(void *data, unsigned long pfn, int type, int result)
+{
+	unsigned long flags;
+	bool queued;
+
+	if (result == MF_RECOVERED)
+		return;
+
+	raw_spin_lock_irqsave(&gmem_failures_lock, flags);
+	queued = kfifo_put(&gmem_failures, pfn);
+	raw_spin_unlock_irqrestore(&gmem_failures_lock, flags);
+
+	if (!queued)
+		pr_warn_ratelimited("gmem: too many memory failures, frame %#lx is forgotten\n",
+				    pfn);
+	queue_work(system_highpri_wq, &gmem_failure_work);
+}
+
+static void gmem_failure_find(struct tracepoint *event, void *priv)
+{
+	if (!strcmp(event->name, "memory_failure_event"))
+		gmem_failure_event = event;
+}
+
+/**
+ * gmem_poison_is_told() - is memory failure in a folio of PMD size noticed?
+ *
+ * Context: Any.
+ * Return: false where no inode may have such folios.
+ */
+bool gmem_poison_is_told(void)
+{
+	return !IS_ENABLED(CONFIG_MEMORY_FAILURE) || gmem_failure_event;
+}
+
+/**
+ * gmem_poison_init() - begin to listen
+ *
+ * Context: Module load.
+ */
+void gmem_poison_init(void)
+{
+	for_each_kernel_tracepoint(gmem_failure_find, NULL);
+	if (gmem_failure_event &&
+	    tracepoint_probe_register(gmem_failure_event, gmem_failure_probe, NULL))
+		gmem_failure_event = NULL;
+
+	if (!gmem_poison_is_told())
+		pr_warn("gmem: memory failure does not tell: no folios of 2 MiB\n");
+}
+
+/**
+ * gmem_poison_exit() - stop listening
+ *
+ * Context: Module unload.
+ */
+void gmem_poison_exit(void)
+{
+	if (gmem_failure_event) {
+		tracepoint_probe_unregister(gmem_failure_event, gmem_failure_probe, NULL);
+		tracepoint_synchronize_unregister();
+		gmem_failure_event = NULL;
+	}
+	cancel_work_sync(&gmem_failure_work);
+}
+
+/**
+ * gmem_error_remove_folio() - address_space_operations.error_remove_folio
+ * @mapping: of a guest memory inode
+ * @folio: has a memory error, is locked, marked as poisoned, and a single page
+ *
+ * invalidate_lock can't be had here: a hole being punched holds it and waits
+ * for this very folio's lock. Linux 6.12 takes it and can deadlock.
+ *
+ * Context: Process context, may sleep; memory_failure() holds the folio lock.
+ * Return: 0: the folio is out of reach.
+ */
+int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
+{
+	struct gmem_inode *gi = GMEM_I(mapping->host);
+
+	gmem_invalidate_folio(gi, folio);
+	trace_gmem_poison(gi, folio->index, folio_pfn(folio), 0);
+
+	/* Those who wait for the pager to fill it wait in vain. */
+	gmem_pager_resolved(gi, folio->index, folio_next_index(folio));
+
+	/* Else it would be dropped for a clean one: gmem_release_folio() has to say yes. */
+	folio_set_dirty(folio);
+	/* The caller keeps its reference, which is the page cache's from now on. */
+	folio_put(folio);
+	return 0;
+}
+
+/**
+ * gmem_poison_keep() - keep a folio with a poisoned page from the allocator
+ * @folio: out of the page cache
+ *
+ * A single page needs nothing: the allocator looks at its mark.
+ *
+ * Context: Process context.
+ */
+void gmem_poison_keep(struct folio *folio)
+{
+	if (!folio_test_large(folio) || !folio_test_has_hwpoisoned(folio))
+		return;
+
+	pr_warn("gmem: frames %#lx to %#lx are lost: a bad page among them, and in use\n",
+		folio_pfn(folio), folio_pfn(folio) + folio_nr_pages(folio) - 1);
+	trace_gmem_keep(folio_pfn(folio), folio_order(folio));
+	folio_get(folio);
+}
