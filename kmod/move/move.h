@@ -21,9 +21,10 @@
  *           kvm->populate_lock
  *             kvm->mmu_lock	one at a time
  *
- * Whoever moves has both flags before it waits for any lock, so that a VM is
- * part of one move at a time, and two moves never wait for each other: which
- * way round two VMs are locked does not matter then.
+ * A move sets both flags before it waits for any lock, and so does everything
+ * else that locks two VMs: SEV's moves and its mirror copies. A VM takes part
+ * in one of them at a time, and two of them never wait for each other,
+ * whichever way round each locks its VMs.
  */
 #ifndef __KVM_MOVE_H
 #define __KVM_MOVE_H
@@ -44,6 +45,7 @@ bool kvm_move_can_move_vcpus(struct kvm *kvm);
 int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 
 /* vms.c */
+void kvm_move_wake_vcpus(struct kvm *kvm);
 int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 
 /* memory.c */

@@ -30,16 +30,26 @@ static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 	return 0;
 }
 
-/* A vCPU that waits for a pager holds its mutex: see kvm_gmem_wait(). */
-static void kvm_move_wake_vcpus(struct kvm *kvm)
+/**
+ * kvm_move_wake_vcpus() - have vCPUs that wait for a pager leave to userspace
+ * @kvm: the VM, whose move_in_progress the caller has set
+ *
+ * They hold their mutex, which a move needs: see kvm_gmem_wait().
+ *
+ * Context: kvm->lock is held.
+ */
+void kvm_move_wake_vcpus(struct kvm *kvm)
 {
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
+
+	lockdep_assert_held(&kvm->lock);
 
 	kvm_for_each_vcpu(i, vcpu, kvm)
 		kvm_vcpu_wake_up(vcpu);
 	kvm_gmem_wake_waits(kvm);
 }
+EXPORT_SYMBOL_GPL(kvm_move_wake_vcpus);
 
 static void kvm_move_end(struct kvm *dst, struct kvm *src)
 {

@@ -76,6 +76,11 @@ void asker_blocked(struct asker *a)
 	}
 }
 
+bool asker_is_done(const struct asker *a)
+{
+	return asker_state(a) == 'Z';
+}
+
 /* Returns how it ended. */
 static int asker_reap(struct asker *a)
 {

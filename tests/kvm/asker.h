@@ -7,6 +7,7 @@
 #ifndef GMEM_TESTS_ASKER_H
 #define GMEM_TESTS_ASKER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /**
@@ -30,6 +31,8 @@ struct asker {
 void ask(struct asker *a, int fd, unsigned long request, unsigned long arg);
 /* Waits until it sleeps in the kernel where only what is fatal wakes it: for a lock. */
 void asker_blocked(struct asker *a);
+/* Has it ended? If so, asker_answer() does not wait. */
+bool asker_is_done(const struct asker *a);
 /* Waits for its end: what the ioctl returned, or -errno. */
 long asker_answer(struct asker *a);
 /* Kills it, and waits for its end. */
