@@ -4,15 +4,23 @@
  */
 #include <linux/seq_file.h>
 
+#include "../move/move.h"
 #include "gmem.h"
 #include "pager.h"
+
+static const char * const gmem_vm_states[] = {
+	[KVM_MOVE_ALIVE] = "alive",
+	[KVM_MOVE_MOVED] = "moved",
+	[KVM_MOVE_BROKEN] = "broken",
+};
 
 /**
  * gmem_show_fdinfo() - file_operations.show_fdinfo of a view
  * @m: where the lines go
  * @file: the view
  *
- * The counts are samples: the inode may change while they are read.
+ * The counts are samples: the inode may change while they are read. That the
+ * VM was moved or is broken is final.
  *
  * Context: Process context; takes no lock, so that a long invalidation does
  * not make its inode unreadable.
@@ -40,6 +48,8 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "gmem-freed:\t%lu\n", allocated - min(allocated, resident));
 	seq_printf(m, "gmem-views:\t%u\n", READ_ONCE(gi->nr_views));
 	seq_printf(m, "gmem-bindings:\t%u\n", READ_ONCE(view->nr_bindings));
+	seq_printf(m, "gmem-vm:\t%d\n", view->kvm->userspace_pid);
+	seq_printf(m, "gmem-vm-state:\t%s\n", gmem_vm_states[kvm_move_state_of(view->kvm)]);
 }
 
 static const char * const gmem_wait_names[] = {

@@ -88,7 +88,8 @@ static int kvm_move_memory_check(struct kvm *dst, struct kvm *src)
 	if (dst->vm_dead || src->vm_dead)
 		return -EIO;
 
-	if (kvm_move_has_attributes(dst))
+	/* One that was moved to has a guest, though it may not have run it yet. */
+	if (dst->moved_to || kvm_move_has_attributes(dst))
 		return -EINVAL;
 
 	/* Without any of it, nothing refers to memslots: as SEV always did. */
@@ -130,8 +131,8 @@ static void kvm_move_unlock_memory(struct kvm *kvm)
  * Context: kvm->lock and all vcpu->mutex of both are held. On success returns
  * with slots_lock and populate_lock of both, for kvm_move_memory_finish() to let
  * go.
- * Return: 0, or -errno with nothing changed: -EINVAL where @dst has attributes
- * or memslots do not match, -EIO for a dead VM, -EINTR.
+ * Return: 0, or -errno with nothing changed: -EINVAL where @dst was moved to
+ * before, has attributes, or memslots do not match, -EIO for a dead VM, -EINTR.
  */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 {
@@ -209,9 +210,10 @@ static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
  * @dst: the destination
  * @src: the source
  *
- * The source dies first. Its vCPUs can't be in the guest, since their mutexes
- * are held, and never will be again, before the destination's may go there.
- * Then its stage-2 tables are emptied: this is what costs by mapped pages.
+ * The source dies first, and is told to have been moved from then on. Its
+ * vCPUs can't be in the guest, since their mutexes are held, and never will be
+ * again, before the destination's may go there. Then its stage-2 tables are
+ * emptied: this is what costs by mapped pages.
  *
  * Context: between kvm_move_memory_prepare() and kvm_move_memory_finish().
  */
@@ -219,6 +221,9 @@ void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
 {
 	struct gmem_ranges *ranges = kvm_attrs_locked(src);
 
+	WRITE_ONCE(dst->moved_to, true);
+	WRITE_ONCE(src->moved_from, true);
+	smp_wmb(); /* pairs with kvm_move_state_of(): dead, hence moved */
 	kvm_vm_dead(src);
 	kvm_arch_flush_shadow_all(src);
 	kvm_gmem_cache_drop(src);

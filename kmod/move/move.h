@@ -39,6 +39,33 @@ enum kvm_move_subclass {
 	KVM_MOVE_OTHER_VCPUS,
 };
 
+/* What became of a VM, for anybody who holds something of it. */
+enum kvm_move_state {
+	KVM_MOVE_ALIVE,		/* its guest is its own */
+	KVM_MOVE_MOVED,		/* another VM has its guest */
+	KVM_MOVE_BROKEN,	/* KVM has given it up, and its guest with it */
+};
+
+/**
+ * kvm_move_state_of() - what became of a VM?
+ * @kvm: the VM
+ *
+ * A move's source is KVM_MOVE_MOVED before any vCPU of the destination can
+ * enter the guest, and only if the move succeeds.
+ *
+ * Context: Any.
+ * Return: its state; KVM_MOVE_ALIVE can be over when this returns, the others
+ * are for good.
+ */
+static inline enum kvm_move_state kvm_move_state_of(struct kvm *kvm)
+{
+	if (!READ_ONCE(kvm->vm_dead))
+		return KVM_MOVE_ALIVE;
+
+	smp_rmb(); /* pairs with kvm_move_memory_commit() */
+	return READ_ONCE(kvm->moved_from) ? KVM_MOVE_MOVED : KVM_MOVE_BROKEN;
+}
+
 /* enable_cap.c */
 int kvm_move_check_extension(struct kvm *kvm);
 bool kvm_move_can_move_vcpus(struct kvm *kvm);

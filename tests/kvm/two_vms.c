@@ -23,6 +23,7 @@ static const struct operation {
 	{ "move with vCPUs", KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_MOVE_VCPUS },
 	{ "mirror", KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, 0 },
 };
+
 #define OPERATIONS ARRAY_SIZE(operations)
 
 static struct kvm_enable_cap args_of(const struct operation *op, struct kvm_vm *src)
@@ -51,7 +52,7 @@ static struct kvm_vm *vm_with_vcpu(unsigned long type, uint32_t id)
 	return vm;
 }
 
-/* Which way round: a move of A to B is in progress, and waits for A's vCPU. */
+/* Another operation is in progress, and waits for a vCPU. */
 static void refused(const struct operation *op, struct kvm_vm *dst, struct kvm_vm *src)
 {
 	struct kvm_enable_cap cap = args_of(op, src);
@@ -144,7 +145,7 @@ static void against(const struct operation *op, const struct operation *other,
 		pthread_create(&threads[i], NULL, side_main, &sides[i]);
 	for (int i = 0; i < 10; i++) {
 		for (int tries = 0; rounds(sides) < before + 20; tries++) {
-			TEST_ASSERT(tries < 500, "%s of B to A against %s of A to B: they stand still",
+			TEST_ASSERT(tries < 500, "%s and %s the other way round stand still",
 				    op->name, other->name);
 			usleep(10000);
 		}

@@ -172,11 +172,35 @@ void pair_create(struct pair *p, int kind, int vcpus)
 	pair_add_logged_slot(&p->dst);
 }
 
+/* What the fdinfo of a view says of its VM. */
+static void expect_state(int view, const char *state)
+{
+	char path[64], line[64], want[64];
+	bool found = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", view);
+	snprintf(want, sizeof(want), "gmem-vm-state:\t%s\n", state);
+	f = fopen(path, "r");
+	EXPECT(f);
+	while (fgets(line, sizeof(line), f))
+		found |= !strcmp(line, want);
+	fclose(f);
+	EXPECT(found);
+}
+
 void pair_move(struct pair *p)
 {
 	struct kvm_mp_state mp;
 
+	if (p->gmem)
+		expect_state(p->src.view, "alive");
+
 	EXPECT_EQ(vm_try_move(&p->dst, &p->src), 0);
+	if (p->gmem) {
+		expect_state(p->src.view, "moved");
+		expect_state(p->dst.view, "alive");
+	}
 	expect_charges(p);
 	expect_guest(p, &p->dst);
 	if (!p->es)

@@ -32,6 +32,7 @@ static const struct operation {
 	{ "move with vCPUs", KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_MOVE_VCPUS, -EINVAL },
 	{ "move", KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, 0, 0 },
 };
+
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 
 static struct kvm_enable_cap args_of(const struct operation *op, struct vm *src)
