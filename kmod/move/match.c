@@ -6,9 +6,19 @@
 #include <linux/kvm_host.h>
 
 #include "cpuid.h"
+#include "i8254.h"
 #include "kvm_cache_regs.h"
 
 #include "vcpus.h"
+
+/* A PIT, and the speaker's port with it. */
+static bool kvm_move_same_pit(const struct kvm_pit *d, const struct kvm_pit *s)
+{
+	if (!d || !s)
+		return d == s;
+
+	return !d->speaker_dev.ops == !s->speaker_dev.ops;
+}
 
 static bool kvm_move_same_irqchip(const struct kvm_arch *d, const struct kvm_arch *s)
 {
@@ -18,7 +28,7 @@ static bool kvm_move_same_irqchip(const struct kvm_arch *d, const struct kvm_arc
 	       d->x2apic_broadcast_quirk_disabled == s->x2apic_broadcast_quirk_disabled &&
 	       d->apic_bus_cycle_ns == s->apic_bus_cycle_ns &&
 	       d->bsp_vcpu_id == s->bsp_vcpu_id &&
-	       !d->vpit == !s->vpit;
+	       kvm_move_same_pit(d->vpit, s->vpit);
 }
 
 static bool kvm_move_same_caps(const struct kvm_arch *d, const struct kvm_arch *s)

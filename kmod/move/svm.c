@@ -85,6 +85,9 @@ static void svm_move_events(struct vcpu_svm *d, const struct vcpu_svm *s)
 	d->awaiting_iret_completion = s->awaiting_iret_completion;
 	d->nmi_singlestep = s->nmi_singlestep;
 	d->nmi_singlestep_guest_rflags = s->nmi_singlestep_guest_rflags;
+	/* A debugger's TF in the source is not the guest's. */
+	if (s->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		d->nmi_singlestep_guest_rflags &= ~X86_EFLAGS_TF;
 	d->nmi_l1_to_l2 = s->nmi_l1_to_l2;
 	d->soft_int_injected = s->soft_int_injected;
 	d->soft_int_csbase = s->soft_int_csbase;

@@ -54,6 +54,24 @@ static void kvm_move_copy_debug_regs(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	dst->arch.dr7 = src->arch.dr7;
 }
 
+/**
+ * kvm_move_copy_rflags() - RFLAGS as the guest has them, TF as the destination wants it
+ * @dst: the destination's vCPU, its other registers and the vendor's part copied
+ * @src: the source's vCPU
+ *
+ * A debugger that steps through the source has set TF there, which is not the
+ * guest's; one that is to step through the destination has not, since nothing
+ * that was there has moved.
+ *
+ * Context: see vcpus.h; @dst is loaded.
+ */
+void kvm_move_copy_rflags(struct kvm_vcpu *dst, struct kvm_vcpu *src)
+{
+	if (dst->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		dst->arch.singlestep_rip = kvm_get_linear_rip(dst);
+	kvm_set_rflags(dst, kvm_get_rflags(src));
+}
+
 /* kvm_put_guest_fpu() has left it in memory; the sizes are known to be equal. */
 static void kvm_move_copy_fpu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 {
@@ -131,7 +149,9 @@ static void kvm_move_copy_events(struct kvm_vcpu_arch *d, const struct kvm_vcpu_
 	d->event_exit_inst_len = s->event_exit_inst_len;
 	d->halt_request = s->halt_request;
 	d->pending_external_vector = s->pending_external_vector;
+	/* Whether that EOI leaves to userspace is asked of the vectors before they are derived. */
 	d->pending_ioapic_eoi = s->pending_ioapic_eoi;
+	bitmap_copy(d->ioapic_handled_vectors, s->ioapic_handled_vectors, 256);
 
 	atomic_set(&d->nmi_queued, atomic_read(&s->nmi_queued));
 	d->nmi_pending = s->nmi_pending;
@@ -187,6 +207,9 @@ void kvm_move_copy_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	kvm_move_copy_fpu(dst, src);
 	kvm_move_copy_msrs(&dst->arch, &src->arch);
 	kvm_move_copy_pmu(dst, src);
+	/* Where the guest's WBINVD has something to write back. */
+	cpumask_or(dst->arch.wbinvd_dirty_mask, dst->arch.wbinvd_dirty_mask,
+		   src->arch.wbinvd_dirty_mask);
 	kvm_move_copy_events(&dst->arch, &src->arch);
 	kvm_move_copy_requests(dst, src);
 	vcpu_clear_mmio_info(dst, MMIO_GVA_ANY);

@@ -121,6 +121,7 @@ static void kvm_move_copy_pair(const struct kvm_move_pair *pair, struct kvm_lapi
 	kvm_move_copy_vcpu_clock(dst, src);
 	kvm_x86_call(vcpu_move)(dst, src);
 	kvm_init_mmu(dst);
+	kvm_move_copy_rflags(dst, src);
 	/* A debugger's wishes are the destination's own. */
 	kvm_x86_call(update_exception_bitmap)(dst);
 	kvm_update_dr7(dst);

@@ -64,6 +64,7 @@ bool kvm_move_vcpus_match(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* vcpu.c */
 void kvm_move_copy_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void kvm_move_copy_rflags(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* exit.c */
 void kvm_move_copy_exit(struct kvm_vcpu *dst, struct kvm_vcpu *src);

@@ -36,6 +36,14 @@ static void pit(struct kvm_vm *vm)
 	vm_ioctl(vm, KVM_CREATE_PIT2, &config);
 }
 
+/* For sources that have one without a speaker. */
+static void pit_with_speaker(struct kvm_vm *vm)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	vm_ioctl(vm, KVM_CREATE_PIT2, &config);
+}
+
 static void x2apic_format(struct kvm_vm *vm)
 {
 	vm_enable_cap(vm, KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS);
@@ -222,6 +230,28 @@ static void mismatch(const struct mismatch *m, unsigned long type)
 	close_vm(bad->vm);
 }
 
+static void speakers_do_not_match(void)
+{
+	struct kvm_vcpu *src, *bad;
+	struct kvm_vm *vm;
+
+	require_move_vcpus();
+	src = ancestor(KVM_X86_DEFAULT_VM, counts);
+	pit(src->vm);
+	expect_next(src);
+	vm = successor_vm(src->vm);
+	pit_with_speaker(vm);
+	bad = successor_vcpu(vm, src, src->id);
+	TEST_ERRNO(__move_vcpus(bad->vm, src->vm), EINVAL);
+	expect_next(src);
+
+	vm = successor_vm(src->vm);
+	pit(vm);
+	bad = successor_vcpu(vm, src, src->id);
+	move_vcpus(vm, src->vm);
+	expect_next(bad);
+}
+
 static void vms_do_not_match(void)
 {
 	require_move_vcpus();
@@ -331,6 +361,7 @@ static void memory_does_not_match(void)
 static const struct claim claims[] = {
 	SLOW_CLAIM(vms_do_not_match, 180,
 		   "EINVAL for each thing that does not match, and both VMs are as they were"),
+	CLAIM(speakers_do_not_match, "EINVAL for a PIT with a speaker where there was none"),
 	CLAIM(arguments, "EINVAL for other flags and arguments, EBADF for what is no VM"),
 	CLAIM(other_vms, "EINVAL for other types, vCPU ids and irqchips, EIO for a dead VM"),
 	CLAIM(no_vcpus, "EINVAL without vCPUs"),
