@@ -289,6 +289,32 @@ static void all_are_woken(void)
 	run_to_woken(vcpu, 2 + MOVES);
 }
 
+/* Bit 9: the kernel has warned. */
+static bool kernel_has_warned(void)
+{
+	unsigned long tainted = 0;
+	FILE *f = fopen("/proc/sys/kernel/tainted", "r");
+
+	TEST_ASSERT(f && fscanf(f, "%lu", &tainted) == 1, "tainted");
+	fclose(f);
+	return tainted & (1 << 9);
+}
+
+/* By the host, where KVM does not know yet where the guest is told. */
+static void acknowledged_before_it_runs(void)
+{
+	struct kvm_vcpu *vcpu = pv_ancestor(apf_guest);
+	bool warned = kernel_has_warned();
+
+	run_to_sync(vcpu, 1);
+	for (int i = 0; i < MOVES; i++) {
+		vcpu = succeed(vcpu);
+		TEST_ASSERT_EQ(_vcpu_set_msr(vcpu, MSR_KVM_ASYNC_PF_ACK, 1), 1);
+		TEST_ASSERT(warned || !kernel_has_warned(), "the kernel has warned");
+		run_to_woken(vcpu, 2 + i);
+	}
+}
+
 static void no_apf_guest(void)
 {
 	lapic_enable();
@@ -383,6 +409,7 @@ static const struct claim claims[] = {
 	CLAIM(preempted_is_cleared, "the mark of a preempted vCPU is gone when it runs"),
 	CLAIM(pv_eoi, "EOIs by memory go on"),
 	CLAIM(all_are_woken, "who waits for an async page fault is woken, once a run"),
+	CLAIM(acknowledged_before_it_runs, "also if the VMM acknowledges before KVM_RUN; no WARN"),
 	CLAIM(none_is_woken, "and no interrupt comes where there are no async page faults"),
 	CLAIM(untouched_before_it_runs, "a move touches none of it, nor waits for its page"),
 };
