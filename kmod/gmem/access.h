@@ -107,6 +107,9 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
 int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data);
 
+/* prefault.c */
+int kvm_gmem_prefault_begin(struct kvm_vcpu *vcpu);
+
 /* async.c */
 void kvm_gmem_async_cancel(struct kvm_async_pf *apf);
 void kvm_gmem_async_free(struct kvm_async_pf *apf);

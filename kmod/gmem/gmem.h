@@ -24,6 +24,7 @@
  *   link.c		KVM_LINK_GUEST_MEMFD
  *   binding.c		memslots onto views
  *   fault.c		what a stage-2 fault asks for
+ *   prefault.c		KVM_PRE_FAULT_MEMORY beside others
  *   access.c		KVM's own accesses to memory in an inode
  *   held.c		an inode's pages that KVM holds on to between accesses
  *   steal_time.c	steal time, likewise
