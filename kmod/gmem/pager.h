@@ -18,6 +18,7 @@
  *   ring.c		events and answers in memory that both see
  *   waits.c		who waits, by page, and the end of waits
  *   wait.c		waiting: vCPUs, KVM's own accesses
+ *   vcpu_block.c	a vCPU that sleeps while it waits
  *   host_fault.c	waiting: host faults
  *   async.c		waiting while the guest runs another task
  *   present.c		which pages there are
@@ -226,6 +227,11 @@ int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t g
 
 /* host_fault.c */
 vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf);
+
+/* vcpu_block.c */
+bool gmem_vcpu_has_event(struct kvm_vcpu *vcpu);
+bool gmem_vcpu_block(struct kvm_vcpu *vcpu);
+void gmem_vcpu_unblock(struct kvm_vcpu *vcpu, bool hv_timer);
 
 /* async.c */
 bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *waited);

@@ -95,11 +95,13 @@ static bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_
 
 /*
  * Is there something else for the vCPU than to wait? That it was scheduled out
- * is no news, though it leaves a request.
+ * is no news, though it leaves a request; nor is that there may be an event: see
+ * gmem_vcpu_has_event().
  */
 static bool gmem_vcpu_is_wanted(struct kvm_vcpu *vcpu)
 {
-	u64 no_news = BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK);
+	u64 no_news = BIT_ULL(KVM_REQ_STEAL_UPDATE & KVM_REQUEST_MASK) |
+		      BIT_ULL(KVM_REQ_EVENT & KVM_REQUEST_MASK);
 
 	/* A view that this task was the last to hold is released on its way to userspace. */
 	return READ_ONCE(vcpu->requests) & ~no_news || signal_pending(current) ||
@@ -117,7 +119,8 @@ static bool gmem_vcpu_wait_is_over(void *arg)
 {
 	struct gmem_vcpu_wait *w = arg;
 
-	return gmem_wait_is_over(w->wait) || gmem_vcpu_is_wanted(w->vcpu);
+	return gmem_wait_is_over(w->wait) || gmem_vcpu_is_wanted(w->vcpu) ||
+	       gmem_vcpu_has_event(w->vcpu);
 }
 
 static bool gmem_vcpu_poll_is_over(void *arg)
@@ -194,12 +197,12 @@ void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
 static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 {
 	struct gmem_vcpu_wait w = { .vcpu = vcpu, .wait = wait };
-	struct rcuwait *kicks = kvm_arch_vcpu_get_wait(vcpu);
+	bool hv_timer;
 
 	/* Kicks of the vCPU wake it too: for an interrupt, a request, its end. */
-	prepare_to_rcuwait(kicks);
+	hv_timer = gmem_vcpu_block(vcpu);
 	gmem_wait_sleep(wait, TASK_INTERRUPTIBLE, MAX_SCHEDULE_TIMEOUT, gmem_vcpu_wait_is_over, &w);
-	finish_rcuwait(kicks);
+	gmem_vcpu_unblock(vcpu, hv_timer);
 }
 
 /* Without kvm->srcu. 1: back to the guest, or to what else there is to do; -EINTR: to userspace. */
