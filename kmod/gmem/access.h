@@ -37,6 +37,7 @@
 
 /* x86.c */
 bool gmem_arch_kvm_accesses(struct kvm *kvm);
+bool gmem_arch_gfn_is_private(struct kvm *kvm, gfn_t gfn);
 
 /**
  * kvm_gmem_holds() - does KVM find a gfn's memory in the inode?

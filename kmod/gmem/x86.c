@@ -90,3 +90,18 @@ int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 
 	return kvm_gmem_await_ioctl(vcpu->kvm, sregs->cr3);
 }
+
+/**
+ * gmem_arch_gfn_is_private() - is an access to a gfn one to private memory?
+ * @kvm: the VM
+ * @gfn: the guest frame
+ *
+ * Where hardware protects a VM each access says itself what it is.
+ *
+ * Context: as kvm_mem_is_private().
+ * Return: true in a software-protected VM whose @gfn is private.
+ */
+bool gmem_arch_gfn_is_private(struct kvm *kvm, gfn_t gfn)
+{
+	return gmem_arch_kvm_accesses(kvm) && kvm_mem_is_private(kvm, gfn);
+}
