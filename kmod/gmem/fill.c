@@ -69,7 +69,7 @@ static int gmem_fill_check(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_
 	bool r;
 
 	if (fill->iter)
-		return gmem_range_has_attributes(gi, index, nr, 0) ? 0 : -EACCES;
+		return !gi->attrs || gmem_range_has_attributes(gi, index, nr, 0) ? 0 : -EACCES;
 
 	if (fill->owed)
 		return gmem_pager_owes(gi, index, nr) ? 0 : -ENOENT;
@@ -353,18 +353,18 @@ long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *a
 }
 
 /**
- * gmem_write_iter() - file_operations.write_iter of a view that has it
+ * gmem_write_iter() - file_operations.write_iter of a view
  * @iocb: file and position
  * @from: the content
  *
- * Populates pages that are shared and missing, whole ones. What crosses the end
- * is cut off there, as on a device.
+ * Populates pages that are missing, and not private by the inode's own attributes;
+ * whole ones. What crosses the end is cut off there, as on a device.
  *
  * Context: Process context, no lock held. Takes populate_lock and invalidate_lock.
- * Return: bytes written; or, where the first page fails, -errno: -EINVAL for
- * what is not page-aligned, -ENOSPC at or past the end, -EEXIST, -EACCES for a
- * private page, -EPERM where that is sealed, -EFAULT, -EIO for a dead VM,
- * -EINTR, -ENOMEM, -EHWPOISON.
+ * Return: bytes written; or, where the first page fails, -errno: -ENODEV without
+ * GUEST_MEMFD_FLAG_WRITE, -EINVAL for what is not page-aligned and at or past
+ * the end, -EEXIST, -EACCES for a private page, -EPERM where that is sealed,
+ * -EFAULT, -EIO for a dead VM, -EINTR, -ENOMEM, -EHWPOISON.
  */
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
@@ -373,15 +373,16 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct gmem_fill fill;
 	ssize_t r;
 
+	if (!(view->inode->flags & GUEST_MEMFD_FLAG_WRITE))
+		return -ENODEV;
+
 	r = generic_write_checks(iocb, from);
 	if (r <= 0)
 		return r;
 
-	if (!PAGE_ALIGNED(iocb->ki_pos) || !PAGE_ALIGNED(iov_iter_count(from)))
+	if (!PAGE_ALIGNED(iocb->ki_pos) || !PAGE_ALIGNED(iov_iter_count(from)) ||
+	    iocb->ki_pos >= size)
 		return -EINVAL;
-
-	if (iocb->ki_pos >= size)
-		return -ENOSPC;
 
 	fill = (struct gmem_fill) {
 		.kvm = view->kvm,

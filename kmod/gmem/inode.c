@@ -5,7 +5,6 @@
  * It has a superblock of its own so that an inode can carry the engine's state
  * and so that an inode, not the first VM's file, is what owns the pages.
  */
-#include <linux/magic.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pseudo_fs.h>
@@ -115,7 +114,7 @@ static const struct dentry_operations gmem_dentry_ops = {
 
 static int gmem_init_fs_context(struct fs_context *fc)
 {
-	struct pseudo_fs_context *ctx = init_pseudo(fc, ANON_INODE_FS_MAGIC);
+	struct pseudo_fs_context *ctx = init_pseudo(fc, GUEST_MEMFD_MAGIC);
 
 	if (!ctx)
 		return -ENOMEM;

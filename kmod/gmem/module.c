@@ -49,9 +49,9 @@ int kvm_gmem_check_extension(struct kvm *kvm)
  * @kvm: the VM that is asked, or NULL for /dev/kvm
  *
  * Context: Any.
- * Return: a mask of GUEST_MEMFD_FLAG_*.
+ * Return: a mask of GUEST_MEMFD_FLAG_*, of those that Linux has: it is no longer.
  */
 int kvm_gmem_supported_flags(struct kvm *kvm)
 {
-	return gmem_arch_flags(kvm);
+	return lower_32_bits(gmem_arch_flags(kvm));
 }

@@ -136,17 +136,18 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	.fallocate	= gmem_fallocate,	\
 	.unlocked_ioctl	= gmem_view_ioctl,	\
 	.compat_ioctl	= compat_ptr_ioctl,	\
-	.show_fdinfo	= gmem_show_fdinfo
+	.show_fdinfo	= gmem_show_fdinfo,	\
+	.write_iter	= gmem_write_iter
 
+/* The write is there to tell why not. */
 static const struct file_operations gmem_view_fops = {
 	GMEM_VIEW_FOPS,
 };
 
-/* With GUEST_MEMFD_FLAG_WRITE. The others are to have no write at all. */
+/* With GUEST_MEMFD_FLAG_WRITE. */
 static const struct file_operations gmem_view_write_fops = {
 	GMEM_VIEW_FOPS,
 	.llseek		= generic_file_llseek,
-	.write_iter	= gmem_write_iter,
 	.splice_write	= iter_file_splice_write,
 };
 
@@ -156,7 +157,7 @@ static struct file *gmem_view_open(struct gmem_view *view)
 	struct file *file;
 
 	file = gmem_inode_open(view->inode, write ? &gmem_view_write_fops : &gmem_view_fops, view);
-	if (write && !IS_ERR(file))
+	if (!IS_ERR(file))
 		file->f_mode |= FMODE_PWRITE;
 	return file;
 }
@@ -262,6 +263,14 @@ err_free:
 	return ERR_PTR(r);
 }
 
+/* Flags of ours are of several bits, all or none: see the header. */
+static bool gmem_flags_are_valid(struct kvm *kvm, u64 flags)
+{
+	u64 write = flags & GUEST_MEMFD_FLAG_WRITE;
+
+	return !(flags & ~gmem_arch_flags(kvm)) && (!write || write == GUEST_MEMFD_FLAG_WRITE);
+}
+
 /**
  * kvm_gmem_create() - KVM_CREATE_GUEST_MEMFD
  * @kvm: the VM that gets the first view
@@ -279,7 +288,7 @@ int kvm_gmem_create(struct kvm *kvm, struct kvm_create_guest_memfd *args)
 	struct file *file;
 	int fd, r;
 
-	if (args->flags & ~gmem_arch_flags(kvm))
+	if (!gmem_flags_are_valid(kvm, args->flags))
 		return -EINVAL;
 
 	if (size <= 0 || !PAGE_ALIGNED(size))

