@@ -53,6 +53,7 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 {
 	struct gmem_binding *b = gmem_binding_first(view, start, end - 1);
 	struct kvm *kvm = view->kvm;
+	gfn_t gfn_start = ~0ULL, gfn_end = 0;
 	bool flush = false;
 
 	gmem_assert_views_stable(view->inode);
@@ -81,10 +82,13 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 			flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
 		else
 			kvm_mmu_invalidate_range_add(kvm, range.start, range.end);
-		kvm_gmem_cache_invalidate(kvm, range.start, range.end);
+		gfn_start = min(gfn_start, range.start);
+		gfn_end = max(gfn_end, range.end);
 		trace_gmem_invalidate(view, range.start, range.end);
 	}
 
+	/* Once for all: what is between two bindings is refreshed for nothing. */
+	kvm_gmem_cache_invalidate(kvm, gfn_start, gfn_end);
 	if (flush)
 		kvm_flush_remote_tlbs(kvm);
 	KVM_MMU_UNLOCK(kvm);
