@@ -164,6 +164,20 @@ static struct gmem_ranges *kvm_attrs_get_map(struct kvm *kvm)
 	return ranges;
 }
 
+/* Is there a memslot in the range whose inode knows what is private? */
+static bool kvm_attrs_are_an_inode_s(struct kvm *kvm, gfn_t start, gfn_t end)
+{
+	struct kvm_memslot_iter iter;
+
+	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++) {
+		kvm_for_each_memslot_in_gfn_range(&iter, __kvm_memslots(kvm, i), start, end) {
+			if (kvm_slot_has_gmem_attrs(iter.slot))
+				return true;
+		}
+	}
+	return false;
+}
+
 static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes)
 {
 	struct gmem_ranges_change change;
@@ -177,6 +191,9 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 	/* The VM may have died while this waited for the lock. */
 	if (kvm->vm_dead)
 		return -EIO;
+
+	if (kvm_attrs_are_an_inode_s(kvm, start, end))
+		return -EINVAL;
 
 	if (kvm_range_has_memory_attributes(kvm, start, end, ~0UL, attributes))
 		return 0;
@@ -200,7 +217,8 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
  *
  * Context: VM ioctl, no lock held. Takes slots_lock, populate_lock and mmu_lock.
  * Return: 0; -EINVAL for flags, attributes that @kvm does not know, a range
- * that is empty, not page-aligned or wraps; -ENOMEM with nothing changed; -EIO
+ * that is empty, not page-aligned or wraps, or has a memslot whose inode keeps
+ * attributes of its own; -ENOMEM with nothing changed; -EIO
  * for a dead VM.
  */
 int kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, struct kvm_memory_attributes *attrs)

@@ -35,6 +35,9 @@
 
 #include <linux/kvm_host.h>
 
+/* attrs.c */
+bool gmem_slot_is_private(const struct kvm_memory_slot *slot, gfn_t gfn);
+
 /* x86.c */
 bool gmem_arch_kvm_accesses(struct kvm *kvm);
 bool gmem_arch_gfn_is_private(struct kvm *kvm, gfn_t gfn);
@@ -53,10 +56,15 @@ static inline bool kvm_gmem_holds(struct kvm *kvm, const struct kvm_memory_slot 
 	if (!kvm_slot_can_be_private(slot))
 		return false;
 
-	/* Not by kvm_mem_is_private(): this is also asked under the scheduler's locks. */
-	return kvm_slot_is_gmem_only(slot) ||
-	       (gmem_arch_kvm_accesses(kvm) &&
-		kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	if (kvm_slot_is_gmem_only(slot))
+		return true;
+	if (!gmem_arch_kvm_accesses(kvm))
+		return false;
+
+	/* By @slot, and not the memslots that there are now. */
+	if (kvm_slot_has_gmem_attrs(slot))
+		return gmem_slot_is_private(slot, gfn);
+	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
 }
 
 /* access.c */

@@ -2,19 +2,19 @@
 /*
  * Which pages are private to the guest.
  *
- * An inode without flags does not know: in 6.12's model each VM keeps it, by
- * gfns, shared memory is other memory, and the host reaches no page of the
- * inode. An inode with flags keeps it itself, by page offsets: a page is
- * private or shared in place, for every VM and for the host. What that means
- * for a guest depends on its VM's type: one without private memory has access
- * to all pages, as to any memory; one with it has to agree.
+ * An inode that the host can't map, and that does not start shared, does not know:
+ * in 6.12's model each VM keeps it, by gfns, and shared memory is other memory. Any
+ * other inode keeps it itself, by page offsets. Where the host may map it a page
+ * is private or shared in place, for every VM and for the host; else what is shared
+ * is at the slot's userspace_addr. What private means for a guest depends on its
+ * VM's type: one without private memory has access to all pages, as to any
+ * memory; one with it has to agree.
  *
  * Who maps a page asks under invalidate_lock (the host), or after it sampled
  * kvm->mmu_invalidate_seq (a stage-2 fault): a conversion that comes between
  * makes the fault start over.
  */
-#include <linux/file.h>
-
+#include "access.h"
 #include "gmem.h"
 
 /**
@@ -30,7 +30,7 @@ int gmem_attrs_init(struct gmem_inode *gi)
 	struct gmem_ranges_change change;
 	int r;
 
-	if (!gi->flags)
+	if (!(gi->flags & (GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED)))
 		return 0;
 
 	gi->attrs = gmem_ranges_alloc();
@@ -52,7 +52,7 @@ int gmem_attrs_init(struct gmem_inode *gi)
  * @index: page offset
  *
  * Context: Any. The answer lasts while invalidate_lock is held.
- * Return: true if the page is private, as all are of an inode without flags.
+ * Return: true if the page is private, as all are of an inode that does not know.
  */
 bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index)
 {
@@ -68,7 +68,7 @@ bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index)
  * @attributes: KVM_MEMORY_ATTRIBUTE_PRIVATE, or 0
  *
  * Context: as gmem_index_is_private().
- * Return: true if they are; an inode without flags is all private.
+ * Return: true if they are; an inode that does not know is all private.
  */
 bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 attributes)
 {
@@ -78,20 +78,27 @@ bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr,
 	return gmem_ranges_match(gi->attrs, start, start + nr - 1, ~0UL, attributes);
 }
 
-static bool gmem_slot_is_private(struct kvm_memory_slot *slot, gfn_t gfn)
+/**
+ * gmem_slot_is_private() - does a memslot's inode say that a gfn is private?
+ * @slot: a memslot with KVM_MEMSLOT_GMEM_ATTRS
+ * @gfn: inside @slot
+ *
+ * The inode is not kept by the slot, nor by a reference here: whoever takes the last
+ * view away clears the pointer first, and the inode is freed, with its
+ * attributes, after a grace period.
+ *
+ * Context: Any; kvm->srcu or slots_lock is held. As gmem_index_is_private() otherwise.
+ * Return: true if it is; also where the view is closed: the fault fails, and tells
+ * that it was the guest's.
+ */
+bool gmem_slot_is_private(const struct kvm_memory_slot *slot, gfn_t gfn)
 {
-	struct file *file = gmem_slot_get_file(slot);
-	struct gmem_view *view;
-	bool private;
+	struct gmem_inode *gi;
 
-	/* Its view is closed: the fault fails, and tells that it was the guest's. */
-	if (!file)
-		return true;
+	guard(rcu)();
 
-	view = file->private_data;
-	private = gmem_index_is_private(view->inode, gmem_slot_index(slot, gfn));
-	fput(file);
-	return private;
+	gi = rcu_dereference(slot->gmem.inode);
+	return !gi || gmem_index_is_private(gi, gmem_slot_index(slot, gfn));
 }
 
 /**
@@ -114,7 +121,7 @@ bool kvm_mem_is_private(struct kvm *kvm, gfn_t gfn)
 		return false;
 
 	slot = gfn_to_memslot(kvm, gfn);
-	if (kvm_slot_is_gmem_only(slot))
+	if (kvm_slot_has_gmem_attrs(slot))
 		return gmem_slot_is_private(slot, gfn);
 
 	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;

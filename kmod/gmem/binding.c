@@ -42,7 +42,10 @@ static int gmem_view_bind(struct gmem_view *view, struct file *file,
 	 */
 	slot->gmem.pgoff = b->node.start;
 	if (gi->attrs)
+		slot->flags |= KVM_MEMSLOT_GMEM_ATTRS;
+	if (gi->flags & GUEST_MEMFD_FLAG_MMAP)
 		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
+	rcu_assign_pointer(slot->gmem.inode, gi);
 	WRITE_ONCE(slot->gmem.file, file);
 
 	mutex_lock(&gi->views_lock);
@@ -59,6 +62,7 @@ static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
 	interval_tree_remove(&b->node, &view->bindings);
 	view->nr_bindings--;
 	WRITE_ONCE(b->slot->gmem.file, NULL);
+	RCU_INIT_POINTER(b->slot->gmem.inode, NULL);
 	trace_gmem_unbind(view, b->slot);
 	kfree(b);
 }

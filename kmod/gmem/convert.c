@@ -108,7 +108,7 @@ static int gmem_convert_check(struct gmem_view *view,
  * Return: 0; or -errno with nothing changed: -EFAULT for @argp; -EINVAL for
  * flags, reserved words, unknown attributes, a range that is empty, not
  * page-aligned or not inside the inode, a VM without private memory, an inode
- * without flags; -EPERM to shared where that is sealed; -EIO for a dead VM;
+ * without attributes; -EPERM to shared where that is sealed; -EIO for a dead VM;
  * -EAGAIN where a page that is to become private is held by someone, which
  * error_offset names; -ENOMEM; -EINTR by a fatal signal.
  */

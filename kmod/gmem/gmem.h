@@ -105,7 +105,7 @@ struct seq_file;
  * @flags: GUEST_MEMFD_FLAG_*, as given at creation; constant
  * @module: kept loaded until the inode is gone; constant
  * @attrs: KVM_MEMORY_ATTRIBUTE_PRIVATE by page offsets, NULL for an inode
- *	   without flags; the pointer is constant, what it points to changes
+ *	   that does not know, see attrs.c; the pointer is constant, what it points to changes
  *	   with invalidate_lock held for writing and every VM's faults held off
  *	   as invalidate.c says
  * @seals: KVM_GMEM_SEAL_*; protected by invalidate_lock

@@ -19,10 +19,15 @@
 #define SIZE	(PAGES * PAGE_SIZE)
 #define PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
 
-static struct machine *shared_machine(void)
+static void require_convert(void)
 {
 	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
 		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
+}
+
+static struct machine *shared_machine(void)
+{
+	require_convert();
 	return mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 }
 
@@ -197,21 +202,81 @@ static void all_views_see_it(void)
 /* Where the inode decides, the VM's attributes say nothing. */
 static void vm_attributes_do_not_count(void)
 {
+	struct kvm_memory_attributes attrs = {
+		.address = MACHINE_GPA - PAGE_SIZE, .size = 2 * PAGE_SIZE,
+		.attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE,
+	};
 	struct machine *m = shared_machine();
 
+	/* What was set before the slot came. */
+	machine_unbind(m);
 	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
+	machine_bind(m, 0);
 	host_write(m, 0, PAGES, 1);
 	guest_expect(m, 0, PAGES, 1);
 	make_private(m->view, 0, PAGES);
+	machine_unbind(m);
 	vm_mem_set_shared(m->vm, MACHINE_GPA, SIZE);
+	machine_bind(m, 0);
 	guest_write(m, 0, PAGES, 2);
 	host_expect_sigbus(m, 0, PAGES);
 	make_shared(m->view, 0, PAGES);
 	host_expect(m, 0, PAGES, 2);
+
+	/* While it is there they are not the VM's to set, not even in part. */
+	TEST_ERRNO(__vm_ioctl(m->vm, KVM_SET_MEMORY_ATTRIBUTES, &attrs), EINVAL);
+	attrs.attributes = 0;
+	TEST_ERRNO(__vm_ioctl(m->vm, KVM_SET_MEMORY_ATTRIBUTES, &attrs), EINVAL);
+	attrs.address = MACHINE_GPA + SIZE - PAGE_SIZE;
+	TEST_ERRNO(__vm_ioctl(m->vm, KVM_SET_MEMORY_ATTRIBUTES, &attrs), EINVAL);
+	vm_mem_set_private(m->vm, MACHINE_GPA + SIZE, PAGE_SIZE);
+	vm_mem_set_private(m->vm, MACHINE_GPA - PAGE_SIZE, PAGE_SIZE);
+
 	/* And count again when the slot is gone: no slot and private is a fault. */
-	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
 	machine_unbind(m);
+	vm_mem_set_private(m->vm, MACHINE_GPA, SIZE);
 	expect_memory_fault(m, 0, EFAULT);
+}
+
+static void expect_behind(struct machine *m, uint64_t first, uint64_t n, uint64_t pattern)
+{
+	for (uint64_t page = first; page < first + n; page++) {
+		for (uint64_t i = 0; i < PAGE_SIZE / 8; i++)
+			TEST_ASSERT_EQ(host_page(m, page)[i], pattern_word(pattern, page, i));
+	}
+}
+
+/*
+ * Not mapped, and shared at first: as later Linux has it, the inode knows, but what is shared
+ * is at userspace_addr, where huge pages may be.
+ */
+static void not_mapped(void)
+{
+	struct machine *m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
+
+	require_convert();
+	m->view = vm_create_guest_memfd(m->vm, SIZE, GUEST_MEMFD_FLAG_INIT_SHARED);
+	m->host = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(m->host != MAP_FAILED, "mmap");
+	machine_bind(m, 0);
+	guest_write(m, 0, PAGES, 1);
+	expect_behind(m, 0, PAGES, 1);
+	TEST_ASSERT_EQ(resident(m), 0UL);
+
+	make_private(m->view, 4, 8);
+	guest_expect(m, 4, 8, 0);
+	guest_write(m, 4, 8, 2);
+	guest_expect(m, 0, 4, 1);
+	guest_expect(m, 12, PAGES - 12, 1);
+	expect_behind(m, 0, PAGES, 1);
+	TEST_ASSERT_EQ(resident(m), 8UL);
+	TEST_ERRNO(mmap(NULL, SIZE, PROT_READ, MAP_SHARED, m->view, 0), ENODEV);
+
+	make_shared(m->view, 4, 4);
+	guest_expect(m, 4, 4, 1);
+	guest_expect(m, 8, 4, 2);
+	make_private(m->view, 4, 4);
+	guest_expect(m, 4, 8, 2);
 }
 
 /* Or a guest's access would not be looked at by the new attribute. */
@@ -549,7 +614,9 @@ static const struct claim claims[] = {
 	CLAIM(missing_stays_missing, "a missing page stays missing"),
 	CLAIM(twice_is_fine, "what is so already may be made so, in ranges of any cut"),
 	CLAIM(all_views_see_it, "a conversion holds for all views, of VMs of all types"),
-	CLAIM(vm_attributes_do_not_count, "a VM's attributes do not count where the inode's do"),
+	CLAIM(vm_attributes_do_not_count,
+	      "a VM's attributes do not count where the inode's do, and can't be set"),
+	CLAIM(not_mapped, "what the host can't map has its shared memory at userspace_addr"),
 	CLAIM(guests_fault_again, "a conversion takes the page from every VM's stage-2 tables"),
 	CLAIM(every_mapping_loses_it, "mappings of children, second ones and locked ones lose it"),
 	CLAIM(just_faulted, "pages that were touched just now, on any CPU, convert at once"),

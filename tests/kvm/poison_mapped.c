@@ -86,7 +86,9 @@ static void kind_is_told(void)
 	struct machine *m = machine_mapped(KVM_X86_SW_PROTECTED_VM);
 	uint64_t pfn = pfn_at(host_page(m, BAD));
 
+	machine_unbind(m);
 	vm_mem_set_private(m->vm, MACHINE_GPA, PAGES * PAGE_SIZE);
+	machine_bind(m, 0);
 	poison_one(m);
 	expect_bad(m, 0);
 
