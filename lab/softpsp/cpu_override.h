@@ -18,10 +18,12 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bits.h>
+#include <linux/smp.h>
 #include <asm/cpufeature.h>
 #include <asm/cpuid.h>
 #include <asm/processor.h>
 
+#include "cache.h"
 #include "cpu.h"
 #include "names.h"
 
@@ -66,6 +68,9 @@ static inline void softpsp_cpuid(unsigned int op, unsigned int *eax,
  */
 static int softpsp_nrips __maybe_unused = true;
 static int softpsp_lbrv __maybe_unused = true;
+
+/* Counted, so that tests see where KVM flushes. */
+#define wbinvd_on_all_cpus()	softpsp_wbinvd_on_all_cpus()
 
 #define nrips			softpsp_nrips
 #define lbrv			softpsp_lbrv

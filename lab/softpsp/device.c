@@ -143,6 +143,21 @@ static long issue_command(struct softpsp_command __user *arg)
 	return 0;
 }
 
+static long exchange_entry(struct softpsp_entry __user *arg)
+{
+	struct softpsp_entry entry;
+	int ret;
+
+	if (!capable(CAP_SYS_RAWIO))
+		return -EPERM;
+	if (copy_from_user(&entry, arg, sizeof(entry)))
+		return -EFAULT;
+	ret = softpsp_exchange_entry(&entry);
+	if (!ret && copy_to_user(arg, &entry, sizeof(entry)))
+		return -EFAULT;
+	return ret;
+}
+
 static long softpsp_device_ioctl(struct file *file, unsigned int ioctl,
 				 unsigned long arg)
 {
@@ -153,6 +168,10 @@ static long softpsp_device_ioctl(struct file *file, unsigned int ioctl,
 		return issue_function(user);
 	case SOFTPSP_COMMAND:
 		return issue_command(user);
+	case SOFTPSP_FLUSHES:
+		return put_user(softpsp_flushes(), (u64 __user *)user);
+	case SOFTPSP_ENTRY:
+		return exchange_entry(user);
 	default:
 		return -ENOTTY;
 	}

@@ -14,6 +14,8 @@
  *	debug.c		a guest's memory read and written for its debugger
  *	memory.c	physical memory, and what "encrypted" looks like in it
  *	crypto.c	HMAC, key derivation, AES-CTR
+ *	cache.c		cache flushes, counted
+ *	entry.c		entries of SEV-ES guests, and what tests have them do
  *	cpu.h		the CPU that all this belongs to
  *
  * Commands, their buffers and error codes are those of the "Secure Encrypted
@@ -31,6 +33,8 @@
 #include <linux/xarray.h>
 
 #include "cpu.h"
+
+struct softpsp_entry;
 
 #define SOFTPSP_API_MAJOR	0
 #define SOFTPSP_API_MINOR	24
@@ -165,6 +169,12 @@ void *softpsp_memory(u64 address, u32 len);
 void softpsp_crypt(const struct softpsp_guest *guest, u64 address, u8 *dst,
 		   const u8 *src, u32 len);
 bool softpsp_transforms(void);
+
+/* cache.c */
+u64 softpsp_flushes(void);
+
+/* entry.c */
+int softpsp_exchange_entry(struct softpsp_entry *entry);
 
 /* crypto.c */
 struct softpsp_hmac {

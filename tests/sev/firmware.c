@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../../lab/softpsp/softpsp_ioctl.h"
 #include "../kvm/claims.h"
 #include "expect.h"
 #include "firmware.h"
@@ -22,18 +21,25 @@ int open_sev(void)
 	return fd;
 }
 
-int fw_try(int id, void *buffer, size_t size, unsigned int *said)
+/* This program's own descriptor, which no VM has. */
+static int device(void)
 {
 	static int sev = -1;
+
+	if (sev < 0)
+		sev = open_sev();
+	return sev;
+}
+
+int fw_try(int id, void *buffer, size_t size, unsigned int *said)
+{
 	struct softpsp_command command = {
 		.id = id,
 		.buffer = (uintptr_t)buffer,
 		.size = size,
 	};
 
-	if (sev < 0)
-		sev = open_sev();
-	if (ioctl(sev, SOFTPSP_COMMAND, &command))
+	if (ioctl(device(), SOFTPSP_COMMAND, &command))
 		return -errno;
 	*said = command.error;
 	return 0;
@@ -89,6 +95,35 @@ struct fw_guest_status fw_status(uint32_t handle)
 
 	EXPECT_EQ(fw(FW_GUEST_STATUS, &status), SEV_RET_SUCCESS);
 	return status;
+}
+
+struct softpsp_entry fw_entry(uint32_t asid, uint32_t vcpu)
+{
+	struct softpsp_entry entry = { .asid = asid, .vcpu = vcpu };
+
+	EXPECT_EQ(ioctl(device(), SOFTPSP_ENTRY, &entry), 0);
+	return entry;
+}
+
+void fw_exit(uint32_t asid, uint32_t vcpu, uint64_t exit_code, uint64_t info, uint64_t ghcb)
+{
+	struct softpsp_entry entry = {
+		.asid = asid,
+		.vcpu = vcpu,
+		.exit_code = exit_code,
+		.exit_info_1 = info,
+		.exit_ghcb = ghcb,
+	};
+
+	EXPECT_EQ(ioctl(device(), SOFTPSP_ENTRY, &entry), 0);
+}
+
+uint64_t fw_flushes(void)
+{
+	__u64 flushes;
+
+	EXPECT_EQ(ioctl(device(), SOFTPSP_FLUSHES, &flushes), 0);
+	return flushes;
 }
 
 void *page_alloc(void)

@@ -11,6 +11,8 @@
 
 #include <linux/psp-sev.h>
 
+#include "../../lab/softpsp/softpsp_ioctl.h"
+
 /* Commands, with the names of the specification. */
 enum {
 	FW_INIT			= 0x001,
@@ -127,6 +129,16 @@ struct sev_user_data_status fw_platform(void);
 /* LAUNCH_START without an owner: the new handle. */
 uint32_t fw_launch(uint32_t policy);
 struct fw_guest_status fw_status(uint32_t handle);
+
+/*
+ * The last entry of an SEV-ES vCPU, which did not come about. What the guest does
+ * when it is entered next: it leaves with @exit_code; 0: with a failure.
+ */
+struct softpsp_entry fw_entry(uint32_t asid, uint32_t vcpu);
+void fw_exit(uint32_t asid, uint32_t vcpu, uint64_t exit_code, uint64_t info, uint64_t ghcb);
+
+/* How often KVM has flushed the caches of all CPUs for encrypted guests. */
+uint64_t fw_flushes(void);
 
 /* A page that stays where it is, and its physical address. */
 void *page_alloc(void);

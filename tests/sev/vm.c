@@ -217,10 +217,15 @@ unsigned int vm_measure(struct vm *vm, void *measurement, uint32_t size)
 
 struct kvm_run *vm_add_vcpu(struct vm *vm, int *vcpu)
 {
+	return vm_add_vcpu_id(vm, 0, vcpu);
+}
+
+struct kvm_run *vm_add_vcpu_id(struct vm *vm, int id, int *vcpu)
+{
 	struct kvm_run *run;
 	int size = ioctl(vm->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 
-	*vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, 0);
+	*vcpu = ioctl(vm->fd, KVM_CREATE_VCPU, id);
 	EXPECT(*vcpu >= 0);
 	run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *vcpu, 0);
 	EXPECT(run != MAP_FAILED);

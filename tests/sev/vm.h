@@ -59,7 +59,8 @@ unsigned int vm_start(struct vm *vm, struct owner *owner, uint32_t policy);
 unsigned int vm_update(struct vm *vm, void *from, uint32_t size);
 unsigned int vm_measure(struct vm *vm, void *measurement, uint32_t size);
 
-/* A vCPU and its run page. */
+/* vCPU 0, or another, and its run page. */
 struct kvm_run *vm_add_vcpu(struct vm *vm, int *vcpu);
+struct kvm_run *vm_add_vcpu_id(struct vm *vm, int id, int *vcpu);
 
 #endif /* GMEM_TESTS_SEV_VM_H */
