@@ -37,19 +37,7 @@ static bool gmem_slot_is_installed(struct kvm *kvm, struct kvm_memory_slot *slot
 	return id_to_memslot(__kvm_memslots(kvm, slot->as_id), slot->id);
 }
 
-/**
- * gmem_view_invalidate_begin() - begin an invalidation in one VM
- * @view: the VM's view
- * @start: first page offset
- * @end: page offset after the last
- *
- * Where the view has no binding in the range, the VM is not disturbed.
- *
- * Context: Process context, may sleep. invalidate_lock for writing or
- * views_lock is held from before this call until after the matching
- * gmem_view_invalidate_end(). Takes kvm->mmu_lock.
- */
-void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end)
+static void gmem_view_zap(struct gmem_view *view, pgoff_t start, pgoff_t end)
 {
 	struct gmem_binding *b = gmem_binding_first(view, start, end - 1);
 	struct kvm *kvm = view->kvm;
@@ -94,6 +82,39 @@ void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t e
 	KVM_MMU_UNLOCK(kvm);
 }
 
+/*
+ * A cache may write a dirty line of an encrypted guest's page back at any time,
+ * with that guest's key, and so overwrite what the page's next owner has put
+ * there. Flush the caches once no VM can reach the pages any more, before they
+ * are freed. Do so even if nothing was zapped: KVM may have zapped these pages
+ * before, for reasons of its own, without a flush.
+ *
+ * Not under mmu_lock: the flush stops all CPUs for a while.
+ */
+static void gmem_view_flush(struct gmem_view *view, pgoff_t start, pgoff_t end)
+{
+	if (gmem_binding_first(view, start, end - 1))
+		kvm_arch_guest_memory_reclaimed(view->kvm);
+}
+
+/**
+ * gmem_view_invalidate_begin() - begin an invalidation in one VM
+ * @view: the VM's view
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Where the view has no binding in the range, the VM is not disturbed.
+ *
+ * Context: Process context, may sleep. invalidate_lock for writing or
+ * views_lock is held from before this call until after the matching
+ * gmem_view_invalidate_end(). Takes kvm->mmu_lock.
+ */
+void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end)
+{
+	gmem_view_zap(view, start, end);
+	gmem_view_flush(view, start, end);
+}
+
 /**
  * gmem_view_invalidate_end() - end an invalidation in one VM
  * @view: the VM's view
@@ -131,7 +152,11 @@ void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	gmem_assert_views_stable(gi);
 
 	list_for_each_entry(view, &gi->views, entry)
-		gmem_view_invalidate_begin(view, start, end);
+		gmem_view_zap(view, start, end);
+
+	/* Only now: until the last of them was zapped, a guest could write. */
+	list_for_each_entry(view, &gi->views, entry)
+		gmem_view_flush(view, start, end);
 }
 
 /**

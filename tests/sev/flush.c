@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Cache flushes when pages leave an encrypted guest. Dirty lines of a page are
+ * written back under the guest's key whenever the cache likes: once its
+ * mappings are gone, they have to be flushed before anybody else gets the page.
+ * softpsp counts how often KVM does that.
+ *
+ * The memslots' userspace_addr is not the inode's mapping: an invalidation of
+ * host addresses flushes by itself, and would hide what the engine does not do.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/kvm_gmem.h>
+
+#include "../kvm/claims.h"
+#include "expect.h"
+#include "firmware.h"
+#include "pair.h"
+
+#define SIZE		(VM_PAGES * VM_PAGE)
+#define MADV_FAIL	100	/* MADV_HWPOISON */
+
+/* The inodes are twice as long as the slots, which have their first half. */
+static int create_inode(int vm)
+{
+	struct kvm_create_guest_memfd args = {
+		.size = 2 * SIZE,
+		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+	};
+	int view = ioctl(vm, KVM_CREATE_GUEST_MEMFD, &args);
+
+	EXPECT(view >= 0);
+	return view;
+}
+
+static int link_inode(int vm, int view)
+{
+	struct kvm_link_guest_memfd args = { .fd = view };
+	int linked = ioctl(vm, KVM_LINK_GUEST_MEMFD, &args);
+
+	EXPECT(linked >= 0);
+	return linked;
+}
+
+static void *map_elsewhere(int view)
+{
+	void *memory = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, view, 0);
+
+	EXPECT(memory != MAP_FAILED);
+	return memory;
+}
+
+static void create_without_memory(struct vm *vm, bool es)
+{
+	struct kvm_sev_init init = { 0 };
+
+	vm_create_bare(vm, es);
+	EXPECT_EQ(vm_sev(vm, KVM_SEV_INIT2, &init), 0);
+	vm->memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT(vm->memory != MAP_FAILED);
+}
+
+static void create(struct vm *vm, bool es)
+{
+	create_without_memory(vm, es);
+	vm->view = create_inode(vm->fd);
+	vm_add_slot(vm, 0);
+}
+
+static void create_linked(struct vm *vm, int view, bool es)
+{
+	create_without_memory(vm, es);
+	vm->view = link_inode(vm->fd, view);
+	vm_add_slot(vm, 0);
+}
+
+static void punch(int view, off_t offset, off_t size)
+{
+	EXPECT_EQ(fallocate(view, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size), 0);
+}
+
+static void convert(int view, uint64_t attributes)
+{
+	struct kvm_memory_attributes2 args = { .size = VM_PAGE, .attributes = attributes };
+
+	EXPECT_EQ(ioctl(view, KVM_SET_MEMORY_ATTRIBUTES2, &args), 0);
+}
+
+/* How many flushes some statements made. */
+#define FLUSHES_OF(statements)						\
+({									\
+	uint64_t before_ = fw_flushes();				\
+									\
+	statements;							\
+	fw_flushes() - before_;						\
+})
+
+static void hole(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+		uint8_t *memory;
+
+		create(&vm, es);
+		memory = map_elsewhere(vm.view);
+		memory[0] = 1;
+		EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, VM_PAGE)), 1);
+		/* It is not known what was mapped before, or by how many bindings. */
+		EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, SIZE)), 1);
+	}
+}
+
+static void hole_elsewhere(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+
+		create(&vm, es);
+		((uint8_t *)map_elsewhere(vm.view))[SIZE] = 1;
+		EXPECT_EQ(FLUSHES_OF(punch(vm.view, SIZE, SIZE)), 0);
+	}
+}
+
+static void hole_two_vms(void)
+{
+	struct vm vm, other;
+
+	create(&vm, false);
+	create_linked(&other, vm.view, true);
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, VM_PAGE)), 2);
+}
+
+static void release(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm, other;
+
+		create(&vm, es);
+		create_linked(&other, vm.view, es);
+		EXPECT_EQ(FLUSHES_OF(close(vm.view)), 1);
+	}
+}
+
+static void last_release(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+
+		create(&vm, es);
+		EXPECT_EQ(fallocate(vm.view, FALLOC_FL_KEEP_SIZE, 0, SIZE), 0);
+		EXPECT_EQ(FLUSHES_OF(close(vm.view)), 1);
+	}
+}
+
+static void slot_deleted(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+
+		create(&vm, es);
+		EXPECT_EQ(FLUSHES_OF(vm_delete_slot(&vm)), 1);
+		EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, SIZE)), 0);
+		EXPECT_EQ(FLUSHES_OF(close(vm.view)), 0);
+	}
+}
+
+/* By another VM, that has private memory; the same inode. */
+static void conversion(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+		int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+		int other = ioctl(kvm, KVM_CREATE_VM, KVM_X86_SW_PROTECTED_VM);
+		int view;
+
+		EXPECT(other >= 0);
+		view = create_inode(other);
+		create_linked(&vm, view, es);
+		EXPECT_EQ(FLUSHES_OF(convert(view, KVM_MEMORY_ATTRIBUTE_PRIVATE)), 1);
+		EXPECT_EQ(FLUSHES_OF(convert(view, KVM_MEMORY_ATTRIBUTE_PRIVATE)), 0);
+		EXPECT_EQ(FLUSHES_OF(convert(view, 0)), 1);
+	}
+}
+
+/* The error is a process's that has the page mapped; this one lives with it. */
+static void ignore(int number __attribute__((unused)))
+{
+}
+
+static void fail_memory(void *page)
+{
+	madvise(page, VM_PAGE, MADV_FAIL);
+}
+
+static void memory_failure(void)
+{
+	signal(SIGBUS, ignore);
+	for (int es = 0; es < 2; es++) {
+		struct vm vm;
+		uint8_t *memory;
+
+		create(&vm, es);
+		memory = map_elsewhere(vm.view);
+		memory[0] = 1;
+		EXPECT_EQ(FLUSHES_OF(fail_memory(memory)), 1);
+		EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, VM_PAGE)), 1);
+	}
+}
+
+/* The source has lost its context, and may have left dirty lines. */
+static void moved(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		pair_create(&p, PAIR_GMEM | (es ? PAIR_ES : 0), 1);
+		/* What host addresses have flushes by itself. */
+		munmap(p.src.memory, VM_PAGES * VM_PAGE);
+		munmap(p.dst.memory, VM_PAGES * VM_PAGE);
+		EXPECT_EQ(vm_try_move(&p.dst, &p.src), 0);
+		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 2);
+		EXPECT_EQ(FLUSHES_OF(close(p.src.view)), 1);
+		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 1);
+	}
+}
+
+static void ordinary_vm(void)
+{
+	struct vm vm;
+
+	open_sev();
+	vm.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	vm.fd = ioctl(vm.kvm, KVM_CREATE_VM, KVM_X86_DEFAULT_VM);
+	EXPECT(vm.fd >= 0);
+	vm.memory = NULL;
+	vm.view = create_inode(vm.fd);
+	vm_add_slot(&vm, 0);
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, SIZE)), 0);
+	EXPECT_EQ(FLUSHES_OF(close(vm.view)), 0);
+}
+
+static const struct claim claims[] = {
+	CLAIM(hole, "a hole flushes once, whether or not something was mapped"),
+	CLAIM(hole_elsewhere, "a hole in what no memslot has flushes nothing"),
+	CLAIM(hole_two_vms, "a hole in two encrypted VMs' memory flushes for either"),
+	CLAIM(release, "closing a view flushes once, also if it is not the last"),
+	CLAIM(last_release, "closing the last view flushes once"),
+	CLAIM(slot_deleted, "deleting a memslot flushes once, and what was unbound no more"),
+	CLAIM(conversion, "a conversion in a shared inode flushes for the encrypted VM"),
+	CLAIM(memory_failure, "a memory failure flushes once"),
+	CLAIM(moved, "after a move, a hole flushes for the source as well, until it has let go"),
+	CLAIM(ordinary_vm, "for a VM that is not encrypted nothing is flushed"),
+};
+
+CLAIMS_MAIN(claims);
