@@ -31,6 +31,9 @@
 
 #include <linux/kvm_host.h>
 
+struct kvm_sev_info;
+struct vcpu_svm;
+
 /* Lockdep subclasses, where the destination's lock is the plain one. */
 enum kvm_move_subclass {
 	KVM_MOVE_DESTINATION,
@@ -86,5 +89,14 @@ void kvm_move_arm_vcpu(struct kvm_vcpu *vcpu);
 /* svm.c */
 int svm_vcpu_move_prepare(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void svm_vcpu_move(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s);
+
+/* sev.c */
+void sev_hold_psp(struct kvm_sev_info *sev, int fd);
+void sev_put_psp(struct kvm_sev_info *sev);
+bool sev_was_moved(struct kvm *kvm);
+bool sev_move_is_fresh(struct kvm *kvm);
+void sev_es_move_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void sev_move_derive(struct kvm *kvm);
 
 #endif /* __KVM_MOVE_H */

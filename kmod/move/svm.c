@@ -95,12 +95,17 @@ static void svm_move_events(struct vcpu_svm *d, const struct vcpu_svm *s)
 	d->soft_int_next_rip = s->soft_int_next_rip;
 }
 
-/*
- * Which MSRs the guest may touch without an exit is the guest's state (what it
- * uses) and the destination VM's (its filter). KVM_REQ_MSR_FILTER_CHANGED makes
- * the bitmap of both.
+/**
+ * svm_move_msr_intercepts() - move which MSRs the guest touches without an exit
+ * @d: the destination's vCPU
+ * @s: the source's vCPU
+ *
+ * That is the guest's state (what it uses) and the destination VM's (its filter).
+ * KVM_REQ_MSR_FILTER_CHANGED makes the bitmap of both.
+ *
+ * Context: vcpu->mutex of both is held.
  */
-static void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s)
+void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s)
 {
 	bitmap_copy(d->shadow_msr_intercept.read, s->shadow_msr_intercept.read,
 		    MAX_DIRECT_ACCESS_MSRS);

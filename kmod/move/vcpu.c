@@ -8,6 +8,7 @@
 #include "cpuid.h"
 #include "kvm_cache_regs.h"
 #include "lapic.h"
+#include "mmu.h"
 #include "pmu.h"
 #include "x86.h"
 
@@ -214,3 +215,52 @@ void kvm_move_copy_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	kvm_move_copy_requests(dst, src);
 	vcpu_clear_mmio_info(dst, MMIO_GVA_ANY);
 }
+
+/**
+ * kvm_move_copy_protected() - copy what KVM tracks of a vCPU with encrypted registers
+ * @dst: the destination's vCPU, loaded
+ * @src: the source's vCPU
+ *
+ * That is the registers that the guest has shown or is to be given in an exit,
+ * the control registers whose writes KVM is notified of, and the exit itself. No
+ * ioctl reads or sets these; the rest of the state is userspace's to move.
+ *
+ * Context: kvm->lock and vcpu->mutex of both are held. kvm_move_derive_mmu() is to
+ * follow.
+ */
+void kvm_move_copy_protected(struct kvm_vcpu *dst, struct kvm_vcpu *src)
+{
+	struct kvm_vcpu_arch *d = &dst->arch, *s = &src->arch;
+
+	lockdep_assert_held(&dst->kvm->lock);
+
+	/* While it still knows which kind of page tables they are. */
+	kvm_mmu_unload(dst);
+
+	memcpy(d->regs, s->regs, sizeof(d->regs));
+	d->regs_avail = s->regs_avail;
+	d->cr0 = s->cr0;
+	d->cr4 = s->cr4;
+	d->efer = s->efer;
+	d->xcr0 = s->xcr0;
+	kvm_update_cpuid_runtime(dst);
+
+	d->sev_pio_data = s->sev_pio_data;
+	d->sev_pio_count = s->sev_pio_count;
+	kvm_move_copy_exit(dst, src);
+}
+EXPORT_SYMBOL_GPL(kvm_move_copy_protected);
+
+/**
+ * kvm_move_derive_mmu() - set up a vCPU's MMU again
+ * @vcpu: loaded; has not run
+ *
+ * For what KVM derives from CPUID and from the VM's type.
+ *
+ * Context: vcpu->mutex is held.
+ */
+void kvm_move_derive_mmu(struct kvm_vcpu *vcpu)
+{
+	kvm_mmu_after_set_cpuid(vcpu);
+}
+EXPORT_SYMBOL_GPL(kvm_move_derive_mmu);

@@ -12,6 +12,7 @@
  *   irqchip.c	LAPIC, IOAPIC, PIC and PIT, and silence before they are read
  *   pv.c	areas shared with the guest, armed at the first KVM_RUN
  *   svm.c	what AMD's vendor code keeps; part of kvm-amd.ko
+ *   sev.c	what goes along with an SEV or SEV-ES context; likewise
  *
  * State is copied inside the kernel from one structure to the other, as it is,
  * not by way of KVM's getters and setters: those lose what userspace does not
@@ -65,6 +66,8 @@ bool kvm_move_vcpus_match(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 /* vcpu.c */
 void kvm_move_copy_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void kvm_move_copy_rflags(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void kvm_move_copy_protected(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+void kvm_move_derive_mmu(struct kvm_vcpu *vcpu);
 
 /* exit.c */
 void kvm_move_copy_exit(struct kvm_vcpu *dst, struct kvm_vcpu *src);
