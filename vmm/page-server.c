@@ -158,8 +158,8 @@ static enum end serve(const struct page_server *server, struct serving *serving)
 
 	for (;;) {
 		wait[3] = (struct pollfd){ serving->socket, POLLIN, 0 };
-		ret = serving->left ? 0 : serving_detach(serving);
-		if (!ret && !serving->left)
+		ret = serving_is_over(serving) ? serving_detach(serving) : -EAGAIN;
+		if (!ret)
 			return DONE;
 		if (ret && ret != -EAGAIN)
 			break;
@@ -194,10 +194,10 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 	int ret;
 
 	progress_serving(serving);
-	report("serving", "left=%u", serving->left);
+	report("serving", "left=%u", serving->owed);
 	end = serve(server, serving);
 	server->failed |= serving->failed;
-	if (!serving->left && serving->socket >= 0)
+	if (end == DONE && serving->socket >= 0)
 		reply(serving->socket, GMEM_PAGER_DONE, NULL);
 	progress_ended(serving, names[end]);
 	/* Who stops us has another page server go on with this guest. */

@@ -30,7 +30,7 @@ void progress_begin(bool json)
 
 static uint64_t bytes_left(const struct serving *serving)
 {
-	return serving->left * IMAGE_PAGE;
+	return serving->owed * IMAGE_PAGE;
 }
 
 /* Bytes a second that were given so far. */
@@ -85,7 +85,7 @@ void progress_serving(const struct serving *serving)
 		facts("serving", serving);
 	else
 		say("serves a guest: %" PRIu64 " of %" PRIu64 " pages are missing",
-		    (uint64_t)serving->left, (uint64_t)serving->image->pages);
+		    (uint64_t)serving->owed, (uint64_t)serving->image->pages);
 }
 
 void progress_failed(uint64_t offset, int error)
@@ -134,5 +134,5 @@ void progress_ended(const struct serving *serving, const char *how)
 	else
 		say("%s: %" PRIu64 " pages given, %" PRIu64 " asked for, %u failed, %u left", how,
 		    serving->given, serving->faults, serving->failed,
-		    serving->left);
+		    serving->owed);
 }

@@ -23,11 +23,46 @@
 
 /* ---- Which pages are settled, and which are being read ---- */
 
+static bool settle_page(struct serving *serving, uint32_t page)
+{
+	bool was = page_is_set(serving->settled, page);
+
+	serving->left -= !was;
+	page_set(serving->settled, page, true);
+	return !was;
+}
+
+static void owe_one_less(struct serving *serving)
+{
+	serving->owed -= serving->owed > 0;
+}
+
+/* Pages that are owed no more. */
 static void settle(struct serving *serving, uint32_t first, uint64_t count)
 {
+	for (; count && first < serving->image->pages; first++, count--)
+		if (settle_page(serving, first))
+			owe_one_less(serving);
+}
+
+/*
+ * It was not owed when an answer came: it never was, or a hole has taken it, which an
+ * event is going to tell.
+ */
+static void settle_unowed(struct serving *serving, uint32_t page)
+{
+	if (page < serving->image->pages && settle_page(serving, page))
+		page_set(serving->unowed, page, true);
+}
+
+/* A hole took them. Too few owed are counted again before the end, too many are not. */
+static void remove_pages(struct serving *serving, uint32_t first, uint64_t count)
+{
 	for (; count && first < serving->image->pages; first++, count--) {
-		serving->left -= !page_is_set(serving->settled, first);
-		page_set(serving->settled, first, true);
+		if (settle_page(serving, first) ||
+		    page_is_set(serving->unowed, first))
+			owe_one_less(serving);
+		page_set(serving->unowed, first, false);
 	}
 }
 
@@ -35,7 +70,23 @@ static void unsettle(struct serving *serving, uint32_t page)
 {
 	ahead_look_again(&serving->ahead);
 	serving->left += page_is_set(serving->settled, page);
+	serving->owed += page_is_set(serving->settled, page);
 	page_set(serving->settled, page, false);
+}
+
+/*
+ * How many pages are missing and owed the kernel alone knows: what a hole has taken
+ * from the pager before us is missing, too. Without any the pager is detached.
+ */
+static int count_owed(struct serving *serving)
+{
+	uint64_t missing;
+	int ret = gmem_pager_detach(serving->pager, 0, &missing);
+
+	if (ret && ret != -EBUSY && ret != -ENOMEM)
+		return ret;
+	serving->owed = missing;
+	return 0;
 }
 
 /* What is there already: by a pager before us, or by who touched it before. */
@@ -48,6 +99,7 @@ static int survey(struct serving *serving)
 	ahead_look_again(&serving->ahead);
 	serving->left = serving->image->pages;
 	memset(serving->settled, 0, serving->left / 8 + 1);
+	memset(serving->unowed, 0, serving->left / 8 + 1);
 	while (size) {
 		count = gmem_present(serving->pager, &offset, &size, ranges, 64);
 		if (count < 0)
@@ -56,7 +108,7 @@ static int survey(struct serving *serving)
 			settle(serving, ranges[i].offset / IMAGE_PAGE,
 			       ranges[i].size / IMAGE_PAGE);
 	}
-	return 0;
+	return count_owed(serving);
 }
 
 /* ---- What could not be given now ---- */
@@ -107,6 +159,8 @@ static int put(struct serving *serving, uint32_t op, uint32_t first,
 			return ret;
 		if (done > count)
 			return -EPROTO;
+		if (ret == -ENOENT)
+			settle_unowed(serving, first + done - 1);
 		settle(serving, first, done);
 		if (ret == -ENOMEM)
 			return run_short(serving);
@@ -316,7 +370,7 @@ static int take_event(struct serving *serving,
 	if (event->offset >= serving->image->size)
 		return -EPROTO;
 	if (event->type == KVM_GMEM_EVENT_REMOVE) {
-		settle(serving, page, event->size / IMAGE_PAGE);
+		remove_pages(serving, page, event->size / IMAGE_PAGE);
 		return 0;
 	}
 	serving->faults++;
@@ -446,7 +500,9 @@ int serving_begin(struct serving *serving)
 	serving->settled = malloc(serving->image->pages / 8 + 1);
 	serving->reading = calloc(1, serving->image->pages / 8 + 1);
 	serving->asked = calloc(1, serving->image->pages / 8 + 1);
-	if (!serving->settled || !serving->reading || !serving->asked)
+	serving->unowed = malloc(serving->image->pages / 8 + 1);
+	if (!serving->settled || !serving->reading || !serving->asked ||
+	    !serving->unowed)
 		return -ENOMEM;
 	serving->ahead.image = serving->image;
 	serving->ahead.set = serving->set;
@@ -461,22 +517,29 @@ int serving_begin(struct serving *serving)
 	return survey(serving);
 }
 
+bool serving_is_over(const struct serving *serving)
+{
+	return !serving->left || !serving->owed;
+}
+
 int serving_detach(struct serving *serving)
 {
 	uint64_t missing;
 	int ret;
 
 	ret = serving_rest(serving);
-	if (ret || serving->left)
+	if (ret || !serving_is_over(serving))
 		return ret ? ret : -EAGAIN;
-	ret = gmem_pager_detach(serving->pager, serving->failed, &missing);
+	/* What was not tried yet is not to fail because of what was. */
+	ret = gmem_pager_detach(serving->pager, serving->failed && !serving->left,
+				&missing);
 	if (ret == -ENOMEM) {
 		ret = run_short(serving);
 		return ret ? ret : -EAGAIN;
 	}
 	if (ret != -EBUSY)
 		return ret;
-	/* Somebody's pages have gone without an event: count anew. */
+	/* Somebody's pages have gone without an event, or were not owed: count anew. */
 	ret = survey(serving);
 	return ret ? ret : -EAGAIN;
 }
@@ -492,5 +555,6 @@ void serving_end(struct serving *serving)
 	free(serving->settled);
 	free(serving->reading);
 	free(serving->asked);
+	free(serving->unowed);
 	*serving = (struct serving){ .pager = -1, .socket = -1 };
 }

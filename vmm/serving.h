@@ -25,10 +25,12 @@
  * @settled: a bit a page: nothing is to be done for it any more
  * @reading: a bit a page: it is being read
  * @asked: a bit a page: it was asked for
+ * @unowed: a bit a page: it is settled because it was not owed, of which no event has told
  * @again: something that was asked for could not be given: it is to be tried again
  * @short_since: for want of memory, nothing was given since; or 0
  * @said_short: that was said
- * @left: pages that are not settled
+ * @left: pages that are not settled: there may be more to read ahead
+ * @owed: pages that the guest is still to be given, by the kernel's count
  * @in_ring: answers for settled pages that are not carried out yet
  * @failed: pages that could not be given, as the image is not what it must be
  * @faults: events for pages
@@ -47,10 +49,12 @@ struct serving {
 	unsigned char *settled;
 	unsigned char *reading;
 	unsigned char *asked;
+	unsigned char *unowed;
 	bool again;
 	uint64_t short_since;
 	bool said_short;
 	uint32_t left;
+	uint32_t owed;
 	uint32_t in_ring;
 	uint32_t failed;
 	uint64_t faults;
@@ -79,6 +83,9 @@ bool serving_has_more(struct serving *serving);
 
 /* Give a part of that, little enough for who asks meanwhile, and have more read. */
 int serving_give_more(struct serving *serving);
+
+/* Is nothing left to give, as far as is known without asking the kernel? */
+bool serving_is_over(const struct serving *serving);
 
 /*
  * All is there or has failed: the memory needs no pager. -EAGAIN: not so, there

@@ -298,6 +298,50 @@ static void nonsense_at_random(void **state)
 
 static volatile bool over;
 
+/* A pager of an image's memory, that has nothing to do but what it is asked for. */
+static struct program *serve_on_demand(int flags, int *socket)
+{
+	struct program *pager = pager_start("pager", "--on-demand", "--prefetch", "1", NULL);
+	int fd = gmem_pager_create(vmm.view, 0, SIZE, flags);
+
+	assert_true(fd >= 0);
+	*socket = vmm_connect();
+	assert_int_equal(offer(*socket, fd, SIZE).kind, GMEM_PAGER_ACCEPTED);
+	close(fd);
+	return pager;
+}
+
+/* What holes took from the pager before is missing, and not the next one's to give. */
+static void holes_before_a_takeover(void **state)
+{
+	struct gmem_pager_message message;
+	struct program *pager;
+	unsigned int page;
+	int socket;
+
+	(void)state;
+	image_make(1);
+	vmm_make(SIZE);
+	pager = serve_on_demand(0, &socket);
+	assert_int_equal(fallocate(vmm.view, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   10 * PAGE, 100 * PAGE), 0);
+	/* The pager comes to this after the hole. */
+	(void)((volatile char *)vmm.memory)[0];
+	close(socket);
+	programs_end(NULL);
+
+	pager = serve_on_demand(KVM_GMEM_PAGER_TAKEOVER, &socket);
+	for (page = 0; page < SIZE / PAGE; page++)
+		(void)((volatile char *)vmm.memory)[page * PAGE];
+	assert_int_equal(gmem_pager_receive(socket, &message, 60000), 1);
+	assert_int_equal(message.kind, GMEM_PAGER_DONE);
+	wait_for_exit(pager, EXIT_DONE);
+	must_have_said(pager, "gmem: serves a guest: 155 of 256 pages are missing");
+	must_have_said(pager, "gmem: done: 155 pages given, 155 asked for, 0 failed, 0 left");
+	close(socket);
+	vmm_close(SIZE);
+}
+
 static void *touch_all(void *unused)
 {
 	volatile char *memory = vmm.memory;
@@ -537,6 +581,7 @@ int main(void)
 		TEST(messages_that_are_no_offer),
 		TEST(a_silent_vmm),
 		TEST(nonsense_at_random),
+		TEST(holes_before_a_takeover),
 		TEST(hostile_while_it_is_served),
 		TEST(nonsense_in_its_ring),
 		TEST(a_refusal_with_control_characters),
