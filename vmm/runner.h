@@ -25,6 +25,7 @@
  *	guest stands still right behind it, for runner_stop() and runner_go()
  * @snapshot: the directory to keep the guest in then, or when a signal asks for
  *	it, or NULL
+ * @unkept: the last try to keep it there failed
  * @left_ns: when the vCPU was last out of the guest
  */
 struct runner {
@@ -39,6 +40,7 @@ struct runner {
 	int status;
 	int error;
 	const char *snapshot;
+	bool unkept;
 	uint64_t left_ns;
 };
 

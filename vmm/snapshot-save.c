@@ -60,7 +60,9 @@ static int write_memory(int dir, const struct machine_memory *memory)
 		ret = write_present(fd, memory);
 	if (!ret && fsync(fd))
 		ret = -errno;
-	close(fd);
+	/* Some filesystems say only now that there was no room. */
+	if (close(fd) && !ret)
+		ret = -errno;
 	return ret;
 }
 
@@ -115,6 +117,12 @@ int snapshot_save(struct machine *machine, const char *path)
 	ret = write_memory(dir, memory);
 	if (!ret)
 		ret = write_state(machine, dir);
+	/* Half of it is good for nothing, and the disk may be full of it. */
+	if (ret) {
+		unlinkat(dir, "memory", 0);
+		unlinkat(dir, "state", 0);
+		rmdir(path);
+	}
 	close(dir);
 	return ret;
 }

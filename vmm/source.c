@@ -149,6 +149,7 @@ static int make_snapshot(struct runner *runner)
 		return 0;
 	report("stopped", "left=%" PRIu64, runner->left_ns);
 	ret = snapshot_save(machine, runner->snapshot);
+	runner->unkept = ret;
 	if (ret) {
 		say_failed(ret, "%s, %s", machine->step, runner->snapshot);
 	} else {
@@ -215,6 +216,12 @@ static bool asks_for_snapshot(int signals)
 	       signal.ssi_signo == SIGUSR2;
 }
 
+/* No success without the snapshot that was asked for last. */
+static int end_with(const struct runner *runner, int status)
+{
+	return status == EXIT_DONE && runner->unkept ? EXIT_FAILED : status;
+}
+
 int source_serve(struct runner *runner, int listener, int signals)
 {
 	struct pollfd wait[] = {
@@ -232,7 +239,7 @@ int source_serve(struct runner *runner, int listener, int signals)
 		snapshot = wait[3].revents;
 		if (wait[0].revents) {
 			if (!asks_for_snapshot(signals))
-				return EXIT_DONE;
+				return end_with(runner, EXIT_DONE);
 			snapshot = true;
 		}
 		if (snapshot) {
@@ -242,9 +249,9 @@ int source_serve(struct runner *runner, int listener, int signals)
 				return say_failed(ret, "going on after a snapshot");
 		}
 		if (wait[1].revents)
-			return runner->status;
+			return end_with(runner, runner->status);
 		if (wait[2].revents && serve_one(runner, listener) == THEIRS)
-			return EXIT_DONE;
+			return end_with(runner, EXIT_DONE);
 	}
 }
 

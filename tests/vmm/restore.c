@@ -297,6 +297,42 @@ static void state_that_kvm_refuses(void **state)
 	REFUSED("setting the console's state", sample.pc.console.used = 252);
 }
 
+/* As on a full disk: no half of the memory is left there. */
+static void a_snapshot_that_fails_leaves_nothing(void **state)
+{
+	struct rlimit limit, small;
+	struct snapshot snapshot;
+	struct machine machine;
+	struct sample sample;
+	char other[sizeof(path) + 8];
+
+	(void)state;
+	snprintf(other, sizeof(other), "%s/other", path);
+	sample_make(&sample);
+	unlinkat(dir, "state", 0);
+	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	sample_drop(&sample);
+	assert_int_equal(snapshot_open(&snapshot, path), 0);
+	assert_int_equal(snapshot_build(&snapshot, &machine), 0);
+	assert_int_equal(snapshot_set_state(&snapshot, &machine), 0);
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = MEMORY / 2;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(snapshot_save(&machine, other), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(access(other, F_OK), -1);
+
+	assert_int_equal(snapshot_save(&machine, other), 0);
+	machine_close(&machine);
+	snapshot_close(&snapshot);
+	assert_int_equal(unlinkat(dir, "other/memory", 0), 0);
+	assert_int_equal(unlinkat(dir, "other/state", 0), 0);
+	assert_int_equal(unlinkat(dir, "other", AT_REMOVEDIR), 0);
+}
+
 /* Whatever the bytes are: an error, or a VM; never harm. */
 static void random_states(void **state)
 {
@@ -502,6 +538,7 @@ int main(void)
 		TEST(another_message),
 		TEST(no_page_server),
 		TEST(state_that_kvm_refuses),
+		TEST(a_snapshot_that_fails_leaves_nothing),
 		TEST(random_states),
 		TEST(a_signal_while_kvm_waits),
 		TEST(a_memory_that_is_damaged),
