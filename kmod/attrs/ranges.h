@@ -1,57 +1,108 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Ranges with values: a map from unsigned long to small non-zero values, kept
- * and changed by ranges. What is in no range has the value 0. Neighbours with
- * the same value are one range, so that cost follows the number of borders.
+ * Ranges with values: a map from unsigned long to small values, kept and changed
+ * by ranges. It starts with the value 0 everywhere.
  *
- * Readers need RCU only, and may see a change in flight as done or not done.
- * Writers are serialised by the owner's lock; a change is two steps, of which
- * the first can fail and the second can't:
+ * Indexes are kept by blocks of 512, as many as there are pages in 2 MiB. Blocks
+ * in a row that have one value are a range, an entry of a maple tree, whatever
+ * their number. A block with several values keeps a field of bits for each index
+ * (block.h). So a map costs by the borders of its ranges, and where these are
+ * dense it costs a bit or two an index.
+ *
+ * Readers need RCU only, and see for each index the value from before a change
+ * in flight or from after it. Writers are serialised by the owner's lock. A
+ * change is three steps, of which the first can fail and the others cannot:
  *
  *	r = gmem_ranges_prepare(&change, ranges, first, last, value);
  *	if (r)
  *		return r;
  *	...
  *	gmem_ranges_commit(&change);
+ *	...
+ *	gmem_ranges_finish(&change);
  */
-#ifndef __KVM_GMEM_RANGES_H
-#define __KVM_GMEM_RANGES_H
+#ifndef __KVM_ATTRS_RANGES_H
+#define __KVM_ATTRS_RANGES_H
 
 #include <linux/maple_tree.h>
-#include <linux/rcupdate.h>
+#include <linux/workqueue.h>
+
+#include "block.h"
 
 /**
  * struct gmem_ranges - the map
- * @tree: values by index
- * @rcu: frees the map after a grace period
+ * @tree: by numbers of blocks: a value of all indexes, as an xarray has values,
+ *	  or a struct gmem_block. What is not there has the value 0, which is also
+ *	  there as a value while a change is made.
+ * @field: how blocks keep their values; constant
+ * @free: frees the map after a grace period
  */
 struct gmem_ranges {
 	struct maple_tree tree;
-	struct rcu_head rcu;
+	struct gmem_field field;
+	struct rcu_work free;
 };
 
 /**
  * struct gmem_ranges_change - a change that is prepared
- * @mas: where, with all memory that it takes
- * @entry: what
+ * @ranges: the map
+ * @first: first index
+ * @last: last index
+ * @value: what it will be
+ * @head: the block with @first, where the range has a part of it that changes
+ * @tail: the block with @last, likewise, where it is another one
  */
 struct gmem_ranges_change {
-	struct ma_state mas;
-	void *entry;
+	struct gmem_ranges *ranges;
+	unsigned long first;
+	unsigned long last;
+	unsigned long value;
+	struct gmem_block *head;
+	struct gmem_block *tail;
 };
 
-struct gmem_ranges *gmem_ranges_alloc(void);
+/**
+ * struct gmem_ranges_walk - a walk over a map, piece by piece
+ * @first: the piece's first index
+ * @last: its last index
+ * @mixed: it is part of a block with several values
+ * @value: the piece's value, unless @mixed
+ * @end: last index of the walk
+ * @mas: where the walk is
+ * @field: how blocks keep their values
+ */
+struct gmem_ranges_walk {
+	unsigned long first;
+	unsigned long last;
+	bool mixed;
+	unsigned long value;
+	unsigned long end;
+	struct ma_state mas;
+	struct gmem_field field;
+};
+
+int gmem_ranges_init(void);
+void gmem_ranges_exit(void);
+
+struct gmem_ranges *gmem_ranges_alloc(unsigned long mask);
 void gmem_ranges_free(struct gmem_ranges *ranges);
 
 unsigned long gmem_ranges_get(struct gmem_ranges *ranges, unsigned long index);
-unsigned long gmem_ranges_get_range(struct gmem_ranges *ranges, unsigned long index,
-				    unsigned long *first, unsigned long *last);
+unsigned long gmem_ranges_get_run(struct gmem_ranges *ranges, unsigned long index,
+				  unsigned long *last);
 bool gmem_ranges_match(struct gmem_ranges *ranges, unsigned long first,
 		       unsigned long last, unsigned long mask, unsigned long value);
 bool gmem_ranges_empty(struct gmem_ranges *ranges);
 
+void gmem_ranges_walk_begin(struct gmem_ranges_walk *walk, struct gmem_ranges *ranges,
+			    unsigned long first, unsigned long last);
+bool gmem_ranges_walk_next(struct gmem_ranges_walk *walk);
+
 int gmem_ranges_prepare(struct gmem_ranges_change *change, struct gmem_ranges *ranges,
 			unsigned long first, unsigned long last, unsigned long value);
 void gmem_ranges_commit(struct gmem_ranges_change *change);
+void gmem_ranges_finish(struct gmem_ranges_change *change);
+int gmem_ranges_set(struct gmem_ranges *ranges, unsigned long first, unsigned long last,
+		    unsigned long value);
 
-#endif /* __KVM_GMEM_RANGES_H */
+#endif /* __KVM_ATTRS_RANGES_H */

@@ -124,7 +124,8 @@ static bool kvm_attrs_walk_slots(struct kvm *kvm, gfn_t start, gfn_t end, u64 at
 
 /*
  * Between begin and end no fault in the range installs what it found by the
- * old attributes: it sees the invalidation, under mmu_lock, and starts over.
+ * old attributes, or by marks of mixed huge pages that are being changed: it sees
+ * the invalidation, under mmu_lock, and starts over.
  */
 static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes,
 			     struct gmem_ranges_change *change)
@@ -138,18 +139,20 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 		kvm_flush_remote_tlbs(kvm);
 	/* What KVM itself keeps of pages is of the other kind from here on. */
 	kvm_gmem_cache_invalidate(kvm, start, end);
+	kvm_attrs_walk_slots(kvm, start, end, attributes, kvm_attrs_clear_mixed);
 	KVM_MMU_UNLOCK(kvm);
 
 	gmem_ranges_commit(change);
 
 	KVM_MMU_LOCK(kvm);
-	kvm_mmu_invalidate_end(kvm);
 	kvm_attrs_walk_slots(kvm, start, end, attributes,
 			     kvm_arch_post_set_memory_attributes);
+	kvm_mmu_invalidate_end(kvm);
 	KVM_MMU_UNLOCK(kvm);
 
 	/* Who waits for a page of what is shared now needs the other memory. */
 	kvm_gmem_wake_gfns(kvm, start, end);
+	gmem_ranges_finish(change);
 }
 
 /* The VM's map, made now where it has none. */
@@ -158,7 +161,7 @@ static struct gmem_ranges *kvm_attrs_get_map(struct kvm *kvm)
 	struct gmem_ranges *ranges = kvm_attrs_locked(kvm);
 
 	if (!ranges) {
-		ranges = gmem_ranges_alloc();
+		ranges = gmem_ranges_alloc(KVM_MEMORY_ATTRIBUTE_PRIVATE);
 		rcu_assign_pointer(kvm->mem_attrs, ranges);
 	}
 	return ranges;

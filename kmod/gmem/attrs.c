@@ -27,23 +27,18 @@
 int gmem_attrs_init(struct gmem_inode *gi)
 {
 	pgoff_t last = (i_size_read(&gi->vfs_inode) >> PAGE_SHIFT) - 1;
-	struct gmem_ranges_change change;
-	int r;
 
 	if (!(gi->flags & (GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED)))
 		return 0;
 
-	gi->attrs = gmem_ranges_alloc();
+	gi->attrs = gmem_ranges_alloc(KVM_MEMORY_ATTRIBUTE_PRIVATE);
 	if (!gi->attrs)
 		return -ENOMEM;
 
 	if (gi->flags & GUEST_MEMFD_FLAG_INIT_SHARED)
 		return 0;
 
-	r = gmem_ranges_prepare(&change, gi->attrs, 0, last, KVM_MEMORY_ATTRIBUTE_PRIVATE);
-	if (!r)
-		gmem_ranges_commit(&change);
-	return r;
+	return gmem_ranges_set(gi->attrs, 0, last, KVM_MEMORY_ATTRIBUTE_PRIVATE);
 }
 
 /**

@@ -64,6 +64,7 @@ static int gmem_convert_locked(struct gmem_conversion *c)
 	gmem_invalidate_end(gi, c->first, c->last + 1);
 	/* A host fault may not have the page any more. */
 	gmem_pager_wake_range(gi, c->first, c->last + 1, NULL);
+	gmem_ranges_finish(&change);
 	trace_gmem_convert(gi, c->first, c->last, c->attributes);
 	return 0;
 }

@@ -327,7 +327,7 @@ void gmem_fs_exit(void)
 	mntput(gmem_mnt);
 
 	kern_unmount(gmem_mnt);
-	/* Inodes, and maps of ranges, are freed after a grace period. */
+	/* Inodes are freed after a grace period. */
 	rcu_barrier();
 	kmem_cache_destroy(gmem_inode_cache);
 }

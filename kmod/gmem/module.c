@@ -13,9 +13,15 @@
  */
 int kvm_gmem_init(struct module *module)
 {
-	int r = gmem_fs_init(module);
+	int r = gmem_ranges_init();
 
-	if (!r)
+	if (r)
+		return r;
+
+	r = gmem_fs_init(module);
+	if (r)
+		gmem_ranges_exit();
+	else
 		gmem_poison_init();
 	return r;
 }
@@ -30,6 +36,7 @@ void kvm_gmem_exit(void)
 {
 	gmem_poison_exit();
 	gmem_fs_exit();
+	gmem_ranges_exit();
 }
 
 /**

@@ -19,7 +19,7 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
 	if (!pager)
 		return NULL;
 
-	pager->owed = gmem_ranges_alloc();
+	pager->owed = gmem_ranges_alloc(GMEM_OWED | GMEM_FAILED);
 	if (!pager->owed) {
 		kfree(pager);
 		return NULL;
@@ -52,7 +52,6 @@ void gmem_pager_free(struct gmem_inode *gi)
 
 static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, u64 flags)
 {
-	struct gmem_ranges_change change;
 	int r;
 
 	lockdep_assert_held_write(&gmem_mapping(pager->gi)->invalidate_lock);
@@ -66,10 +65,9 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
 		return -EBUSY;
 
 	if (nr) {
-		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_OWED);
+		r = gmem_ranges_set(pager->owed, start, start + nr - 1, GMEM_OWED);
 		if (r)
 			return r;
-		gmem_ranges_commit(&change);
 	}
 	gmem_events_unread(pager);
 	pager->flags = flags;
@@ -174,13 +172,13 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
 bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
-	pgoff_t first, last, index = start;
+	pgoff_t last, index = start;
 
 	if (!pager)
 		return false;
 
 	do {
-		if (!gmem_ranges_get_range(pager->owed, index, &first, &last))
+		if (!gmem_ranges_get_run(pager->owed, index, &last))
 			return false;
 		index = last + 1;
 	} while (last - start < nr - 1);
@@ -305,16 +303,13 @@ void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index)
 static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
 			  unsigned long value)
 {
-	struct gmem_ranges_change change;
 	int r;
 
 	lockdep_assert_held(&pager->lock);
 
-	r = gmem_ranges_prepare(&change, pager->owed, first, last, value);
-	if (!r) {
-		gmem_ranges_commit(&change);
+	r = gmem_ranges_set(pager->owed, first, last, value);
+	if (!r)
 		gmem_events_answered(pager, first, last + 1);
-	}
 	return r;
 }
 
@@ -377,8 +372,8 @@ static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t fir
  */
 static unsigned long gmem_pager_walk(struct gmem_pager *pager, pgoff_t index, pgoff_t *last)
 {
-	pgoff_t first, end = (i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT) - 1;
-	unsigned long value = gmem_ranges_get_range(pager->owed, index, &first, last);
+	pgoff_t end = (i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT) - 1;
+	unsigned long value = gmem_ranges_get_run(pager->owed, index, last);
 
 	*last = min(*last, end);
 	return value;

@@ -199,7 +199,7 @@ static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
 
 	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(dst); i++) {
 		kvm_for_each_memslot(slot, bkt, __kvm_memslots(dst, i))
-			kvm_mmu_init_memslot_memory_attributes(dst, slot);
+			kvm_attrs_moved(dst, slot);
 	}
 	kvm_mmu_invalidate_end(dst);
 	KVM_MMU_UNLOCK(dst);
