@@ -1,66 +1,208 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Values by ranges, of which there are many, and then one: what a pager owes,
- * an inode's attributes, a VM's. The tree of ranges loses whole branches at once.
+ * Values by ranges, which are many, and then one: what a pager owes, an inode's
+ * attributes, a VM's. Each is changed at random and compared with an array.
  */
+#include <sys/uio.h>
+
 #include "claims.h"
 #include "machine.h"
 #include "mapped.h"
 #include "paging.h"
+#include "populate.h"
 
-#define PAGES	4096
-#define ROUNDS	20
-#define BORDERS	800
+#define BLOCK	512		/* pages that the modules keep together */
+#define PAGES	(8 * BLOCK)
+#define CHANGES	16000
+#define ALL	1000		/* changes after which all pages are looked at */
 
-/* Some pages, from a few to all of those from @first on. */
-static uint64_t some(uint64_t first)
+static uint8_t model[PAGES];
+
+/* The seed, of which all that a claim does is made. */
+static void begin(void)
 {
-	return 1 + random() % (random() % 64 ? 8 : PAGES - first);
+	const char *given = getenv("GMEM_TEST_SEED");
+	unsigned int seed = given ? atoi(given) : time(NULL);
+
+	printf("# GMEM_TEST_SEED=%u\n", seed);
+	srandom(seed);
+}
+
+/* Pages next to each other, from a few to all; often some that blocks end at. */
+static void some(uint64_t *first, uint64_t *n)
+{
+	uint64_t last;
+
+	*first = random() % PAGES;
+	switch (random() % 16) {
+	case 0:
+		last = *first + random() % (PAGES - *first);
+		break;
+	case 1:
+		*first -= *first % BLOCK;
+		last = *first + BLOCK * (1 + random() % 3) - 1;
+		break;
+	case 2:
+		last = *first | (BLOCK - 1);
+		break;
+	case 3:
+		last = *first + random() % BLOCK;
+		*first -= *first % BLOCK;
+		break;
+	default:
+		last = *first + random() % 8;
+	}
+	if (last >= PAGES)
+		last = PAGES - 1;
+	*n = last - *first + 1;
+}
+
+/* A change is followed by a look at both of its ends, at some pages, or at all. */
+static void look(int change, uint64_t first, uint64_t n, void (*expect)(uint64_t page))
+{
+	if (change % ALL == ALL - 1) {
+		for (uint64_t page = 0; page < PAGES; page++)
+			expect(page);
+		return;
+	}
+	if (first)
+		expect(first - 1);
+	expect(first);
+	expect(first + n - 1);
+	if (first + n < PAGES)
+		expect(first + n);
+	expect(random() % PAGES);
+}
+
+static int view, pager;
+
+/* How many pages are owed, failed or not: by the model, and by the pager. */
+static void expect_owed(void)
+{
+	uint64_t owed = 0, missing;
+
+	for (uint64_t page = 0; page < PAGES; page++)
+		owed += model[page];
+	if (!owed)
+		return;
+	TEST_ERRNO(detach(pager, 0, &missing), EBUSY);
+	TEST_ASSERT_EQ(missing, owed);
+}
+
+static void all_is_owed(void)
+{
+	close(pager);
+	/* All is one range again. */
+	pager = __pager(view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	memset(model, 1, PAGES);
 }
 
 static void what_is_owed(void)
 {
-	struct kvm_vm *vm = idle_vm();
-	int view, pager;
+	uint64_t first, n;
 
 	require_pager();
-	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, 0);
+	begin();
+	view = vm_create_guest_memfd(idle_vm(), PAGES * PAGE_SIZE, 0);
 	pager = __pager(view, 0, PAGES, 0);
-	for (int round = 0; round < ROUNDS; round++) {
-		for (int i = 0; i < BORDERS; i++)
-			punch_pages(view, random() % (PAGES - 8), 1 + random() % 8);
-		close(pager);
-		/* All is one range again. */
-		pager = __pager(view, 0, PAGES, KVM_GMEM_PAGER_TAKEOVER);
-		TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	memset(model, 1, PAGES);
+	for (int change = 0; change < CHANGES; change++) {
+		if (change % ALL == 0)
+			all_is_owed();
+		some(&first, &n);
+		if (random() & 1) {
+			punch_pages(view, first, n);
+			memset(model + first, 0, n);
+		} else {
+			TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, first, n, NULL),
+				       memchr(model + first, 0, n) ? ENOENT : 0);
+		}
+		if (change % 16 == 0)
+			expect_owed();
 	}
+}
+
+static uint64_t *host;
+
+/* A private page is none that this process can read. */
+static void expect_of_inode(uint64_t page)
+{
+	uint64_t word;
+	struct iovec to = { &word, sizeof(word) };
+	struct iovec from = { host + page * (PAGE_SIZE / sizeof(*host)), sizeof(word) };
+	ssize_t ret = process_vm_readv(getpid(), &to, 1, &from, 1, 0);
+
+	TEST_ASSERT(ret == (model[page] ? -1 : (ssize_t)sizeof(word)),
+		    "page %lu, %s: read returned %ld", page,
+		    model[page] ? "private" : "shared", ret);
 }
 
 static void of_an_inode(void)
 {
-	struct kvm_vm *vm = idle_vm();
-	int view;
+	uint64_t first, n;
 
 	require_link();
-	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, MMAP_PRIVATE);
-	for (int i = 0; i < ROUNDS * BORDERS; i++) {
-		uint64_t first = random() % PAGES, n = some(first);
-		uint64_t private = random() & 1 ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+	begin();
+	view = vm_create_guest_memfd(idle_vm(), PAGES * PAGE_SIZE, MMAP_PRIVATE);
+	host = map_view(view, PAGES);
+	memset(model, 1, PAGES);
+	for (int change = 0; change < CHANGES; change++) {
+		bool private = random() & 1;
 
-		n = first + n > PAGES ? PAGES - first : n;
-		TEST_ASSERT(!__convert(view, first, n, private, NULL), "errno %d", errno);
+		some(&first, &n);
+		TEST_ASSERT(!__convert(view, first, n,
+				       private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0, NULL),
+			    "errno %d", errno);
+		memset(model + first, private, n);
+		look(change, first, n, expect_of_inode);
 	}
+}
+
+static struct kvm_vm *vm;
+
+static int populate_gfn(uint64_t page)
+{
+	struct kvm_guest_memfd_populate args = {
+		.gpa = MACHINE_GPA + page * PAGE_SIZE, .size = PAGE_SIZE,
+	};
+
+	return ioctl(vm->fd, KVM_GUEST_MEMFD_POPULATE, &args);
+}
+
+/* What is there can't be populated: for another reason if it is not private. */
+static void expect_of_vm(uint64_t page)
+{
+	errno = 0;
+	TEST_ASSERT(populate_gfn(page) == -1 && errno == (model[page] ? EEXIST : EINVAL),
+		    "page %lu, %s: errno %d", page, model[page] ? "private" : "shared", errno);
 }
 
 static void of_a_vm(void)
 {
-	struct kvm_vm *vm = idle_vm();
+	uint64_t first, n;
 
-	for (int i = 0; i < ROUNDS * BORDERS; i++) {
-		uint64_t first = random() % PAGES;
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	begin();
+	vm = idle_vm();
+	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, 0);
+	vm_set_user_memory_region2(vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
+				   PAGES * PAGE_SIZE, NULL, view, 0);
+	TEST_ASSERT_EQ(populate_offset(view, 0, PAGES, NULL), (long)PAGES);
+	memset(model, 0, PAGES);
+	for (int change = 0; change < CHANGES; change++) {
+		uint64_t beyond = random() % 64 ? 0 : (1 + random() % 4096) * PAGE_SIZE;
+		bool private = random() & 1;
 
-		vm_set_memory_attributes(vm, first * PAGE_SIZE, some(first) * PAGE_SIZE,
-					 random() & 1 ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
+		some(&first, &n);
+		/* Some go on where there is no memory. */
+		if (beyond && first + n < PAGES)
+			beyond = 0;
+		vm_set_memory_attributes(vm, MACHINE_GPA + first * PAGE_SIZE,
+					 n * PAGE_SIZE + beyond,
+					 private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
+		memset(model + first, private, n);
+		look(change, first, n, expect_of_vm);
 	}
 }
 

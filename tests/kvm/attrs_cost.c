@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a VM's attributes cost where they are hardest to keep, every other page
+ * private: in time, compared with what is all of one kind in the same run, and in
+ * memory. How that stands to stock modules is for bench/attrs.
+ */
+#include <sys/mman.h>
+#include <time.h>
+
+#include "claims.h"
+#include "machine.h"
+#include "moving.h"
+
+#define SLOT	1
+#define GPA	(1ULL << 40)
+#define DENSE	(256ULL << 20)		/* 65,536 pages */
+#define ROUNDS	5
+#define TIMES	10			/* as much is another order */
+#define KEPT	11			/* bytes a page: stock keeps 9, one page in two */
+
+static void set(struct kvm_vm *vm, uint64_t offset, uint64_t size, bool private)
+{
+	vm_set_memory_attributes(vm, GPA + offset, size,
+				 private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
+}
+
+static void set_every_other_page(struct kvm_vm *vm, uint64_t size)
+{
+	for (uint64_t offset = 0; offset < size; offset += 2 * PAGE_SIZE)
+		set(vm, offset, PAGE_SIZE, true);
+}
+
+/* Addresses that nobody touches, at which a slot may have huge pages. */
+static void add_slot(struct kvm_vm *vm, uint64_t size)
+{
+	vm_set_user_memory_region2(vm, SLOT, 0, GPA, size, (void *)(1ULL << 40), -1, 0);
+}
+
+static void delete_slot(struct kvm_vm *vm)
+{
+	vm_set_user_memory_region2(vm, SLOT, 0, GPA, 0, NULL, -1, 0);
+}
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Of several rounds, the one in which nothing else took the CPU. */
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a && a < b ? a : b;
+}
+
+static void expect_no_more(const char *what, uint64_t ns, uint64_t times, uint64_t of)
+{
+	pr_info("%s: %lu ns, to compare with %lu ns\n", what, ns, of);
+	TEST_ASSERT(ns <= times * of, "%s: %lu ns, more than %lu times %lu ns", what, ns, times,
+		    of);
+}
+
+static uint64_t time_new_slot(struct kvm_vm *vm)
+{
+	uint64_t best = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t start = now();
+
+		add_slot(vm, DENSE);
+		best = least(best, now() - start);
+		delete_slot(vm);
+	}
+	return best;
+}
+
+static void new_slot(void)
+{
+	struct kvm_vm *dense = idle_vm(), *uniform = idle_vm();
+
+	set_every_other_page(dense, DENSE);
+	set(uniform, 0, DENSE, true);
+	expect_no_more("a new slot", time_new_slot(dense), TIMES, time_new_slot(uniform));
+}
+
+static uint64_t time_move(bool dense)
+{
+	uint64_t best = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		struct kvm_vm *source = idle_vm(), *destination = idle_vm();
+		uint64_t start;
+
+		add_slot(source, DENSE);
+		add_slot(destination, DENSE);
+		if (dense)
+			set_every_other_page(source, DENSE);
+		else
+			set(source, 0, DENSE, true);
+		start = now();
+		TEST_ASSERT(!__move(destination, source->fd), "move: errno %d", errno);
+		best = least(best, now() - start);
+	}
+	return best;
+}
+
+static void a_move(void)
+{
+	require_move();
+	expect_no_more("a move", time_move(true), TIMES, time_move(false));
+}
+
+static void changes(void)
+{
+	struct kvm_vm *dense = idle_vm(), *sparse = idle_vm();
+	uint64_t start, of_dense = 0, of_sparse = 0;
+
+	add_slot(dense, DENSE);
+	add_slot(sparse, DENSE);
+	set_every_other_page(dense, DENSE);
+	set(sparse, 0, PAGE_SIZE, true);
+	for (int i = 0; i < ROUNDS; i++) {
+		start = now();
+		for (int page = 0; page < 1000; page++)
+			set(dense, DENSE / 2 + page * PAGE_SIZE, PAGE_SIZE, (i ^ page) & 1);
+		of_dense = least(of_dense, now() - start);
+
+		start = now();
+		for (int page = 0; page < 1000; page++)
+			set(sparse, 4 * PAGE_SIZE, PAGE_SIZE, page & 1);
+		of_sparse = least(of_sparse, now() - start);
+	}
+	expect_no_more("1000 changes", of_dense, 2, of_sparse);
+}
+
+/* All that changes is one page, and that back. */
+static uint64_t time_all_but_one(uint64_t size)
+{
+	struct kvm_vm *vm = idle_vm();
+	uint64_t best = 0;
+
+	add_slot(vm, size);
+	set(vm, 0, size, true);
+	for (int i = 0; i < ROUNDS; i++) {
+		uint64_t start = now();
+
+		set(vm, size / 2, PAGE_SIZE, false);
+		set(vm, 0, size, true);
+		best = least(best, now() - start);
+	}
+	return best;
+}
+
+static void one_page_of_a_large_slot(void)
+{
+	require_link();
+	expect_no_more("one page of 1 TiB", time_all_but_one(1ULL << 40), TIMES,
+		       time_all_but_one(4ULL << 20));
+}
+
+static uint64_t slab_bytes(void)
+{
+	uint64_t kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	TEST_ASSERT(f, "open /proc/meminfo");
+	while (fgets(line, sizeof(line), f) && sscanf(line, "Slab: %lu", &kib) != 1)
+		;
+	fclose(f);
+	TEST_ASSERT(kib, "no Slab in /proc/meminfo");
+	return kib * 1024;
+}
+
+static void memory(void)
+{
+	struct kvm_vm *vm = idle_vm();
+	uint64_t pages = 4 * DENSE / PAGE_SIZE, before = slab_bytes(), after;
+
+	set_every_other_page(vm, 4 * DENSE);
+	after = slab_bytes();
+	pr_info("%ld bytes for %lu pages\n", (long)(after - before), pages);
+	TEST_ASSERT(after < before + KEPT * pages, "%lu bytes for %lu pages", after - before,
+		    pages);
+}
+
+static const struct claim claims[] = {
+	SLOW_CLAIM(new_slot, 120, "a new slot over 65,536 ranges costs as one over a few do"),
+	SLOW_CLAIM(a_move, 240, "so does a move of them"),
+	SLOW_CLAIM(changes, 120, "a change among them costs no more than one among few"),
+	SLOW_CLAIM(one_page_of_a_large_slot, 120,
+		   "one page of a slot of 1 TiB costs as one of a small slot"),
+	SLOW_CLAIM(memory, 120, "they take no more memory than stock modules take for them"),
+};
+
+CLAIMS_MAIN(claims);
