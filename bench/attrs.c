@@ -15,7 +15,7 @@
 
 #define ROUNDS 5
 #define HUGE (2 * MIB)
-#define LARGEST (1024 * GIB)
+#define LARGEST (512 * GIB)	/* the emulated CPU addresses 1 TiB */
 
 static const uint64_t dense[] = { 16 * MIB, 256 * MIB, 1 * GIB };
 static const uint64_t sparse[] = { 256 * MIB, 4 * GIB };
