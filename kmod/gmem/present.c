@@ -10,7 +10,7 @@
 
 /* Ranges that are copied in one go. */
 #define GMEM_PRESENT_BATCH	32
-/* Pages that are looked at in one go. */
+/* Folios that are looked at in one go, with content or without. */
 #define GMEM_PRESENT_LOOK	SZ_4K
 
 /*
@@ -32,7 +32,7 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 		pgoff_t from, to;
 		u64 offset, size;
 
-		if (xas_retry(&xas, folio) || !gmem_folio_has_content(folio))
+		if (xas_retry(&xas, folio))
 			continue;
 
 		/* A folio of many pages is met once; or page by page, if it is split now. */
@@ -49,6 +49,8 @@ static unsigned int gmem_find_present(struct gmem_inode *gi, pgoff_t index, pgof
 			*next = from;
 			break;
 		}
+		if (!gmem_folio_has_content(folio))
+			continue;
 		index = to;
 		if (n && ranges[n - 1].offset + ranges[n - 1].size == offset) {
 			ranges[n - 1].size += size;
