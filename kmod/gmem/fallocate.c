@@ -5,12 +5,16 @@
 #include <linux/types.h>
 #include <linux/falloc.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 
 #include "gmem.h"
 #include "pager.h"
 
 /* How many pages are allocated before others get at the inode: 2 MiB. */
 #define GMEM_ALLOCATE_BATCH	512
+
+/* How many are punched: 256 MiB. */
+#define GMEM_PUNCH_BATCH	(SZ_256M >> PAGE_SHIFT)
 
 static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
 			       pgoff_t *next)
@@ -69,36 +73,72 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 		filemap_invalidate_lock_shared(mapping);
 		r = gmem_allocate_batch(gi, index, stop, &index);
 		filemap_invalidate_unlock_shared(mapping);
+		/* Where all is owed, or there already, nothing else does. */
+		cond_resched();
 	}
 	return r;
 }
 
-static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
+/*
+ * How far to punch before others get at the inode: a range without pages costs little
+ * at any size, and does not count.
+ */
+static pgoff_t gmem_punch_until(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 {
-	struct address_space *mapping = gmem_mapping(gi);
-	pgoff_t start = offset >> PAGE_SHIFT;
-	pgoff_t end = (offset + len) >> PAGE_SHIFT;
-	pgoff_t first, last;
-	int r = -EPERM;
+	unsigned long first = start;
 
-	filemap_invalidate_lock(mapping);
-	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK))
-		goto out;
+	if (!xa_find(&gmem_mapping(gi)->i_pages, &first, end - 1, XA_PRESENT))
+		return end;
+
+	first = max(first, start) + GMEM_PUNCH_BATCH;
+	return min(end, round_down(first, HPAGE_PMD_NR));
+}
+
+static int gmem_punch_locked(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	pgoff_t first = start, last = end;
+	int r;
 
 	r = gmem_pager_remove(gi, start, end);
 	if (r)
-		goto out;
+		return r;
 
-	first = start;
-	last = end;
 	gmem_huge_extend(gi, &first, &last);
 
 	gmem_unmap_host(gi, start, end);
 	gmem_invalidate_begin(gi, first, last);
 	gmem_huge_truncate(gi, start, end);
 	gmem_invalidate_end(gi, first, last);
-out:
-	filemap_invalidate_unlock(mapping);
+	return 0;
+}
+
+/*
+ * Each part is taken from what the pager owes with its pages: what a call leaves when it
+ * is killed is as it was.
+ */
+static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
+{
+	struct address_space *mapping = gmem_mapping(gi);
+	pgoff_t start = offset >> PAGE_SHIFT;
+	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+	pgoff_t next;
+	int r = 0;
+
+	while (!r && start < end) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		filemap_invalidate_lock(mapping);
+		next = gmem_punch_until(gi, start, end);
+		if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK))
+			r = -EPERM;
+		else
+			r = gmem_punch_locked(gi, start, next);
+		filemap_invalidate_unlock(mapping);
+
+		start = next;
+		cond_resched();
+	}
 	return r;
 }
 
@@ -115,8 +155,8 @@ out:
  * Context: Process context, may sleep. Takes invalidate_lock.
  * Return: 0; -EOPNOTSUPP for another mode; -EINVAL for what is not
  * page-aligned, or to be allocated past the end; -EPERM for a hole where those
- * are sealed; -EINTR, -ENOMEM from
- * allocating, with part of it done.
+ * are sealed; -EINTR, -ENOMEM, with part of it done: from allocating, or of a hole
+ * with more than 256 MiB of pages, which may also be sealed in the midst of it.
  */
 long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len)
 {
