@@ -10,11 +10,14 @@
  * Mappings ask nobody. All of ours are shared and may be made writable, and the
  * kernel itself counts those, from before file_operations.mmap is called until
  * the mapping is gone: mapping_deny_writable() fails while there is one, complete
- * or in the making, and lets no other come once it has succeeded.
+ * or in the making, and lets no other come once it has succeeded. It comes first, so
+ * that references to pages can only go while they are looked for, part by part. A call
+ * that fails lets mappings come again; one that came meanwhile has got -EPERM.
  *
  * Faults need no look at seals. A host fault needs a mapping, of which there is
  * none; a guest's fault brings nobody's content.
  */
+#include <linux/sizes.h>
 #include <linux/uaccess.h>
 
 #include "gmem.h"
@@ -41,56 +44,117 @@ bool gmem_is_sealed(struct gmem_inode *gi, u64 seal)
 	return gi->seals & seal;
 }
 
-/*
- * With invalidate_lock no page comes into a host mapping that is made meanwhile,
- * so what is found free of references here stays so.
+/* Pages that are looked at before others get at the inode: 64 MiB. */
+#define GMEM_SEAL_BATCH		(SZ_64M >> PAGE_SHIFT)
+
+/**
+ * struct gmem_sealing - one call
+ * @view: through which
+ * @seals: those that are to be set
+ * @denied: nobody can map the inode meanwhile
+ * @next: for WRITE: before this page nobody of the host has a reference to any
+ * @obstacle: with -EAGAIN, what is in the way
  */
-static int gmem_seal_check_content(struct gmem_inode *gi, u64 seals, struct gmem_obstacle *obstacle)
+struct gmem_sealing {
+	struct gmem_view *view;
+	u64 seals;
+	bool denied;
+	pgoff_t next;
+	struct gmem_obstacle obstacle;
+};
+
+/* May the seals be set, as far as can be told without a look at each page? */
+static int gmem_seal_check(struct gmem_sealing *s)
 {
-	if (seals & GMEM_UNMAPPED_SEALS && mapping_mapped(gmem_mapping(gi)))
-		return -EBUSY;
-
-	if (seals & KVM_GMEM_SEAL_GUEST && READ_ONCE(gmem_mapping(gi)->nrpages))
-		return -EBUSY;
-
-	/* A pin for I/O is a writer at work. */
-	if (seals & KVM_GMEM_SEAL_WRITE)
-		return gmem_withdraw(gi, 0, ULONG_MAX - 1, obstacle);
-
-	return 0;
-}
-
-static int gmem_seal_locked(struct gmem_inode *gi, u64 seals, struct gmem_obstacle *obstacle)
-{
-	int r;
+	struct gmem_inode *gi = s->view->inode;
 
 	if (gi->seals & KVM_GMEM_SEAL_SEAL)
 		return -EPERM;
 
-	seals &= ~gi->seals;
-	r = gmem_seal_check_content(gi, seals, obstacle);
+	s->seals &= ~gi->seals;
+	if (s->seals & GMEM_UNMAPPED_SEALS && mapping_mapped(gmem_mapping(gi)))
+		return -EBUSY;
+
+	if (s->seals & KVM_GMEM_SEAL_GUEST && READ_ONCE(gmem_mapping(gi)->nrpages))
+		return -EBUSY;
+
+	return 0;
+}
+
+/*
+ * Without a mapping, and none to come, no reference to a page comes from the host any
+ * more. A pin for I/O may be left of one that was: a writer at work. Looked for in
+ * parts, each page once; invalidate_lock is let go in between.
+ */
+static int gmem_seal_withdraw(struct gmem_sealing *s)
+{
+	struct gmem_inode *gi = s->view->inode;
+	pgoff_t pages = i_size_read(&gi->vfs_inode) >> PAGE_SHIFT;
+	int r;
+
+	if (!(s->seals & KVM_GMEM_SEAL_WRITE) || s->next >= pages)
+		return 0;
+
+	r = gmem_withdraw(gi, s->next, s->next + GMEM_SEAL_BATCH - 1, &s->obstacle);
+	if (r)
+		return r;
+	s->next += GMEM_SEAL_BATCH;
+	return s->next < pages;
+}
+
+/* One step. Returns 1 when there are more; 0 when the seals are set. */
+static int gmem_seal_locked(struct gmem_sealing *s)
+{
+	struct gmem_inode *gi = s->view->inode;
+	int r;
+
+	r = gmem_seal_check(s);
 	if (r)
 		return r;
 
-	/* For good: never allowed again. */
-	if (seals & GMEM_UNMAPPED_SEALS && mapping_deny_writable(gmem_mapping(gi)))
-		return -EBUSY;
+	/* For good if the call succeeds: never allowed again. */
+	if (s->seals & GMEM_UNMAPPED_SEALS && !s->denied) {
+		if (mapping_deny_writable(gmem_mapping(gi)))
+			return -EBUSY;
+		s->denied = true;
+	}
 
-	WRITE_ONCE(gi->seals, gi->seals | seals);
+	r = gmem_seal_withdraw(s);
+	if (r)
+		return r;
+
+	WRITE_ONCE(gi->seals, gi->seals | s->seals);
 	trace_gmem_seal(gi, gi->seals);
 	return 0;
 }
 
-static int gmem_seal_try(struct gmem_view *view, u64 seals, struct gmem_obstacle *obstacle)
+static int gmem_seal_try(struct gmem_sealing *s)
 {
-	int r = gmem_view_lock(view);
+	int r = gmem_view_lock(s->view);
 
 	if (r)
 		return r;
 
-	r = gmem_seal_locked(view->inode, seals, obstacle);
-	gmem_view_unlock(view);
+	r = gmem_seal_locked(s);
+	gmem_view_unlock(s->view);
+	cond_resched();
 	return r;
+}
+
+static int gmem_seal_run(struct gmem_sealing *s)
+{
+	int r;
+
+	gmem_obstacle_init(&s->obstacle);
+	do {
+		r = gmem_seal_try(s);
+		if (r == -EAGAIN)
+			r = gmem_obstacle_wait(&s->obstacle) ? : 1;
+	} while (r == 1);
+
+	if (r && s->denied)
+		mapping_allow_writable(gmem_mapping(s->view->inode));
+	return r == -EAGAIN ? -EBUSY : r;
 }
 
 /**
@@ -107,9 +171,8 @@ static int gmem_seal_try(struct gmem_view *view, u64 seals, struct gmem_obstacle
  */
 long gmem_seal(struct gmem_view *view, void __user *argp)
 {
-	struct gmem_obstacle obstacle;
+	struct gmem_sealing sealing = { .view = view };
 	struct kvm_gmem_seals args;
-	int r;
 
 	if (copy_from_user(&args, argp, sizeof(args)))
 		return -EFAULT;
@@ -120,12 +183,8 @@ long gmem_seal(struct gmem_view *view, void __user *argp)
 	if (!args.seals || args.seals & ~GMEM_ALL_SEALS)
 		return -EINVAL;
 
-	gmem_obstacle_init(&obstacle);
-	do {
-		r = gmem_seal_try(view, args.seals, &obstacle);
-	} while (r == -EAGAIN && !(r = gmem_obstacle_wait(&obstacle)));
-
-	return r == -EAGAIN ? -EBUSY : r;
+	sealing.seals = args.seals;
+	return gmem_seal_run(&sealing);
 }
 
 /**
