@@ -267,9 +267,9 @@ void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 
 /**
  * gmem_huge_truncate_all() - take all pages out of an inode
- * @gi: the inode, of which no VM has a view any more
+ * @gi: the inode, of which no VM has a view any more: nobody else changes its pages
  *
- * Context: Process context, may sleep; invalidate_lock is held for writing.
+ * Context: Process context, may sleep; no lock is held.
  */
 void gmem_huge_truncate_all(struct gmem_inode *gi)
 {

@@ -112,9 +112,8 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	 * put off (inotify marks, O_PATH).
 	 */
 	if (last) {
-		filemap_invalidate_lock(inode->i_mapping);
+		/* Without invalidate_lock: under it nobody adds a page without a view. */
 		gmem_huge_truncate_all(gi);
-		filemap_invalidate_unlock(inode->i_mapping);
 		wake_up_all(&gi->gone);
 	}
 
