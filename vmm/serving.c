@@ -370,7 +370,9 @@ static int take_event(struct serving *serving,
 	if (event->offset >= serving->image->size)
 		return -EPROTO;
 	if (event->type == KVM_GMEM_EVENT_REMOVE) {
-		remove_pages(serving, page, event->size / IMAGE_PAGE);
+		/* Which of them, the answers will tell. */
+		if (!(event->flags & KVM_GMEM_REMOVE_PARTLY))
+			remove_pages(serving, page, event->size / IMAGE_PAGE);
 		return 0;
 	}
 	serving->faults++;

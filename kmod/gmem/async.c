@@ -76,7 +76,8 @@ static bool gmem_async_is_possible(struct kvm_vcpu *vcpu, gfn_t gfn)
 }
 
 static struct gmem_async *gmem_async_alloc(struct kvm_vcpu *vcpu, gfn_t gfn,
-					   struct gmem_inode *gi, pgoff_t index)
+					   struct gmem_inode *gi, pgoff_t index,
+					   unsigned int rounds)
 {
 	/* Not at any price: the vCPU can wait. */
 	struct gmem_async *async = kzalloc(sizeof(*async), GFP_NOWAIT | __GFP_ACCOUNT);
@@ -91,6 +92,7 @@ static struct gmem_async *gmem_async_alloc(struct kvm_vcpu *vcpu, gfn_t gfn,
 	async->apf.arch.gfn = gfn;
 
 	async->wait.kvm = vcpu->kvm;
+	async->wait.rounds = rounds;
 	gmem_wait_init(&async->wait, GMEM_WAIT_ASYNC, gi, index);
 	ihold(&gi->vfs_inode);
 	return async;
@@ -125,7 +127,7 @@ bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *
 	if (atomic_read(&vcpu->kvm->move_in_progress) || !gmem_async_is_possible(vcpu, gfn))
 		return false;
 
-	async = gmem_async_alloc(vcpu, gfn, waited->gi, waited->index);
+	async = gmem_async_alloc(vcpu, gfn, waited->gi, waited->index, waited->rounds);
 	if (!async)
 		return false;
 

@@ -66,6 +66,7 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	unsigned int how = vmf->flags;
 	long timeout;
 
+	wait.rounds = gmem_pager_rounds(gi);
 	if (gmem_pager_ask(gi, vmf->pgoff, 0, flags))
 		return VM_FAULT_OOM;
 

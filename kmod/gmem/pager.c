@@ -2,9 +2,14 @@
 /*
  * What a pager owes, and the end of waiting: see pager.h.
  */
+#include <linux/sched/signal.h>
+
 #include "gmem.h"
 #include "pager.h"
 #include "ring.h"
+
+/* Pages that are counted between two looks at what is owed, and for a fatal signal: 1 GiB. */
+#define GMEM_PAGER_COUNT	(SZ_1G >> PAGE_SHIFT)
 
 static struct gmem_pager *gmem_pager_of(struct gmem_inode *gi)
 {
@@ -26,9 +31,20 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
 	}
 	pager->gi = gi;
 	mutex_init(&pager->lock);
+	mutex_init(&pager->failing);
 	gmem_events_init(pager);
 	gmem_waits_init(&pager->waits);
 	return pager;
+}
+
+static void gmem_pager_destroy(struct gmem_pager *pager)
+{
+	if (!pager)
+		return;
+
+	gmem_events_free(pager);
+	gmem_ranges_free(pager->owed);
+	kfree(pager);
 }
 
 /**
@@ -39,25 +55,19 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
  */
 void gmem_pager_free(struct gmem_inode *gi)
 {
-	struct gmem_pager *pager = gi->pager;
-
-	if (!pager)
-		return;
-
-	gmem_events_free(pager);
-	gmem_ranges_free(pager->owed);
-	kfree(pager);
+	gmem_pager_destroy(gi->pager);
 	gi->pager = NULL;
 }
 
+/* Whether the pager is open changes with pager->lock held too, but is opened only here. */
 static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, u64 flags)
 {
+	struct gmem_ranges_change change;
 	int r;
 
 	lockdep_assert_held_write(&gmem_mapping(pager->gi)->invalidate_lock);
-	guard(mutex)(&pager->lock);
 
-	if (pager->open)
+	if (READ_ONCE(pager->flags) & GMEM_PAGER_OPEN)
 		return -EBUSY;
 
 	/* What is owed to this inode's VMs is not to be forgotten by a newcomer. */
@@ -65,13 +75,21 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
 		return -EBUSY;
 
 	if (nr) {
-		r = gmem_ranges_set(pager->owed, start, start + nr - 1, GMEM_OWED);
+		r = gmem_ranges_prepare(&change, pager->owed, start, start + nr - 1, GMEM_OWED);
 		if (r)
 			return r;
 	}
+
+	mutex_lock(&pager->lock);
+	/* Before there is more that is owed: the pager before may have had FAIL. */
+	WRITE_ONCE(pager->flags, flags | GMEM_PAGER_OPEN);
+	if (nr)
+		gmem_ranges_commit(&change);
 	gmem_events_unread(pager);
-	pager->flags = flags;
-	pager->open = true;
+	mutex_unlock(&pager->lock);
+
+	if (nr)
+		gmem_ranges_finish(&change);
 	return 0;
 }
 
@@ -92,26 +110,28 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
 struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags)
 {
 	struct address_space *mapping = gmem_mapping(gi);
-	struct gmem_pager *pager;
-	int r;
+	struct gmem_pager *pager = NULL;
+	int r = -EPIPE;
+
+	if (!gmem_pager_of(gi)) {
+		pager = gmem_pager_alloc(gi);
+		if (!pager)
+			return ERR_PTR(-ENOMEM);
+	}
 
 	filemap_invalidate_lock(mapping);
-
-	r = -EPIPE;
-	if (list_empty(&gi->views))
-		goto out;
-
-	r = -ENOMEM;
-	pager = gi->pager ? : gmem_pager_alloc(gi);
-	if (!pager)
-		goto out;
-	/* Faults look for it without a lock. */
-	smp_store_release(&gi->pager, pager);
-
-	r = gmem_pager_open(pager, start, nr, flags);
-out:
+	if (!list_empty(&gi->views)) {
+		if (!gi->pager) {
+			/* Faults look for it without a lock. */
+			smp_store_release(&gi->pager, pager);
+		}
+		r = gmem_pager_open(gi->pager, start, nr, flags);
+	}
 	filemap_invalidate_unlock(mapping);
-	return r ? ERR_PTR(r) : pager;
+
+	if (pager != gi->pager)
+		gmem_pager_destroy(pager);
+	return r ? ERR_PTR(r) : gi->pager;
 }
 
 /**
@@ -126,7 +146,7 @@ out:
 void gmem_pager_close(struct gmem_pager *pager)
 {
 	mutex_lock(&pager->lock);
-	pager->open = false;
+	WRITE_ONCE(pager->flags, pager->flags & ~GMEM_PAGER_OPEN);
 	gmem_ring_remove(pager);
 	mutex_unlock(&pager->lock);
 	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
@@ -144,13 +164,16 @@ void gmem_pager_close(struct gmem_pager *pager)
 int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
+	u64 flags;
 
 	if (!pager)
 		return 0;
 
 	switch (gmem_ranges_get(pager->owed, index)) {
 	case GMEM_OWED:
-		if (!READ_ONCE(pager->open) && (pager->flags & KVM_GMEM_PAGER_FAIL))
+		/* Once: one pager may be gone, and the next one have FAIL. */
+		flags = READ_ONCE(pager->flags);
+		if (!(flags & GMEM_PAGER_OPEN) && flags & KVM_GMEM_PAGER_FAIL)
 			return -EHWPOISON;
 		return -ENODATA;
 	case GMEM_FAILED:
@@ -166,7 +189,7 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
  * @start: first page offset
  * @nr: how many
  *
- * Context: Any.
+ * Context: Process context, may sleep.
  * Return: whether all of them are owed, failed or not.
  */
 bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
@@ -181,6 +204,7 @@ bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 		if (!gmem_ranges_get_run(pager->owed, index, &last))
 			return false;
 		index = last + 1;
+		cond_resched();
 	} while (last - start < nr - 1);
 	return true;
 }
@@ -206,6 +230,26 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
 }
 
 /**
+ * gmem_pager_rounds() - what a wait has to know of the time before it asks
+ * @gi: the inode, which has a pager
+ *
+ * Context: Any.
+ * Return: a number that changes when those that wait without an event are to ask again.
+ */
+unsigned int gmem_pager_rounds(struct gmem_inode *gi)
+{
+	return READ_ONCE(gmem_pager_of(gi)->rounds);
+}
+
+/* One look: does the page take an event, and @event is its own now, if there is one? */
+static bool gmem_pager_try_ask(struct gmem_pager *pager, pgoff_t index,
+			       struct gmem_pager_event *event)
+{
+	guard(mutex)(&pager->lock);
+	return gmem_pager_is_missing(pager, index) && gmem_events_ask(pager, index, event);
+}
+
+/**
  * gmem_pager_ask() - somebody needs a missing page
  * @gi: the inode
  * @index: page offset
@@ -213,7 +257,8 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
  * @flags: KVM_GMEM_FAULT_*
  *
  * One event for a page, however many ask. An answer that comes before the
- * caller waits is no loss: it looks again before it sleeps.
+ * caller waits is no loss: it looks again before it sleeps. Where there is no room
+ * for an event, gmem_pager_rounds() changes when the caller is to ask again.
  *
  * Context: Process context; no lock but kvm->srcu, vcpu->mutex or mmap_lock is held.
  * Return: 0 or -ENOMEM.
@@ -221,11 +266,20 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
 int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
+	struct gmem_pager_event *event;
 
-	guard(mutex)(&pager->lock);
-	if (!gmem_pager_is_missing(pager, index))
+	if (!gmem_pager_try_ask(pager, index, NULL))
 		return 0;
-	return gmem_events_ask(pager, index, vm, flags);
+
+	/* The caller may be at its memory limit: nobody is to wait for that. */
+	event = gmem_event_alloc(KVM_GMEM_EVENT_FAULT, index, 1);
+	if (!event)
+		return -ENOMEM;
+	event->flags = flags;
+	event->vm = vm;
+	if (!gmem_pager_try_ask(pager, index, event))
+		kfree(event);
+	return 0;
 }
 
 /**
@@ -277,9 +331,7 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	if (!pager || start == end)
 		return;
 
-	mutex_lock(&pager->lock);
 	gmem_events_answered(pager, start, end);
-	mutex_unlock(&pager->lock);
 	gmem_waits_wake(pager, start, end, NULL);
 }
 
@@ -299,18 +351,29 @@ void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index)
 		gmem_pager_resolved(gi, index, index + 1);
 }
 
-/* Nobody is to ask for these pages any more; who waits for them is to be woken. */
+/*
+ * Nobody is to ask for these pages any more. The caller wakes those that wait for them.
+ * Memory is allocated before pager->lock is taken.
+ */
 static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
 			  unsigned long value)
 {
+	struct gmem_ranges_change change;
 	int r;
 
-	lockdep_assert_held(&pager->lock);
+	lockdep_assert(lockdep_is_held(&pager->failing) ||
+		       lockdep_is_held_type(&gmem_mapping(pager->gi)->invalidate_lock, 0));
 
-	r = gmem_ranges_set(pager->owed, first, last, value);
-	if (!r)
-		gmem_events_answered(pager, first, last + 1);
-	return r;
+	r = gmem_ranges_prepare(&change, pager->owed, first, last, value);
+	if (r)
+		return r;
+
+	mutex_lock(&pager->lock);
+	gmem_ranges_commit(&change);
+	mutex_unlock(&pager->lock);
+	gmem_ranges_finish(&change);
+	gmem_events_answered(pager, first, last + 1);
+	return 0;
 }
 
 /**
@@ -320,21 +383,22 @@ static int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
  * @nr: how many
  *
  * Context: Process context; takes invalidate_lock.
- * Return: 0; -ENOENT where a page of it is not owed; -ENOMEM.
+ * Return: 0; -ENOENT where a page of it is not owed; -ENOMEM; -EINTR by a fatal signal.
  */
 int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 {
 	struct address_space *mapping = gmem_mapping(pager->gi);
 	int r = -ENOENT;
 
+	if (mutex_lock_killable(&pager->failing))
+		return -EINTR;
 	filemap_invalidate_lock_shared(mapping);
-	mutex_lock(&pager->lock);
 
 	if (gmem_pager_owes(pager->gi, start, nr))
 		r = gmem_pager_set(pager, start, start + nr - 1, GMEM_FAILED);
 
-	mutex_unlock(&pager->lock);
 	filemap_invalidate_unlock_shared(mapping);
+	mutex_unlock(&pager->failing);
 	gmem_waits_wake(pager, start, start + nr, NULL);
 	return r;
 }
@@ -380,43 +444,67 @@ static unsigned long gmem_pager_walk(struct gmem_pager *pager, pgoff_t index, pg
 }
 
 /*
- * How many missing pages are owed. With invalidate_lock held for writing the
- * count stays, but for what stage-2 faults that came before the pager allocate.
+ * How many missing pages are owed. No lock is held: others populate meanwhile, or punch
+ * holes. If none is found, none is there at the end either: a page that is owed and
+ * present leaves the page cache only by a hole, which takes it from what is owed first,
+ * and no page becomes owed while the pager is open.
  */
-static unsigned long gmem_pager_count_owed(struct gmem_pager *pager)
+static int gmem_pager_count_owed(struct gmem_pager *pager, unsigned long *missing)
 {
 	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
-	unsigned long count = 0;
 	pgoff_t index, last;
 
+	*missing = 0;
 	for (index = 0; index < pages; index = last + 1) {
-		if (gmem_pager_walk(pager, index, &last))
-			count += last - index + 1 -
-				 gmem_pager_count_present(pager->gi, index, last);
+		if (gmem_pager_walk(pager, index, &last)) {
+			last = min(last, index + GMEM_PAGER_COUNT - 1);
+			*missing += last - index + 1 -
+				    gmem_pager_count_present(pager->gi, index, last);
+		}
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
-	return count;
+	return 0;
 }
 
 static int gmem_pager_forget(struct gmem_pager *pager)
 {
+	struct address_space *mapping = gmem_mapping(pager->gi);
 	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
+	int r;
 
-	guard(mutex)(&pager->lock);
-	return gmem_pager_set(pager, 0, pages - 1, 0);
+	filemap_invalidate_lock(mapping);
+	r = gmem_pager_set(pager, 0, pages - 1, 0);
+	filemap_invalidate_unlock(mapping);
+	return r;
+}
+
+/* The next range from *@index on that is owed fails. Returns 0 with *@index behind it. */
+static int gmem_pager_fail_next(struct gmem_pager *pager, pgoff_t *index)
+{
+	struct address_space *mapping = gmem_mapping(pager->gi);
+	pgoff_t last;
+	int r = 0;
+
+	filemap_invalidate_lock(mapping);
+	if (gmem_pager_walk(pager, *index, &last) == GMEM_OWED)
+		r = gmem_pager_set(pager, *index, last, GMEM_FAILED);
+	filemap_invalidate_unlock(mapping);
+	*index = last + 1;
+	return r;
 }
 
 /* What is owed fails. What never was, or was taken by a hole, is as it was. */
 static int gmem_pager_fail_all(struct gmem_pager *pager)
 {
-	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
-	pgoff_t index, last;
+	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT, index = 0;
 	int r = 0;
 
-	guard(mutex)(&pager->lock);
-	for (index = 0; !r && index < pages; index = last + 1) {
-		if (gmem_pager_walk(pager, index, &last) == GMEM_OWED)
-			r = gmem_pager_set(pager, index, last, GMEM_FAILED);
+	while (!r && index < pages) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		r = gmem_pager_fail_next(pager, &index);
 		cond_resched();
 	}
 	return r;
@@ -424,54 +512,30 @@ static int gmem_pager_fail_all(struct gmem_pager *pager)
 
 /**
  * gmem_pager_detach() - nothing is owed any more
- * @pager: the pager
+ * @pager: the pager, whose file is open
  * @force: missing pages that are owed fail from now on, for good; else there may
  *	   be none
  * @missing: where their number goes
  *
- * Context: Process context; takes invalidate_lock.
- * Return: 0; -EBUSY where owed pages are missing; -ENOMEM: by force, some may fail
- * already.
+ * Context: Process context; takes invalidate_lock, for one range at a time.
+ * Return: 0; -EBUSY where owed pages are missing; -ENOMEM, -EINTR by a fatal signal: by
+ * force, some may fail already.
  */
 int gmem_pager_detach(struct gmem_pager *pager, bool force, unsigned long *missing)
 {
-	struct address_space *mapping = gmem_mapping(pager->gi);
-	int r;
+	int r = gmem_pager_count_owed(pager, missing);
 
-	filemap_invalidate_lock(mapping);
-	*missing = gmem_pager_count_owed(pager);
+	if (r)
+		return r;
 	if (!*missing)
 		r = gmem_pager_forget(pager);
 	else if (force)
 		r = gmem_pager_fail_all(pager);
 	else
 		r = -EBUSY;
-	filemap_invalidate_unlock(mapping);
 
-	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
+	gmem_pager_wake(pager->gi);
 	return r;
-}
-
-static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgoff_t end)
-{
-	struct gmem_pager_event *event;
-	int r;
-
-	if (gmem_ranges_match(pager->owed, start, end - 1, ~0UL, 0))
-		return 0;
-
-	event = gmem_event_alloc(KVM_GMEM_EVENT_REMOVE, start, end - start);
-	if (!event)
-		return -ENOMEM;
-
-	r = gmem_pager_set(pager, start, end - 1, 0);
-	if (r) {
-		kfree(event);
-		return r;
-	}
-	/* A pager that is not there reads of it when it takes over. */
-	gmem_events_add_removal(pager, event);
-	return 0;
 }
 
 /**
@@ -487,16 +551,27 @@ static int gmem_pager_remove_locked(struct gmem_pager *pager, pgoff_t start, pgo
 int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 {
 	struct gmem_pager *pager = gmem_pager_of(gi);
+	struct gmem_pager_event *event;
 	int r;
 
 	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
 
-	if (!pager || start >= end)
+	if (!pager || start >= end || gmem_ranges_match(pager->owed, start, end - 1, ~0UL, 0))
 		return 0;
 
+	event = gmem_event_alloc(KVM_GMEM_EVENT_REMOVE, start, end - start);
+	if (!event)
+		return -ENOMEM;
+
+	r = gmem_pager_set(pager, start, end - 1, 0);
+	if (r) {
+		kfree(event);
+		return r;
+	}
+	/* A pager that is not there reads of it when it takes over. */
 	mutex_lock(&pager->lock);
-	r = gmem_pager_remove_locked(pager, start, end);
+	gmem_events_add_removal(pager, event);
 	mutex_unlock(&pager->lock);
 	gmem_waits_wake(pager, start, end, NULL);
-	return r;
+	return 0;
 }

@@ -16,6 +16,7 @@
  *   events.c		what the pager is asked for
  *   pager_file.c	the pager's file: read, poll, ioctls
  *   ring.c		events and answers in memory that both see
+ *   ring_answers.c	carrying out those answers
  *   waits.c		who waits, by page, and the end of waits
  *   wait.c		waiting: vCPUs, KVM's own accesses
  *   vcpu_block.c	a vCPU that sleeps while it waits
@@ -52,6 +53,9 @@ struct vm_fault;
 
 /* Values of gmem_pager.owed. */
 enum { GMEM_OWED = 1, GMEM_FAILED = 2 };
+
+/* In gmem_pager.flags, beside those of the ABI: there is a file. */
+#define GMEM_PAGER_OPEN		BIT_ULL(63)
 
 /**
  * enum gmem_wait_kind - in which way somebody waits for a page
@@ -93,14 +97,21 @@ struct gmem_waits {
 /**
  * struct gmem_pager - what an inode and its pager keep of each other
  * @gi: the inode; constant
- * @lock: innermost of sleeping locks; protects all that follows
+ * @lock: innermost of sleeping locks; protects all that follows. Nothing is allocated under
+ *	  it: others must not wait for the memory of one of them
  * @owed: GMEM_OWED or GMEM_FAILED by page offsets; read under RCU, by faults.
- *	  Changes with invalidate_lock held too, for writing unless to GMEM_FAILED
+ *	  Changes with invalidate_lock held too: for writing; or for reading, with
+ *	  @failing, to GMEM_FAILED
  * @unread: struct gmem_pager_event.entry, oldest first
  * @unanswered: those that the pager has read
  * @asked: struct gmem_pager_event.node, the faults among them by page offset
- * @flags: KVM_GMEM_PAGER_*, of the file
- * @open: there is a file
+ * @removed: likewise the removals, none of which was read
+ * @nr_asked: faults in @asked
+ * @nr_removed: removals in @removed
+ * @crowded: a fault had to wait without an event
+ * @rounds: how often there has been room again, for those that had; read without the lock
+ * @failing: serializes those who change @owed with invalidate_lock held for reading
+ * @flags: KVM_GMEM_PAGER_*, of the last file, and GMEM_PAGER_OPEN; read without the lock
  * @ring: of the file, or NULL; read under RCU too
  * @readers: wait for events
  * @waits: wait for pages
@@ -114,8 +125,13 @@ struct gmem_pager {
 	struct list_head unread;
 	struct list_head unanswered;
 	struct rb_root asked;
+	struct rb_root removed;
+	unsigned int nr_asked;
+	unsigned int nr_removed;
+	bool crowded;
+	unsigned int rounds;
+	struct mutex failing; /* see above */
 	u64 flags;
-	bool open;
 	struct gmem_ring __rcu *ring;
 	wait_queue_head_t readers;
 	struct gmem_waits waits;
@@ -124,11 +140,12 @@ struct gmem_pager {
 /**
  * struct gmem_pager_event - something that the pager is to know
  * @entry: in gmem_pager.unread or gmem_pager.unanswered
- * @node: of a fault: in gmem_pager.asked
+ * @node: in gmem_pager.asked or gmem_pager.removed
  * @start: first page offset
  * @nr: pages
  * @type: KVM_GMEM_EVENT_*
- * @flags: KVM_GMEM_FAULT_*
+ * @flags: KVM_GMEM_FAULT_* or KVM_GMEM_REMOVE_*
+ * @place: among those that are being read
  * @vm: who asks, as in fdinfo; 0: the host
  * @when: CLOCK_MONOTONIC
  */
@@ -139,6 +156,7 @@ struct gmem_pager_event {
 	pgoff_t nr;
 	u32 type;
 	u32 flags;
+	u32 place;
 	u32 vm;
 	u64 when;
 };
@@ -150,6 +168,7 @@ struct gmem_pager_event {
  * @task: who sleeps; NULL: a guest's task does
  * @gi: the inode, which has a pager
  * @index: page offset
+ * @rounds: gmem_pager.rounds, before the pager was asked
  * @ring: the pager's ring when the wait began, with a reference, or NULL
  * @kind: in which way
  * @seq: counts the inode's waits
@@ -163,6 +182,7 @@ struct gmem_wait {
 	struct task_struct *task;
 	struct gmem_inode *gi;
 	pgoff_t index;
+	unsigned int rounds;
 	struct gmem_ring *ring;
 	enum gmem_wait_kind kind;
 	u64 seq;
@@ -178,6 +198,7 @@ void gmem_pager_close(struct gmem_pager *pager);
 int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index);
 bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr);
 bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index);
+unsigned int gmem_pager_rounds(struct gmem_inode *gi);
 int gmem_pager_ask(struct gmem_inode *gi, pgoff_t index, u32 vm, u32 flags);
 void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index);
 void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
@@ -192,11 +213,14 @@ int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_events_init(struct gmem_pager *pager);
 void gmem_events_free(struct gmem_pager *pager);
 struct gmem_pager_event *gmem_event_alloc(u32 type, pgoff_t start, pgoff_t nr);
-int gmem_events_ask(struct gmem_pager *pager, pgoff_t index, u32 vm, u32 flags);
+bool gmem_events_ask(struct gmem_pager *pager, pgoff_t index, struct gmem_pager_event *event);
 void gmem_events_answered(struct gmem_pager *pager, pgoff_t start, pgoff_t end);
 void gmem_events_add_removal(struct gmem_pager *pager, struct gmem_pager_event *event);
 void gmem_events_unread(struct gmem_pager *pager);
 bool gmem_events_take(struct gmem_pager *pager, struct kvm_gmem_event *out);
+unsigned int gmem_events_begin_read(struct gmem_pager *pager, struct list_head *taken,
+				    struct kvm_gmem_event *out, unsigned int max);
+void gmem_events_end_read(struct gmem_pager *pager, struct list_head *taken, unsigned int read);
 
 /* pager_file.c */
 int gmem_pager_check_answer(struct gmem_pager *pager, const struct kvm_gmem_answer *answer);

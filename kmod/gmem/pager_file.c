@@ -10,6 +10,7 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
 #include "gmem.h"
@@ -22,16 +23,28 @@
 static_assert(sizeof(struct kvm_gmem_event) == 64);
 static_assert(sizeof(struct kvm_gmem_answer) == 40);
 
-/* Takes up to @max unread events, oldest first. */
-static unsigned int gmem_pager_take(struct gmem_pager *pager, struct kvm_gmem_event *out,
-				    unsigned int max)
+/*
+ * Copies unread events to @buf, which has room for @max. Those that don't get there
+ * stay unread. Returns how many did; -EFAULT where there are some, and none did.
+ */
+static int gmem_pager_read_batch(struct gmem_pager *pager, char __user *buf, size_t max)
 {
-	unsigned int n = 0;
+	struct kvm_gmem_event events[GMEM_PAGER_BATCH];
+	unsigned int n, read;
+	LIST_HEAD(taken);
 
-	guard(mutex)(&pager->lock);
-	while (n < max && gmem_events_take(pager, &out[n]))
-		n++;
-	return n;
+	mutex_lock(&pager->lock);
+	n = gmem_events_begin_read(pager, &taken, events, min_t(size_t, max, ARRAY_SIZE(events)));
+	mutex_unlock(&pager->lock);
+	if (!n)
+		return 0;
+
+	read = n - DIV_ROUND_UP(copy_to_user(buf, events, n * sizeof(events[0])),
+				sizeof(events[0]));
+	mutex_lock(&pager->lock);
+	gmem_events_end_read(pager, &taken, read);
+	mutex_unlock(&pager->lock);
+	return read ? : -EFAULT;
 }
 
 static int gmem_pager_wait_events(struct gmem_pager *pager, bool nonblock)
@@ -48,11 +61,9 @@ static int gmem_pager_wait_events(struct gmem_pager *pager, bool nonblock)
 
 static ssize_t gmem_pager_read(struct file *file, char __user *buf, size_t size, loff_t *pos)
 {
+	size_t one = sizeof(struct kvm_gmem_event), max = size / one, done = 0;
 	struct gmem_pager *pager = file->private_data;
-	struct kvm_gmem_event events[GMEM_PAGER_BATCH];
-	size_t max = size / sizeof(events[0]), done = 0;
-	unsigned int n;
-	int r;
+	int n, r;
 
 	if (!max)
 		return -EINVAL;
@@ -62,16 +73,19 @@ static ssize_t gmem_pager_read(struct file *file, char __user *buf, size_t size,
 		if (r)
 			return r;
 		/* Another thread of the pager may have been faster. */
-		n = gmem_pager_take(pager, events, min_t(size_t, max, GMEM_PAGER_BATCH));
+		n = gmem_pager_read_batch(pager, buf, max);
 	} while (!n);
+	if (n < 0)
+		return n;
 
-	while (n) {
-		if (copy_to_user(buf + done * sizeof(events[0]), events, n * sizeof(events[0])))
-			return done ? done * sizeof(events[0]) : -EFAULT;
+	while (n > 0) {
 		done += n;
-		n = gmem_pager_take(pager, events, min_t(size_t, max - done, GMEM_PAGER_BATCH));
+		cond_resched();
+		if (done == max || fatal_signal_pending(current))
+			break;
+		n = gmem_pager_read_batch(pager, buf + done * one, max - done);
 	}
-	return done * sizeof(events[0]);
+	return done * one;
 }
 
 static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)

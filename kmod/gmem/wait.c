@@ -209,7 +209,10 @@ static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)
 static int gmem_vcpu_wait(struct kvm_vcpu *vcpu, gfn_t gfn, struct gmem_wait *wait)
 {
 	gmem_vcpu_poll(vcpu, wait);
-	if (!gmem_wait_is_over(wait) && !gmem_async_begin(vcpu, gfn, wait))
+	/* Since the fault asked there may have been room for its event. */
+	if (!gmem_wait_is_over(wait) &&
+	    !gmem_pager_ask(wait->gi, wait->index, vcpu->kvm->userspace_pid, 0) &&
+	    !gmem_async_begin(vcpu, gfn, wait))
 		gmem_vcpu_sleep(vcpu, wait);
 
 	/* A move waits for vcpu->mutex, which only userspace can let go of. */
@@ -240,6 +243,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 	if (!gi)
 		return 1;
 
+	wait.rounds = gmem_pager_rounds(gi);
 	gmem_wait_init(&wait, GMEM_WAIT_GUEST, gi, index);
 	gmem_wait_begin(&wait);
 	if (gmem_slot_serves(vcpu->kvm, slot, gfn, gmem_gfn_is_private(vcpu->kvm, gfn))) {
@@ -352,11 +356,11 @@ static void gmem_own_sleep(struct gmem_own *own, struct gmem_wait *wait)
 }
 
 static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn,
-			  struct gmem_inode *gi, pgoff_t index)
+			  struct gmem_inode *gi, pgoff_t index, unsigned int rounds)
 {
 	struct kvm *kvm = own->kvm;
 	struct gmem_wait wait = {
-		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current,
+		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current, .rounds = rounds,
 	};
 
 	gmem_wait_init(&wait, own->kind, gi, index);
@@ -379,6 +383,7 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 {
 	struct kvm *kvm = own->kvm;
 	struct gmem_inode *gi;
+	unsigned int rounds;
 	pgoff_t index;
 	int r;
 
@@ -391,11 +396,12 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 	if (!gi)
 		return -EFAULT;
 
+	rounds = gmem_pager_rounds(gi);
 	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
 	if (!r && !gmem_may_wait())
 		r = -EBUSY;
 	if (!r)
-		gmem_own_wait(own, slot, gfn, gi, index);
+		gmem_own_wait(own, slot, gfn, gi, index, rounds);
 	iput(&gi->vfs_inode);
 	return r;
 }

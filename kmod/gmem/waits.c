@@ -206,7 +206,7 @@ static void gmem_wait_end_in_vm(struct gmem_wait *wait)
 
 /**
  * gmem_wait_init() - set a wait up
- * @wait: the wait; @wait->kvm, @wait->vcpu and @wait->task are set
+ * @wait: the wait; @wait->kvm, @wait->vcpu, @wait->task and @wait->rounds are set
  * @kind: in which way
  * @gi: the inode, which has a pager
  * @index: page offset
@@ -287,7 +287,8 @@ void gmem_wait_end(struct gmem_wait *wait)
  * gmem_wait_is_over() - is there nothing to wait for any more?
  * @wait: the wait
  *
- * Nor is there where there is another ring: that one's pager knows of no sleeper.
+ * The wait is also over if the ring was replaced, since the new ring's pager does not know
+ * of this sleeper, and when waits that have no event are to ask again.
  *
  * Context: Any, also where the caller is about to sleep.
  * Return: whether to look at everything again.
@@ -296,7 +297,8 @@ bool gmem_wait_is_over(const struct gmem_wait *wait)
 {
 	return READ_ONCE(wait->woken) || (wait->kvm && READ_ONCE(wait->kvm->vm_dead)) ||
 	       rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
-	       list_empty(&wait->gi->views) || !gmem_pager_waits(wait->gi, wait->index);
+	       gmem_pager_rounds(wait->gi) != wait->rounds || list_empty(&wait->gi->views) ||
+	       !gmem_pager_waits(wait->gi, wait->index);
 }
 
 static void gmem_wake_in_vm(struct kvm *kvm, bool held_only)

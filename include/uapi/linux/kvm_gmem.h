@@ -145,7 +145,7 @@ struct kvm_gmem_create_pager {
 /**
  * struct kvm_gmem_event - what read(2) on a pager returns, one or more
  * @type: KVM_GMEM_EVENT_*
- * @flags: of a fault: KVM_GMEM_FAULT_*
+ * @flags: of a fault: KVM_GMEM_FAULT_*; of a removal: KVM_GMEM_REMOVE_*
  * @offset: bytes into the inode
  * @size: bytes
  * @when: CLOCK_MONOTONIC, in nanoseconds
@@ -164,6 +164,14 @@ struct kvm_gmem_event {
 
 #define KVM_GMEM_EVENT_FAULT		1	/* a page is needed */
 #define KVM_GMEM_EVENT_REMOVE		2	/* a hole: not owed any more */
+
+/*
+ * No more faults are unanswered at a time: who needs a further page waits too, and asks
+ * when half of them are answered. No more removals are unread: one covers several then.
+ */
+#define KVM_GMEM_MAX_EVENTS		65536
+/* A removal's flag: some pages of the range may still be owed; ENOENT tells which are not. */
+#define KVM_GMEM_REMOVE_PARTLY		(1U << 0)
 
 #define KVM_GMEM_FAULT_WRITE		(1U << 0)
 #define KVM_GMEM_FAULT_EXEC		(1U << 1)
