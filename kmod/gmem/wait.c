@@ -427,6 +427,43 @@ static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
 	return owed ? -ENODATA : kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 }
 
+/* Between two tries of an access for which there was no memory. */
+#define GMEM_MEMORY_PATIENCE	msecs_to_jiffies(10)
+
+/*
+ * There was no memory for a page, or for asking for it: at the limit of the task's
+ * memory cgroup, say, where nothing can be reclaimed or killed. Of an access that fails
+ * KVM makes MMIO or an exception, and the VMM or the guest something that never was. So
+ * it is tried again until there is memory; as memory behind userspace_addr is, by the
+ * memory cgroup. 0: try again. A kworker must not wait: nothing of the guest's depends
+ * on how its access ends.
+ */
+static int gmem_wait_for_memory(struct gmem_own *own)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(own->kvm);
+
+	if (!gmem_may_wait())
+		return -ENOMEM;
+	if (fatal_signal_pending(current) || gmem_own_is_wanted(own))
+		return -EINTR;
+	if (own->kvm->vm_dead)
+		return -EIO;
+
+	gmem_own_unlock(own, vcpu);
+	schedule_timeout_killable(GMEM_MEMORY_PATIENCE);
+	gmem_own_lock(own, vcpu);
+	return 0;
+}
+
+/* One of KVM's own accesses got @error instead of a page. 0: look again. */
+static int gmem_wait_or_fail(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn,
+			     int error)
+{
+	if (error == -ENODATA)
+		error = gmem_wait_here(own, slot, gfn);
+	return error == -ENOMEM ? gmem_wait_for_memory(own) : error;
+}
+
 /**
  * gmem_get_pfn_wait() - the page behind a gfn, for KVM's own access
  * @kvm: the VM
@@ -449,9 +486,9 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
 
 	for (;;) {
 		r = gmem_own_get_pfn(kvm, slot, gfn, pfn);
-		if (r != -ENODATA)
-			return r;
-		r = gmem_wait_here(&own, slot, gfn);
+		if (!r)
+			return 0;
+		r = gmem_wait_or_fail(&own, slot, gfn, r);
 		if (r)
 			return r;
 
@@ -482,10 +519,10 @@ int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t g
 	int r;
 
 	r = gmem_own_get_pfn(kvm, *slot, gfn, pfn);
-	if (r != -ENODATA)
+	if (r != -ENODATA && r != -ENOMEM)
 		return r;
 
-	r = gmem_wait_here(&own, *slot, gfn);
+	r = gmem_wait_or_fail(&own, *slot, gfn, r);
 	*slot = __gfn_to_memslot(__kvm_memslots(kvm, as_id), gfn);
 	return r ? : -EAGAIN;
 }
