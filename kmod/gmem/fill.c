@@ -42,14 +42,19 @@ static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio 
 }
 
 /* Takes over the reference to @folio where it succeeds. */
-static int gmem_fill_install_page(struct gmem_inode *gi, pgoff_t index, struct folio *folio)
+static int gmem_fill_install_page(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
+				  struct folio *folio)
 {
 	struct address_space *mapping = gmem_mapping(gi);
+	gfp_t gfp = mapping_gfp_mask(mapping);
 	int r;
 
 	lockdep_assert_held(&mapping->invalidate_lock);
 
-	r = filemap_add_folio(mapping, folio, index, mapping_gfp_mask(mapping));
+	/* Others are not to wait while room is made in the cgroup of this task. */
+	if (!fill->reclaim)
+		gfp = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
+	r = filemap_add_folio(mapping, folio, index, gfp);
 	if (r == -EEXIST) {
 		r = gmem_fill_present(gi, index, folio);
 	} else if (!r) {
@@ -96,7 +101,7 @@ static unsigned int gmem_fill_install_pages(struct gmem_fill *fill, struct gmem_
 		if (!all)
 			*r = gmem_fill_check(fill, gi, index + i, fill->next + i, 1);
 		if (!*r)
-			*r = gmem_fill_install_page(gi, index + i, fill->folios[i]);
+			*r = gmem_fill_install_page(fill, gi, index + i, fill->folios[i]);
 		if (*r)
 			break;
 	}
@@ -222,6 +227,43 @@ static int gmem_fill_install(struct gmem_fill *fill)
 	return r;
 }
 
+/**
+ * gmem_make_room() - have some room in the caller's memory cgroup, without a lock
+ *
+ * Pages are charged to the task that brings them, under locks that others need. Where
+ * that takes reclaim, or killing somebody of the cgroup, it is done here, for memory
+ * that is let go again; most of the room that it took is the next one's on this CPU.
+ *
+ * Context: Process context, may sleep; no lock held that others need to go on.
+ * Return: whether there was room; others of the cgroup may take it first.
+ */
+bool gmem_make_room(void)
+{
+	struct page *pages[GMEM_FILL_BATCH];
+	unsigned int n = 0;
+
+	while (n < GMEM_FILL_BATCH) {
+		pages[n] = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!pages[n])
+			break;
+		n++;
+	}
+	for (unsigned int i = 0; i < n; i++)
+		__free_page(pages[i]);
+	return n && !fatal_signal_pending(current);
+}
+
+/* There was no memory to install pages. 0: try again, the last time with reclaim. */
+static int gmem_fill_no_memory(struct gmem_fill *fill, u64 left)
+{
+	/* A task that works for others holds what they wait for. */
+	if (fill->killable || fill->reclaim)
+		return -ENOMEM;
+
+	fill->reclaim = fill->left == left;
+	return gmem_make_room() ? 0 : -ENOMEM;
+}
+
 /* Returns how many pages were populated, or what stopped the first. */
 static long gmem_fill_run(struct gmem_fill *fill)
 {
@@ -229,6 +271,7 @@ static long gmem_fill_run(struct gmem_fill *fill)
 	int r = 0;
 
 	while (!r && fill->left) {
+		u64 left = fill->left;
 		int read;
 
 		if (fill->killable ? fatal_signal_pending(current) : signal_pending(current)) {
@@ -237,8 +280,12 @@ static long gmem_fill_run(struct gmem_fill *fill)
 		}
 
 		read = gmem_fill_read(fill);
-		r = gmem_fill_install(fill) ? : read;
+		r = gmem_fill_install(fill);
 		gmem_fill_drop(fill);
+		if (r == -ENOMEM)
+			r = gmem_fill_no_memory(fill, left);
+		else
+			r = r ? : read;
 		cond_resched();
 	}
 	fill->error = r;

@@ -21,7 +21,8 @@
  * @next: the next page, a gfn where @gi is NULL, else a page offset
  * @left: pages that are still to come
  * @owed: only pages that a pager owes, by that pager
- * @killable: only a fatal signal interrupts it
+ * @killable: only a fatal signal interrupts it, and it does without reclaim
+ * @reclaim: nothing else has helped to get memory for the last pages
  * @error: what stopped it, or 0
  * @from: their content, or NULL: zeroes
  * @content: their content where it is the kernel's, else NULL
@@ -40,6 +41,7 @@ struct gmem_fill {
 	u64 left;
 	bool owed;
 	bool killable;
+	bool reclaim;
 	int error;
 	void __user *from;
 	const void *content;

@@ -71,6 +71,9 @@
  * No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
  * held together in this directory.
  *
+ * A pager's locks (pager.h, ring.h): gmem_ring.answering, then gmem_pager.failing, both
+ * outside invalidate_lock; gmem_pager.lock, innermost of those that sleep.
+ *
  * Views and bindings change only with invalidate_lock held for writing AND
  * views_lock held; either of them alone keeps them still. Two locks, because
  * memory failure arrives with the folio locked, where invalidate_lock may no
@@ -319,6 +322,7 @@ long gmem_view_populate(struct gmem_view *view, void __user *argp);
 long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
 int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content,
 		   bool killable);
+bool gmem_make_room(void);
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* filler.c */
