@@ -15,10 +15,13 @@
  *
  * A folio of PMD size is split first. If somebody has a reference to it,
  * memory_failure() gives up: it leaves the mark, drops its reference, and does not call
- * error_remove_folio(). But whatever it does ends in a tracepoint. From there a work
- * item takes the whole folio out of every VM. Faults map its good pages one by one
- * afterwards. When the folio goes it is split if possible, see huge.c; if not, all of
- * it is kept from the allocator, which does not look for the mark inside a folio.
+ * error_remove_folio(). But trying to split asks gmem_huge_may_split() first, which
+ * takes the whole folio out of every VM; the mark is set by then. And whatever
+ * memory_failure() does ends in a tracepoint, also where it could not even get at the
+ * page to try. From there a work item does the same again, and notes that the inode has
+ * such a folio. Faults map its good pages one by one afterwards. When the folio goes it
+ * is split if possible, see huge.c; if not, all of it is kept from the allocator, which
+ * does not look for the mark inside a folio.
  */
 #include <linux/kfifo.h>
 #include <linux/tracepoint.h>
