@@ -6,8 +6,7 @@
  * of the boot, measurement, series, x, nanoseconds. A measurement whose name
  * ends in "-instructions" has those instead, one with "-switches" in its name
  * has context switches, one with "-pages-" pages, one with "-bytes" bytes. Lines
- * that begin with "# " are
- * facts about the run: a word, and the rest.
+ * that begin with "# " are facts about the run: a word, and the rest.
  */
 #ifndef BENCH_SAMPLES_H
 #define BENCH_SAMPLES_H

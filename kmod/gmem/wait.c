@@ -306,23 +306,32 @@ static struct gmem_own gmem_own_of(struct kvm *kvm)
 	};
 }
 
-/* Gives up kvm->srcu, where the access may. The wait has begun: see gmem_slot_serves(). */
+/*
+ * Gives up kvm->srcu, where the access may. The wait has begun: see gmem_slot_serves().
+ * To sparse it is always given up: it can't tell one kind from another.
+ */
 static void gmem_own_unlock(struct gmem_own *own, struct kvm_vcpu *vcpu)
+	__releases(&own->kvm->srcu)
 {
 	if (own->kind == GMEM_WAIT_OWN) {
 		vcpu->gmem_waits++;
 		kvm_vcpu_srcu_read_unlock(vcpu);
 	} else if (own->kind == GMEM_WAIT_IOCTL) {
 		srcu_read_unlock(&own->kvm->srcu, own->srcu);
+	} else {
+		__release(&own->kvm->srcu);
 	}
 }
 
 static void gmem_own_lock(struct gmem_own *own, struct kvm_vcpu *vcpu)
+	__acquires(&own->kvm->srcu)
 {
 	if (own->kind == GMEM_WAIT_OWN)
 		kvm_vcpu_srcu_read_lock(vcpu);
 	else if (own->kind == GMEM_WAIT_IOCTL)
 		own->srcu = srcu_read_lock(&own->kvm->srcu);
+	else
+		__acquire(&own->kvm->srcu);
 }
 
 static bool gmem_own_is_wanted(struct gmem_own *own)

@@ -18,14 +18,12 @@
 static_assert(KVM_GMEM_EVTCHNS == EVTCHN_2L_NR_CHANNELS);
 
 /* Asks for the page if it is owed. Else who tries to get it finds out why it can't. */
-static bool gmem_ask_for_shinfo(struct kvm *kvm, gpa_t gpa)
+static bool gmem_ask_for_shinfo_locked(struct kvm *kvm, gpa_t gpa)
 {
 	struct kvm_memory_slot *slot;
 	struct gmem_inode *gi;
 	pgoff_t index;
 	bool owed;
-
-	guard(srcu)(&kvm->srcu);
 
 	slot = gfn_to_memslot(kvm, gpa_to_gfn(gpa));
 	if (!kvm_gmem_holds(kvm, slot, gpa_to_gfn(gpa)))
@@ -38,6 +36,15 @@ static bool gmem_ask_for_shinfo(struct kvm *kvm, gpa_t gpa)
 	owed = gi->pager && gmem_pager_waits(gi, index) &&
 	       !gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
 	iput(&gi->vfs_inode);
+	return owed;
+}
+
+static bool gmem_ask_for_shinfo(struct kvm *kvm, gpa_t gpa)
+{
+	int idx = srcu_read_lock(&kvm->srcu);
+	bool owed = gmem_ask_for_shinfo_locked(kvm, gpa);
+
+	srcu_read_unlock(&kvm->srcu, idx);
 	return owed;
 }
 

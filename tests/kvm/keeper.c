@@ -20,6 +20,7 @@
 
 #include "apic.h"
 #include "claims.h"
+#include "fdinfo.h"
 #include "machine.h"
 #include "registers.h"
 #include "successor.h"
@@ -408,6 +409,17 @@ static bool is_dead(const struct kept *kept, unsigned long type)
 	return errno == EIO;
 }
 
+/* What fdinfo says of it, where there is a view. */
+static void expect_state_is(const struct kept *kept, unsigned long type, const char *state)
+{
+	char text[32];
+
+	if (type != KVM_X86_SW_PROTECTED_VM)
+		return;
+	TEST_ASSERT(fdinfo_text(kept->view, "vm-state", text, sizeof(text)), "no gmem-vm-state");
+	TEST_ASSERT(!strcmp(text, state), "the state is %s, not %s", text, state);
+}
+
 static pid_t start(unsigned long type, const struct kept *old, int *socket)
 {
 	int pair[2];
@@ -448,6 +460,7 @@ static struct kept generation(unsigned long type, const struct kept *old, unsign
 	received = receive_kept(socket, &new);
 	close(socket);
 
+	expect_state_is(old, type, is_dead(old, type) ? "moved" : "alive");
 	if (!is_dead(old, type)) {
 		if (received)
 			let_go(&new, old);

@@ -23,9 +23,10 @@ struct table {
 	uint64_t base;
 } __attribute__((packed));
 
-extern char take[];
-
-asm(".pushsection .text\ntake: incq taken(%rip)\niretq\n.popsection");
+static __attribute__((naked)) void take(void)
+{
+	asm volatile("incq taken(%rip); iretq");
+}
 
 static void load_tables(void)
 {
