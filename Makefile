@@ -14,11 +14,13 @@ help: ## list the targets
 
 # ---- what everything needs
 
-.PHONY: setup kernel
+.PHONY: setup kernel qemu
 setup: ## install the Debian packages that are missing
 	@scripts/setup
 kernel: setup ## download and unpack Debian's 6.12 kernel into .cache
 	@scripts/fetch-kernel
+qemu: setup ## build the lab's QEMU: Debian's, with our patches (once, 7 minutes)
+	@scripts/build-qemu
 
 # ---- builds
 
@@ -49,15 +51,15 @@ tests: lib upstream
 .PHONY: check test test-debug demo bench shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
-test: kmod kmod-stock kmod-sev vmm tests ## run all tests
+test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@tests/run
-test-debug: kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
+test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
-demo: kmod vmm ## hand a running guest's memory to a second VMM and kill the first
+demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo
-bench: kmod kmod-stock lib ## measure against stock KVM
+bench: qemu kmod kmod-stock lib ## measure against stock KVM
 	@bench/run
-shell: kmod ## a shell inside the lab
+shell: qemu kmod ## a shell inside the lab
 	@lab/shell
 
 # ---- cleaning
