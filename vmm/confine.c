@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -26,6 +27,10 @@
 
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
 #define ANY		-1
+
+#ifndef SO_PASSPIDFD		/* Linux 6.5; Debian 12's headers are older */
+#define SO_PASSPIDFD	76
+#endif
 
 /*
  * struct rule - a system call that is allowed
@@ -62,6 +67,8 @@ static const struct rule rules[] = {
 	/* VMMs. */
 	{ SYS_accept4, ANY, 0, 0 },
 	{ SYS_getsockopt, ANY, 0, 0 },
+	{ SYS_setsockopt, 2, ~0U, SO_PASSPIDFD },
+	{ SYS_setsockopt, 2, ~0U, SO_PASSCRED },
 	{ SYS_recvmsg, ANY, 0, 0 },
 	{ SYS_sendmsg, ANY, 0, 0 },
 	{ SYS_readlink, ANY, 0, 0 },
