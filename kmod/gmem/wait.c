@@ -73,12 +73,6 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 	return 0;
 }
 
-/* By the VM's own attributes: memory of a slot that has no other is always in its inode. */
-static bool gmem_gfn_is_private(struct kvm *kvm, gfn_t gfn)
-{
-	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
-}
-
 /*
  * Does the access still need a page of the slot's inode? Asked once the wait has begun,
  * with kvm->srcu: what changes later wakes it. Of a slot that is about to go the memslots
@@ -246,7 +240,7 @@ int kvm_gmem_wait(struct kvm_vcpu *vcpu)
 	wait.rounds = gmem_pager_rounds(gi);
 	gmem_wait_init(&wait, GMEM_WAIT_GUEST, gi, index);
 	gmem_wait_begin(&wait);
-	if (gmem_slot_serves(vcpu->kvm, slot, gfn, gmem_gfn_is_private(vcpu->kvm, gfn))) {
+	if (gmem_slot_serves(vcpu->kvm, slot, gfn, kvm_mem_is_private(vcpu->kvm, gfn))) {
 		kvm_vcpu_srcu_read_unlock(vcpu);
 		r = gmem_vcpu_wait(vcpu, gfn, &wait);
 		kvm_vcpu_srcu_read_lock(vcpu);
