@@ -245,14 +245,17 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
  */
 struct gmem_inode *gmem_inode_find(struct address_space *mapping)
 {
-	struct gmem_inode *gi;
+	struct gmem_inode *gi, *found = NULL;
 
-	guard(spinlock)(&gmem_inodes_lock);
+	spin_lock(&gmem_inodes_lock);
 	list_for_each_entry(gi, &gmem_inodes, inodes) {
-		if (gmem_mapping(gi) == mapping)
-			return igrab(&gi->vfs_inode) ? gi : NULL;
+		if (gmem_mapping(gi) == mapping) {
+			found = igrab(&gi->vfs_inode) ? gi : NULL;
+			break;
+		}
 	}
-	return NULL;
+	spin_unlock(&gmem_inodes_lock);
+	return found;
 }
 
 /**

@@ -76,14 +76,17 @@ static bool gmem_vcpu_can_take_event(struct kvm_vcpu *vcpu)
  */
 bool gmem_vcpu_has_event(struct kvm_vcpu *vcpu)
 {
-	guard(srcu)(&vcpu->kvm->srcu);
-	guard(preempt)();
+	int idx = srcu_read_lock(&vcpu->kvm->srcu);
+	bool can;
 
-	if (!gmem_vcpu_can_take_event(vcpu))
-		return false;
+	preempt_disable();
+	can = gmem_vcpu_can_take_event(vcpu);
+	preempt_enable();
+	srcu_read_unlock(&vcpu->kvm->srcu, idx);
 
-	kvm_make_request(KVM_REQ_EVENT, vcpu);
-	return true;
+	if (can)
+		kvm_make_request(KVM_REQ_EVENT, vcpu);
+	return can;
 }
 
 /**
