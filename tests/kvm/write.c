@@ -282,7 +282,7 @@ static const struct claim claims[] = {
 	CLAIM(guest_and_host_read_it, "what was written is what guest and host read"),
 	CLAIM(position_moves, "write and writev go on from the position, lseek sets it"),
 	CLAIM(spliced_in, "splice writes too"),
-	CLAIM(wrong_ranges, "EINVAL where not whole pages, ENOSPC past the end, cut off across it"),
+	CLAIM(wrong_ranges, "EINVAL where not whole pages or past the end, cut off across it"),
 	CLAIM(reading_stays_refused, "read is EINVAL, pread ESPIPE"),
 	CLAIM(populated_is_eexist, "EEXIST for a page that is there, a short count before one"),
 	CLAIM(private_is_eacces, "EACCES for a private page, likewise"),
