@@ -395,8 +395,8 @@ int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always);
  * gmem_pager_ring_done - take back the oldest answer that was carried out
  * @answer: as it was put, with @error, positive, and @done filled in
  *
- * Returns 1, or 0 where there is none now. EINTR and ENOMEM in it are of whoever
- * carried it out: worth another try. Errors: EPROTO, as above.
+ * Returns 1, or 0 where there is none now. ENOMEM in it is the memory limit of the
+ * task that carried it out: worth another try. Errors: EPROTO, as above.
  */
 int gmem_pager_ring_done(struct gmem_pager_ring *ring,
 			 struct kvm_gmem_answer *answer);
@@ -868,9 +868,9 @@ struct gmem_peer {
  * @peer: filled in; to be closed by gmem_peer_close(), also after an error
  * @timeout: how long to wait for something to come, in milliseconds, -1 for ever
  *
- * The peer is the process that sent what is received next, and not the one that
- * called listen(2), which SO_PEERCRED names. So this waits until something has come,
- * and leaves it to be received. Errors: EPIPE (the connection was closed),
+ * The peer is the process that sent what is received next, not the process that
+ * called listen(2), which SO_PEERCRED names. So this waits until something has
+ * arrived, and leaves it to be received. Errors: EPIPE (the connection was closed),
  * ETIMEDOUT, ESRCH (the sender's number has no meaning here), EMFILE.
  */
 int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout);
