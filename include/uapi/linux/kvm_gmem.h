@@ -166,8 +166,9 @@ struct kvm_gmem_event {
 #define KVM_GMEM_EVENT_REMOVE		2	/* a hole: not owed any more */
 
 /*
- * No more faults are unanswered at a time: who needs a further page waits too, and asks
- * when half of them are answered. No more removals are unread: one covers several then.
+ * The limit of unanswered faults: an access to a further page waits without an event, and
+ * asks when half of them are answered. Also that of unread removals: beyond it, one event
+ * covers several.
  */
 #define KVM_GMEM_MAX_EVENTS		65536
 /* A removal's flag: some pages of the range may still be owed; ENOENT tells which are not. */
@@ -339,8 +340,8 @@ struct kvm_gmem_present_range {
 #define KVM_MOVE_VCPUS			(1ULL << 32)
 
 /*
- * KVM_CREATE_GUEST_MEMFD's flags, with the numbers of Linux 6.18. Which of them
- * a VM can have tells KVM_CHECK_EXTENSION(KVM_CAP_GUEST_MEMFD_FLAGS) on the VM.
+ * KVM_CREATE_GUEST_MEMFD's flags, with the numbers of Linux 6.18.
+ * KVM_CHECK_EXTENSION(KVM_CAP_GUEST_MEMFD_FLAGS) on a VM says which of them it can have.
  */
 #ifndef KVM_CAP_GUEST_MEMFD_FLAGS
 #define KVM_CAP_GUEST_MEMFD_FLAGS	244
@@ -352,13 +353,13 @@ struct kvm_gmem_present_range {
 #define GUEST_MEMFD_FLAG_INIT_SHARED	(1ULL << 1)
 #endif
 /*
- * Our own: write(2) populates pages; KVM_GMEM_CAP_WRITE tells that it is there. Two bits
- * that go together only: Linux's own tests demand that each bit alone which
- * KVM_CAP_GUEST_MEMFD_FLAGS does not have is refused, and that one has 32.
+ * Our own: write(2) populates pages; KVM_GMEM_CAP_WRITE says that the flag is there. It is
+ * two bits, valid together only: KVM_CAP_GUEST_MEMFD_FLAGS has 32 bits, and Linux's own
+ * tests demand that every single bit which it does not have is refused.
  */
 #define GUEST_MEMFD_FLAG_WRITE		(1ULL << 63 | 1ULL << 32)
 
-/* What fstatfs(2) on a view tells as f_type, as in Linux 6.19. */
+/* f_type of fstatfs(2) on a view, as in Linux 6.19. */
 #ifndef GUEST_MEMFD_MAGIC
 #define GUEST_MEMFD_MAGIC		0x474d454d
 #endif
