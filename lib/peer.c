@@ -60,7 +60,7 @@ static void read_sender(struct msghdr *header, struct sender *sender)
 	}
 }
 
-/* Who sent the next byte, which stays to be received. */
+/* Finds the sender of the next byte, and leaves that to be received. */
 static int peek_sender(int socket, struct sender *sender, int64_t deadline)
 {
 	union {

@@ -19,9 +19,9 @@
 /* ---- Connections ---- */
 
 /*
- * What comes is to say which process sent it: SO_PEERCRED names the process that
- * called listen(2), which need not be the one that accepted. Linux before 6.5 has
- * no SO_PASSPIDFD: the number has to do there.
+ * Has the kernel say which process sent what is received: SO_PEERCRED names the one
+ * that called listen(2), which need not be the one that accepted. Linux before 6.5
+ * has no SO_PASSPIDFD: there, the process's number has to do.
  */
 static int ask_for_senders(int fd)
 {

@@ -39,7 +39,7 @@ static void flush(struct console *console)
 	if (!wait_for_reader(console) && now->used < sizeof(now->line))
 		return;
 	while (done < now->used) {
-		/* What finds no room when the vCPU is to stop is lost. */
+		/* Output that finds no room when the vCPU is to stop is lost. */
 		if (is_stopped(console) && !wait_writable(STDOUT_FILENO, 0))
 			break;
 

@@ -75,8 +75,8 @@ static void unsettle(struct serving *serving, uint32_t page)
 }
 
 /*
- * How many pages are missing and owed the kernel alone knows: what a hole has taken
- * from the pager before us is missing, too. Without any the pager is detached.
+ * Only the kernel knows how many pages are missing and owed: those that a hole took from
+ * the pager before us are missing, too. If there are none, the pager is detached.
  */
 static int count_owed(struct serving *serving)
 {
@@ -532,7 +532,7 @@ int serving_detach(struct serving *serving)
 	ret = serving_rest(serving);
 	if (ret || !serving_is_over(serving))
 		return ret ? ret : -EAGAIN;
-	/* What was not tried yet is not to fail because of what was. */
+	/* Pages that were not tried yet must not fail because others did. */
 	ret = gmem_pager_detach(serving->pager, serving->failed && !serving->left,
 				&missing);
 	if (ret == -ENOMEM) {

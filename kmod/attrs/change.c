@@ -4,10 +4,10 @@
  *
  * To prepare a change is to make the tree such that the range begins and ends
  * with an entry, or inside a block: entries and blocks are split, and have the
- * values that they had. This is what needs memory. To commit it is then to
- * replace values in their places, in the tree's nodes and in blocks. To finish
- * it is to make one entry of what has become one range; where there is no memory
- * for that, there are more entries than needed, and nothing else is wrong.
+ * values that they had. This is what needs memory. Committing it then
+ * replaces values in their places, in the tree's nodes and in blocks. Finishing
+ * it makes one entry of what has become one range; where there is no memory for
+ * that, there are more entries than needed, and nothing else is wrong.
  */
 #include <linux/slab.h>
 
@@ -21,7 +21,7 @@ static void *gmem_entry_of(unsigned long value)
 	return value ? xa_mk_value(value) : NULL;
 }
 
-/* An entry for what has none while a change is made: what is NULL might be merged. */
+/* An explicit entry for the value 0 while a change is made: NULL might be merged. */
 static void *gmem_entry_explicit(void *entry)
 {
 	return entry ? : xa_mk_value(0);

@@ -35,9 +35,9 @@ void gmem_ranges_exit(void)
 }
 
 /*
- * Frees an entry's block, and has the tree let go of what was freed now and then:
- * __mt_destroy() would walk all of a large tree without a rest. Where there is no
- * memory for that it does so after all.
+ * Frees each entry's block, and now and then erases from the tree what was freed:
+ * __mt_destroy() would walk all of a large tree without a rest. Without memory for
+ * that, it does walk all of it.
  */
 static void gmem_ranges_free_entries(struct maple_tree *tree)
 {

@@ -150,7 +150,7 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 	kvm_mmu_invalidate_end(kvm);
 	KVM_MMU_UNLOCK(kvm);
 
-	/* Who waits for a page of what is shared now needs the other memory. */
+	/* A waiter for a page that has become shared needs the other memory. */
 	kvm_gmem_wake_gfns(kvm, start, end);
 	gmem_ranges_finish(change);
 }

@@ -135,7 +135,7 @@ bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *
 	gmem_ring_sleep(async->wait.ring);
 	gmem_wait_begin(&async->wait);
 	gmem_wait_help_ring(vcpu, waited);
-	/* It counts as a sleeper by now: what it leaves, the guest's next touch goes on with. */
+	/* It counts as a sleeper by now: the guest's next touch goes on with what it leaves. */
 	gmem_ring_pass_on(async->wait.ring);
 
 	/* The answer may have come when only the vCPU's wait stood there, or none yet. */
@@ -145,7 +145,7 @@ bool gmem_async_begin(struct kvm_vcpu *vcpu, gfn_t gfn, const struct gmem_wait *
 	return true;
 }
 
-/* Whether it was still waiting. Who completed it is done with it, and with its vCPU. */
+/* Was it still waiting? If not, whoever completed it is done with it and with its vCPU. */
 static bool gmem_async_take_out(struct gmem_async *async)
 {
 	bool waits = gmem_wait_give_up(&async->wait);

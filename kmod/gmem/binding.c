@@ -183,7 +183,7 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 		gmem_view_unbind(view, b);
 	mutex_unlock(&view->inode->views_lock);
 	filemap_invalidate_unlock(gmem_mapping(view->inode));
-	/* Who waits for a page of it in this VM finds another slot there, or none. */
+	/* This VM's waiters for its pages find another slot there, or none. */
 	gmem_pager_wake_range(view->inode, slot->gmem.pgoff, slot->gmem.pgoff + slot->npages,
 			      view->kvm);
 }

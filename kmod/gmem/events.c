@@ -123,7 +123,7 @@ static void gmem_event_drop(struct gmem_pager *pager, struct gmem_pager_event *e
 	}
 
 	pager->nr_asked--;
-	/* Half of them: those who ask again are not woken for each that is answered. */
+	/* At half of them, so that not every answer wakes all who are to ask again. */
 	if (pager->crowded && pager->nr_asked <= KVM_GMEM_MAX_EVENTS / 2) {
 		pager->crowded = false;
 		WRITE_ONCE(pager->rounds, pager->rounds + 1);

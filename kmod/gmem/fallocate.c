@@ -113,8 +113,8 @@ static int gmem_punch_locked(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 }
 
 /*
- * Each part is taken from what the pager owes with its pages: what a call leaves when it
- * is killed is as it was.
+ * With its pages, each part is taken from what the pager owes: a call that is killed
+ * leaves the rest as it was.
  */
 static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 {

@@ -13,7 +13,7 @@
 #include "pager.h"
 #include "ring.h"
 
-/* How long a kworker waits that pages in for somebody else, as KVM's for a guest's task. */
+/* How long a kworker waits that pages in for another task, as KVM's does for a guest's. */
 #define GMEM_KTHREAD_WAIT	(HZ / 10)
 
 struct gmem_host_wait {
@@ -39,9 +39,9 @@ static void gmem_host_sleep(struct gmem_wait *wait, unsigned int how, long timeo
 }
 
 /*
- * Whom others wait for fails at once, and who is on the way out, as with userfaultfd. One
- * that pages in memory of another process ahead of an access fails after a while: that
- * access waits itself then, and comes back here not too often meanwhile.
+ * Tasks that others wait for and tasks that exit fail at once, as with userfaultfd. A
+ * kworker that pages in another process's memory ahead of an access fails after a while:
+ * the access then waits itself, and meanwhile does not come back here too often.
  */
 static long gmem_host_timeout(unsigned int how)
 {

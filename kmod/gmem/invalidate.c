@@ -75,7 +75,7 @@ static void gmem_view_zap(struct gmem_view *view, pgoff_t start, pgoff_t end)
 		trace_gmem_invalidate(view, range.start, range.end);
 	}
 
-	/* Once for all: what is between two bindings is refreshed for nothing. */
+	/* Once for all bindings: caches between two of them are refreshed needlessly. */
 	kvm_gmem_cache_invalidate(kvm, gfn_start, gfn_end);
 	if (flush)
 		kvm_flush_remote_tlbs(kvm);

@@ -230,7 +230,7 @@ bool gmem_pager_waits(struct gmem_inode *gi, pgoff_t index)
 }
 
 /**
- * gmem_pager_rounds() - what a wait has to know of the time before it asks
+ * gmem_pager_rounds() - how often waits without an event were to ask again
  * @gi: the inode, which has a pager
  *
  * Context: Any.

@@ -110,7 +110,7 @@ struct gmem_waits {
  * @nr_removed: removals in @removed
  * @crowded: a fault had to wait without an event
  * @rounds: how often there has been room again, for those that had; read without the lock
- * @failing: serializes those who change @owed with invalidate_lock held for reading
+ * @failing: serializes changes of @owed with invalidate_lock held for reading
  * @flags: KVM_GMEM_PAGER_*, of the last file, and GMEM_PAGER_OPEN; read without the lock
  * @ring: of the file, or NULL; read under RCU too
  * @readers: wait for events
@@ -165,7 +165,7 @@ struct gmem_pager_event {
  * struct gmem_wait - somebody waits for a page
  * @kvm: the VM, or NULL: a host fault; constant, as all up to @seq
  * @vcpu: the vCPU that is loaded, if it is in the midst of an access of KVM's
- * @task: who sleeps; NULL: a guest's task does
+ * @task: the task that sleeps; NULL: a guest's task does
  * @gi: the inode, which has a pager
  * @index: page offset
  * @rounds: gmem_pager.rounds, before the pager was asked

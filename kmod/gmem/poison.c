@@ -189,7 +189,7 @@ int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
 	gmem_invalidate_folio(gi, folio);
 	trace_gmem_poison(gi, folio->index, folio_pfn(folio), 0);
 
-	/* Those who wait for the pager to fill it wait in vain. */
+	/* The pager can't fill it any more: end the waits for it. */
 	gmem_pager_resolved(gi, folio->index, folio_next_index(folio));
 
 	/* Else it would be dropped for a clean one: gmem_release_folio() has to say yes. */

@@ -18,8 +18,8 @@ struct vm_area_struct;
 
 /**
  * struct gmem_ring - memory that a pager and the kernel share
- * @pager: whose it is; kept by who has a reference to its inode
- * @refs: the pager's, and of those who are at work on it
+ * @pager: its pager; a reference to that one's inode keeps it
+ * @refs: the pager's reference, and those of tasks at work on it
  * @entries: length of @events and of @answers, a power of 2; constant
  * @buffers: pages of @content; constant
  * @poll_ns: how long a vCPU looks for an answer; constant
@@ -35,7 +35,7 @@ struct vm_area_struct;
  * @answer: the next one, as it was when it was begun; likewise
  * @begun: it was; likewise
  * @lock: protects what follows, and shared->wake
- * @sleepers: who would not see an answer
+ * @sleepers: how many waiters would not see an answer
  * @more: events found no room
  * @rcu: frees it
  */

@@ -182,7 +182,7 @@ void gmem_ring_help(struct gmem_ring *ring, gmem_ring_stop_fn stop, void *arg)
 	while (r && gmem_ring_has_work(ring) && mutex_trylock(&ring->answering)) {
 		r = gmem_ring_carry_out(ring, &work);
 		mutex_unlock(&ring->answering);
-		/* Whoever has room may go on meanwhile. */
+		/* Another task, which has room, may go on meanwhile. */
 		if (r && !gmem_make_room())
 			work.starved = GMEM_RING_STARVED;
 	}

@@ -117,7 +117,7 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		wake_up_all(&gi->gone);
 	}
 
-	/* Who waits for a page through this view finds that it is gone; its pager, the last one. */
+	/* Waiters for pages of this view find it gone; the pager finds that the last one is. */
 	if (last)
 		gmem_pager_wake(gi);
 	else

@@ -11,12 +11,12 @@
  *
  * KVM's own accesses wait where they are, and until they are killed, as they do
  * for memory behind userspace_addr: an instruction that is half emulated can't
- * start over. In KVM_RUN they give up the vCPU's kvm->srcu meanwhile: access.h has
- * who may, and what follows. Others wait with it; where such a one is in an ioctl, that
- * has the page come before it begins, and can be interrupted there.
+ * start over. In KVM_RUN they give up the vCPU's kvm->srcu meanwhile: access.h says
+ * which may, and what follows. The others keep it. An ioctl that is about to make such
+ * an access waits for the page before it begins, and can be interrupted there.
  *
- * Who waits stands in the inode's tree of waits before it looks at the page; waits.c
- * has how waits are ended.
+ * A waiter stands in the inode's tree of waits before it looks at the page; waits.c
+ * says how waits are ended.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -75,8 +75,8 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 
 /*
  * Does the access still need a page of the slot's inode? Asked once the wait has begun,
- * with kvm->srcu: what changes later wakes it. Of a slot that is about to go the memslots
- * have a copy that says so, while those that @slot is from may still be in use.
+ * with kvm->srcu: later changes wake it. The memslots have a copy of a slot that is about
+ * to go, which says so, while the memslots that @slot is from may still be in use.
  */
 static bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			     bool private)
@@ -262,9 +262,9 @@ static struct kvm_vcpu *gmem_running_vcpu(struct kvm *kvm)
 /**
  * gmem_may_wait() - may the caller wait for a pager?
  *
- * Nobody may whom others wait for: a kworker injects interrupts for one VM, and whoever
- * flushes it waits for all of them; it can't be killed either. Nor may a task
- * on its way out, which no signal reaches any more, or one that dumps core.
+ * A kthread may not: a kworker injects interrupts for one VM, a flush of its queue
+ * waits for all of them, and it can't be killed. Nor may a task that exits, which no
+ * signal reaches any more, or one that dumps core.
  *
  * Context: Any.
  * Return: whether it may.
@@ -287,8 +287,8 @@ struct gmem_own {
 };
 
 /*
- * The vCPU's kvm->srcu is given up where the caller has it by that. The caller may have it
- * twice, which does no harm but to who synchronizes.
+ * The vCPU's kvm->srcu is given up where the caller holds it by the vCPU. The caller may
+ * hold it twice, which only delays synchronize_srcu().
  */
 static struct gmem_own gmem_own_of(struct kvm *kvm)
 {
@@ -379,8 +379,8 @@ static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 /*
  * One of KVM's own accesses waits. 0: look again, at the memslot too.
  *
- * But for an ioctl that has yet to begin, a signal is no reason to fail: of an access that
- * does, KVM makes MMIO, and the VMM something that was never in the guest's memory.
+ * A signal is no reason to fail, except in an ioctl that has yet to begin: KVM turns an
+ * access that fails into MMIO, and the VMM makes up what was never in the guest's memory.
  */
 static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn)
 {
@@ -410,9 +410,9 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 }
 
 /*
- * Whether it is owed is asked first, without a reference to the view's file: if that were the
- * last one, the view would go when this task returns to userspace, which it does not
- * before the view has gone.
+ * First asks whether it is owed, without a reference to the view's file: if that were the
+ * last one, the view would go only when this task returns to userspace, which it does not
+ * do before the view has gone.
  */
 static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 			    kvm_pfn_t *pfn)
@@ -435,10 +435,10 @@ static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
 
 /*
  * There was no memory for a page, or for asking for it: at the limit of the task's
- * memory cgroup, say, where nothing can be reclaimed or killed. Of an access that fails
- * KVM makes MMIO or an exception, and the VMM or the guest something that never was. So
- * it is tried again until there is memory; as memory behind userspace_addr is, by the
- * memory cgroup. 0: try again. A kworker must not wait: nothing of the guest's depends
+ * memory cgroup, say, where nothing can be reclaimed or killed. KVM turns an access that
+ * fails into MMIO or an exception, and the VMM or the guest would see what never was. So
+ * it is tried again until there is memory, as the memory cgroup does for memory behind
+ * userspace_addr. 0: try again. A kworker must not wait: nothing of the guest's depends
  * on how its access ends.
  */
 static int gmem_wait_for_memory(struct gmem_own *own)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who waits for a pager, in order of page offsets: how waits are found and ended.
+ * The waits for a pager, in order of page offsets: how they are found and ended.
  *
  * Each wait stands in its inode's tree from before its last look at whether there
  * is something to wait for. Whoever takes that away does so first and then wakes,
@@ -251,7 +251,7 @@ void gmem_wait_begin(struct gmem_wait *wait)
  * gmem_wait_give_up() - take a wait out of the tree
  * @wait: the wait
  *
- * Context: Process context. Who has woken it is done with it afterwards.
+ * Context: Process context. Whoever has woken it is done with it afterwards.
  * Return: whether it was still there: nobody has woken it then, or will.
  */
 bool gmem_wait_give_up(struct gmem_wait *wait)

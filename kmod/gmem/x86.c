@@ -74,7 +74,7 @@ bool gmem_arch_kvm_accesses(struct kvm *kvm)
 EXPORT_SYMBOL_GPL(gmem_arch_kvm_accesses);
 
 /**
- * kvm_gmem_await_sregs() - have come what KVM_SET_SREGS reads
+ * kvm_gmem_await_sregs() - wait for what KVM_SET_SREGS reads
  * @vcpu: the vCPU
  * @sregs: what it is to be
  *

@@ -17,7 +17,7 @@
 
 static_assert(KVM_GMEM_EVTCHNS == EVTCHN_2L_NR_CHANNELS);
 
-/* Asks for the page if it is owed. Else who tries to get it finds out why it can't. */
+/* Asks for the page if it is owed. If not, getting it tells why that fails. */
 static bool gmem_ask_for_shinfo_locked(struct kvm *kvm, gpa_t gpa)
 {
 	struct kvm_memory_slot *slot;
