@@ -235,6 +235,8 @@ void gmem_waits_nudge(struct gmem_pager *pager);
 unsigned int gmem_waits_count(struct gmem_pager *pager, enum gmem_wait_kind kind);
 void gmem_wait_init(struct gmem_wait *wait, enum gmem_wait_kind kind, struct gmem_inode *gi,
 		    pgoff_t index);
+void gmem_wait_begin_in_vm(struct gmem_wait *wait);
+void gmem_wait_end_in_vm(struct gmem_wait *wait);
 void gmem_wait_begin(struct gmem_wait *wait);
 bool gmem_wait_give_up(struct gmem_wait *wait);
 void gmem_wait_end(struct gmem_wait *wait);

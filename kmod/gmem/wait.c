@@ -443,18 +443,24 @@ static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
  */
 static int gmem_wait_for_memory(struct gmem_own *own)
 {
-	struct kvm_vcpu *vcpu = gmem_running_vcpu(own->kvm);
+	struct kvm *kvm = own->kvm;
+	struct gmem_wait wait = {
+		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current, .kind = own->kind,
+	};
 
 	if (!gmem_may_wait())
 		return -ENOMEM;
 	if (fatal_signal_pending(current) || gmem_own_is_wanted(own))
 		return -EINTR;
-	if (own->kvm->vm_dead)
+	if (kvm->vm_dead)
 		return -EIO;
 
-	gmem_own_unlock(own, vcpu);
+	/* A move is to see that the vCPU is in the midst of an access. */
+	gmem_wait_begin_in_vm(&wait);
+	gmem_own_unlock(own, wait.vcpu);
 	schedule_timeout_killable(GMEM_MEMORY_PATIENCE);
-	gmem_own_lock(own, vcpu);
+	gmem_own_lock(own, wait.vcpu);
+	gmem_wait_end_in_vm(&wait);
 	return 0;
 }
 

@@ -185,7 +185,13 @@ unsigned int gmem_waits_count(struct gmem_pager *pager, enum gmem_wait_kind kind
 	return READ_ONCE(pager->waits.nr[kind]);
 }
 
-static void gmem_wait_begin_in_vm(struct gmem_wait *wait)
+/**
+ * gmem_wait_begin_in_vm() - have a VM know of a task that waits in its name
+ * @wait: the wait; @wait->kvm, @wait->vcpu, @wait->task and @wait->kind are set
+ *
+ * Context: Process context. To be undone by gmem_wait_end_in_vm().
+ */
+void gmem_wait_begin_in_vm(struct gmem_wait *wait)
 {
 	struct kvm *kvm = wait->kvm;
 	unsigned long flags;
@@ -195,7 +201,13 @@ static void gmem_wait_begin_in_vm(struct gmem_wait *wait)
 	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
 }
 
-static void gmem_wait_end_in_vm(struct gmem_wait *wait)
+/**
+ * gmem_wait_end_in_vm() - undo gmem_wait_begin_in_vm()
+ * @wait: the wait
+ *
+ * Context: Process context. Nobody wakes the task by it afterwards.
+ */
+void gmem_wait_end_in_vm(struct gmem_wait *wait)
 {
 	unsigned long flags;
 

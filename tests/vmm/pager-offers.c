@@ -302,7 +302,8 @@ static volatile bool over;
 static struct program *serve_on_demand(int flags, int *socket)
 {
 	struct program *pager = pager_start("pager", "--on-demand", "--prefetch", "1", NULL);
-	int fd = gmem_pager_create(vmm.view, 0, SIZE, flags);
+	/* All of the memory, or what is owed still. */
+	int fd = gmem_pager_create(vmm.view, 0, flags ? 0 : SIZE, flags);
 
 	assert_true(fd >= 0);
 	*socket = vmm_connect();
