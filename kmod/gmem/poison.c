@@ -199,6 +199,16 @@ int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
 	return 0;
 }
 
+/* By the pages' own marks: the folio's may not be set yet, see gmem_failure_probe(). */
+static bool gmem_folio_has_poison(struct folio *folio)
+{
+	for (long i = 0; i < folio_nr_pages(folio); i++) {
+		if (PageHWPoison(folio_page(folio, i)))
+			return true;
+	}
+	return false;
+}
+
 /**
  * gmem_poison_keep() - keep a folio with a poisoned page from the allocator
  * @folio: out of the page cache
@@ -209,7 +219,7 @@ int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
  */
 void gmem_poison_keep(struct folio *folio)
 {
-	if (!folio_test_large(folio) || !folio_test_has_hwpoisoned(folio))
+	if (!folio_test_large(folio) || !gmem_folio_has_poison(folio))
 		return;
 
 	pr_warn("gmem: frames %#lx to %#lx are lost: a bad page among them, and in use\n",

@@ -166,26 +166,30 @@ void gmem_wait_help_ring(struct kvm_vcpu *vcpu, const struct gmem_wait *wait)
  * @stop: is it over, or has the task something else to do? Asked before it sleeps
  * @arg: for @stop
  *
- * Answers that nobody is at are carried out before, and whenever it is woken for them.
+ * Answers that nobody is at are carried out before, and whenever it is woken for them: but
+ * not by a kworker. It could be kept at that for ever, no signal ends it, and what it
+ * allocates is charged to nobody.
  *
  * Context: Process context, may sleep.
  */
 void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
 		     gmem_ring_stop_fn stop, void *arg)
 {
-	gmem_ring_sleep(wait->ring);
+	struct gmem_ring *ring = gmem_may_wait() ? wait->ring : NULL;
+
+	gmem_ring_sleep(ring);
 	for (;;) {
-		gmem_ring_help(wait->ring, stop, arg);
+		gmem_ring_help(ring, stop, arg);
 		set_current_state(state);
 		if (stop(arg) || !timeout)
 			break;
-		if (!gmem_ring_has_work(wait->ring))
+		if (!gmem_ring_has_work(ring))
 			timeout = schedule_timeout(timeout);
 		__set_current_state(TASK_RUNNING);
 	}
 	__set_current_state(TASK_RUNNING);
-	gmem_ring_wake(wait->ring);
-	gmem_ring_pass_on(wait->ring);
+	gmem_ring_wake(ring);
+	gmem_ring_pass_on(ring);
 }
 
 static void gmem_vcpu_sleep(struct kvm_vcpu *vcpu, struct gmem_wait *wait)

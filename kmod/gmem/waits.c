@@ -141,6 +141,12 @@ void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const
 	spin_unlock(&waits->lock);
 }
 
+/* May it be asked to carry out answers? As gmem_wait_sleep() has it. */
+static bool gmem_wait_helps(const struct gmem_wait *wait)
+{
+	return wait->task && !(READ_ONCE(wait->task->flags) & PF_KTHREAD);
+}
+
 /**
  * gmem_waits_nudge() - have somebody who waits look at the ring
  * @pager: the pager
@@ -160,10 +166,12 @@ void gmem_waits_nudge(struct gmem_pager *pager)
 	spin_lock(&waits->lock);
 	for (node = rb_first(&waits->root); node; node = rb_next(node)) {
 		wait = rb_entry(node, struct gmem_wait, node);
-		if (!found || wait->task)
+		if (gmem_wait_helps(wait)) {
 			found = wait;
-		if (wait->task)
 			break;
+		}
+		if (!found && !wait->task)
+			found = wait;
 	}
 	if (found && found->task)
 		wake_up_process(found->task);
@@ -196,6 +204,9 @@ void gmem_wait_begin_in_vm(struct gmem_wait *wait)
 	struct kvm *kvm = wait->kvm;
 	unsigned long flags;
 
+	if (wait->vcpu)
+		WRITE_ONCE(wait->vcpu->gmem_in_access, true);
+
 	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
 	list_add_tail(&wait->entry, &kvm->gmem_waits);
 	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
@@ -214,6 +225,9 @@ void gmem_wait_end_in_vm(struct gmem_wait *wait)
 	spin_lock_irqsave(&wait->kvm->gmem_waits_lock, flags);
 	list_del(&wait->entry);
 	spin_unlock_irqrestore(&wait->kvm->gmem_waits_lock, flags);
+
+	if (wait->vcpu)
+		WRITE_ONCE(wait->vcpu->gmem_in_access, false);
 }
 
 /**
@@ -313,18 +327,34 @@ bool gmem_wait_is_over(const struct gmem_wait *wait)
 	       !gmem_pager_waits(wait->gi, wait->index);
 }
 
+/*
+ * Wakes those that are there now, some at a time: there may be as many as a VMM has
+ * threads, and interrupts are off. The two marks have no task, by which others know them.
+ */
 static void gmem_wake_in_vm(struct kvm *kvm, bool held_only)
 {
+	struct gmem_wait at = { .task = NULL }, end = { .task = NULL };
 	struct gmem_wait *wait;
+	unsigned int n = 0;
 	unsigned long flags;
 
 	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
-	list_for_each_entry(wait, &kvm->gmem_waits, entry) {
-		if (held_only && wait->kind != GMEM_WAIT_HELD)
-			continue;
-		WRITE_ONCE(wait->woken, true);
-		wake_up_process(wait->task);
+	list_add(&at.entry, &kvm->gmem_waits);
+	list_add_tail(&end.entry, &kvm->gmem_waits);
+	while ((wait = list_next_entry(&at, entry)) != &end) {
+		list_move(&at.entry, &wait->entry);
+		if (wait->task && (!held_only || wait->kind == GMEM_WAIT_HELD)) {
+			WRITE_ONCE(wait->woken, true);
+			wake_up_process(wait->task);
+		}
+		if (++n % GMEM_WAKE_BATCH == 0) {
+			spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
+			cpu_relax();
+			spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
+		}
 	}
+	list_del(&at.entry);
+	list_del(&end.entry);
 	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
 }
 
@@ -398,15 +428,6 @@ void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end)
  */
 bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu)
 {
-	struct kvm *kvm = vcpu->kvm;
-	struct gmem_wait *wait;
-	unsigned long flags;
-	bool found = false;
-
-	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
-	list_for_each_entry(wait, &kvm->gmem_waits, entry)
-		found |= wait->vcpu == vcpu;
-	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
-	return found;
+	return READ_ONCE(vcpu->gmem_in_access);
 }
 EXPORT_SYMBOL_GPL(kvm_gmem_vcpu_waits);

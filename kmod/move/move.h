@@ -92,7 +92,7 @@ void svm_vcpu_move(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s);
 
 /* sev.c */
-void sev_hold_psp(struct kvm_sev_info *sev, int fd);
+void sev_hold_psp(struct kvm_sev_info *sev, struct file *psp, int error);
 void sev_put_psp(struct kvm_sev_info *sev);
 bool sev_was_moved(struct kvm *kvm);
 bool sev_move_is_fresh(struct kvm *kvm);

@@ -16,16 +16,20 @@
 /**
  * sev_hold_psp() - keep the SEV device that a VM's commands go to
  * @sev: the VM's
- * @fd: the device, in the caller's table: its first command has succeeded
+ * @psp: the file that the VM's first command was given to, or NULL; the reference is taken over
+ * @error: of that command; unless it is 0, @psp may be any file, and is let go
  *
- * The number alone would be another file in another process.
+ * The number of an fd would be another file in another process. And looked up a second
+ * time, it could be a file that itself holds the VM: nobody would ever free either.
  *
  * Context: kvm->lock is held.
  */
-void sev_hold_psp(struct kvm_sev_info *sev, int fd)
+void sev_hold_psp(struct kvm_sev_info *sev, struct file *psp, int error)
 {
-	sev_put_psp(sev);
-	sev->psp = fget(fd);
+	if (!error)
+		swap(sev->psp, psp);
+	if (psp)
+		fput(psp);
 }
 
 /**
