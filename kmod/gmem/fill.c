@@ -282,10 +282,12 @@ static long gmem_fill_run(struct gmem_fill *fill)
 		read = gmem_fill_read(fill);
 		r = gmem_fill_install(fill);
 		gmem_fill_drop(fill);
-		if (r == -ENOMEM)
+		if (r == -ENOMEM) {
 			r = gmem_fill_no_memory(fill, left);
-		else
+		} else {
+			fill->reclaim = false;
 			r = r ? : read;
+		}
 		cond_resched();
 	}
 	fill->error = r;

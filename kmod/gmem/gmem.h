@@ -118,7 +118,7 @@ struct seq_file;
  * @gone: waited on by handles that are not views, woken when @views is empty
  * @pager: once there was one; set with invalidate_lock held for writing, for good
  * @splitter: the task that takes pages out and may split folios for it; set with
- *	      invalidate_lock held for writing
+ *	      invalidate_lock held for writing, or without a view
  * @unsplit: memory failure could not split a folio, of which there may be more
  * @inodes: in inode.c's list of all inodes
  * @allocated: pages that ever came into the inode; those that are not in the

@@ -114,14 +114,15 @@ static struct folio *gmem_huge_get(struct gmem_inode *gi, pgoff_t index)
  * @start: first page offset
  * @end: page offset after the last
  *
- * Context: Process context; invalidate_lock is held for writing: folios may be
- * split meanwhile, but none comes.
+ * Context: Process context; invalidate_lock is held for writing, or there is no view
+ * any more: folios may be split meanwhile, but none comes.
  */
 void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end)
 {
 	struct folio *folio;
 
-	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
+	lockdep_assert(lockdep_is_held_type(&gmem_mapping(gi)->invalidate_lock, 0) ||
+		       list_empty(&gi->views));
 
 	folio = gmem_huge_get(gi, *end - 1);
 	if (folio) {

@@ -403,24 +403,34 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 	return r;
 }
 
-/* Pages with content from @first to @last. */
+/*
+ * Pages with content from @first to @last. Nothing keeps a folio, which may be another
+ * file's by the time it is looked at: what it covers is asked of the page cache.
+ */
 static unsigned long gmem_pager_count_present(struct gmem_inode *gi, pgoff_t first, pgoff_t last)
 {
-	unsigned long index, count = 0;
-	pgoff_t counted = first, end;
+	XA_STATE(xas, &gmem_mapping(gi)->i_pages, first);
+	pgoff_t counted = first;
+	unsigned long count = 0;
 	struct folio *folio;
 
 	rcu_read_lock();
-	xa_for_each_range(&gmem_mapping(gi)->i_pages, index, folio, first, last) {
+	xas_for_each(&xas, folio, last) {
+		pgoff_t from, end;
+
+		if (xas_retry(&xas, folio))
+			continue;
+
 		/* A folio of many pages is met once; or page by page, if it is split now. */
-		end = !gmem_folio_has_content(folio) ? 0 :
-		      min(last + 1, folio_next_index(folio));
-		counted = max(counted, index);
-		if (end > counted) {
-			count += end - counted;
+		from = round_down(xas.xa_index, 1UL << xas_get_order(&xas));
+		end = min(from + (1UL << xas_get_order(&xas)), last + 1);
+		from = max(from, counted);
+		if (end > from && gmem_folio_has_content(folio)) {
+			count += end - from;
 			counted = end;
 		}
 		if (need_resched()) {
+			xas_pause(&xas);
 			rcu_read_unlock();
 			cond_resched();
 			rcu_read_lock();

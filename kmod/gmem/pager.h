@@ -231,7 +231,7 @@ long gmem_pager_create(struct gmem_view *view, void __user *argp);
 /* waits.c */
 void gmem_waits_init(struct gmem_waits *waits);
 void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const struct kvm *kvm);
-void gmem_waits_nudge(struct gmem_pager *pager);
+void gmem_waits_nudge(struct gmem_pager *pager, const struct gmem_ring *ring);
 unsigned int gmem_waits_count(struct gmem_pager *pager, enum gmem_wait_kind kind);
 void gmem_wait_init(struct gmem_wait *wait, enum gmem_wait_kind kind, struct gmem_inode *gi,
 		    pgoff_t index);

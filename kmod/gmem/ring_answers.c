@@ -205,7 +205,7 @@ void gmem_ring_pass_on(struct gmem_ring *ring)
 	/* Pairs with gmem_ring_sleep(): there is a sleeper, or it sees nobody at work. */
 	smp_mb();
 	if (READ_ONCE(ring->sleepers) && gmem_ring_has_work(ring))
-		gmem_waits_nudge(ring->pager);
+		gmem_waits_nudge(ring->pager, ring);
 }
 
 /**

@@ -106,6 +106,9 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	filemap_invalidate_unlock(inode->i_mapping);
 	mutex_unlock(&kvm->slots_lock);
 
+	/* Waiters for pages of this view find it gone; not only when a terabyte is freed. */
+	gmem_pager_wake_range(gi, 0, ULONG_MAX, last ? NULL : kvm);
+
 	/*
 	 * Without a view no guest can reach the pages and no VM can be linked,
 	 * for good: free them now and not at the inode's end, which others can
@@ -115,13 +118,9 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 		/* Without invalidate_lock: under it nobody adds a page without a view. */
 		gmem_huge_truncate_all(gi);
 		wake_up_all(&gi->gone);
-	}
-
-	/* Waiters for pages of this view find it gone; the pager finds that the last one is. */
-	if (last)
+		/* The pager, too, is told when the pages are free. */
 		gmem_pager_wake(gi);
-	else
-		gmem_pager_wake_range(gi, 0, ULONG_MAX, kvm);
+	}
 	gmem_view_free(view);
 	return 0;
 }

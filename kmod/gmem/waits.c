@@ -150,6 +150,7 @@ static bool gmem_wait_helps(const struct gmem_wait *wait)
 /**
  * gmem_waits_nudge() - have somebody who waits look at the ring
  * @pager: the pager
+ * @ring: the ring; those that began to wait with another do not look there
  *
  * One is enough: it carries out all answers, or passes on what it leaves. A task does not stop
  * waiting for that. Where only guests' tasks wait, one is told, and its guest's
@@ -157,21 +158,29 @@ static bool gmem_wait_helps(const struct gmem_wait *wait)
  *
  * Context: Process context.
  */
-void gmem_waits_nudge(struct gmem_pager *pager)
+void gmem_waits_nudge(struct gmem_pager *pager, const struct gmem_ring *ring)
 {
 	struct gmem_waits *waits = &pager->waits;
 	struct gmem_wait *wait, *found = NULL;
+	unsigned int tasks = 0;
 	struct rb_node *node;
 
 	spin_lock(&waits->lock);
+	for (int kind = 0; kind < GMEM_WAIT_KINDS; kind++)
+		tasks += kind == GMEM_WAIT_ASYNC ? 0 : waits->nr[kind];
 	for (node = rb_first(&waits->root); node; node = rb_next(node)) {
 		wait = rb_entry(node, struct gmem_wait, node);
+		if (wait->ring != ring)
+			continue;
 		if (gmem_wait_helps(wait)) {
 			found = wait;
 			break;
 		}
 		if (!found && !wait->task)
 			found = wait;
+		/* Of guests' tasks there may be many. */
+		if (found && !tasks)
+			break;
 	}
 	if (found && found->task)
 		wake_up_process(found->task);

@@ -33,8 +33,10 @@ static bool gmem_ask_for_shinfo_locked(struct kvm *kvm, gpa_t gpa)
 	if (!gi)
 		return false;
 
-	owed = gi->pager && gmem_pager_waits(gi, index) &&
-	       !gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
+	owed = gi->pager && gmem_pager_waits(gi, index);
+	/* If this fails for want of memory, the vCPU asks when it gets there. */
+	if (owed)
+		gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
 	iput(&gi->vfs_inode);
 	return owed;
 }

@@ -75,12 +75,19 @@ static void kvm_move_unlock_vcpus(struct kvm *kvm, unsigned long nr)
 	}
 }
 
-/*
- * Waits for a vCPU, but not for one that is in the midst of an access of KVM's own: nobody knows
- * when its pager answers, and the locks of two VMs are held here. Hence not by
- * mutex_lock(), in which there is no way to notice.
+/**
+ * kvm_move_lock_vcpu() - lock a vCPU of a VM that is moved, or moved to
+ * @vcpu: the vCPU
+ * @begun: when the first one was to be locked
+ *
+ * One that runs leaves to userspace. But one that is in an access of KVM's own which
+ * waits for a pager does so when the pager answers, and the locks of two VMs are held
+ * here. Hence not by mutex_lock(), in which there is no way to notice.
+ *
+ * Context: kvm->lock is held.
+ * Return: 0; -EBUSY where the vCPU waits so for long; -EINTR by a fatal signal.
  */
-static int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 {
 	while (!mutex_trylock(&vcpu->mutex)) {
 		u64 waited = ktime_us_delta(ktime_get(), begun);
@@ -94,6 +101,7 @@ static int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 	}
 	return 0;
 }
+EXPORT_SYMBOL_GPL(kvm_move_lock_vcpu);
 
 /*
  * Waits for vCPUs that are running: they hold their mutex until they leave to
