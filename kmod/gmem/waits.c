@@ -3,7 +3,7 @@
  * The waits for a pager, in order of page offsets: how they are found and ended.
  *
  * Each wait stands in its inode's tree from before its last look at whether there
- * is something to wait for. Whoever takes that away does so first and then wakes,
+ * is something to wait for. Code that takes that away does so first and then wakes,
  * under the tree's lock, those whom it concerns: by range, and by VM where others keep
  * their reason. So either the wake-up finds the wait, or
  * the wait was put there after it, and its look finds what has changed. These
@@ -286,7 +286,7 @@ void gmem_wait_begin(struct gmem_wait *wait)
  * gmem_wait_give_up() - take a wait out of the tree
  * @wait: the wait
  *
- * Context: Process context. Whoever has woken it is done with it afterwards.
+ * Context: Process context. A task that has woken it is done with it afterwards.
  * Return: whether it was still there: nobody has woken it then, or will.
  */
 bool gmem_wait_give_up(struct gmem_wait *wait)
