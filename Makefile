@@ -56,7 +56,7 @@ test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
-	@vmm/demo
+	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
 	@bench/run
 shell: qemu kmod ## a shell inside the lab

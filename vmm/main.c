@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "common/status.h"
 
 static const struct {
 	const char *name;

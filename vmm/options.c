@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "options.h"
 
 static void help(const char *command, const struct option_row *row,

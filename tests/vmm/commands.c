@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "other.h"
 #include "program.h"
 

@@ -15,8 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "confine.h"
 #include "ioctl.h"
+#include "pager/confine.h"
 #include "program.h"
 
 /* What a child does that was confined; its result is its exit status. */

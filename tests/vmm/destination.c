@@ -12,11 +12,13 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "commands.h"
-#include "machine.h"
+#include "boot/counting.h"
+#include "common/status.h"
+#include "handover/transfer.h"
+#include "machine/machine.h"
+#include "machine/vcpu-thread.h"
 #include "other.h"
 #include "program.h"
-#include "runner.h"
 
 static struct program *takeover(void)
 {
@@ -149,7 +151,7 @@ static void damaging_destination(enum damage damage)
 {
 	struct machine machine;
 	struct gmem_message memory, state;
-	struct runner runner;
+	struct vcpu_thread thread;
 	uint64_t ended;
 	int socket = gmem_connect(socket_path("a"));
 	struct gmem_message kind = { .kind = GMEM_MESSAGE_REQUEST };
@@ -184,11 +186,11 @@ static void damaging_destination(enum damage damage)
 		      FALLOC_FL_KEEP_SIZE, 5 << 20, 4096))
 		_exit(98);
 	machine_ask_check(&machine);
-	if (runner_init(&runner, &machine) || runner_go(&runner) ||
-	    read(runner.ended_fd, &ended, sizeof(ended)) < 0)
+	if (vcpu_thread_init(&thread, &machine) || vcpu_thread_go(&thread) ||
+	    read(thread.ended_fd, &ended, sizeof(ended)) < 0)
 		_exit(99);
-	runner_stop(&runner);
-	_exit(runner.status);
+	vcpu_thread_stop(&thread);
+	_exit(thread.status);
 }
 
 static void guest_notices(enum damage damage)

@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "image-reader.h"
+#include "image/reader.h"
 #include "paging.h"
 
 /* Until a read has ended, however long that takes. */

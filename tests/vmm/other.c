@@ -15,7 +15,9 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "machine.h"
+#include "boot/counting.h"
+#include "handover/transfer.h"
+#include "machine/machine.h"
 #include "other.h"
 
 #define LATE	30000	/* ms */

@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "commands.h"
-#include "crc32c.h"
+#include "common/status.h"
+#include "image/crc32c.h"
+#include "image/working-set.h"
 #include "paging.h"
-#include "working-set.h"
 
 /* ---- CRC32C ---- */
 

@@ -11,10 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "commands.h"
+#include "common/say.h"
+#include "common/status.h"
+#include "image/working-set.h"
 #include "paging.h"
-#include "say.h"
-#include "working-set.h"
 
 #define KILLS	200
 #define MIB	64	/* so that no page server comes to the end before */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "paging.h"
 
 #define SAYS	"giving pages: tries again"

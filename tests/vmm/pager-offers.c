@@ -19,7 +19,7 @@
 
 #include <gmem.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "other.h"
 #include "paging.h"
 

@@ -10,7 +10,7 @@
 
 #include <gmem.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "paging.h"
 
 /* The guest itself looks at every word. */

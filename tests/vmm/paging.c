@@ -8,7 +8,7 @@
 
 #include "guest/layout.h"
 #include "guest/pattern.h"
-#include "memory-image.h"
+#include "image/image.h"
 #include "paging.h"
 
 #define SEED	0x5eed5eed5eedUL

@@ -7,8 +7,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "program.h"
-#include "say.h"
 
 #define MAX_ARGUMENTS	14
 

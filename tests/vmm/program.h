@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <sys/resource.h>
 
-#include "child.h"
+#include "common/child.h"
 
 #define MAX_PROGRAMS	3
 #define LATE		60	/* seconds: something is wrong, even emulated */

@@ -13,9 +13,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "commands.h"
+#include "common/say.h"
+#include "common/status.h"
 #include "paging.h"
-#include "say.h"
 
 #define MIB	64	/* so that it takes a while, page by page */
 

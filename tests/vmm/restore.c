@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "commands.h"
-#include "memory-image.h"
+#include "common/status.h"
+#include "image/image.h"
 #include "program.h"
-#include "snapshot.h"
+#include "snapshot/snapshot.h"
 
 #define MEMORY		(2UL << 20)
 #define MUTANTS		400

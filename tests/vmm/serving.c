@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/say.h"
+#include "pager/serving.h"
 #include "paging.h"
-#include "say.h"
-#include "serving.h"
 
 #define SIZE		(IMAGE_PAGES * PAGE)
 #define WANTED		7	/* the page that is asked for */

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "commands.h"
+#include "common/status.h"
 #include "program.h"
 
 #define ROUNDS	8

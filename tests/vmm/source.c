@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "other.h"
 #include "program.h"
-#include "say.h"
 
 /* A guest that went through something is whole if another gmem says so. */
 static void assert_guest_whole(struct program *source)

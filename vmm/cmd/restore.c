@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+/* gmem restore: a guest goes on from a snapshot, in a VM of its own. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "commands.h"
+#include "common/interrupt.h"
+#include "common/say.h"
+#include "common/status.h"
+#include "loop.h"
+#include "options.h"
+#include "pager/client.h"
+#include "snapshot/snapshot.h"
+
+/* What makes files no snapshot; errors of other kinds speak for themselves. */
+static const struct {
+	int error;
+	const char *why;
+} whys[] = {
+	{ -EBADMSG, "it is damaged, or no snapshot" },
+	{ -EPROTONOSUPPORT, "it was made by another version of gmem" },
+	{ -EPROTO, "it is of no guest that gmem could have saved" },
+};
+
+static int say_no_snapshot(const struct snapshot *snapshot, const char *path, int error)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(whys) / sizeof(whys[0]); i++) {
+		if (whys[i].error != error)
+			continue;
+		fprintf(stderr, "gmem: %s, %s: %s\n", snapshot->step, path, whys[i].why);
+		return EXIT_FAILED;
+	}
+	return say_failed(error, "%s, %s", snapshot->step, path);
+}
+
+/* All at once, or as a page server gives it. 0, or the status to exit with. */
+static int fill(struct snapshot *snapshot, struct machine *machine,
+		const char *pager, struct pager_client *client)
+{
+	int ret;
+
+	if (pager)
+		return pager_client_start(client, pager, machine_view(machine));
+	ret = snapshot_populate(snapshot, machine);
+	return ret ? say_failed(ret, "%s", machine->step) : 0;
+}
+
+static int run(struct machine *machine)
+{
+	struct vcpu_thread thread;
+	struct loop loop = { .thread = &thread, .listener = -1 };
+	int status;
+	int ret = vcpu_thread_init(&thread, machine);
+
+	if (ret)
+		return say_failed(ret, "preparing the vCPU's thread");
+	status = loop_run(&loop);
+	vcpu_thread_close(&thread);
+	return status;
+}
+
+/*
+ * Memory and state. Setting the state waits for pages that a page server owes, in the
+ * kernel and for ever: until then a signal ends the process. 0, or the status to exit with.
+ */
+static int prepare(struct snapshot *snapshot, struct machine *machine,
+		   const char *pager, struct pager_client *client)
+{
+	struct interrupt interrupt;
+	int status;
+	int ret = interrupt_begin(&interrupt);
+
+	if (ret)
+		return say_failed(ret, "watching for signals");
+	status = fill(snapshot, machine, pager, client);
+	if (!status) {
+		report("filled", "fd=%d", machine_view(machine));
+		ret = snapshot_set_state(snapshot, machine);
+		if (ret)
+			status = say_failed(ret, "%s", machine->step);
+		if (ret && pager)
+			pager_client_stop(client);
+	}
+	interrupt_end(&interrupt);
+	return status;
+}
+
+static int restore(struct snapshot *snapshot, const char *pager)
+{
+	struct pager_client client;
+	struct machine machine;
+	int status;
+	int ret = snapshot_build(snapshot, &machine);
+
+	if (ret)
+		status = say_failed(ret, "%s", machine.step);
+	else
+		status = prepare(snapshot, &machine, pager, &client);
+	if (!status) {
+		status = run(&machine);
+		if (pager)
+			pager_client_stop(&client);
+	}
+	machine_close(&machine);
+	return status;
+}
+
+int cmd_restore(int argc, char **argv)
+{
+	const char *path = NULL, *pager = NULL;
+	long report_fd = -1;
+	const struct option_row rows[] = {
+		{ .name = "snapshot", .argument = "DIR", .text = &path,
+		  .help = "what 'gmem run --snapshot DIR' has made" },
+		{ .name = "pager", .argument = "PATH", .text = &pager,
+		  .help = "memory comes from the page server that listens here" },
+		{ .name = "report", .argument = "FD", .number = &report_fd,
+		  .least = 0, .most = 1 << 20,
+		  .help = "write events for a program to this descriptor" },
+		{ .name = NULL },
+	};
+	struct snapshot snapshot;
+	int status, ret;
+
+	status = options_read(argc, argv, rows, "Have a guest go on from a snapshot.");
+	if (status)
+		return status < 0 ? EXIT_DONE : status;
+	if (!path) {
+		fprintf(stderr, "gmem: --snapshot DIR is needed\n");
+		return EXIT_USAGE;
+	}
+	report_to(report_fd);
+	loop_block_signals();
+
+	ret = snapshot_open(&snapshot, path);
+	status = ret ? say_no_snapshot(&snapshot, path, ret) :
+		       restore(&snapshot, pager);
+	snapshot_close(&snapshot);
+	return status;
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "common/status.h"
+#include "common/write-all.h"
+
+/* For how long a reader of messages may stall, ms: then they are lost. */
+#define PATIENCE	1000
+
+/* What a person can do about an error that has one usual cause here. */
+static const struct {
+	int error;
+	const char *hint;
+} hints[] = {
+	{ ENOTTY, "this KVM is not gmem's: load the modules that 'make kmod' built" },
+	{ EOPNOTSUPP, "this KVM has no such VMs: load the modules that 'make kmod' built" },
+	{ EACCES, "run it as root, or as a user of the group kvm" },
+	{ EADDRINUSE, "another gmem may be listening there; if none is, remove the file" },
+	{ ECONNREFUSED, "the process that made the socket is gone: remove the file" },
+	{ EPERM, "both processes must be of the same user" },
+	{ EBADMSG, "the process at the other end speaks something else" },
+	{ EPROTO, "the process at the other end breaks the protocol" },
+	{ EPROTONOSUPPORT, "the process at the other end is of another version of gmem" },
+	{ EBADF, "a descriptor that came is not guest memory, or can shrink, or is too small" },
+	{ EMFILE, "raise the limit of open files (ulimit -n)" },
+	{ ETIMEDOUT, "the process at the other end does not answer: see what it does" },
+};
+
+uint64_t now_ns(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
+/* No reader that stalls holds up a VMM, nor its end. */
+static void say_line(int fd, const char *format, const char *first, const char *second)
+{
+	char line[1024];
+	int size = snprintf(line, sizeof(line), format, first, second);
+
+	if (size >= (int)sizeof(line)) {
+		size = sizeof(line) - 1;
+		line[size - 1] = '\n';
+	}
+	write_within(fd, line, size, PATIENCE);
+}
+
+int say_failed(int error, const char *what, ...)
+{
+	char text[512];
+	va_list args;
+	size_t i;
+
+	va_start(args, what);
+	vsnprintf(text, sizeof(text), what, args);
+	va_end(args);
+	say_line(STDERR_FILENO, "gmem: %s: %s\n", text, strerror(-error));
+	for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
+		if (hints[i].error == -error)
+			say_line(STDERR_FILENO, "      %s%s\n", hints[i].hint, "");
+	return EXIT_FAILED;
+}
+
+void make_printable(char *text)
+{
+	for (; *text; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+void say(const char *what, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, what);
+	vsnprintf(text, sizeof(text), what, args);
+	va_end(args);
+	fflush(stdout);
+	say_line(STDOUT_FILENO, "gmem: %s%s\n", text, "");
+}
+
+static int report_fd = -1;
+
+void report_to(int fd)
+{
+	report_fd = fd;
+}
+
+void report(const char *event, const char *facts, ...)
+{
+	char line[512];
+	va_list args;
+	int used;
+
+	if (report_fd < 0)
+		return;
+	used = snprintf(line, sizeof(line), "%s ns=%" PRIu64 " ", event,
+			now_ns());
+	va_start(args, facts);
+	used += vsnprintf(line + used, sizeof(line) - used - 1, facts, args);
+	va_end(args);
+	if (used > (int)sizeof(line) - 2)
+		used = sizeof(line) - 2;
+	line[used++] = '\n';
+	/* A reader that has gone is no reason to stop a guest. */
+	if (write_within(report_fd, line, used, PATIENCE))
+		report_fd = -1;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* What the program says: to a person, and to a program that started it. */
+#ifndef VMM_COMMON_SAY_H
+#define VMM_COMMON_SAY_H
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC: the same clock in all processes of the host. */
+uint64_t now_ns(void);
+
+/*
+ * "gmem: what: why", and what to do about it where that is known from @error,
+ * a negative errno. Returns EXIT_FAILED.
+ */
+int say_failed(int error, const char *what, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Text of another process is shown to a person: no control characters. */
+void make_printable(char *text);
+
+/* "gmem: ..." on stdout */
+void say(const char *what, ...) __attribute__((format(printf, 1, 2)));
+
+/* From here on, report() writes to @fd. */
+void report_to(int fd);
+
+/*
+ * A line "event ns=<time of the call> ..." for the program that gave us
+ * --report; nothing where none did. Lines of several threads stay whole.
+ */
+void report(const char *event, const char *facts, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif /* VMM_COMMON_SAY_H */

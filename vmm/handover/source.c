@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The source's side of a handover. The guest is ours until the destination
+ * has said COMMIT: whatever goes wrong before, it goes on here.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "boot/counting.h"
+#include "common/say.h"
+#include "handover/dialogue.h"
+#include "handover/source.h"
+#include "handover/transfer.h"
+
+/* Layout and descriptors, and wait until the destination has built its VM. */
+static int offer(struct vcpu_thread *thread, int socket)
+{
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct gmem_message message;
+	ssize_t ret;
+
+	ret = receive_kind(socket, GMEM_MESSAGE_REQUEST, STOPPED_TIMEOUT, NULL);
+	if (ret < 0)
+		return ret;
+	machine_to_memory(thread->machine, &message, slots);
+	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
+	if (ret < 0)
+		return ret;
+	report("memory-sent", "bytes=%zd fds=%u", ret, message.nr_fds);
+	ret = receive_kind(socket, GMEM_MESSAGE_LINKED, BUILD_TIMEOUT, NULL);
+	return ret < 0 ? ret : 0;
+}
+
+/* Stop the guest, send its state, and wait for COMMIT. */
+static int stop_and_send(struct vcpu_thread *thread, int socket)
+{
+	struct gmem_vcpu_state vcpu;
+	struct gmem_message message;
+	ssize_t ret;
+
+	vcpu_thread_stop(thread);
+	if (thread->ended)
+		return -ENODATA;
+	report("stopped", "left=%" PRIu64 " count=%" PRIu64, thread->left_ns,
+	       machine_count(thread->machine));
+	ret = machine_to_state(thread->machine, &message, &vcpu);
+	if (ret)
+		return ret;
+	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
+	gmem_vcpu_state_free(&vcpu);
+	if (ret < 0)
+		return ret;
+	report("state-sent", "bytes=%zd", ret);
+	ret = receive_kind(socket, GMEM_MESSAGE_COMMIT, STOPPED_TIMEOUT, NULL);
+	return ret < 0 ? ret : 0;
+}
+
+/*
+ * COMMIT has come: the guest is theirs, unless they died before they said that
+ * they run it. Then nobody has run it since it stopped here.
+ */
+static enum guest_owner give(int socket, const struct gmem_peer *peer)
+{
+	ssize_t ret = send_kind(socket, GMEM_MESSAGE_GIVEN);
+
+	if (ret == -EPIPE)	/* nobody was there to read it */
+		return OURS;
+	report("given", "to=%d", (int)peer->pid);
+	if (ret > 0)
+		ret = receive_kind(socket, GMEM_MESSAGE_RUNNING,
+				   STOPPED_TIMEOUT, NULL);
+	if (ret > 0)
+		return THEIRS;
+	if (gmem_peer_wait_gone(peer, DYING_TIMEOUT))
+		return THEIRS;
+	/* It may have said so as its last word, behind what we read. */
+	ret = receive_kind(socket, GMEM_MESSAGE_RUNNING, 0, NULL);
+	return ret > 0 ? THEIRS : OURS;
+}
+
+static enum guest_owner hand_over(struct vcpu_thread *thread, int socket,
+			    const struct gmem_peer *peer)
+{
+	const char *step = "offering the guest";
+	int ret = offer(thread, socket);
+
+	if (!ret) {
+		step = "handing over the guest";
+		ret = stop_and_send(thread, socket);
+	}
+	if (!ret) {
+		enum guest_owner owner = give(socket, peer);
+
+		say(owner == THEIRS ? "process %d has the guest now" :
+		    "process %d went away before it ran the guest",
+		    (int)peer->pid);
+		return owner;
+	}
+	if (ret != -ECANCELED)
+		say_failed(ret, "%s to process %d", step, (int)peer->pid);
+	send_abort(socket, ret, step);
+	return OURS;
+}
+
+enum guest_owner source_serve(struct vcpu_thread *thread, int listener)
+{
+	struct gmem_peer peer;
+	enum guest_owner owner = OURS;
+	int socket = gmem_accept(listener);
+	int ret;
+
+	if (socket < 0) {
+		say_failed(socket, "accepting a connection");
+		return OURS;
+	}
+	ret = gmem_peer_open(socket, &peer, STOPPED_TIMEOUT);
+	if (!ret)
+		owner = hand_over(thread, socket, &peer);
+	gmem_peer_close(&peer);
+	close(socket);
+	if (owner == OURS && !thread->going && !thread->ended) {
+		say("the guest goes on here");
+		ret = vcpu_thread_go(thread);
+	}
+	if (ret)
+		say_failed(ret, "serving a connection");
+	return owner;
+}
+
+int source_listen(const char *path, int *listener)
+{
+	*listener = path ? gmem_listen(path) : -1;
+	if (!path || *listener >= 0)
+		return 0;
+	say_failed(*listener, "listening on %s", path);
+	return *listener;
+}
+
+void source_unlisten(int listener, const char *path)
+{
+	if (listener < 0)
+		return;
+	unlink(path);
+	close(listener);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A memory image: a file with the bytes of a guest's memory, and beside it
+ * FILE.sums, which says what each of its pages must be.
+ *
+ * The sums are CRC32C. They are there to find what storage or a copy has
+ * damaged; who may write the image decides what the guest's memory is in any
+ * case, and would write the sums too. CRC32C needs no library, and no more
+ * time than reading the page from the page cache does.
+ */
+#ifndef VMM_IMAGE_IMAGE_H
+#define VMM_IMAGE_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define IMAGE_PAGE	4096UL
+
+/*
+ * struct image - an image that is open
+ * @fd: of the file
+ * @size: bytes, a multiple of the page size
+ * @pages: how many
+ * @sum: of all the sums: what tells this image from another
+ * @sums: of each page; NULL: there are none
+ * @why: what was wrong, for the message if opening it failed
+ */
+struct image {
+	int fd;
+	uint64_t size;
+	uint32_t pages;
+	uint32_t sum;
+	uint32_t *sums;
+	const char *why;
+};
+
+/*
+ * Open an image and read all of its sums. 0 or -errno with @why: EBADMSG where the
+ * sums are none, EPROTONOSUPPORT of another version, EINVAL of another image.
+ */
+int image_open(struct image *image, const char *path);
+
+/* The same for an image that has no sums: nothing of it is checked. */
+int image_open_unchecked(struct image *image, const char *path);
+
+/*
+ * Read @count pages from @first on into @buffer, and check them. Returns how many
+ * there are before the first that is not as it must be, which may be none.
+ * With fewer than @count, *error says why: -EBADMSG (its sum is wrong), -ENODATA
+ * (the file has become shorter), or what the file system says.
+ */
+uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
+		    void *buffer, int *error);
+
+/*
+ * The same for pages that were read already: @buffer has what is in the file.
+ * *error is -EBADMSG at most.
+ */
+uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
+		     const void *buffer, int *error);
+
+/* The same for pages that are a hole of the file: zeroes. */
+uint32_t image_check_hole(const struct image *image, uint32_t first,
+			  uint32_t count, int *error);
+
+/*
+ * Read past the page cache from now on, or not. Only buffers that are aligned to
+ * pages will do then. True: the file system can.
+ */
+bool image_read_directly(const struct image *image, bool directly);
+
+/* Have the kernel read pages ahead. */
+void image_will_need(const struct image *image, uint32_t first, uint32_t count);
+
+/* Write the sums of the image at @path. 0 or -errno, with *why. */
+int image_make_sums(const char *path, const char **why);
+
+void image_close(struct image *image);
+
+#endif /* VMM_IMAGE_IMAGE_H */

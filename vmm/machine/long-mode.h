@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU that begins in 64-bit mode, with flat segments. */
+#ifndef VMM_MACHINE_LONG_MODE_H
+#define VMM_MACHINE_LONG_MODE_H
+
+#include "machine/machine.h"
+
+/*
+ * struct long_mode - where it begins, and what is not the same for all guests
+ * @code: selector of its code segment
+ * @data: selector of its data segments
+ * @cr0: paging among it
+ * @cr3: of its page tables
+ * @cr4: PAE among it
+ * @regs: general registers; RFLAGS is set here
+ */
+struct long_mode {
+	uint16_t code;
+	uint16_t data;
+	uint64_t cr0;
+	uint64_t cr3;
+	uint64_t cr4;
+	struct kvm_regs regs;
+};
+
+/* Returns 0 or -errno. */
+int machine_set_long_mode(struct machine *machine, const struct long_mode *mode);
+
+#endif /* VMM_MACHINE_LONG_MODE_H */

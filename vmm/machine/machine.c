@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <linux/kvm_gmem.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "machine/machine.h"
+
+int machine_create(struct machine *machine, uint64_t vm_type)
+{
+	int types;
+
+	*machine = (struct machine){
+		.kvm = -1, .vm = -1, .vm_type = vm_type, .vcpu.fd = -1,
+	};
+	machine->step = "opening /dev/kvm (are the KVM modules loaded?)";
+	machine->kvm = gmem_kvm_open();
+	if (machine->kvm < 0)
+		return machine->kvm;
+	machine->step = "creating a VM with private memory";
+	types = gmem_check_extension(machine->kvm, KVM_CAP_VM_TYPES);
+	if (types < 0 || vm_type > 30 || !(types & 1 << vm_type))
+		return -EOPNOTSUPP;
+	machine->vm = gmem_vm_create(machine->kvm, vm_type);
+	return machine->vm < 0 ? machine->vm : 0;
+}
+
+/* Where a slot is all private, KVM wants an address that nobody uses. */
+static void *map_shared(const struct gmem_slot *slot)
+{
+	if (slot->shared_fd < 0)
+		return mmap(NULL, slot->size, PROT_NONE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return mmap(NULL, slot->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		    slot->shared_fd, slot->shared_offset);
+}
+
+int machine_add_fd(struct machine *machine, int fd)
+{
+	if (machine->nr_fds == MACHINE_FDS) {
+		machine->step = "keeping the guest's descriptors";
+		close(fd);
+		return -E2BIG;
+	}
+	machine->fds[machine->nr_fds++] = fd;
+	return fd;
+}
+
+int machine_add_memory(struct machine *machine, const struct gmem_slot *slot)
+{
+	struct machine_memory *memory = &machine->memory[machine->nr_memory];
+
+	machine->step = "mapping the guest's shared memory";
+	if (machine->nr_memory == MACHINE_SLOTS)
+		return -E2BIG;
+	memory->slot = *slot;
+	memory->host = map_shared(slot);
+	if (memory->host == MAP_FAILED)
+		return -errno;
+	machine->nr_memory++;
+	machine->step = "binding the guest's memory";
+	return gmem_vm_set_memory(machine->vm, slot, memory->host);
+}
+
+int machine_add_range(struct machine *machine, const struct gmem_range *range)
+{
+	machine->step = "setting memory attributes";
+	if (machine->nr_ranges == MACHINE_RANGES)
+		return -E2BIG;
+	machine->ranges[machine->nr_ranges++] = *range;
+	return gmem_vm_set_attributes(machine->vm, range);
+}
+
+int machine_add_pc(struct machine *machine)
+{
+	machine->step = "making the guest's devices";
+	machine->pc = (struct pc){
+		.present = true,
+		.serial = { .console = &machine->console, .vm = machine->vm },
+	};
+	return gmem_vm_create_pc(machine->vm);
+}
+
+int machine_add_vcpu(struct machine *machine)
+{
+	machine->step = "creating a vCPU";
+	return gmem_vcpu_create(machine->kvm, machine->vm, 0, &machine->vcpu);
+}
+
+void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++) {
+		const struct gmem_slot *slot = &machine->memory[i].slot;
+
+		if (slot->shared_fd >= 0 && gpa >= slot->gpa &&
+		    size <= slot->size && gpa - slot->gpa <= slot->size - size)
+			return (char *)machine->memory[i].host +
+			       (gpa - slot->gpa);
+	}
+	return NULL;
+}
+
+int machine_view(const struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++)
+		if (machine->memory[i].slot.private_fd >= 0)
+			return machine->memory[i].slot.private_fd;
+	return -1;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void machine_close(struct machine *machine)
+{
+	gmem_vcpu_close(&machine->vcpu);
+	while (machine->nr_memory) {
+		struct machine_memory *memory =
+			&machine->memory[--machine->nr_memory];
+
+		munmap(memory->host, memory->slot.size);
+	}
+	while (machine->nr_fds)
+		close_fd(&machine->fds[--machine->nr_fds]);
+	close_fd(&machine->vm);
+	close_fd(&machine->kvm);
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM of this process: its memory, its vCPU, its devices. */
+#ifndef VMM_MACHINE_MACHINE_H
+#define VMM_MACHINE_MACHINE_H
+
+#include <gmem.h>
+
+#include <stdbool.h>
+
+#include "devices/console.h"
+#include "devices/pc.h"
+
+#define MACHINE_FDS	8
+#define MACHINE_SLOTS	8
+#define MACHINE_RANGES	8
+
+/*
+ * struct machine_memory - one memslot
+ * @slot: as bound, with descriptors that the machine owns
+ * @host: the shared memory behind it, mapped
+ */
+struct machine_memory {
+	struct gmem_slot slot;
+	void *host;
+};
+
+/*
+ * struct machine - a VM
+ * @fds: what its memory is made of; slots may share one
+ * @step: what was tried last, for the message if it failed
+ *
+ * Functions return 0 or -errno. A machine that failed half-way is still closed
+ * with machine_close().
+ */
+struct machine {
+	int kvm;
+	int vm;
+	uint64_t vm_type;
+	unsigned int nr_fds;
+	int fds[MACHINE_FDS];
+	unsigned int nr_memory;
+	struct machine_memory memory[MACHINE_SLOTS];
+	unsigned int nr_ranges;
+	struct gmem_range ranges[MACHINE_RANGES];
+	struct gmem_vcpu vcpu;
+	struct console console;
+	struct pc pc;
+	const char *step;
+};
+
+/* Open KVM and create a VM of a type, without memory and vCPU. */
+int machine_create(struct machine *machine, uint64_t vm_type);
+
+/* Own a descriptor, which is closed if that fails. Returns it, or -errno. */
+int machine_add_fd(struct machine *machine, int fd);
+
+/* Map the slot's shared memory and bind it all. */
+int machine_add_memory(struct machine *machine, const struct gmem_slot *slot);
+
+/* Set a range's attributes. */
+int machine_add_range(struct machine *machine, const struct gmem_range *range);
+
+/* Create the vCPU: there is one. */
+int machine_add_vcpu(struct machine *machine);
+
+/* Shared memory at a guest physical address, or NULL where there is none. */
+void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
+
+/* Sealed memory for machine_add_memory(): a descriptor, or -errno. */
+int machine_shared_memory(uint64_t size);
+
+/* Give it the devices of a PC, before any vCPU. */
+int machine_add_pc(struct machine *machine);
+
+/*
+ * A view of the machine's own that the host may map, for slots that have it for
+ * both kinds of memory: a descriptor, or -errno.
+ */
+int machine_shared_view(struct machine *machine, uint64_t size);
+
+/* Memory from 0 on: all private, or all shared. */
+int machine_add_ram(struct machine *machine, uint64_t size, bool private);
+
+/*
+ * Load what the guest is to find in its memory, by whole pages where that is
+ * private: the rest of the last one is zeroes.
+ */
+int machine_load(struct machine *machine, uint64_t gpa, const void *data,
+		 uint64_t size);
+
+/* The view of its memory, or -1. */
+int machine_view(const struct machine *machine);
+
+void machine_close(struct machine *machine);
+
+#endif /* VMM_MACHINE_MACHINE_H */

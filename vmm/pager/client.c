@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The VMM's side of paging. All that it does is to hand a pager over: to the
+ * first page server, and when that has died to the next. The guest meanwhile
+ * waits where it needs a page that is not there.
+ */
+#include <errno.h>
+#include <linux/kvm_gmem.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <gmem.h>
+
+#include "common/say.h"
+#include "common/status.h"
+#include "pager/client.h"
+
+#define REPLY_TIMEOUT	10000	/* ms */
+#define RETRY_EVERY	10	/* ms: who restarts a page server does so at once */
+#define REFUSED_RETRY	1000	/* ms */
+#define SAY_AFTER	2000	/* ms without one: then a person should know */
+
+/*
+ * Not gmem_connect(): a page server may well be another user, and gets a pager,
+ * which reads nothing.
+ */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, ret;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Offer a pager, which is closed here whatever becomes of it. */
+static int offer(struct pager_client *client, int socket, int pager, uint32_t flags)
+{
+	struct gmem_pager_message message = {
+		.kind = GMEM_PAGER_OFFER, .flags = flags,
+		.size = client->size, .pager = pager,
+	};
+	int ret = gmem_pager_send(socket, &message, REPLY_TIMEOUT);
+
+	close(pager);
+	if (!ret)
+		ret = gmem_pager_receive(socket, &message, REPLY_TIMEOUT);
+	if (ret <= 0)
+		return ret ? ret : -EPIPE;
+	if (message.kind == GMEM_PAGER_ACCEPTED)
+		return 0;
+	if (message.kind != GMEM_PAGER_REFUSED)
+		return -EPROTO;
+	make_printable(message.text);
+	say_failed(-message.error, "the page server at %s does not take the pager: %s",
+		   client->path, message.text);
+	return -ECANCELED;
+}
+
+/* One try with a page server that succeeds another. */
+static int succeed(struct pager_client *client)
+{
+	int socket = connect_to(client->path);
+	int pager, ret;
+
+	if (socket < 0)
+		return socket;
+	pager = gmem_pager_takeover(client->view, 0);
+	ret = pager < 0 ? pager :
+			  offer(client, socket, pager, GMEM_PAGER_SUCCEEDS);
+	if (!ret)
+		client->socket = socket;
+	else
+		close(socket);
+	return ret;
+}
+
+/* Sleep for @timeout ms; true: the thread is to end. */
+static bool stopped_within(const struct pager_client *client, int timeout)
+{
+	struct pollfd stop = { .fd = client->stop_fd, .events = POLLIN };
+
+	return poll(&stop, 1, timeout) > 0;
+}
+
+/* The next page server, however long that takes. False: to be ended. */
+static bool find_successor(struct pager_client *client)
+{
+	uint64_t since = now_ns();
+	bool said = false;
+	int ret;
+
+	report("pager-lost", "size=%llu", (unsigned long long)client->size);
+	for (;;) {
+		ret = succeed(client);
+		if (!ret)
+			break;
+		if (!said && now_ns() - since > SAY_AFTER * 1000000ULL) {
+			say_failed(ret, "there is no page server at %s: the guest waits for one",
+				   client->path);
+			said = true;
+		}
+		if (stopped_within(client, ret == -ECANCELED ? REFUSED_RETRY :
+							      RETRY_EVERY))
+			return false;
+	}
+	report("pager-found", "size=%llu", (unsigned long long)client->size);
+	if (said)
+		say("a page server at %s goes on", client->path);
+	return true;
+}
+
+/* Until the page server says that it is done (true) or goes away. */
+static bool all_is_there(struct pager_client *client)
+{
+	struct gmem_pager_message message;
+	int ret = gmem_pager_receive(client->socket, &message, REPLY_TIMEOUT);
+
+	close(client->socket);
+	client->socket = -1;
+	if (message.pager >= 0)
+		close(message.pager);
+	return ret > 0 && message.kind == GMEM_PAGER_DONE;
+}
+
+static void *client_loop(void *data)
+{
+	struct pager_client *client = data;
+
+	for (;;) {
+		struct pollfd wait[] = {
+			{ .fd = client->stop_fd, .events = POLLIN },
+			{ .fd = client->socket, .events = POLLIN },
+		};
+
+		if (poll(wait, 2, -1) < 0)
+			continue;
+		if (wait[0].revents)
+			return NULL;
+		if (all_is_there(client)) {
+			report("pager-done", "size=%llu",
+			       (unsigned long long)client->size);
+			return NULL;
+		}
+		if (!find_successor(client))
+			return NULL;
+	}
+}
+
+static int start(struct pager_client *client, const char **step)
+{
+	struct gmem_facts facts;
+	int pager, ret;
+
+	*step = "finding out the size of its memory";
+	ret = gmem_memfd_facts(0, client->view, &facts);
+	if (ret)
+		return ret;
+	client->size = facts.size;
+	*step = "connecting to the page server";
+	client->socket = connect_to(client->path);
+	if (client->socket < 0)
+		return client->socket;
+	*step = "making a pager";
+	pager = gmem_pager_create(client->view, 0, client->size, 0);
+	if (pager < 0)
+		return pager;
+	*step = "giving the pager to the page server";
+	ret = offer(client, client->socket, pager, 0);
+	if (ret)
+		return ret;
+	*step = "starting a thread";
+	client->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (client->stop_fd < 0)
+		return -errno;
+	ret = pthread_create(&client->thread, NULL, client_loop, client);
+	client->going = !ret;
+	return -ret;
+}
+
+int pager_client_start(struct pager_client *client, const char *path, int view)
+{
+	const char *step;
+	int ret;
+
+	*client = (struct pager_client){
+		.path = path, .view = view, .socket = -1, .stop_fd = -1,
+	};
+	ret = start(client, &step);
+	if (!ret)
+		return 0;
+	pager_client_stop(client);
+	if (ret != -ECANCELED)	/* that was said */
+		say_failed(ret, "%s: %s", path, step);
+	return EXIT_FAILED;
+}
+
+void pager_client_stop(struct pager_client *client)
+{
+	uint64_t one = 1;
+
+	if (client->going && write(client->stop_fd, &one, sizeof(one)) > 0)
+		pthread_join(client->thread, NULL);
+	client->going = false;
+	if (client->stop_fd >= 0)
+		close(client->stop_fd);
+	if (client->socket >= 0)
+		close(client->socket);
+	client->socket = -1;
+	client->stop_fd = -1;
+}

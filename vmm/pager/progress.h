@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What gmem pager says: to a person, or a JSON object a line to a program. */
+#ifndef VMM_PAGER_PROGRESS_H
+#define VMM_PAGER_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct serving;
+
+/* To be called first. @json: for a program; else for a person. */
+void progress_begin(bool json);
+
+/* Ready for a VMM. */
+void progress_listening(const char *image, uint64_t size);
+
+/* A VMM was turned away, or went away before it offered anything. */
+void progress_refused(const char *why);
+
+/* A guest is served from now on; what of its memory is there already. */
+void progress_serving(const struct serving *serving);
+
+/* A page is not what it must be; nobody was given it. */
+void progress_failed(uint64_t offset, int error);
+
+/* How far it is, if it is time to say that again. */
+void progress_show(const struct serving *serving);
+
+/* It ended so: "done", "gone" or "stopped". */
+void progress_ended(const struct serving *serving, const char *how);
+
+#endif /* VMM_PAGER_PROGRESS_H */

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+/* A snapshot's file `state`: a header with a checksum, and a SNAPSHOT message. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/write-all.h"
+#include "image/crc32c.h"
+#include "snapshot/snapshot.h"
+
+#define MAGIC	"gmemsnap"
+#define VERSION	1
+
+struct header {
+	char magic[8];
+	uint32_t version;
+	uint32_t sum;		/* CRC32C of this with 0 here, and of the message */
+	uint64_t length;	/* of the message */
+};
+
+_Static_assert(sizeof(struct header) == 24, "layout of the file");
+
+static uint32_t sum_of(struct header header, const void *message)
+{
+	header.sum = 0;
+	return crc32c(crc32c(0, &header, sizeof(header)), message, header.length);
+}
+
+static int write_file(int fd, const void *message, size_t length)
+{
+	struct header header = {
+		.magic = MAGIC, .version = VERSION, .length = length,
+	};
+	int ret;
+
+	header.sum = sum_of(header, message);
+	ret = write_all(fd, &header, sizeof(header));
+	if (!ret)
+		ret = write_all(fd, message, length);
+	if (!ret && fsync(fd))
+		ret = -errno;
+	return ret;
+}
+
+int snapshot_write_state(int dir, const struct gmem_message *message)
+{
+	void *bytes;
+	ssize_t length = gmem_message_encode(message, &bytes);
+	int fd, ret;
+
+	if (length < 0)
+		return length;
+	fd = openat(dir, "state.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	ret = fd < 0 ? -errno : write_file(fd, bytes, length);
+	free(bytes);
+	if (fd < 0)
+		return ret;
+	close(fd);
+	if (!ret && (renameat(dir, "state.new", dir, "state") || fsync(dir)))
+		ret = -errno;
+	if (ret)
+		unlinkat(dir, "state.new", 0);
+	return ret;
+}
+
+/* -EBADMSG where there is less. */
+static int read_all(int fd, void *bytes, size_t size)
+{
+	while (size) {
+		ssize_t got = read(fd, bytes, size);
+
+		if (!got)
+			return -EBADMSG;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got > 0) {
+			bytes = (char *)bytes + got;
+			size -= got;
+		}
+	}
+	return 0;
+}
+
+/* The file may have become shorter since its size was looked at. */
+static int read_file(int fd, uint64_t size, struct gmem_message *message)
+{
+	struct header header;
+	void *bytes;
+	int ret = read_all(fd, &header, sizeof(header));
+
+	if (ret)
+		return ret;
+	if (memcmp(header.magic, MAGIC, sizeof(header.magic)))
+		return -EBADMSG;
+	if (header.version != VERSION)
+		return -EPROTONOSUPPORT;
+	if (header.length != size - sizeof(header) || header.length > GMEM_MAX_MESSAGE)
+		return -EBADMSG;
+	bytes = malloc(header.length + 1);
+	if (!bytes)
+		return -ENOMEM;
+	ret = read_all(fd, bytes, header.length);
+	if (!ret && sum_of(header, bytes) != header.sum)
+		ret = -EBADMSG;
+	if (!ret)
+		ret = gmem_message_decode(message, bytes, header.length);
+	free(bytes);
+	return ret;
+}
+
+int snapshot_read_state(int dir, struct gmem_message *message)
+{
+	/* O_NONBLOCK: a FIFO in its place is not waited for. */
+	int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int ret;
+
+	*message = (struct gmem_message){ 0 };
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st))
+		ret = -errno;
+	else if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct header))
+		ret = -EBADMSG;
+	else
+		ret = read_file(fd, st.st_size, message);
+	close(fd);
+	return ret;
+}

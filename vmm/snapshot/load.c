@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT
+/* From files, which may be anything, to a machine. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kvm_gmem.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "image/image.h"
+#include "snapshot/snapshot.h"
+
+#define PAGE	4096UL
+#define CHUNK	256U	/* pages that are read and given in one go */
+
+/* Whole pages, as many as an address space may have. */
+static int look_at_memory(struct snapshot *snapshot, int dir)
+{
+	int fd = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = fstat(fd, &st) ? -errno : 0;
+	close(fd);
+	if (ret)
+		return ret;
+	if (!S_ISREG(st.st_mode) || !st.st_size || st.st_size % PAGE)
+		return -EPROTO;
+	snapshot->size = st.st_size;
+	return 0;
+}
+
+/* All of its memory is that file's. */
+static bool good_slot(const struct snapshot *snapshot, const struct gmem_slot *slot)
+{
+	return slot->flags == KVM_MEM_GUEST_MEMFD &&
+	       slot->private_fd == 0 && slot->shared_fd == 0 &&
+	       slot->private_offset == slot->shared_offset &&
+	       slot->size <= snapshot->size &&
+	       slot->private_offset <= snapshot->size - slot->size;
+}
+
+static int check(const struct snapshot *snapshot)
+{
+	const struct gmem_message *message = &snapshot->message;
+	uint32_t i;
+
+	if (message->kind != GMEM_MESSAGE_SNAPSHOT ||
+	    message->vm_type != KVM_X86_DEFAULT_VM || message->nr_fds != 1 ||
+	    message->nr_slots > MACHINE_SLOTS || message->nr_ranges ||
+	    message->nr_vcpus != 1 || message->vcpus[0].id)
+		return -EPROTO;
+	for (i = 0; i < message->nr_slots; i++)
+		if (!good_slot(snapshot, &message->slots[i]))
+			return -EPROTO;
+	return 0;
+}
+
+int snapshot_open(struct snapshot *snapshot, const char *path)
+{
+	int dir, ret;
+
+	*snapshot = (struct snapshot){ .path = path };
+	snapshot->step = "opening the snapshot";
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	snapshot->step = "reading the snapshot's state";
+	ret = snapshot_read_state(dir, &snapshot->message);
+	if (!ret) {
+		snapshot->step = "opening the snapshot's memory";
+		ret = look_at_memory(snapshot, dir);
+	}
+	close(dir);
+	if (ret)
+		return ret;
+	snapshot->step = "checking the snapshot";
+	return check(snapshot);
+}
+
+void snapshot_close(struct snapshot *snapshot)
+{
+	gmem_message_free(&snapshot->message);
+}
+
+int snapshot_build(struct snapshot *snapshot, struct machine *machine)
+{
+	uint32_t i;
+	int view, ret;
+
+	ret = machine_create(machine, snapshot->message.vm_type);
+	if (!ret)
+		ret = machine_add_pc(machine);
+	if (ret)
+		return ret;
+	view = machine_shared_view(machine, snapshot->size);
+	if (view < 0)
+		return view;
+	for (i = 0; i < snapshot->message.nr_slots; i++) {
+		struct gmem_slot slot = snapshot->message.slots[i];
+
+		slot.private_fd = view;
+		slot.shared_fd = view;
+		ret = machine_add_memory(machine, &slot);
+		if (ret)
+			return ret;
+	}
+	return machine_add_vcpu(machine);
+}
+
+static int populate(int view, uint64_t offset, const char *bytes, uint64_t size)
+{
+	while (size) {
+		int64_t done = gmem_populate(view, offset, bytes, size);
+
+		if (done <= 0)
+			return done ? done : -EIO;
+		offset += done;
+		bytes += done;
+		size -= done;
+	}
+	return 0;
+}
+
+static int wrong_page(uint32_t page, int error)
+{
+	say("the page at offset 0x%" PRIx64 " of the snapshot's memory: %s",
+	    page * (uint64_t)PAGE, error == -EBADMSG ? "its checksum is wrong" :
+	    error == -ENODATA ? "the file ends before it" : strerror(-error));
+	return error == -ENODATA ? -EBADMSG : error;
+}
+
+static int populate_pages(const struct image *image, int view, char *buffer,
+			  uint32_t first, uint32_t end)
+{
+	int error = 0, ret = 0;
+
+	while (!ret && first < end) {
+		uint32_t count = end - first < CHUNK ? end - first : CHUNK;
+		uint32_t good = image_read(image, first, count, buffer, &error);
+
+		if (good < count)
+			return wrong_page(first + good, error);
+		ret = populate(view, first * (uint64_t)PAGE, buffer, count * PAGE);
+		first += count;
+	}
+	return ret;
+}
+
+/*
+ * Holes of the file stay missing: who touches them finds the same zeroes. Whether there
+ * should be holes the sums say as well.
+ */
+static int populate_data(const struct image *image, int view, char *buffer)
+{
+	uint32_t data, hole = 0, good;
+	int error, ret = 0;
+	off_t at;
+
+	while (!ret && hole < image->pages) {
+		at = lseek(image->fd, hole * PAGE, SEEK_DATA);
+		if (at < 0 && errno != ENXIO)
+			return -errno;
+		/* ENXIO: there is no more. */
+		data = at < 0 ? image->pages : at / PAGE;
+		good = image_check_hole(image, hole, data - hole, &error);
+		if (error)
+			return wrong_page(hole + good, error);
+		if (at < 0)
+			return 0;
+		at = lseek(image->fd, data * PAGE, SEEK_HOLE);
+		if (at < 0)
+			return -errno;
+		hole = (at + PAGE - 1) / PAGE;
+		if (hole > image->pages)
+			hole = image->pages;
+		ret = populate_pages(image, view, buffer, data, hole);
+	}
+	return ret;
+}
+
+/* With sums, if there are any: those that gmem pager has made. */
+static int open_checked(const struct snapshot *snapshot, struct image *image)
+{
+	char path[4096];
+	int ret;
+
+	if (snprintf(path, sizeof(path), "%s/memory", snapshot->path) >=
+	    (int)sizeof(path))
+		return -ENAMETOOLONG;
+	ret = image_open(image, path);
+	if (ret == -ENOENT)
+		ret = image_open_unchecked(image, path);
+	if (ret)
+		say("the snapshot's memory: %s", image->why);
+	/* It may have been replaced since it was looked at. */
+	if (!ret && image->size != snapshot->size) {
+		image_close(image);
+		ret = -EBADMSG;
+	}
+	return ret;
+}
+
+int snapshot_populate(struct snapshot *snapshot, struct machine *machine)
+{
+	char *buffer = malloc(CHUNK * PAGE);
+	struct image image;
+	int ret;
+
+	machine->step = "populating the guest's memory";
+	ret = buffer ? open_checked(snapshot, &image) : -ENOMEM;
+	if (!ret) {
+		ret = populate_data(&image, machine_view(machine), buffer);
+		image_close(&image);
+	}
+	free(buffer);
+	return ret;
+}
+
+int snapshot_set_state(struct snapshot *snapshot, struct machine *machine)
+{
+	const struct gmem_message *message = &snapshot->message;
+	enum gmem_vm_state_kind device;
+	enum gmem_state_kind kind;
+	int ret;
+
+	machine->step = "setting the vCPU's state";
+	ret = gmem_vcpu_set_state(&machine->vcpu, &message->vcpus[0], &kind);
+	if (ret) {
+		say("KVM refused the vCPU's %s", gmem_state_name(kind));
+		return ret;
+	}
+	machine->step = "setting the devices' state";
+	ret = gmem_vm_set_state(machine->vm, &message->vm_state, &device);
+	if (ret) {
+		say("KVM refused the state of: %s", gmem_vm_state_name(device));
+		return ret;
+	}
+	machine->step = "setting the console's state";
+	return pc_restore(&machine->pc, message->devices, message->devices_size);
+}
