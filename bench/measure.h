@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "gmem.h"
+#include <gmem.h>
 
 #define KIB (1ULL << 10)
 #define MIB (1ULL << 20)

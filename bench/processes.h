@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "child.h"
+#include "common/child.h"
 
 /* "<what the checkout was built into>/NAME", which is the caller's. */
 char *built(const char *name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* What the library makes of fdinfo; it has the file under test inside. */
-#include "../../lib/memfd.c"
+#include "../../lib/memory/memfd.c"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "../../lib/wire.h"
+#include "handover/wire.h"
 #include "sample.h"
 
 #define FUZZ_ROUNDS	200000

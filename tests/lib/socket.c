@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../lib/wire.h"
+#include "handover/wire.h"
 #include "sample.h"
 #include "view.h"
 

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ioctl.h"
+#include "kvm/ioctl.h"
 #include "pager/confine.h"
 #include "program.h"
 

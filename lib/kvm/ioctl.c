@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
-#include "ioctl.h"
+#include "kvm/ioctl.h"
 
 int gmem_ioctl(int fd, unsigned long request, const void *arg)
 {

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 #define ENTRY(ring, count)	((count) & ((ring)->entries - 1))
 

@@ -3,7 +3,7 @@
 #ifndef GMEM_BLOB_H
 #define GMEM_BLOB_H
 
-#include "gmem.h"
+#include <gmem.h>
 
 /* Zeroes. Returns 0, -E2BIG (more than GMEM_MAX_BLOB) or -ENOMEM. */
 int gmem_blob_alloc(struct gmem_blob *blob, size_t size);

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "wire.h"
+#include <gmem.h>
+
+#include "handover/wire.h"
 
 #define GMEM_PAGE_SIZE	4096ULL
 #define BIT(n)		(1U << (n))

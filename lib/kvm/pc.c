@@ -2,8 +2,9 @@
 /* What a PC has besides CPUs and memory, as far as KVM emulates it. */
 #include <string.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 /* Three pages of the guest's that Intel's KVM needs: where no PC has memory. */
 #define TSS_ADDRESS	0xfffbd000UL

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 /* The kernel counts pages. */
 static int64_t in_bytes(int pages)

@@ -8,9 +8,10 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "blob.h"
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
+#include "state/blob.h"
 
 #define NO_CHIP		UINT32_MAX
 

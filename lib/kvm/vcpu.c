@@ -5,8 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 int gmem_vcpu_create(int kvm, int vm, uint32_t id, struct gmem_vcpu *vcpu)
 {

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "blob.h"
+#include "state/blob.h"
 
 int gmem_blob_alloc(struct gmem_blob *blob, size_t size)
 {

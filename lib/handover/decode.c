@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gmem.h"
-#include "wire.h"
+#include <gmem.h>
+
+#include "handover/wire.h"
 
 /* What is left to read. */
 struct in {

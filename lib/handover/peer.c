@@ -14,8 +14,9 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "socket.h"
+#include <gmem.h>
+
+#include "handover/socket.h"
 
 /* struct sender - what the kernel says of the process that sent something */
 struct sender {

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 /* KVM's own ioctl makes a descriptor that survives exec; all others do not. */
 int gmem_memfd_create(int vm, uint64_t size, uint64_t flags)

@@ -12,9 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "socket.h"
-#include "wire.h"
+#include <gmem.h>
+
+#include "handover/socket.h"
+#include "handover/wire.h"
 
 /* ---- Connections ---- */
 

@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
 
 int gmem_pager_create(int view, uint64_t offset, uint64_t size, uint64_t flags)
 {

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "gmem.h"
-#include "socket.h"
+#include <gmem.h>
+
+#include "handover/socket.h"
 
 #define WIRE_MAGIC	0x67706d67	/* "gmpg" */
 #define WIRE_VERSION	1

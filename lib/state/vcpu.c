@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "blob.h"
-#include "gmem.h"
-#include "ioctl.h"
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
+#include "state/blob.h"
 
 #define MSR_BATCH		128	/* KVM takes less than 256 at once */
 

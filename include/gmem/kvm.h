@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/* libgmem: KVM, its VMs and vCPUs, and a PC's devices in the kernel. gmem.h has the conventions. */
+#ifndef GMEM_KVM_H
+#define GMEM_KVM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kvm_run;
+struct kvm_regs;
+struct kvm_sregs;
+
+/* ---- KVM and its VMs (kvm/kvm.c) ---- */
+
+/*
+ * gmem_kvm_open - open KVM
+ *
+ * Returns a descriptor of /dev/kvm. Errors: ENOENT (no KVM module loaded),
+ * EACCES (not for this user), ENOSYS (it speaks another API than version 12).
+ */
+int gmem_kvm_open(void);
+
+/*
+ * gmem_check_extension - KVM_CHECK_EXTENSION
+ * @fd: /dev/kvm, or a VM for what that VM can do
+ * @capability: KVM_CAP_*
+ *
+ * Returns the capability's value, 0 where KVM does not have it. With
+ * KVM_CAP_GMEM the value is a mask of KVM_GMEM_CAP_* bits.
+ */
+int gmem_check_extension(int fd, uint32_t capability);
+
+/*
+ * gmem_vm_create - create a VM
+ * @kvm: /dev/kvm
+ * @type: KVM_X86_DEFAULT_VM, KVM_X86_SW_PROTECTED_VM, ...
+ *
+ * Returns the VM's descriptor. Errors: EINVAL (this KVM has no such type).
+ */
+int gmem_vm_create(int kvm, uint64_t type);
+
+/*
+ * struct gmem_slot - a memslot, as it is bound and as it is handed over
+ * @slot: KVM's number of it
+ * @flags: KVM_MEM_*; KVM_MEM_GUEST_MEMFD where it has private memory
+ * @gpa: first guest physical address
+ * @size: of the slot
+ * @private_offset: where the slot begins in its view
+ * @shared_offset: where the slot begins in the file of its shared memory
+ * @private_fd: the view; in a message, which of the message's descriptors it
+ *	is; -1: none
+ * @shared_fd: the file that is mapped for its shared memory, or -1 where the
+ *	VMM maps memory that the guest never uses; in a message as above
+ *
+ * Offsets, addresses and sizes are multiples of the page size.
+ */
+struct gmem_slot {
+	uint32_t slot;
+	uint32_t flags;
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t private_offset;
+	uint64_t shared_offset;
+	int32_t private_fd;
+	int32_t shared_fd;
+};
+
+/*
+ * gmem_vm_set_memory - KVM_SET_USER_MEMORY_REGION2
+ * @vm: VM
+ * @slot: what to bind; @shared_fd and @shared_offset are not looked at
+ * @host: the shared memory of the slot in this process, @size bytes
+ *
+ * Errors are KVM's: EINVAL (alignment, flags, a view of another VM, a range of
+ * it that is bound already), EEXIST (overlaps another slot).
+ */
+int gmem_vm_set_memory(int vm, const struct gmem_slot *slot, void *host);
+
+/*
+ * struct gmem_range - a range of guest physical addresses and its attributes
+ * @gpa: first address
+ * @size: bytes
+ * @attributes: KVM_MEMORY_ATTRIBUTE_*
+ */
+struct gmem_range {
+	uint64_t gpa;
+	uint64_t size;
+	uint64_t attributes;
+};
+
+/*
+ * gmem_vm_set_attributes - KVM_SET_MEMORY_ATTRIBUTES
+ *
+ * Errors are KVM's: EINVAL (alignment, an attribute this VM type has not),
+ * ENOMEM.
+ */
+int gmem_vm_set_attributes(int vm, const struct gmem_range *range);
+
+/* ---- vCPUs (kvm/vcpu.c) ---- */
+
+/*
+ * struct gmem_vcpu - a vCPU of a VM of this process
+ * @fd: its descriptor
+ * @id: KVM's number of it
+ * @kvm: /dev/kvm, the caller's
+ * @vm: its VM, the caller's
+ * @run: the page that it shares with KVM
+ * @run_size: bytes mapped at @run
+ */
+struct gmem_vcpu {
+	int fd;
+	uint32_t id;
+	int kvm;
+	int vm;
+	struct kvm_run *run;
+	size_t run_size;
+};
+
+/*
+ * gmem_vcpu_create - create a vCPU and map its run page
+ * @kvm, @vm: borrowed: they stay open for as long as the vCPU is used
+ * @id: its number, below KVM_CAP_MAX_VCPU_ID
+ * @vcpu: filled in; unchanged on error
+ */
+int gmem_vcpu_create(int kvm, int vm, uint32_t id, struct gmem_vcpu *vcpu);
+
+/* gmem_vcpu_close - unmap and close; may be called twice */
+void gmem_vcpu_close(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_run - KVM_RUN
+ *
+ * Returns 0 when the guest left for the reason in @run->exit_reason. -EINTR: a
+ * signal came or immediate_exit is set; nothing is pending then, and the state
+ * is complete. -EFAULT and -EHWPOISON may come with
+ * @run->exit_reason KVM_EXIT_MEMORY_FAULT.
+ *
+ * An exit that KVM wants answered (port I/O, MMIO) is complete only after the
+ * next call: state that is read before is between two instructions. Set
+ * immediate_exit and call until it returns -EINTR.
+ */
+int gmem_vcpu_run(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_set_immediate_exit - make gmem_vcpu_run() return at once, or not
+ *
+ * The one function that another thread may call while one is in
+ * gmem_vcpu_run(). To stop a running vCPU: call it, then send that thread a
+ * signal that has a handler.
+ */
+void gmem_vcpu_set_immediate_exit(struct gmem_vcpu *vcpu, int on);
+
+/* gmem_vcpu_set_regs - KVM_SET_REGS */
+int gmem_vcpu_set_regs(struct gmem_vcpu *vcpu, const struct kvm_regs *regs);
+
+/* gmem_vcpu_get_sregs - KVM_GET_SREGS */
+int gmem_vcpu_get_sregs(struct gmem_vcpu *vcpu, struct kvm_sregs *sregs);
+
+/* gmem_vcpu_set_sregs - KVM_SET_SREGS */
+int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs);
+
+/* gmem_vcpu_use_host_cpuid - give the guest all the CPUID that KVM supports */
+int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
+
+/* ---- A PC's devices in the kernel (kvm/pc.c) ---- */
+
+/*
+ * gmem_vm_create_pc - interrupt controllers and timer of a PC
+ * @vm: VM without vCPUs
+ *
+ * vCPUs get local APICs. Errors: EEXIST (it has them).
+ */
+int gmem_vm_create_pc(int vm);
+
+/* gmem_vm_set_irq - raise (@level 1) or lower an interrupt line: KVM_IRQ_LINE */
+int gmem_vm_set_irq(int vm, uint32_t irq, int level);
+
+/* gmem_vcpu_wire_pic - as firmware does: interrupts of the PIC reach this vCPU */
+int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
+
+/*
+ * gmem_vcpu_use_pc_cpuid - as gmem_vcpu_use_host_cpuid(), with what a vCPU
+ * with a local APIC in the kernel has besides
+ */
+int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMEM_KVM_H */

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* libgmem: guest memory: its inodes, views, bindings and first content. gmem.h has the conventions. */
+#ifndef GMEM_MEMORY_H
+#define GMEM_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct kvm_gmem_present_range;
+
+/* ---- Guest memory (memory/memfd.c) ---- */
+
+/*
+ * gmem_memfd_create - make a guest memory inode, and its first view
+ * @vm: the VM that the view belongs to
+ * @size: of the inode: fixed from here on
+ * @flags: GUEST_MEMFD_FLAG_*
+ *
+ * Returns the view's descriptor. Errors: EINVAL (size, flags), ENOMEM, EMFILE.
+ */
+int gmem_memfd_create(int vm, uint64_t size, uint64_t flags);
+
+/*
+ * gmem_memfd_link - make another VM's view of the same guest memory inode
+ * @vm: the VM that the new view belongs to
+ * @memfd: a view of another VM; it may be closed afterwards
+ *
+ * Returns the new view's descriptor. Errors: EINVAL (@memfd is not open, not a
+ * view, or one of @vm already), EOPNOTSUPP (the VM's type cannot), EMFILE,
+ * ENOMEM, ENOTTY (KVM is not gmem's).
+ */
+int gmem_memfd_link(int vm, int memfd);
+
+/*
+ * struct gmem_facts - what the kernel tells about a view and its inode
+ * @ino: inode number: the same for all views of one inode
+ * @size: of the inode
+ * @flags: GUEST_MEMFD_FLAG_* of its creation
+ * @resident: pages that it has now
+ * @allocated: pages ever allocated for it
+ * @freed: pages ever freed from it
+ * @views: views that are open
+ * @bindings: bindings of this view
+ */
+struct gmem_facts {
+	uint64_t ino;
+	uint64_t size;
+	uint64_t flags;
+	uint64_t resident;
+	uint64_t allocated;
+	uint64_t freed;
+	uint64_t views;
+	uint64_t bindings;
+};
+
+/*
+ * gmem_memfd_facts - read a view's facts
+ * @pid: the process that has the view open, 0 for the caller
+ * @fd: the view's descriptor in that process
+ * @facts: filled in
+ *
+ * Any process that may read /proc/@pid/fdinfo may call it. Errors: EBADF (no
+ * such descriptor, or not of guest memory), EACCES, ESRCH (no such process).
+ */
+int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
+
+/* ---- First content of missing pages (memory/populate.c) ---- */
+
+/*
+ * A page is missing until it was populated, or touched by a guest or the host.
+ * Populating is for any process that has the descriptor, not only the VM's.
+ */
+
+/*
+ * gmem_vm_populate - KVM_GUEST_MEMFD_POPULATE
+ * @vm: a VM, of whichever process
+ * @gpa: where guest memory gets its first content
+ * @from: the content, or NULL: zeroes
+ * @size: bytes, a multiple of the page size like @gpa
+ *
+ * Returns how many bytes were populated: call again for the rest. Errors:
+ * EEXIST (the first page has content), EFAULT (@from cannot be read), EINVAL
+ * (alignment; memory that is shared, or not in a guest memory inode), EIO (a
+ * dead VM), ENOMEM, EINTR.
+ */
+int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size);
+
+/*
+ * gmem_populate - KVM_GMEM_POPULATE: the same by offset
+ * @fd: a view, or what gmem_create_filler() gave
+ * @offset: into the inode
+ * @from, @size: as above
+ *
+ * Returns and errors as above; EPIPE: the inode has no view left.
+ */
+int64_t gmem_populate(int fd, uint64_t offset, const void *from, uint64_t size);
+
+/*
+ * gmem_create_filler - make a handle that can populate, and nothing else
+ * @view: the view that it is made from; it may be closed afterwards
+ *
+ * Returns the handle's descriptor: for a process that is not to have all that a
+ * view gives. It polls POLLHUP when the inode's last view is closed. Errors:
+ * EOPNOTSUPP (an SNP VM), EMFILE, ENOMEM.
+ */
+int gmem_create_filler(int view);
+
+/*
+ * gmem_present - which pages are not missing
+ * @fd: a view, or a pager
+ * @offset, @size: the range to look at; advanced behind what was looked at:
+ *	@size is 0 when that was all
+ * @ranges: filled in, in ascending order; adjoining ranges are possible
+ * @max: how many there is room for
+ *
+ * Returns how many ranges were filled in, which may be none. Errors: EINVAL
+ * (alignment, not inside the inode, @max is 0), EFAULT, EINTR, EPIPE.
+ */
+int gmem_present(int fd, uint64_t *offset, uint64_t *size,
+		 struct kvm_gmem_present_range *ranges, uint32_t max);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GMEM_MEMORY_H */
