@@ -56,26 +56,26 @@ int loop_signals(void)
 /* Stop the guest, keep it, and let it go on, whatever came of that. */
 static int make_snapshot(struct loop *loop)
 {
-	struct vcpu_thread *thread = loop->thread;
-	struct machine *machine = thread->machine;
+	struct vcpus *vcpus = loop->vcpus;
+	struct machine *machine = vcpus->machine;
 	uint64_t told;
 	int ret;
 
-	vcpu_thread_stop(thread);
-	if (read(thread->still_fd, &told, sizeof(told)) < 0 && errno != EAGAIN)
+	vcpus_stop(vcpus);
+	if (read(vcpus->still_fd, &told, sizeof(told)) < 0 && errno != EAGAIN)
 		return -errno;
-	if (thread->ended)
+	if (vcpus->ended)
 		return 0;
-	report("stopped", "left=%" PRIu64, thread->left_ns);
+	report("stopped", "left=%" PRIu64, vcpus->left_ns);
 	ret = snapshot_save(machine, loop->snapshot);
 	loop->unkept = ret;
 	if (ret) {
 		say_failed(ret, "%s, %s", machine->step, loop->snapshot);
 	} else {
 		say("the guest is kept in %s", loop->snapshot);
-		report("snapshot", "left=%" PRIu64, thread->left_ns);
+		report("snapshot", "left=%" PRIu64, vcpus->left_ns);
 	}
-	return vcpu_thread_go(thread);
+	return vcpus_go(vcpus);
 }
 
 /* True if the signal asks for a snapshot, false if it asks for the end. */
@@ -95,12 +95,12 @@ static int end_with(const struct loop *loop, int status)
 
 int loop_serve(struct loop *loop)
 {
-	struct vcpu_thread *thread = loop->thread;
+	struct vcpus *vcpus = loop->vcpus;
 	struct pollfd wait[] = {
 		{ .fd = loop->signals, .events = POLLIN },
-		{ .fd = thread->ended_fd, .events = POLLIN },
+		{ .fd = vcpus->ended_fd, .events = POLLIN },
 		{ .fd = loop->listener, .events = POLLIN },
-		{ .fd = thread->still_fd, .events = POLLIN },
+		{ .fd = vcpus->still_fd, .events = POLLIN },
 	};
 
 	for (;;) {
@@ -121,8 +121,8 @@ int loop_serve(struct loop *loop)
 				return say_failed(ret, "going on after a snapshot");
 		}
 		if (wait[1].revents)
-			return end_with(loop, thread->status);
-		if (wait[2].revents && source_serve(thread, loop->listener) == THEIRS)
+			return end_with(loop, vcpus->status);
+		if (wait[2].revents && source_serve(vcpus, loop->listener) == THEIRS)
 			return end_with(loop, EXIT_DONE);
 	}
 }
@@ -134,8 +134,8 @@ int loop_run(struct loop *loop)
 	loop->signals = loop_signals();
 	if (loop->signals < 0)
 		return say_failed(loop->signals, "watching for signals");
-	ret = vcpu_thread_go(loop->thread);
-	status = ret ? say_failed(ret, "starting the vCPU's thread") :
+	ret = vcpus_go(loop->vcpus);
+	status = ret ? say_failed(ret, "starting the vCPU's vcpus") :
 		       loop_serve(loop);
 	close(loop->signals);
 	return status;

@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 
-#include "machine/vcpu-thread.h"
+#include "machine/vcpus.h"
 
 /*
  * struct loop - a running guest and the events that the process answers meanwhile
- * @thread: runs the guest
+ * @vcpus: run the guest
  * @listener: a socket where another process may ask for the guest, or -1
  * @signals: from loop_signals()
  * @snapshot: the directory to keep the guest in when the console had the awaited
@@ -17,7 +17,7 @@
  * @unkept: the last try to keep it there failed
  */
 struct loop {
-	struct vcpu_thread *thread;
+	struct vcpus *vcpus;
 	int listener;
 	int signals;
 	const char *snapshot;

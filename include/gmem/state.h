@@ -13,8 +13,6 @@
 extern "C" {
 #endif
 
-struct kvm_regs;
-
 /* ---- A vCPU's state (state/vcpu.c) ---- */
 
 /*

@@ -16,7 +16,7 @@
 #include "common/status.h"
 #include "handover/transfer.h"
 #include "machine/machine.h"
-#include "machine/vcpu-thread.h"
+#include "machine/vcpus.h"
 #include "other.h"
 #include "program.h"
 
@@ -151,7 +151,7 @@ static void damaging_destination(enum damage damage)
 {
 	struct machine machine;
 	struct gmem_message memory, state;
-	struct vcpu_thread thread;
+	struct vcpus vcpus;
 	uint64_t ended;
 	int socket = gmem_connect(socket_path("a"));
 	struct gmem_message kind = { .kind = GMEM_MESSAGE_REQUEST };
@@ -170,7 +170,7 @@ static void damaging_destination(enum damage damage)
 		if (machine_add_memory(&machine, &memory.slots[0]) ||
 		    machine_add_memory(&machine, &slot) ||
 		    machine_add_range(&machine, &memory.ranges[0]) ||
-		    machine_add_vcpu(&machine))
+		    machine_add_vcpus(&machine, 1))
 			_exit(99);
 	} else {
 		if (machine_from_memory(&machine, &memory))
@@ -186,11 +186,11 @@ static void damaging_destination(enum damage damage)
 		      FALLOC_FL_KEEP_SIZE, 5 << 20, 4096))
 		_exit(98);
 	machine_ask_check(&machine);
-	if (vcpu_thread_init(&thread, &machine) || vcpu_thread_go(&thread) ||
-	    read(thread.ended_fd, &ended, sizeof(ended)) < 0)
+	if (vcpus_init(&vcpus, &machine) || vcpus_go(&vcpus) ||
+	    read(vcpus.ended_fd, &ended, sizeof(ended)) < 0)
 		_exit(99);
-	vcpu_thread_stop(&thread);
-	_exit(thread.status);
+	vcpus_stop(&vcpus);
+	_exit(vcpus.status);
 }
 
 static void guest_notices(enum damage damage)

@@ -43,9 +43,9 @@ static void sample_make(struct sample *sample)
 	memset(sample, 0, sizeof(*sample));
 	assert_int_equal(machine_create(&sample->machine, KVM_X86_DEFAULT_VM), 0);
 	assert_int_equal(machine_add_pc(&sample->machine), 0);
-	assert_int_equal(machine_add_vcpu(&sample->machine), 0);
-	assert_int_equal(gmem_vcpu_use_pc_cpuid(&sample->machine.vcpu), 0);
-	assert_int_equal(gmem_vcpu_get_state(&sample->machine.vcpu, &sample->vcpus[0]), 0);
+	assert_int_equal(machine_add_vcpus(&sample->machine, 1), 0);
+	assert_int_equal(gmem_vcpu_use_pc_cpuid(&sample->machine.vcpus[0]), 0);
+	assert_int_equal(gmem_vcpu_get_state(&sample->machine.vcpus[0], &sample->vcpus[0]), 0);
 	assert_int_equal(gmem_vm_get_state(sample->machine.vm, &message->vm_state), 0);
 	sample->slots[0] = (struct gmem_slot){
 		.flags = KVM_MEM_GUEST_MEMFD, .size = MEMORY,

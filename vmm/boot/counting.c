@@ -91,7 +91,7 @@ static int set_registers(struct machine *machine, uint64_t private_size,
 		return -errno;
 	mode.regs.rdi = seed;
 	machine->step = "setting the vCPU's CPUID";
-	ret = gmem_vcpu_use_host_cpuid(&machine->vcpu);
+	ret = gmem_vcpu_use_host_cpuid(&machine->vcpus[0]);
 	return ret ? ret : machine_set_long_mode(machine, &mode);
 }
 
@@ -105,7 +105,7 @@ int machine_boot(struct machine *machine, uint64_t private_size, bool found)
 	if (!ret)
 		ret = add_private(machine, private_size);
 	if (!ret)
-		ret = machine_add_vcpu(machine);
+		ret = machine_add_vcpus(machine, 1);
 	if (ret)
 		return ret;
 	shared = machine_shared(machine, GUEST_SHARED_GPA, GUEST_SHARED_SIZE);

@@ -176,14 +176,17 @@ static int set_registers(struct machine *machine, uint64_t entry)
 		.cr0 = CR0_PAGED, .cr3 = PAGE_TABLES, .cr4 = CR4_PAE,
 		.regs = { .rip = entry, .rsi = BOOT_PARAMS },
 	};
+	unsigned int i;
 	int ret;
 
-	machine->step = "setting the vCPU's CPUID";
-	ret = gmem_vcpu_use_pc_cpuid(&machine->vcpu);
-	if (ret)
-		return ret;
+	machine->step = "setting the vCPUs' CPUID";
+	for (i = 0; i < machine->nr_vcpus; i++) {
+		ret = gmem_vcpu_use_pc_cpuid(&machine->vcpus[i]);
+		if (ret)
+			return ret;
+	}
 	machine->step = "setting the vCPU's registers";
-	ret = gmem_vcpu_wire_pic(&machine->vcpu);
+	ret = gmem_vcpu_wire_pic(&machine->vcpus[0]);
 	return ret ? ret : machine_set_long_mode(machine, &mode);
 }
 
@@ -217,7 +220,7 @@ int linux_boot(struct machine *machine, const struct linux_guest *guest)
 	if (!ret)
 		ret = machine_add_ram(machine, guest->memory, guest->private);
 	if (!ret)
-		ret = machine_add_vcpu(machine);
+		ret = machine_add_vcpus(machine, 1);
 	if (!ret)
 		ret = load(machine, guest, &kernel, &header);
 	if (!ret)

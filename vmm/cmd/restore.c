@@ -49,15 +49,15 @@ static int fill(struct snapshot *snapshot, struct machine *machine,
 
 static int run(struct machine *machine)
 {
-	struct vcpu_thread thread;
-	struct loop loop = { .thread = &thread, .listener = -1 };
+	struct vcpus vcpus;
+	struct loop loop = { .vcpus = &vcpus, .listener = -1 };
 	int status;
-	int ret = vcpu_thread_init(&thread, machine);
+	int ret = vcpus_init(&vcpus, machine);
 
 	if (ret)
-		return say_failed(ret, "preparing the vCPU's thread");
+		return say_failed(ret, "preparing the vCPU's vcpus");
 	status = loop_run(&loop);
-	vcpu_thread_close(&thread);
+	vcpus_close(&vcpus);
 	return status;
 }
 

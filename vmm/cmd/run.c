@@ -27,22 +27,22 @@ struct run_options {
 
 static int run_guest(struct machine *machine, const struct run_options *options)
 {
-	struct vcpu_thread thread;
-	struct loop loop = { .thread = &thread, .snapshot = options->snapshot };
+	struct vcpus vcpus;
+	struct loop loop = { .vcpus = &vcpus, .snapshot = options->snapshot };
 	int status;
-	int ret = vcpu_thread_init(&thread, machine);
+	int ret = vcpus_init(&vcpus, machine);
 
 	if (ret)
-		return say_failed(ret, "preparing the vCPU's thread");
+		return say_failed(ret, "preparing the vCPU's vcpus");
 	machine->console.awaited = options->snapshot_on;
 	if (source_listen(options->socket, &loop.listener)) {
-		vcpu_thread_close(&thread);
+		vcpus_close(&vcpus);
 		return EXIT_FAILED;
 	}
 	report("started", "fd=%d", machine_view(machine));
 	status = loop_run(&loop);
 	source_unlisten(loop.listener, options->socket);
-	vcpu_thread_close(&thread);
+	vcpus_close(&vcpus);
 	return status;
 }
 

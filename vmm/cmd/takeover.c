@@ -24,12 +24,12 @@ static int run_taken(struct destination *destination, int listener, int signals,
 		     const struct takeover_options *options)
 {
 	struct loop loop = {
-		.thread = &destination->thread, .listener = listener, .signals = signals,
+		.vcpus = &destination->vcpus, .listener = listener, .signals = signals,
 	};
 
 	if (options->check && machine_ask_check(&destination->machine))
 		say("this guest has no mailbox: it cannot be asked to check");
-	vcpu_thread_release(&destination->thread);
+	vcpus_release(&destination->vcpus);
 	destination_leave(destination);
 	return loop_serve(&loop);
 }

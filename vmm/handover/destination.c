@@ -78,10 +78,10 @@ static int make_ready(struct destination *destination)
 {
 	int ret;
 
-	destination->step = "starting the vCPU's thread";
-	ret = vcpu_thread_init(&destination->thread, &destination->machine);
+	destination->step = "starting the vCPU's vcpus";
+	ret = vcpus_init(&destination->vcpus, &destination->machine);
 	if (!ret)
-		ret = vcpu_thread_park(&destination->thread);
+		ret = vcpus_park(&destination->vcpus);
 	destination->complete = !ret;
 	return ret;
 }
@@ -170,6 +170,6 @@ void destination_leave(struct destination *destination)
 void destination_close(struct destination *destination)
 {
 	destination_leave(destination);
-	vcpu_thread_close(&destination->thread);
+	vcpus_close(&destination->vcpus);
 	machine_close(&destination->machine);
 }

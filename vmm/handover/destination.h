@@ -7,14 +7,14 @@
 
 #include <stdbool.h>
 
-#include "machine/vcpu-thread.h"
+#include "machine/vcpus.h"
 
 /*
  * struct destination - the state of a takeover
  * @socket: connected to the source, or -1
  * @source: the process that has the guest
  * @machine: the VM that is built for it
- * @thread: runs the vCPU
+ * @vcpus: the threads of its vCPUs
  * @complete: all of the guest is here, and can run
  * @step: what was tried last, for the message if it failed
  */
@@ -22,7 +22,7 @@ struct destination {
 	int socket;
 	struct gmem_peer source;
 	struct machine machine;
-	struct vcpu_thread thread;
+	struct vcpus vcpus;
 	bool complete;
 	const char *step;
 };
@@ -30,13 +30,13 @@ struct destination {
 /* The state before destination_take(). */
 #define DESTINATION_NONE { \
 	.socket = -1, .source.pidfd = -1, \
-	.thread = { .ended_fd = -1, .still_fd = -1 }, \
-	.machine = { .kvm = -1, .vm = -1, .vcpu.fd = -1 }, \
+	.vcpus = { .ended_fd = -1, .still_fd = -1 }, \
+	.machine = { .kvm = -1, .vm = -1 }, \
 }
 
 /*
  * Take the guest over from the process that listens at @path; it is parked: with
- * vcpu_thread_release() it runs. @kill: kill the source, in place of telling it that
+ * vcpus_release() it runs. @kill: kill the source, in place of telling it that
  * the guest runs here. Returns 0; or -errno, and the source still has the guest.
  */
 int destination_take(struct destination *destination, const char *path, bool kill);

@@ -14,7 +14,7 @@
 #include "handover/transfer.h"
 
 /* Layout and descriptors, and wait until the destination has built its VM. */
-static int offer(struct vcpu_thread *thread, int socket)
+static int offer(struct vcpus *vcpus, int socket)
 {
 	struct gmem_slot slots[MACHINE_SLOTS];
 	struct gmem_message message;
@@ -23,7 +23,7 @@ static int offer(struct vcpu_thread *thread, int socket)
 	ret = receive_kind(socket, GMEM_MESSAGE_REQUEST, STOPPED_TIMEOUT, NULL);
 	if (ret < 0)
 		return ret;
-	machine_to_memory(thread->machine, &message, slots);
+	machine_to_memory(vcpus->machine, &message, slots);
 	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
 	if (ret < 0)
 		return ret;
@@ -33,18 +33,18 @@ static int offer(struct vcpu_thread *thread, int socket)
 }
 
 /* Stop the guest, send its state, and wait for COMMIT. */
-static int stop_and_send(struct vcpu_thread *thread, int socket)
+static int stop_and_send(struct vcpus *vcpus, int socket)
 {
 	struct gmem_vcpu_state vcpu;
 	struct gmem_message message;
 	ssize_t ret;
 
-	vcpu_thread_stop(thread);
-	if (thread->ended)
+	vcpus_stop(vcpus);
+	if (vcpus->ended)
 		return -ENODATA;
-	report("stopped", "left=%" PRIu64 " count=%" PRIu64, thread->left_ns,
-	       machine_count(thread->machine));
-	ret = machine_to_state(thread->machine, &message, &vcpu);
+	report("stopped", "left=%" PRIu64 " count=%" PRIu64, vcpus->left_ns,
+	       machine_count(vcpus->machine));
+	ret = machine_to_state(vcpus->machine, &message, &vcpu);
 	if (ret)
 		return ret;
 	ret = gmem_send(socket, &message, STOPPED_TIMEOUT);
@@ -79,15 +79,15 @@ static enum guest_owner give(int socket, const struct gmem_peer *peer)
 	return ret > 0 ? THEIRS : OURS;
 }
 
-static enum guest_owner hand_over(struct vcpu_thread *thread, int socket,
+static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
 			    const struct gmem_peer *peer)
 {
 	const char *step = "offering the guest";
-	int ret = offer(thread, socket);
+	int ret = offer(vcpus, socket);
 
 	if (!ret) {
 		step = "handing over the guest";
-		ret = stop_and_send(thread, socket);
+		ret = stop_and_send(vcpus, socket);
 	}
 	if (!ret) {
 		enum guest_owner owner = give(socket, peer);
@@ -103,7 +103,7 @@ static enum guest_owner hand_over(struct vcpu_thread *thread, int socket,
 	return OURS;
 }
 
-enum guest_owner source_serve(struct vcpu_thread *thread, int listener)
+enum guest_owner source_serve(struct vcpus *vcpus, int listener)
 {
 	struct gmem_peer peer;
 	enum guest_owner owner = OURS;
@@ -116,12 +116,12 @@ enum guest_owner source_serve(struct vcpu_thread *thread, int listener)
 	}
 	ret = gmem_peer_open(socket, &peer, STOPPED_TIMEOUT);
 	if (!ret)
-		owner = hand_over(thread, socket, &peer);
+		owner = hand_over(vcpus, socket, &peer);
 	gmem_peer_close(&peer);
 	close(socket);
-	if (owner == OURS && !thread->going && !thread->ended) {
+	if (owner == OURS && !vcpus->going && !vcpus->ended) {
 		say("the guest goes on here");
-		ret = vcpu_thread_go(thread);
+		ret = vcpus_go(vcpus);
 	}
 	if (ret)
 		say_failed(ret, "serving a connection");

@@ -3,7 +3,7 @@
 #ifndef VMM_HANDOVER_SOURCE_H
 #define VMM_HANDOVER_SOURCE_H
 
-#include "machine/vcpu-thread.h"
+#include "machine/vcpus.h"
 
 /* The owner of the guest after a handover was tried. */
 enum guest_owner { OURS, THEIRS };
@@ -18,6 +18,6 @@ void source_unlisten(int listener, const char *path);
  * Accept a connection on @listener and hand the guest over to that process. If
  * that fails, the guest goes on here.
  */
-enum guest_owner source_serve(struct vcpu_thread *thread, int listener);
+enum guest_owner source_serve(struct vcpus *vcpus, int listener);
 
 #endif /* VMM_HANDOVER_SOURCE_H */

@@ -54,7 +54,7 @@ int machine_to_state(struct machine *machine, struct gmem_message *message,
 		.devices_size = sizeof(machine->console.now),
 	};
 	machine->step = "reading the vCPU's state";
-	return gmem_vcpu_get_state(&machine->vcpu, vcpu);
+	return gmem_vcpu_get_state(&machine->vcpus[0], vcpu);
 }
 
 /* ---- At the destination ---- */
@@ -127,7 +127,7 @@ int machine_from_memory(struct machine *machine, struct gmem_message *message)
 	if (ret)
 		return ret;
 	report("attributes", "ranges=%u", machine->nr_ranges);
-	return machine_add_vcpu(machine);
+	return machine_add_vcpus(machine, 1);
 }
 
 int machine_from_state(struct machine *machine,
@@ -137,7 +137,7 @@ int machine_from_state(struct machine *machine,
 	int ret;
 
 	machine->step = "taking the vCPUs: this program has one";
-	if (message->nr_vcpus != 1 || message->vcpus[0].id != machine->vcpu.id)
+	if (message->nr_vcpus != 1 || message->vcpus[0].id != machine->vcpus[0].id)
 		return -E2BIG;
 	machine->step = "taking the console";
 	ret = console_restore(&machine->console, message->devices,
@@ -145,7 +145,7 @@ int machine_from_state(struct machine *machine,
 	if (ret)
 		return ret;
 	machine->step = "setting the vCPU's state";
-	ret = gmem_vcpu_set_state(&machine->vcpu, &message->vcpus[0], &failed);
+	ret = gmem_vcpu_set_state(&machine->vcpus[0], &message->vcpus[0], &failed);
 	if (ret)
 		say("KVM refused the vCPU's %s", gmem_state_name(failed));
 	return ret;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A vCPU that begins in 64-bit mode, with flat segments. */
+/* The first vCPU begins in 64-bit mode, with flat segments. */
 #include "machine/long-mode.h"
 
 #define EFER_LONG	0x500UL		/* LME, LMA */
@@ -7,7 +7,7 @@
 
 int machine_set_long_mode(struct machine *machine, const struct long_mode *mode)
 {
-	struct gmem_vcpu *vcpu = &machine->vcpu;
+	struct gmem_vcpu *vcpu = &machine->vcpus[0];
 	struct kvm_segment code = {
 		.limit = ~0U, .selector = mode->code, .type = 11, .present = 1,
 		.s = 1, .l = 1, .g = 1,

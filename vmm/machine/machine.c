@@ -11,7 +11,8 @@ int machine_create(struct machine *machine, uint64_t vm_type)
 	int types;
 
 	*machine = (struct machine){
-		.kvm = -1, .vm = -1, .vm_type = vm_type, .vcpu.fd = -1,
+		.kvm = -1, .vm = -1, .vm_type = vm_type,
+		.device_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	machine->step = "opening /dev/kvm (are the KVM modules loaded?)";
 	machine->kvm = gmem_kvm_open();
@@ -81,10 +82,19 @@ int machine_add_pc(struct machine *machine)
 	return gmem_vm_create_pc(machine->vm);
 }
 
-int machine_add_vcpu(struct machine *machine)
+int machine_add_vcpus(struct machine *machine, unsigned int count)
 {
-	machine->step = "creating a vCPU";
-	return gmem_vcpu_create(machine->kvm, machine->vm, 0, &machine->vcpu);
+	int ret = 0;
+
+	machine->step = "creating the vCPUs";
+	if (count > MACHINE_VCPUS)
+		return -E2BIG;
+	while (!ret && machine->nr_vcpus < count) {
+		ret = gmem_vcpu_create(machine->kvm, machine->vm, machine->nr_vcpus,
+				       &machine->vcpus[machine->nr_vcpus]);
+		machine->nr_vcpus += !ret;
+	}
+	return ret;
 }
 
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size)
@@ -121,7 +131,8 @@ static void close_fd(int *fd)
 
 void machine_close(struct machine *machine)
 {
-	gmem_vcpu_close(&machine->vcpu);
+	while (machine->nr_vcpus)
+		gmem_vcpu_close(&machine->vcpus[--machine->nr_vcpus]);
 	while (machine->nr_memory) {
 		struct machine_memory *memory =
 			&machine->memory[--machine->nr_memory];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A VM of this process: its memory, its vCPU, its devices. */
+/* A VM of this process: its memory, its vCPUs, its devices. */
 #ifndef VMM_MACHINE_MACHINE_H
 #define VMM_MACHINE_MACHINE_H
 
 #include <gmem.h>
 
+#include <pthread.h>
 #include <stdbool.h>
 
 #include "devices/console.h"
@@ -13,6 +14,7 @@
 #define MACHINE_FDS	8
 #define MACHINE_SLOTS	8
 #define MACHINE_RANGES	8
+#define MACHINE_VCPUS	64
 
 /*
  * struct machine_memory - one memslot
@@ -27,6 +29,9 @@ struct machine_memory {
 /*
  * struct machine - a VM
  * @fds: what its memory is made of; slots may share one
+ * @vcpus: by KVM's number of them
+ * @device_lock: held by the vCPU or the main loop that is in a device of @pc; nothing
+ *	waits with it but for that
  * @step: what was tried last, for the message if it failed
  *
  * Functions return 0 or -errno. A machine that failed half-way is still closed
@@ -42,7 +47,9 @@ struct machine {
 	struct machine_memory memory[MACHINE_SLOTS];
 	unsigned int nr_ranges;
 	struct gmem_range ranges[MACHINE_RANGES];
-	struct gmem_vcpu vcpu;
+	unsigned int nr_vcpus;
+	struct gmem_vcpu vcpus[MACHINE_VCPUS];
+	pthread_mutex_t device_lock;
 	struct console console;
 	struct pc pc;
 	const char *step;
@@ -60,8 +67,8 @@ int machine_add_memory(struct machine *machine, const struct gmem_slot *slot);
 /* Set a range's attributes. */
 int machine_add_range(struct machine *machine, const struct gmem_range *range);
 
-/* Create the vCPU: there is one. */
-int machine_add_vcpu(struct machine *machine);
+/* Create so many vCPUs, numbered from 0. */
+int machine_add_vcpus(struct machine *machine, unsigned int count);
 
 /* Shared memory at a guest physical address, or NULL where there is none. */
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);

@@ -112,7 +112,7 @@ int snapshot_build(struct snapshot *snapshot, struct machine *machine)
 		if (ret)
 			return ret;
 	}
-	return machine_add_vcpu(machine);
+	return machine_add_vcpus(machine, 1);
 }
 
 static int populate(int view, uint64_t offset, const char *bytes, uint64_t size)
@@ -232,7 +232,7 @@ int snapshot_set_state(struct snapshot *snapshot, struct machine *machine)
 	int ret;
 
 	machine->step = "setting the vCPU's state";
-	ret = gmem_vcpu_set_state(&machine->vcpu, &message->vcpus[0], &kind);
+	ret = gmem_vcpu_set_state(&machine->vcpus[0], &message->vcpus[0], &kind);
 	if (ret) {
 		say("KVM refused the vCPU's %s", gmem_state_name(kind));
 		return ret;

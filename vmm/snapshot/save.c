@@ -83,7 +83,7 @@ static int write_state(struct machine *machine, int dir)
 	slot.shared_fd = 0;
 	pc_save(&machine->pc, &pc);
 	machine->step = "reading the vCPU's state";
-	ret = gmem_vcpu_get_state(&machine->vcpu, &vcpu);
+	ret = gmem_vcpu_get_state(&machine->vcpus[0], &vcpu);
 	if (ret)
 		return ret;
 	machine->step = "reading the devices' state";

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm_gmem.h>
+#include <string.h>
+
+#include "common/say.h"
+#include "common/status.h"
+#include "guest/layout.h"
+#include "machine/exits.h"
+
+/* The demonstration's guest knows two ports. */
+static enum verdict exit_io_counting(struct machine *machine, struct kvm_run *run,
+				     int *status)
+{
+	const char *data = (char *)run + run->io.data_offset;
+
+	if (run->io.direction == KVM_EXIT_IO_OUT &&
+	    run->io.port == GUEST_PORT_CONSOLE) {
+		console_write(&machine->console, data,
+			      (size_t)run->io.size * run->io.count);
+		return GO_ON;
+	}
+	if (run->io.direction == KVM_EXIT_IO_OUT &&
+	    run->io.port == GUEST_PORT_END) {
+		*status = *data ? EXIT_GUEST : EXIT_DONE;
+		say("the guest ended with status %d", *data);
+		return ENDED;
+	}
+	say("the guest used port 0x%x, where there is no device", run->io.port);
+	return ENDED;
+}
+
+static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int error,
+			    int *status)
+{
+	bool reset;
+
+	(void)error;
+	if (!machine->pc.present)
+		return exit_io_counting(machine, run, status);
+	pthread_mutex_lock(&machine->device_lock);
+	reset = pc_io(&machine->pc, run);
+	pthread_mutex_unlock(&machine->device_lock);
+	if (!reset)
+		return GO_ON;
+	*status = EXIT_DONE;
+	say("the guest reset itself");
+	return ENDED;
+}
+
+static enum verdict exit_mmio(struct machine *machine, struct kvm_run *run, int error,
+			      int *status)
+{
+	(void)error;
+	(void)status;
+	if (machine->pc.present) {
+		pc_mmio(run);
+		return GO_ON;
+	}
+	say("the guest used address 0x%" PRIx64 ", where there is nothing",
+	    (uint64_t)run->mmio.phys_addr);
+	return ENDED;
+}
+
+static enum verdict exit_shutdown(struct machine *machine, struct kvm_run *run, int error,
+				  int *status)
+{
+	(void)machine;
+	(void)run;
+	(void)error;
+	(void)status;
+	say("the guest shut down: an exception that it did not handle");
+	return ENDED;
+}
+
+static enum verdict exit_memory_fault(struct machine *machine, struct kvm_run *run,
+				      int error, int *status)
+{
+	struct kvm_gmem_memory_fault fault;
+
+	(void)machine;
+	(void)status;
+	memcpy(&fault, &run->hw, sizeof(fault));
+	if (error == -EHWPOISON) {
+		say("the memory at 0x%" PRIx64 " has an error, or could not be given",
+		    (uint64_t)fault.gpa);
+		return ENDED;
+	}
+	say("the guest touched 0x%" PRIx64 " as %s memory, which it is not",
+	    (uint64_t)fault.gpa,
+	    fault.flags & KVM_MEMORY_EXIT_FLAG_PRIVATE ? "private" : "shared");
+	return ENDED;
+}
+
+static const struct {
+	uint32_t reason;
+	enum verdict (*handle)(struct machine *machine, struct kvm_run *run, int error,
+			       int *status);
+} exits[] = {
+	{ KVM_EXIT_IO, exit_io },
+	{ KVM_EXIT_MMIO, exit_mmio },
+	{ KVM_EXIT_SHUTDOWN, exit_shutdown },
+	{ KVM_EXIT_MEMORY_FAULT, exit_memory_fault },
+};
+
+enum verdict exit_handle(struct machine *machine, struct gmem_vcpu *vcpu, int error,
+			 int *status)
+{
+	uint32_t reason = vcpu->run->exit_reason;
+	size_t i;
+
+	for (i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
+		if (exits[i].reason == reason)
+			return exits[i].handle(machine, vcpu->run, error, status);
+	say("the guest left for a reason that is not known here: %u", reason);
+	return ENDED;
+}

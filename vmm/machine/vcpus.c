@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm_gmem.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "boot/counting.h"
+#include "common/say.h"
+#include "common/status.h"
+#include "machine/exits.h"
+#include "machine/vcpus.h"
+
+static void tell(int eventfd, const char *what)
+{
+	uint64_t one = 1;
+
+	if (write(eventfd, &one, sizeof(one)) != sizeof(one))
+		say("%s could not be told", what);
+}
+
+/* The first vCPU that ends has the last word; the others are stopped by the loop. */
+static void end(struct vcpus *vcpus, int status)
+{
+	if (__atomic_exchange_n(&vcpus->ended, true, __ATOMIC_SEQ_CST))
+		return;
+	vcpus->status = status;
+	tell(vcpus->ended_fd, "the end of the guest");
+}
+
+/* The next KVM_RUN completes the exit, and then the thread ends. */
+static void stand_still(struct vcpu_thread *thread)
+{
+	struct console *console = &thread->vcpus->machine->console;
+
+	console->awaited = NULL;
+	console->came = false;
+	gmem_vcpu_set_immediate_exit(thread->vcpu, 1);
+	tell(thread->vcpus->still_fd, "the awaited line");
+}
+
+static int run_once(struct vcpu_thread *thread)
+{
+	int ret = gmem_vcpu_run(thread->vcpu);
+
+	__atomic_store_n(&thread->vcpus->left_ns, now_ns(), __ATOMIC_RELAXED);
+	return ret;
+}
+
+static void *run_loop(void *data)
+{
+	struct vcpu_thread *thread = data;
+	struct vcpus *vcpus = thread->vcpus;
+	struct kvm_run *run = thread->vcpu->run;
+	bool first = !thread->vcpu->id;
+	int status = EXIT_FAILED;
+	int ret;
+
+	while (sem_wait(&vcpus->gate))
+		;	/* a signal, which says nothing yet */
+	if (vcpus->dismissed)
+		return NULL;
+	if (first)
+		report("running", "count=%" PRIu64, machine_count(vcpus->machine));
+	for (;;) {
+		ret = run_once(thread);
+		if (ret == -EINTR) {
+			if (run->immediate_exit)
+				return NULL;
+			continue;
+		}
+		if (ret < 0 && run->exit_reason != KVM_EXIT_MEMORY_FAULT) {
+			say_failed(ret, "running the guest");
+			break;
+		}
+		if (first)
+			report("first-exit", "left=%" PRIu64, vcpus->left_ns);
+		first = false;
+		if (exit_handle(vcpus->machine, thread->vcpu, ret, &status) == ENDED)
+			break;
+		if (vcpus->machine->console.came)
+			stand_still(thread);
+	}
+	end(vcpus, status);
+	return NULL;
+}
+
+/* Its delivery is all that is wanted of the signal: it ends KVM_RUN. */
+static void kicked(int signal)
+{
+	(void)signal;
+}
+
+int vcpus_init(struct vcpus *vcpus, struct machine *machine)
+{
+	struct sigaction action = { .sa_handler = kicked };
+
+	*vcpus = (struct vcpus){
+		.machine = machine, .status = EXIT_FAILED,
+	};
+	sigaction(SIGUSR1, &action, NULL);
+	vcpus->ended_fd = eventfd(0, EFD_CLOEXEC);
+	vcpus->still_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (vcpus->ended_fd >= 0 && vcpus->still_fd >= 0)
+		return 0;
+	vcpus_close(vcpus);
+	return -EMFILE;
+}
+
+static int start_thread(struct vcpus *vcpus, unsigned int i)
+{
+	struct vcpu_thread *thread = &vcpus->threads[i];
+
+	thread->vcpus = vcpus;
+	thread->vcpu = &vcpus->machine->vcpus[i];
+	gmem_vcpu_set_immediate_exit(thread->vcpu, 0);
+	return -pthread_create(&thread->pthread, NULL, run_loop, thread);
+}
+
+int vcpus_park(struct vcpus *vcpus)
+{
+	int ret = 0;
+
+	console_set_stopped(&vcpus->machine->console, false);
+	sem_init(&vcpus->gate, 0, 0);
+	vcpus->dismissed = true;
+	while (!ret && vcpus->going < vcpus->machine->nr_vcpus) {
+		ret = start_thread(vcpus, vcpus->going);
+		vcpus->going += !ret;
+	}
+	if (ret)
+		vcpus_stop(vcpus);
+	return ret;
+}
+
+static void open_gate(struct vcpus *vcpus)
+{
+	unsigned int i;
+
+	for (i = 0; i < vcpus->going; i++)
+		sem_post(&vcpus->gate);
+}
+
+void vcpus_release(struct vcpus *vcpus)
+{
+	vcpus->dismissed = false;
+	open_gate(vcpus);
+}
+
+int vcpus_go(struct vcpus *vcpus)
+{
+	int ret = vcpus_park(vcpus);
+
+	if (!ret)
+		vcpus_release(vcpus);
+	return ret;
+}
+
+/*
+ * immediate_exit first: a signal that comes before KVM_RUN is entered would be lost
+ * without it.
+ */
+void vcpus_stop(struct vcpus *vcpus)
+{
+	unsigned int i;
+
+	if (!vcpus->going)
+		return;
+	console_set_stopped(&vcpus->machine->console, true);
+	for (i = 0; i < vcpus->going; i++) {
+		gmem_vcpu_set_immediate_exit(vcpus->threads[i].vcpu, 1);
+		pthread_kill(vcpus->threads[i].pthread, SIGUSR1);
+	}
+	open_gate(vcpus);
+	for (i = 0; i < vcpus->going; i++)
+		pthread_join(vcpus->threads[i].pthread, NULL);
+	sem_destroy(&vcpus->gate);
+	vcpus->going = 0;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void vcpus_close(struct vcpus *vcpus)
+{
+	vcpus_stop(vcpus);
+	close_fd(&vcpus->ended_fd);
+	close_fd(&vcpus->still_fd);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The threads that run a machine's vCPUs: one each, started and stopped together. */
+#ifndef VMM_MACHINE_VCPUS_H
+#define VMM_MACHINE_VCPUS_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "machine/machine.h"
+
+struct vcpus;
+
+/* struct vcpu_thread - the thread of one vCPU */
+struct vcpu_thread {
+	struct vcpus *vcpus;
+	struct gmem_vcpu *vcpu;
+	pthread_t pthread;
+};
+
+/*
+ * struct vcpus - a machine that runs, or stands still
+ * @machine: its vCPUs belong to the threads while those exist
+ * @threads: one a vCPU
+ * @going: how many of them exist: all, or none
+ * @gate: the threads wait here before they run the guest for the first time
+ * @dismissed: the threads must not run the guest at all
+ * @ended: the guest has ended by itself; atomic while @going
+ * @ended_fd: an eventfd, readable once the guest has ended by itself
+ * @status: the exit status that goes with that end
+ * @still_fd: an eventfd, readable once the console had the awaited line: the vCPU
+ *	that wrote it stands still right behind it, for vcpus_stop() and vcpus_go()
+ * @left_ns: when a vCPU was last out of the guest
+ */
+struct vcpus {
+	struct machine *machine;
+	struct vcpu_thread threads[MACHINE_VCPUS];
+	unsigned int going;
+	sem_t gate;
+	bool dismissed;
+	bool ended;
+	int ended_fd;
+	int still_fd;
+	int status;
+	uint64_t left_ns;
+};
+
+/* 0 or -errno */
+int vcpus_init(struct vcpus *vcpus, struct machine *machine);
+
+/* Run the guest. 0 or -errno. */
+int vcpus_go(struct vcpus *vcpus);
+
+/*
+ * Start the threads, but not the guest: all that can fail of vcpus_go() is done
+ * then. vcpus_release() lets it go. 0 or -errno.
+ */
+int vcpus_park(struct vcpus *vcpus);
+void vcpus_release(struct vcpus *vcpus);
+
+/*
+ * Stop the guest, each vCPU between two instructions: afterwards no exit is pending
+ * and the vCPUs' state is complete.
+ */
+void vcpus_stop(struct vcpus *vcpus);
+
+/*
+ * Stop, and let go of what vcpus_init() made. One that has not come so far has no
+ * descriptors: -1.
+ */
+void vcpus_close(struct vcpus *vcpus);
+
+#endif /* VMM_MACHINE_VCPUS_H */
