@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -78,53 +78,81 @@ static int make_snapshot(struct loop *loop)
 	return vcpus_go(vcpus);
 }
 
-/* True if the signal asks for a snapshot, false if it asks for the end. */
-static bool asks_for_snapshot(int signals)
-{
-	struct signalfd_siginfo signal;
-
-	return read(signals, &signal, sizeof(signal)) == sizeof(signal) &&
-	       signal.ssi_signo == SIGUSR2;
-}
-
 /* No success without the snapshot that was asked for last. */
 static int end_with(const struct loop *loop, int status)
 {
 	return status == EXIT_DONE && loop->unkept ? EXIT_FAILED : status;
 }
 
+static void end(struct loop *loop, int status)
+{
+	loop->over = true;
+	loop->status = end_with(loop, status);
+}
+
+static void snapshot_now(struct loop *loop)
+{
+	int ret = loop->over ? 0 : make_snapshot(loop);
+
+	if (ret)
+		end(loop, say_failed(ret, "going on after a snapshot"));
+}
+
+static void signalled(struct event *event, uint32_t ready)
+{
+	struct signalfd_siginfo signal;
+
+	(void)ready;
+	if (read(event->fd, &signal, sizeof(signal)) == sizeof(signal) &&
+	    signal.ssi_signo == SIGUSR2)
+		snapshot_now(event->data);
+	else
+		end(event->data, EXIT_DONE);
+}
+
+static void stands_still(struct event *event, uint32_t ready)
+{
+	(void)ready;
+	snapshot_now(event->data);
+}
+
+static void guest_ended(struct event *event, uint32_t ready)
+{
+	struct loop *loop = event->data;
+
+	(void)ready;
+	end(loop, loop->vcpus->status);
+}
+
+static void connected(struct event *event, uint32_t ready)
+{
+	struct loop *loop = event->data;
+
+	(void)ready;
+	if (!loop->over && source_serve(loop->vcpus, loop->listener) == THEIRS)
+		end(loop, EXIT_DONE);
+}
+
 int loop_serve(struct loop *loop)
 {
 	struct vcpus *vcpus = loop->vcpus;
-	struct pollfd wait[] = {
-		{ .fd = loop->signals, .events = POLLIN },
-		{ .fd = vcpus->ended_fd, .events = POLLIN },
-		{ .fd = loop->listener, .events = POLLIN },
-		{ .fd = vcpus->still_fd, .events = POLLIN },
+	struct events *events = &vcpus->machine->events;
+	struct event own[] = {
+		{ .fd = loop->signals, .ready = signalled, .data = loop },
+		{ .fd = vcpus->ended_fd, .ready = guest_ended, .data = loop },
+		{ .fd = vcpus->still_fd, .ready = stands_still, .data = loop },
+		{ .fd = loop->listener, .ready = connected, .data = loop },
 	};
+	size_t i, nr = loop->listener < 0 ? 3 : 4;
+	int ret = 0;
 
-	for (;;) {
-		bool snapshot;
-
-		if (poll(wait, 4, -1) < 0 && errno != EINTR)
-			return say_failed(-errno, "waiting");
-		snapshot = wait[3].revents;
-		if (wait[0].revents) {
-			if (!asks_for_snapshot(loop->signals))
-				return end_with(loop, EXIT_DONE);
-			snapshot = true;
-		}
-		if (snapshot) {
-			int ret = make_snapshot(loop);
-
-			if (ret)
-				return say_failed(ret, "going on after a snapshot");
-		}
-		if (wait[1].revents)
-			return end_with(loop, vcpus->status);
-		if (wait[2].revents && source_serve(vcpus, loop->listener) == THEIRS)
-			return end_with(loop, EXIT_DONE);
-	}
+	for (i = 0; !ret && i < nr; i++)
+		ret = events_add(events, &own[i], EPOLLIN);
+	while (!ret && !loop->over)
+		ret = events_wait(events, -1);
+	for (i = 0; i < nr; i++)
+		events_remove(events, &own[i]);
+	return ret ? say_failed(ret, "waiting") : loop->status;
 }
 
 int loop_run(struct loop *loop)

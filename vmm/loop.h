@@ -15,6 +15,7 @@
  * @snapshot: the directory to keep the guest in when the console had the awaited
  *	line or SIGUSR2 comes, or NULL
  * @unkept: the last try to keep it there failed
+ * @over: the loop is to end, with the exit status @status
  */
 struct loop {
 	struct vcpus *vcpus;
@@ -22,6 +23,8 @@ struct loop {
 	int signals;
 	const char *snapshot;
 	bool unkept;
+	bool over;
+	int status;
 };
 
 /*

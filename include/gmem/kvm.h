@@ -189,6 +189,47 @@ int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
  */
 int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu);
 
+/* ---- Interrupts and doorbells of emulated devices (kvm/irq.c) ---- */
+
+#define GMEM_MAX_MSI_ROUTES	4000	/* a VM has 4,096 routes, some of them the pins' */
+
+/*
+ * struct gmem_msi_route - a message-signalled interrupt, for use by an irqfd
+ * @gsi: its number, from 24 on: those below are the interrupt controllers' pins
+ * @data, @address: the message, as the guest has written it to the device
+ */
+struct gmem_msi_route {
+	uint32_t gsi;
+	uint32_t data;
+	uint64_t address;
+};
+
+/*
+ * gmem_vm_set_msi_routes - replace all message-signalled interrupts: KVM_SET_GSI_ROUTING
+ * @vm: VM with interrupt controllers in the kernel, whose pins stay as they are
+ *
+ * Errors: EINVAL (too many, or a bad number).
+ */
+int gmem_vm_set_msi_routes(int vm, const struct gmem_msi_route *routes, uint32_t nr);
+
+/*
+ * gmem_vm_irqfd - have a write to an eventfd raise an interrupt: KVM_IRQFD
+ * @gsi: a route's or a pin's number; the route may be set later, and change
+ * @on: 0: not any more
+ *
+ * KVM keeps the eventfd until then. Errors: EBUSY (it raises one already).
+ */
+int gmem_vm_irqfd(int vm, int eventfd, uint32_t gsi, int on);
+
+/*
+ * gmem_vm_ioeventfd - have a guest's write signal an eventfd: KVM_IOEVENTFD
+ * @address: guest physical address, of no memory; a write of any size and value
+ * @on: 0: not any more
+ *
+ * The vCPU does not leave the kernel. Errors: EEXIST (the address has one).
+ */
+int gmem_vm_ioeventfd(int vm, int eventfd, uint64_t address, int on);
+
 #ifdef __cplusplus
 }
 #endif

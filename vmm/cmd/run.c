@@ -13,10 +13,13 @@
 #include "loop.h"
 #include "options.h"
 #include "pager/client.h"
+#include "virtio/device.h"
+#include "virtio/rng.h"
 
 struct run_options {
 	struct linux_guest linux_guest;
 	long private;
+	long rng;
 	const char *socket;
 	const char *pager;
 	const char *snapshot;
@@ -110,7 +113,11 @@ static int boot(struct machine *machine, struct run_options *options)
 		return machine_boot(machine, size, options->pager);
 	linux_guest->memory = size;
 	linux_guest->private = options->private;
-	return linux_boot(machine, linux_guest);
+	ret = linux_boot(machine, linux_guest);
+	machine->step = "giving the guest its devices";
+	if (!ret && options->rng)
+		ret = rng_add(machine);
+	return ret;
 }
 
 int cmd_run(int argc, char **argv)
@@ -131,6 +138,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "its command line; the console is ttyS0" },
 		{ .name = "private", .number = &options.private,
 		  .help = "all of its memory is private" },
+		{ .name = "rng", .number = &options.rng,
+		  .help = "a source of random bytes" },
 		{ .name = "socket", .argument = "PATH", .text = &options.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
@@ -162,6 +171,7 @@ int cmd_run(int argc, char **argv)
 	ret = boot(&machine, &options);
 	status = ret ? say_failed(ret, "%s", machine.step) :
 		       run_paged(&machine, &options);
+	virtio_close_all(&machine);
 	machine_close(&machine);
 	return status;
 }

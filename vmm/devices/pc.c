@@ -48,12 +48,6 @@ bool pc_io(struct pc *pc, struct kvm_run *run)
 	return reset;
 }
 
-void pc_mmio(struct kvm_run *run)
-{
-	if (!run->mmio.is_write)
-		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
-}
-
 void pc_save(const struct pc *pc, struct pc_state *state)
 {
 	*state = (struct pc_state){

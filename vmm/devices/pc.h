@@ -33,7 +33,4 @@ void pc_save(const struct pc *pc, struct pc_state *state);
 /* From bytes that may be anything. -EINVAL: they are no state; or -errno. */
 int pc_restore(struct pc *pc, const void *saved, size_t size);
 
-/* KVM_EXIT_MMIO: there are no devices. */
-void pc_mmio(struct kvm_run *run);
-
 #endif /* VMM_DEVICES_PC_H */

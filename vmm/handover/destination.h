@@ -31,7 +31,7 @@ struct destination {
 #define DESTINATION_NONE { \
 	.socket = -1, .source.pidfd = -1, \
 	.vcpus = { .ended_fd = -1, .still_fd = -1 }, \
-	.machine = { .kvm = -1, .vm = -1 }, \
+	.machine = { .kvm = -1, .vm = -1, .events.epoll = -1 }, \
 }
 
 /*

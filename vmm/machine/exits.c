@@ -31,6 +31,24 @@ static enum verdict exit_io_counting(struct machine *machine, struct kvm_run *ru
 	return ENDED;
 }
 
+/* Configuration of PCI. False: it is another device's port. */
+static bool exit_io_pci(struct machine *machine, struct kvm_run *run)
+{
+	uint8_t *data = (uint8_t *)run + run->io.data_offset;
+	uint16_t offset = run->io.port - PCI_PORT;
+	uint32_t i;
+
+	if (run->io.port < PCI_PORT || offset + run->io.size > PCI_PORTS)
+		return false;
+	for (i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			pci_port_write(&machine->pci, offset, data, run->io.size);
+		else
+			pci_port_read(&machine->pci, offset, data, run->io.size);
+	}
+	return true;
+}
+
 static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int error,
 			    int *status)
 {
@@ -40,7 +58,7 @@ static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int er
 	if (!machine->pc.present)
 		return exit_io_counting(machine, run, status);
 	pthread_mutex_lock(&machine->device_lock);
-	reset = pc_io(&machine->pc, run);
+	reset = !exit_io_pci(machine, run) && pc_io(&machine->pc, run);
 	pthread_mutex_unlock(&machine->device_lock);
 	if (!reset)
 		return GO_ON;
@@ -55,7 +73,14 @@ static enum verdict exit_mmio(struct machine *machine, struct kvm_run *run, int 
 	(void)error;
 	(void)status;
 	if (machine->pc.present) {
-		pc_mmio(run);
+		pthread_mutex_lock(&machine->device_lock);
+		if (run->mmio.is_write)
+			pci_mmio_write(&machine->pci, run->mmio.phys_addr, run->mmio.data,
+				       run->mmio.len);
+		else
+			pci_mmio_read(&machine->pci, run->mmio.phys_addr, run->mmio.data,
+				      run->mmio.len);
+		pthread_mutex_unlock(&machine->device_lock);
 		return GO_ON;
 	}
 	say("the guest used address 0x%" PRIx64 ", where there is nothing",

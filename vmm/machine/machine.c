@@ -8,12 +8,16 @@
 
 int machine_create(struct machine *machine, uint64_t vm_type)
 {
-	int types;
+	int types, ret;
 
 	*machine = (struct machine){
-		.kvm = -1, .vm = -1, .vm_type = vm_type,
+		.kvm = -1, .vm = -1, .vm_type = vm_type, .events.epoll = -1,
 		.device_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
+	machine->step = "watching for events";
+	ret = events_open(&machine->events);
+	if (ret)
+		return ret;
 	machine->step = "opening /dev/kvm (are the KVM modules loaded?)";
 	machine->kvm = gmem_kvm_open();
 	if (machine->kvm < 0)
@@ -79,6 +83,8 @@ int machine_add_pc(struct machine *machine)
 		.present = true,
 		.serial = { .console = &machine->console, .vm = machine->vm },
 	};
+	pci_init(&machine->pci);
+	machine->msis.vm = machine->vm;
 	return gmem_vm_create_pc(machine->vm);
 }
 
@@ -143,4 +149,5 @@ void machine_close(struct machine *machine)
 		close_fd(&machine->fds[--machine->nr_fds]);
 	close_fd(&machine->vm);
 	close_fd(&machine->kvm);
+	events_close(&machine->events);
 }

@@ -8,13 +8,18 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "common/events.h"
 #include "devices/console.h"
+#include "devices/msix.h"
 #include "devices/pc.h"
+#include "devices/pci.h"
 
 #define MACHINE_FDS	8
 #define MACHINE_SLOTS	8
 #define MACHINE_RANGES	8
 #define MACHINE_VCPUS	64
+
+struct virtio_device;
 
 /*
  * struct machine_memory - one memslot
@@ -30,8 +35,10 @@ struct machine_memory {
  * struct machine - a VM
  * @fds: what its memory is made of; slots may share one
  * @vcpus: by KVM's number of them
- * @device_lock: held by the vCPU or the main loop that is in a device of @pc; nothing
- *	waits with it but for that
+ * @device_lock: held by the vCPU or the main loop that is in a device of @pc or @pci;
+ *	nothing waits with it but for that
+ * @events: what the main loop waits for
+ * @virtio: its virtio devices, in the order of the bus
  * @step: what was tried last, for the message if it failed
  *
  * Functions return 0 or -errno. A machine that failed half-way is still closed
@@ -52,6 +59,11 @@ struct machine {
 	pthread_mutex_t device_lock;
 	struct console console;
 	struct pc pc;
+	struct pci_bus pci;
+	struct msi_router msis;
+	struct events events;
+	struct virtio_device *virtio[PCI_SLOTS];
+	unsigned int nr_virtio;
 	const char *step;
 };
 

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT
+/* Setting a virtio device up, and what the main loop does with it. */
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "machine/machine.h"
+#include "virtio/device.h"
+#include "virtio/registers.h"
+
+/* ---- What a register has asked for ---- */
+
+static void start(struct virtio_device *device)
+{
+	bool event_idx = virtio_has(device, VIRTIO_RING_F_EVENT_IDX);
+	uint16_t i;
+
+	for (i = 0; i < device->nr_queues; i++) {
+		device->queues[i].now = device->now.queues[i];
+		if (device->queues[i].now.enabled)
+			virtq_start(&device->queues[i], device->machine, event_idx);
+		else
+			device->queues[i].broken = true;
+	}
+	if (device->ops->start(device)) {
+		virtio_fail(device);
+		return;
+	}
+	device->started = true;
+	/* Doorbells that rang before were not heeded. */
+	for (i = 0; i < device->nr_queues; i++)
+		device->ops->kick(device, i);
+}
+
+void virtio_reset_done(struct virtio_device *device)
+{
+	device->resetting = false;
+	pthread_mutex_lock(&device->lock);
+	registers_reset(device);
+	pthread_mutex_unlock(&device->lock);
+}
+
+static void reset(struct virtio_device *device)
+{
+	if (device->resetting)
+		return;
+	device->started = false;
+	device->resetting = true;
+	if (device->ops->reset(device))
+		virtio_reset_done(device);
+}
+
+static void attend(struct event *event, uint32_t ready)
+{
+	struct virtio_device *device = event->data;
+	uint64_t rung;
+	int asked;
+
+	(void)ready;
+	if (read(event->fd, &rung, sizeof(rung)) < 0)
+		return;
+	pthread_mutex_lock(&device->lock);
+	asked = device->asked;
+	device->asked = ASKED_NOTHING;
+	pthread_mutex_unlock(&device->lock);
+	if (asked == ASKED_RESET)
+		reset(device);
+	else if (asked == ASKED_START && !device->started && !device->resetting)
+		start(device);
+}
+
+static void kicked(struct event *event, uint32_t ready)
+{
+	struct virtio_device *device = event->data;
+	uint64_t rung;
+
+	(void)ready;
+	if (read(event->fd, &rung, sizeof(rung)) < 0 || !device->started)
+		return;
+	device->ops->kick(device, event - device->doorbells);
+}
+
+void virtio_serve(struct virtio_device *device, uint16_t index,
+		  bool (*serve)(struct virtio_device *device, struct virtq_chain *chain))
+{
+	struct virtq *queue = &device->queues[index];
+	struct virtq_chain chain;
+	int ret;
+
+	if (!device->started || queue->broken)
+		return;
+	do {
+		virtq_disarm(queue);
+		while ((ret = virtq_pop(queue, &chain)) == 1) {
+			if (serve(device, &chain))
+				continue;
+			virtq_unpop(queue);
+			virtio_tell(device, index);
+			return;
+		}
+	} while (!ret && virtq_arm(queue));
+	if (ret)
+		virtio_fail(device);
+	virtio_tell(device, index);
+}
+
+/* ---- What the device tells the driver ---- */
+
+bool virtio_has(const struct virtio_device *device, unsigned int feature)
+{
+	return device->now.driver_features & 1ULL << feature;
+}
+
+void virtio_tell(struct virtio_device *device, uint16_t index)
+{
+	uint16_t vector = __atomic_load_n(&device->now.queues[index].vector, __ATOMIC_RELAXED);
+
+	if (!device->queues[index].broken && virtq_must_tell(&device->queues[index]))
+		msix_signal(&device->msix, vector);
+}
+
+static void tell_config(struct virtio_device *device, uint8_t status)
+{
+	uint16_t vector;
+
+	pthread_mutex_lock(&device->lock);
+	device->now.status |= status;
+	device->now.generation++;
+	vector = device->now.config_vector;
+	pthread_mutex_unlock(&device->lock);
+	msix_signal(&device->msix, vector);
+}
+
+void virtio_config_changed(struct virtio_device *device)
+{
+	tell_config(device, 0);
+}
+
+void virtio_fail(struct virtio_device *device)
+{
+	tell_config(device, VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+/* ---- Setting up ---- */
+
+static int open_event(struct virtio_device *device, struct event *event,
+		      void (*ready)(struct event *event, uint32_t ready))
+{
+	event->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	event->ready = ready;
+	event->data = device;
+	if (event->fd < 0)
+		return -errno;
+	return events_add(&device->machine->events, event, EPOLLIN);
+}
+
+static int open_doorbell(struct virtio_device *device, uint16_t queue)
+{
+	int ret = open_event(device, &device->doorbells[queue], kicked);
+
+	if (ret)
+		return ret;
+	return gmem_vm_ioeventfd(device->machine->vm, device->doorbells[queue].fd,
+				 registers_doorbell(device, queue), 1);
+}
+
+int virtio_init(struct virtio_device *device, const struct virtio_ops *ops,
+		struct machine *machine)
+{
+	uint16_t i;
+	int ret;
+
+	device->ops = ops;
+	if (machine->nr_virtio == PCI_SLOTS) {
+		ops->close(device);
+		return -ENOSPC;
+	}
+	machine->virtio[machine->nr_virtio++] = device;
+	device->machine = machine;
+	device->features |= 1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_EVENT_IDX |
+			    1ULL << VIRTIO_RING_F_INDIRECT_DESC;
+	device->attention.fd = -1;
+	for (i = 0; i < VIRTIO_QUEUES; i++)
+		device->doorbells[i].fd = -1;
+	pthread_mutex_init(&device->lock, NULL);
+	ret = registers_init(device);
+	if (!ret)
+		ret = open_event(device, &device->attention, attend);
+	for (i = 0; !ret && i < device->nr_queues; i++)
+		ret = open_doorbell(device, i);
+	return ret;
+}
+
+static void close_event(struct virtio_device *device, struct event *event)
+{
+	if (event->fd < 0)
+		return;
+	events_remove(&device->machine->events, event);
+	close(event->fd);
+	event->fd = -1;
+}
+
+static void close_transport(struct virtio_device *device)
+{
+	uint16_t i;
+
+	for (i = 0; i < VIRTIO_QUEUES; i++) {
+		if (device->doorbells[i].fd >= 0)
+			gmem_vm_ioeventfd(device->machine->vm, device->doorbells[i].fd,
+					  registers_doorbell(device, i), 0);
+		close_event(device, &device->doorbells[i]);
+	}
+	close_event(device, &device->attention);
+	msix_close(&device->msix);
+	pthread_mutex_destroy(&device->lock);
+}
+
+void virtio_close_all(struct machine *machine)
+{
+	while (machine->nr_virtio) {
+		struct virtio_device *device = machine->virtio[--machine->nr_virtio];
+
+		close_transport(device);
+		device->ops->close(device);
+	}
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The registers of a virtio device on PCI. */
+#ifndef VMM_VIRTIO_REGISTERS_H
+#define VMM_VIRTIO_REGISTERS_H
+
+#include "virtio/device.h"
+
+/* Make the PCI function, its capabilities and MSI-X, and put it on the bus. 0 or -errno. */
+int registers_init(struct virtio_device *device);
+
+/* Registers as they are after a reset. The device's lock is held. */
+void registers_reset(struct virtio_device *device);
+
+/* Where the guest writes to say that there are requests in a queue. */
+uint64_t registers_doorbell(const struct virtio_device *device, uint16_t queue);
+
+#endif /* VMM_VIRTIO_REGISTERS_H */
