@@ -214,7 +214,8 @@ struct gmem_peer {
  * The peer is the process that sent what is received next, not the process that
  * called listen(2), which SO_PEERCRED names. So this waits until something has
  * arrived, and leaves it to be received. Errors: EPIPE (the connection was closed),
- * ETIMEDOUT, ESRCH (the sender's number has no meaning here), EMFILE.
+ * EPERM (a process of another user, and not root's), ETIMEDOUT, ESRCH (the sender's
+ * number has no meaning here), EMFILE.
  */
 int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout);
 

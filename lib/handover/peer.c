@@ -102,10 +102,15 @@ int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout)
 	if (ret)
 		return ret;
 	/* A pid of 0 is in a namespace that we do not see. */
-	if (!sender.has_cred || sender.cred.pid <= 0) {
+	if (!sender.has_cred || sender.cred.pid <= 0)
+		ret = -ESRCH;
+	/* The process that listened was looked at when it connected, not this one. */
+	else if (sender.cred.uid != geteuid() && sender.cred.uid)
+		ret = -EPERM;
+	if (ret) {
 		if (sender.pidfd >= 0)
 			close(sender.pidfd);
-		return -ESRCH;
+		return ret;
 	}
 	peer->pid = sender.cred.pid;
 	peer->uid = sender.cred.uid;

@@ -285,6 +285,36 @@ static void another_user_is_turned_away(void **state)
 	unlink(path);
 }
 
+/* One process of ours listens, and a process of another user answers. */
+static void another_users_sender_is_turned_away(void **state)
+{
+	struct gmem_peer peer;
+	int there, listener;
+	pid_t child;
+
+	(void)state;
+	if (geteuid())
+		skip();
+	listener = listen_here();
+	there = gmem_connect(path);
+	child = fork();
+	if (!child) {
+		int here = gmem_accept(listener);
+
+		if (here < 0 || setuid(NOBODY) || send(here, "", 1, MSG_NOSIGNAL) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(listener);
+	assert_int_equal(gmem_peer_open(there, &peer, LATE), -EPERM);
+	assert_int_equal(peer.pidfd, -1);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	close(there);
+	unlink(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +326,7 @@ int main(void)
 		cmocka_unit_test(no_peer_is_told_where_none_can_be),
 		cmocka_unit_test(a_signal_does_not_prolong_a_wait),
 		cmocka_unit_test(another_user_is_turned_away),
+		cmocka_unit_test(another_users_sender_is_turned_away),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
