@@ -182,6 +182,7 @@ static void the_peer_is_the_process_that_sends(void **state)
 
 		if (here < 0 || send(here, "", 1, MSG_NOSIGNAL) != 1)
 			_exit(1);
+		alarm(30);
 		pause();
 		_exit(0);
 	}
@@ -303,6 +304,7 @@ static void another_users_sender_is_turned_away(void **state)
 
 		if (here < 0 || setuid(NOBODY) || send(here, "", 1, MSG_NOSIGNAL) != 1)
 			_exit(1);
+		alarm(30);
 		pause();
 		_exit(0);
 	}
