@@ -7,15 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/io_uring.h>
 #include <linux/kvm_gmem.h>
-#include <linux/seccomp.h>
 #include <pwd.h>
-#include <stddef.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,41 +17,27 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/filter.h"
 #include "pager/confine.h"
 
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
-#define ANY		-1
 
 #ifndef SO_PASSPIDFD		/* Linux 6.5; Debian 12's headers are older */
 #define SO_PASSPIDFD	76
 #endif
 
-/*
- * struct rule - a system call that is allowed
- * @call: its number
- * @argument: which one is looked at, or ANY
- * @mask: its bits that matter, of the lower 32
- * @value: what these are
- */
-struct rule {
-	int call;
-	int argument;
-	uint32_t mask;
-	uint32_t value;
-};
-
-static const struct rule rules[] = {
+static const struct filter_rule rules[] = {
 	/* The image, the working set, the guest's events, what is said. */
-	{ SYS_read, ANY, 0, 0 },
-	{ SYS_write, ANY, 0, 0 },
-	{ SYS_pread64, ANY, 0, 0 },
-	{ SYS_pwrite64, ANY, 0, 0 },
-	{ SYS_fdatasync, ANY, 0, 0 },
-	{ SYS_fadvise64, ANY, 0, 0 },
+	{ SYS_read, FILTER_ANY, 0, 0 },
+	{ SYS_write, FILTER_ANY, 0, 0 },
+	{ SYS_pread64, FILTER_ANY, 0, 0 },
+	{ SYS_pwrite64, FILTER_ANY, 0, 0 },
+	{ SYS_fdatasync, FILTER_ANY, 0, 0 },
+	{ SYS_fadvise64, FILTER_ANY, 0, 0 },
 	/* The one ring there is, which reads the image and can do nothing else. */
 	{ SYS_io_uring_enter, 3, ~0U, 0 },
 	{ SYS_io_uring_enter, 3, ~0U, IORING_ENTER_GETEVENTS },
-	{ SYS_close, ANY, 0, 0 },
+	{ SYS_close, FILTER_ANY, 0, 0 },
 	{ SYS_fcntl, 1, ~0U, F_SETFL },
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_ANSWER },
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_DETACH },
@@ -65,74 +45,25 @@ static const struct rule rules[] = {
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_RING },
 	{ SYS_ioctl, 1, ~0U, KVM_GMEM_PAGER_ENTER },
 	/* VMMs. */
-	{ SYS_accept4, ANY, 0, 0 },
-	{ SYS_getsockopt, ANY, 0, 0 },
+	{ SYS_accept4, FILTER_ANY, 0, 0 },
+	{ SYS_getsockopt, FILTER_ANY, 0, 0 },
 	{ SYS_setsockopt, 2, ~0U, SO_PASSPIDFD },
 	{ SYS_setsockopt, 2, ~0U, SO_PASSCRED },
-	{ SYS_recvmsg, ANY, 0, 0 },
-	{ SYS_sendmsg, ANY, 0, 0 },
-	{ SYS_readlink, ANY, 0, 0 },
-	{ SYS_poll, ANY, 0, 0 },
-	{ SYS_restart_syscall, ANY, 0, 0 },
-	{ SYS_clock_gettime, ANY, 0, 0 },
-	{ SYS_geteuid, ANY, 0, 0 },
+	{ SYS_recvmsg, FILTER_ANY, 0, 0 },
+	{ SYS_sendmsg, FILTER_ANY, 0, 0 },
+	{ SYS_readlink, FILTER_ANY, 0, 0 },
+	{ SYS_poll, FILTER_ANY, 0, 0 },
+	{ SYS_restart_syscall, FILTER_ANY, 0, 0 },
+	{ SYS_clock_gettime, FILTER_ANY, 0, 0 },
+	{ SYS_geteuid, FILTER_ANY, 0, 0 },
 	/* Memory, never to be executed. */
 	{ SYS_mmap, 2, PROT_EXEC, 0 },
-	{ SYS_munmap, ANY, 0, 0 },
-	{ SYS_mremap, ANY, 0, 0 },
-	{ SYS_brk, ANY, 0, 0 },
-	{ SYS_madvise, ANY, 0, 0 },
-	{ SYS_exit_group, ANY, 0, 0 },
+	{ SYS_munmap, FILTER_ANY, 0, 0 },
+	{ SYS_mremap, FILTER_ANY, 0, 0 },
+	{ SYS_brk, FILTER_ANY, 0, 0 },
+	{ SYS_madvise, FILTER_ANY, 0, 0 },
+	{ SYS_exit_group, FILTER_ANY, 0, 0 },
 };
-
-#define LOAD(field) \
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (field))
-#define JUMP_UNLESS(constant, skip) \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (constant), 0, (skip))
-#define RETURN(what) \
-	BPF_STMT(BPF_RET | BPF_K, (what))
-
-/* Of an argument, on a machine that stores the lower half first. */
-#define ARGUMENT(n) \
-	(offsetof(struct seccomp_data, args) + (n) * sizeof(uint64_t))
-
-static unsigned int put_rule(struct sock_filter *to, const struct rule *rule)
-{
-	bool any = rule->argument == ANY;
-	unsigned int n = 0;
-
-	to[n++] = (struct sock_filter)LOAD(offsetof(struct seccomp_data, nr));
-	to[n++] = (struct sock_filter)JUMP_UNLESS(rule->call, any ? 1 : 4);
-	if (!any) {
-		to[n++] = (struct sock_filter)LOAD(ARGUMENT(rule->argument));
-		to[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K,
-						       rule->mask);
-		to[n++] = (struct sock_filter)JUMP_UNLESS(rule->value, 1);
-	}
-	to[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
-	return n;
-}
-
-static int filter_system_calls(void)
-{
-	struct sock_filter code[4 + 6 * LENGTH(rules)] = {
-		LOAD(offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-		RETURN(SECCOMP_RET_KILL_PROCESS),
-	};
-	struct sock_fprog program = { .filter = code };
-	size_t i;
-
-	program.len = 3;
-	for (i = 0; i < LENGTH(rules); i++)
-		program.len += put_rule(&code[program.len], &rules[i]);
-	code[program.len++] =
-		(struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
-		return -errno;
-	return 0;
-}
 
 /* All that lie between those that stay. */
 static int close_others(const struct confinement *confinement)
@@ -215,5 +146,5 @@ int confine(struct confinement *confinement)
 	if (ret)
 		return ret;
 	confinement->step = "filtering system calls";
-	return filter_system_calls();
+	return filter_install(rules, LENGTH(rules));
 }
