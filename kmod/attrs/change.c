@@ -2,99 +2,135 @@
 /*
  * Changes of maps of ranges: see ranges.h.
  *
- * To prepare a change is to make the tree such that the range begins and ends
- * with an entry, or inside a block: entries and blocks are split, and have the
- * values that they had. This is what needs memory. Committing it then
- * replaces values in their places, in the tree's nodes and in blocks. Finishing
- * it makes one entry of what has become one range; where there is no memory for
- * that, there are more entries than needed, and nothing else is wrong.
+ * To prepare a change is to make the tree such that the range begins and ends with
+ * a slot, or inside a block: slots that stick out are split, and what they are split
+ * into has the value that they had. This is what needs memory. Committing it then
+ * replaces entries by the value, with all that was below them, and fields of blocks.
+ * Finishing it frees that, and makes one entry of what has become one value. So after
+ * each change the tree has no block or node, the root aside, all of whose indexes
+ * have one value, and an empty map has no root.
  */
 #include <linux/slab.h>
 
-#include "entry.h"
+#include "node.h"
 
-#define GFP_TIDY	(GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN)
-
-/* The entry of blocks that have a value. */
-static void *gmem_entry_of(unsigned long value)
+static bool gmem_node_is_uniform(const struct gmem_node *node, void *entry)
 {
-	return value ? xa_mk_value(value) : NULL;
-}
-
-/* An explicit entry for the value 0 while a change is made: NULL might be merged. */
-static void *gmem_entry_explicit(void *entry)
-{
-	return entry ? : xa_mk_value(0);
-}
-
-static int gmem_ranges_store(struct gmem_ranges *ranges, unsigned long first, unsigned long last,
-			     void *entry, gfp_t gfp)
-{
-	MA_STATE(mas, &ranges->tree, first, last);
-
-	return mas_store_gfp(&mas, entry, gfp);
-}
-
-/*
- * The block with that number in @block, made if there is none; NULL if all of it
- * has @value already.
- */
-static int gmem_ranges_split_block(struct gmem_ranges *ranges, unsigned long number,
-				   unsigned long value, struct gmem_block **block)
-{
-	void *entry = mtree_load(&ranges->tree, number);
-	int r;
-
-	*block = gmem_entry_block(entry);
-	if (*block || gmem_entry_value(entry) == value)
-		return 0;
-
-	*block = gmem_block_alloc(ranges->field, gmem_entry_value(entry));
-	if (!*block)
-		return -ENOMEM;
-
-	r = gmem_ranges_store(ranges, number, number, *block, GFP_KERNEL_ACCOUNT);
-	if (r)
-		kfree(*block);
-	return r;
-}
-
-/*
- * Let an entry begin with block @first, and one end with block @last; but one of
- * @value, which stays as it is, may stick out.
- */
-static int gmem_ranges_split_entries(struct gmem_ranges *ranges, unsigned long first,
-				     unsigned long last, unsigned long value)
-{
-	MA_STATE(mas, &ranges->tree, first, first);
-	void *entry = mas_walk(&mas);
-	int r;
-
-	if (mas.index < first && gmem_entry_value(entry) != value) {
-		r = gmem_ranges_store(ranges, first, min(mas.last, last),
-				      gmem_entry_explicit(entry), GFP_KERNEL_ACCOUNT);
-		if (r)
-			return r;
+	for (unsigned int i = 0; i < GMEM_NODE_SLOTS; i++) {
+		if (gmem_node_entry(node, i) != entry)
+			return false;
 	}
+	return true;
+}
 
-	mas_set(&mas, last);
-	entry = mas_walk(&mas);
-	if (mas.last > last && gmem_entry_value(entry) != value)
-		return gmem_ranges_store(ranges, max(mas.index, first), last,
-					 gmem_entry_explicit(entry), GFP_KERNEL_ACCOUNT);
+/* Put a new root above the old one, whose slots may all have one value. */
+static void gmem_ranges_set_root(struct gmem_ranges *ranges, struct gmem_node *node)
+{
+	struct gmem_node *old = rcu_dereference_raw(ranges->root);
+	void *entry = old ? gmem_node_entry(old, 0) : NULL;
+	bool merge = old && !gmem_entry_is_pointer(entry) && gmem_node_is_uniform(old, entry);
+
+	RCU_INIT_POINTER(node->slots[0], merge ? entry : old);
+	rcu_assign_pointer(ranges->root, node);
+	if (merge)
+		gmem_node_free(old);
+	else if (old)
+		old->parent = node;
+}
+
+/* Let the root have a block. */
+static int gmem_ranges_grow(struct gmem_ranges *ranges, unsigned long number)
+{
+	struct gmem_node *root, *node;
+	unsigned int shift;
+
+	while (!gmem_ranges_root(ranges, number)) {
+		root = rcu_dereference_raw(ranges->root);
+		if (root)
+			shift = root->shift + GMEM_NODE_SHIFT;
+		else
+			shift = number ? rounddown(__fls(number), GMEM_NODE_SHIFT) : 0;
+		node = gmem_node_alloc(NULL, shift, NULL);
+		if (!node)
+			return -ENOMEM;
+		gmem_ranges_set_root(ranges, node);
+	}
 	return 0;
 }
 
-/* The blocks that a change has as a whole: from @first up to, not including, @end. */
-static void gmem_change_whole_blocks(const struct gmem_ranges_change *change,
-				     unsigned long *first, unsigned long *end)
+/* Does the range have all of a slot? */
+static bool gmem_change_covers(const struct gmem_ranges_change *change,
+			       const struct gmem_node *node, unsigned long number)
 {
-	*first = gmem_block_number(change->first);
-	if (gmem_block_offset(change->first))
-		++*first;
-	*end = gmem_block_number(change->last);
-	if (gmem_block_offset(change->last) == GMEM_BLOCK_SIZE - 1)
-		++*end;
+	return gmem_slot_first(node, number) >= change->first &&
+	       gmem_slot_last(node, number) <= change->last;
+}
+
+/* Split slots with one end of the range until none sticks out that is to change. */
+static int gmem_ranges_split(struct gmem_ranges_change *change, unsigned long index)
+{
+	struct gmem_field field = change->ranges->field;
+	unsigned long number = gmem_block_number(index);
+	struct gmem_node *node = gmem_ranges_root(change->ranges, number);
+	void *entry, *part;
+	unsigned int slot;
+
+	for (; node && !gmem_change_covers(change, node, number); node = entry) {
+		slot = gmem_node_slot(node, number);
+		entry = gmem_node_entry(node, slot);
+		if (!gmem_entry_is_pointer(entry)) {
+			if (gmem_entry_value(entry) == change->value)
+				return 0;
+			if (node->shift)
+				part = gmem_node_alloc(node, node->shift - GMEM_NODE_SHIFT, entry);
+			else
+				part = gmem_block_alloc(field, gmem_entry_value(entry));
+			if (!part)
+				return -ENOMEM;
+			rcu_assign_pointer(node->slots[slot], part);
+			entry = part;
+		}
+		if (!node->shift)
+			return 0;
+	}
+	return 0;
+}
+
+/* Make one entry of a block, and of nodes above it, where all has one value. */
+static void gmem_ranges_merge(struct gmem_ranges *ranges, unsigned long index)
+{
+	unsigned long value, number = gmem_block_number(index);
+	struct gmem_node *node, *parent;
+	struct gmem_block *block;
+	void *entry;
+
+	entry = gmem_ranges_find(ranges, number, &node);
+	block = gmem_entry_block(entry);
+	if (block) {
+		if (!gmem_block_is_uniform(block, ranges->field, &value))
+			return;
+		entry = gmem_entry_of(value);
+		rcu_assign_pointer(node->slots[gmem_node_slot(node, number)], entry);
+		kfree_rcu(block, rcu);
+	}
+
+	for (; node && gmem_node_is_uniform(node, entry); node = parent) {
+		parent = node->parent;
+		if (parent)
+			rcu_assign_pointer(parent->slots[gmem_node_slot(parent, number)], entry);
+		else if (!entry)
+			rcu_assign_pointer(ranges->root, NULL);
+		else
+			return;
+		gmem_node_free(node);
+	}
+}
+
+static void gmem_change_merge(const struct gmem_ranges_change *change)
+{
+	gmem_ranges_merge(change->ranges, change->first);
+	if (gmem_block_number(change->first) != gmem_block_number(change->last))
+		gmem_ranges_merge(change->ranges, change->last);
 }
 
 /**
@@ -113,129 +149,103 @@ static void gmem_change_whole_blocks(const struct gmem_ranges_change *change,
 int gmem_ranges_prepare(struct gmem_ranges_change *change, struct gmem_ranges *ranges,
 			unsigned long first, unsigned long last, unsigned long value)
 {
-	unsigned long head = gmem_block_number(first), tail = gmem_block_number(last);
-	unsigned long from, end;
 	int r = 0;
 
 	*change = (struct gmem_ranges_change) {
 		.ranges = ranges, .first = first, .last = last, .value = value,
 	};
-	gmem_change_whole_blocks(change, &from, &end);
 
-	if (head < from || head >= end)
-		r = gmem_ranges_split_block(ranges, head, value, &change->head);
-	if (!r && tail >= end && tail != head)
-		r = gmem_ranges_split_block(ranges, tail, value, &change->tail);
-	if (!r && from < end)
-		r = gmem_ranges_split_entries(ranges, from, end - 1, value);
+	if (value)
+		r = gmem_ranges_grow(ranges, gmem_block_number(last));
+	if (!r)
+		r = gmem_ranges_split(change, first);
+	if (!r && gmem_block_number(first) != gmem_block_number(last))
+		r = gmem_ranges_split(change, last);
+	if (r)
+		gmem_change_merge(change);
 	return r;
 }
 
-static void gmem_ranges_commit_blocks(struct gmem_ranges *ranges, unsigned long first,
-				      unsigned long last, unsigned long value)
+/* Replace an entry by the value. What was there is for gmem_ranges_finish() to free. */
+static void gmem_change_replace(struct gmem_ranges_change *change, struct gmem_node *node,
+				unsigned int slot)
 {
-	MA_STATE(mas, &ranges->tree, first, first);
+	void *entry = gmem_node_entry(node, slot);
 	struct gmem_block *block;
+	struct gmem_node *child;
+
+	rcu_assign_pointer(node->slots[slot], gmem_entry_of(change->value));
+	if (!gmem_entry_is_pointer(entry))
+		return;
+	if (node->shift) {
+		child = entry;
+		child->next = change->nodes;
+		change->nodes = child;
+	} else {
+		block = entry;
+		block->next = change->blocks;
+		change->blocks = block;
+	}
+}
+
+/* Of one node, replace what the range has from a block on. The last index of it. */
+static unsigned long gmem_change_replace_slots(struct gmem_ranges_change *change,
+					       struct gmem_node *node, unsigned long number)
+{
+	unsigned int slot = gmem_node_slot(node, number);
+	unsigned long last = gmem_slot_last(node, number);
+
+	for (;;) {
+		gmem_change_replace(change, node, slot);
+		if (++slot == GMEM_NODE_SLOTS ||
+		    change->last - last < BIT(node->shift + GMEM_BLOCK_SHIFT))
+			return last;
+		last += BIT(node->shift + GMEM_BLOCK_SHIFT);
+	}
+}
+
+/* Change what one node has from an index on. The last index of it. */
+static unsigned long gmem_ranges_commit_at(struct gmem_ranges_change *change, unsigned long index)
+{
+	unsigned long last, number = gmem_block_number(index);
+	struct gmem_node *node = gmem_ranges_root(change->ranges, number);
 	void *entry;
 
-	entry = mas_walk(&mas);
-	for (;;) {
-		block = gmem_entry_block(entry);
-		if (block) {
-			gmem_block_set(block, ranges->field, 0, GMEM_BLOCK_SIZE - 1, value);
-		} else if (gmem_entry_value(entry) != value) {
-			/* In place of an entry with the same borders: this takes no memory. */
-			mas_store(&mas, xa_mk_value(value));
-			WARN_ON_ONCE(mas_is_err(&mas));
+	for (; node; node = entry) {
+		if (gmem_change_covers(change, node, number))
+			return gmem_change_replace_slots(change, node, number);
+
+		last = gmem_slot_last(node, number);
+		entry = gmem_node_entry(node, gmem_node_slot(node, number));
+		/* What sticks out and was not split has the value already. */
+		if (!gmem_entry_is_pointer(entry))
+			return last;
+		if (!node->shift) {
+			gmem_block_set(entry, change->ranges->field, gmem_block_offset(index),
+				       gmem_block_offset(min(last, change->last)),
+				       change->value);
+			return last;
 		}
-		if (mas.last >= last)
-			break;
-		entry = mas_next_range(&mas, last);
-		cond_resched();
 	}
+	/* Behind the root all is 0, and stays it. */
+	return ULONG_MAX;
 }
 
 /**
  * gmem_ranges_commit() - make a prepared change
  * @change: from gmem_ranges_prepare()
  *
- * Context: Process context, may sleep; the owner's lock. gmem_ranges_finish() has
- * to follow.
+ * At most 63 slots of each level change at each of the two ends, whatever is in the
+ * range: this takes no rest.
+ *
+ * Context: The owner's lock. gmem_ranges_finish() has to follow.
  */
 void gmem_ranges_commit(struct gmem_ranges_change *change)
 {
-	struct gmem_ranges *ranges = change->ranges;
-	unsigned long first, end;
+	unsigned long last = gmem_ranges_commit_at(change, change->first);
 
-	if (change->head)
-		gmem_block_set(change->head, ranges->field, gmem_block_offset(change->first),
-			       change->last > gmem_block_last(gmem_block_number(change->first)) ?
-			       GMEM_BLOCK_SIZE - 1 : gmem_block_offset(change->last),
-			       change->value);
-	if (change->tail)
-		gmem_block_set(change->tail, ranges->field, 0, gmem_block_offset(change->last),
-			       change->value);
-
-	gmem_change_whole_blocks(change, &first, &end);
-	if (first < end)
-		gmem_ranges_commit_blocks(ranges, first, end - 1, change->value);
-}
-
-/*
- * The last of some entries from @first on, up to @last, whose blocks are put in
- * front of @blocks.
- */
-static unsigned long gmem_ranges_collect(struct gmem_ranges *ranges, unsigned long first,
-					 unsigned long last, struct gmem_block **blocks)
-{
-	MA_STATE(mas, &ranges->tree, first, first);
-	void *entry = mas_walk(&mas);
-	struct gmem_block *block;
-
-	for (int i = 0;;) {
-		block = gmem_entry_block(entry);
-		if (block) {
-			block->next = *blocks;
-			*blocks = block;
-		}
-		if (mas.last >= last)
-			return last;
-		if (++i == GMEM_ENTRIES_AT_ONCE)
-			return mas.last;
-		entry = mas_next_range(&mas, last);
-	}
-}
-
-/*
- * Make blocks from @first to @last one entry, all of which have @value. Not at
- * once, where that is many: the tree frees nodes where it must not take long.
- */
-static void gmem_ranges_merge(struct gmem_ranges *ranges, unsigned long first,
-			      unsigned long last, unsigned long value)
-{
-	struct gmem_block *blocks, *next;
-	unsigned long end, start = first;
-
-	do {
-		blocks = NULL;
-		end = gmem_ranges_collect(ranges, start, last, &blocks);
-		if (gmem_ranges_store(ranges, first, end, gmem_entry_of(value), GFP_TIDY))
-			return;
-		for (; blocks; blocks = next) {
-			next = blocks->next;
-			kfree_rcu(blocks, rcu);
-		}
-		start = end + 1;
-		cond_resched();
-	} while (end < last);
-}
-
-/* Has the block become one of many with its value? */
-static bool gmem_change_filled(const struct gmem_ranges_change *change, struct gmem_block *block)
-{
-	unsigned long value;
-
-	return block && gmem_block_is_uniform(block, change->ranges->field, &value);
+	while (last < change->last)
+		last = gmem_ranges_commit_at(change, last + 1);
 }
 
 /**
@@ -246,33 +256,9 @@ static bool gmem_change_filled(const struct gmem_ranges_change *change, struct g
  */
 void gmem_ranges_finish(struct gmem_ranges_change *change)
 {
-	MA_STATE(mas, &change->ranges->tree, 0, 0);
-	unsigned long value = change->value;
-	unsigned long first, end, last;
-
-	gmem_change_whole_blocks(change, &first, &end);
-	/* Where the range is part of one block, @end is not after it yet. */
-	if (gmem_change_filled(change, change->head)) {
-		first = gmem_block_number(change->first);
-		end = max(end, first + 1);
-	}
-	if (gmem_change_filled(change, change->tail))
-		end = gmem_block_number(change->last) + 1;
-	if (first >= end)
-		return;
-
-	/* Become one with the neighbours that have the value already. */
-	if (first) {
-		mas_set(&mas, first - 1);
-		if (mas_walk(&mas) == xa_mk_value(value))
-			first = mas.index;
-	}
-	mas_set(&mas, min(end, GMEM_LAST_BLOCK));
-	last = mas_walk(&mas) == xa_mk_value(value) ? mas.last : end - 1;
-
-	mas_set(&mas, first);
-	if (mas_walk(&mas) != gmem_entry_of(value) || mas.last < last)
-		gmem_ranges_merge(change->ranges, first, last, value);
+	gmem_change_merge(change);
+	gmem_blocks_free(change->blocks);
+	gmem_nodes_free(change->nodes, true);
 }
 
 /**

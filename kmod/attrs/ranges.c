@@ -5,7 +5,7 @@
 #include <linux/log2.h>
 #include <linux/slab.h>
 
-#include "entry.h"
+#include "node.h"
 
 /* Frees maps. It waits for nothing, but takes time by a map's size. */
 static struct workqueue_struct *gmem_ranges_wq;
@@ -18,7 +18,14 @@ static struct workqueue_struct *gmem_ranges_wq;
  */
 int gmem_ranges_init(void)
 {
+	int r = gmem_node_cache_init();
+
+	if (r)
+		return r;
+
 	gmem_ranges_wq = alloc_workqueue("gmem_ranges", WQ_UNBOUND, 0);
+	if (!gmem_ranges_wq)
+		gmem_node_cache_exit();
 	return gmem_ranges_wq ? 0 : -ENOMEM;
 }
 
@@ -32,42 +39,18 @@ void gmem_ranges_exit(void)
 	/* Work is queued after a grace period. */
 	rcu_barrier();
 	destroy_workqueue(gmem_ranges_wq);
-}
-
-/*
- * Frees each entry's block, and now and then erases from the tree what was freed:
- * __mt_destroy() would walk all of a large tree without a rest. Without memory for
- * that, it does walk all of it.
- */
-static void gmem_ranges_free_entries(struct maple_tree *tree)
-{
-	MA_STATE(mas, tree, 0, 0);
-	unsigned long next = 0;
-	void *entry;
-
-	do {
-		mas_set(&mas, next);
-		for (int i = 0; i < GMEM_ENTRIES_AT_ONCE; i++) {
-			entry = mas_find(&mas, ULONG_MAX);
-			if (!entry)
-				return;
-			kfree(gmem_entry_block(entry));
-		}
-		next = mas.last + 1;
-		mas_set_range(&mas, 0, mas.last);
-		mas_store_gfp(&mas, NULL, GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN);
-		cond_resched();
-	} while (next);
+	gmem_node_cache_exit();
 }
 
 static void gmem_ranges_free_work(struct work_struct *work)
 {
 	struct gmem_ranges *ranges = container_of(to_rcu_work(work), struct gmem_ranges, free);
+	struct gmem_node *root = rcu_dereference_raw(ranges->root);
 
-	/* No reader is left for whom nodes would have to stay. */
-	mt_clear_in_rcu(&ranges->tree);
-	gmem_ranges_free_entries(&ranges->tree);
-	__mt_destroy(&ranges->tree);
+	if (root) {
+		root->next = NULL;
+		gmem_nodes_free(root, false);
+	}
 	kfree(ranges);
 }
 
@@ -88,18 +71,6 @@ struct gmem_ranges *gmem_ranges_alloc(unsigned long mask)
 
 	ranges->field.shift = __ffs(mask);
 	ranges->field.width = roundup_pow_of_two(fls_long(mask) - ranges->field.shift);
-	/*
-	 * Not for its search for gaps, but for the layout of its nodes: of the
-	 * other kind, mt_destroy_walk() of 6.12 takes a full node's last child
-	 * for metadata and frees what it is not. A store over many ranges of a
-	 * tree that has readers under RCU gets there.
-	 *
-	 * Which lock serialises writers changes when a map goes from one owner
-	 * to the next: the owners assert it, not the tree.
-	 */
-	mt_init_flags(&ranges->tree,
-		      MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU | MT_FLAGS_LOCK_EXTERN);
-	mt_on_stack(ranges->tree);
 	INIT_RCU_WORK(&ranges->free, gmem_ranges_free_work);
 	return ranges;
 }
@@ -127,13 +98,33 @@ void gmem_ranges_free(struct gmem_ranges *ranges)
 unsigned long gmem_ranges_get(struct gmem_ranges *ranges, unsigned long index)
 {
 	struct gmem_block *block;
+	struct gmem_node *node;
 	void *entry;
 
 	guard(rcu)();
-	entry = mtree_load(&ranges->tree, gmem_block_number(index));
+	entry = gmem_ranges_find(ranges, gmem_block_number(index), &node);
 	block = gmem_entry_block(entry);
 	return block ? gmem_block_get(block, ranges->field, gmem_block_offset(index)) :
 		       gmem_entry_value(entry);
+}
+
+/* How far slots of one node in a row, or all that is behind the root, have an entry. */
+static unsigned long gmem_ranges_run(const struct gmem_node *node, unsigned long number,
+				     void *entry)
+{
+	unsigned long last = ULONG_MAX;
+
+	if (!node)
+		return last;
+
+	last = gmem_slot_last(node, number);
+	for (unsigned int slot = gmem_node_slot(node, number) + 1;
+	     slot < GMEM_NODE_SLOTS && gmem_node_entry(node, slot) == entry; slot++) {
+		if (last == ULONG_MAX)
+			break;
+		last += BIT(node->shift + GMEM_BLOCK_SHIFT);
+	}
+	return last;
 }
 
 /**
@@ -149,38 +140,23 @@ unsigned long gmem_ranges_get(struct gmem_ranges *ranges, unsigned long index)
 unsigned long gmem_ranges_get_run(struct gmem_ranges *ranges, unsigned long index,
 				  unsigned long *last)
 {
-	MA_STATE(mas, &ranges->tree, gmem_block_number(index), gmem_block_number(index));
+	unsigned int offset = gmem_block_offset(index);
 	struct gmem_block *block;
+	struct gmem_node *node;
 	unsigned long value;
 	void *entry;
 
 	guard(rcu)();
-	entry = mas_walk(&mas);
+	entry = gmem_ranges_find(ranges, gmem_block_number(index), &node);
 	block = gmem_entry_block(entry);
 	if (!block) {
-		*last = gmem_block_last(mas.last);
+		*last = gmem_ranges_run(node, gmem_block_number(index), entry);
 		return gmem_entry_value(entry);
 	}
-	value = gmem_block_get(block, ranges->field, gmem_block_offset(index));
-	*last = gmem_block_first(mas.index) - 1 +
-		gmem_block_run(block, ranges->field, gmem_block_offset(index), ~0UL, value);
+	value = gmem_block_get(block, ranges->field, offset);
+	*last = index - offset - 1 +
+		gmem_block_run(block, ranges->field, offset, ~0UL, value);
 	return value;
-}
-
-/* Do all indexes of an entry have a value, but those that are not in [@first, @last]? */
-static bool gmem_ranges_match_entry(struct ma_state *mas, struct gmem_field field, void *entry,
-				    unsigned long first, unsigned long last,
-				    unsigned long mask, unsigned long value)
-{
-	struct gmem_block *block = gmem_entry_block(entry);
-
-	if (!block)
-		return (gmem_entry_value(entry) & mask) == value;
-
-	first = max(first, gmem_block_first(mas->index));
-	last = min(last, gmem_block_last(mas->index));
-	return gmem_block_run(block, field, gmem_block_offset(first), mask, value) >
-	       gmem_block_offset(last);
 }
 
 /**
@@ -197,21 +173,32 @@ static bool gmem_ranges_match_entry(struct ma_state *mas, struct gmem_field fiel
 bool gmem_ranges_match(struct gmem_ranges *ranges, unsigned long first,
 		       unsigned long last, unsigned long mask, unsigned long value)
 {
-	MA_STATE(mas, &ranges->tree, gmem_block_number(first), gmem_block_number(first));
-	unsigned long end = gmem_block_number(last);
+	unsigned long index = first, number, end;
+	struct gmem_block *block;
+	struct gmem_node *node;
 	void *entry;
 
 	if (value & ~(mask & gmem_field_mask(ranges->field)))
 		return false;
 
 	guard(rcu)();
-	entry = mas_walk(&mas);
-	while (gmem_ranges_match_entry(&mas, ranges->field, entry, first, last, mask, value)) {
-		if (mas.last >= end)
+	for (;; index = end + 1) {
+		number = gmem_block_number(index);
+		entry = gmem_ranges_find(ranges, number, &node);
+		block = gmem_entry_block(entry);
+		if (block) {
+			end = min(last, index | (GMEM_BLOCK_SIZE - 1));
+			if (gmem_block_run(block, ranges->field, gmem_block_offset(index),
+					   mask, value) <= gmem_block_offset(end))
+				return false;
+		} else {
+			if ((gmem_entry_value(entry) & mask) != value)
+				return false;
+			end = gmem_ranges_run(node, number, entry);
+		}
+		if (end >= last)
 			return true;
-		entry = mas_next_range(&mas, end);
 	}
-	return false;
 }
 
 /**
@@ -223,7 +210,7 @@ bool gmem_ranges_match(struct gmem_ranges *ranges, unsigned long first,
  */
 bool gmem_ranges_empty(struct gmem_ranges *ranges)
 {
-	return gmem_ranges_match(ranges, 0, ULONG_MAX, ~0UL, 0);
+	return !rcu_access_pointer(ranges->root);
 }
 
 /**
@@ -238,10 +225,9 @@ bool gmem_ranges_empty(struct gmem_ranges *ranges)
 void gmem_ranges_walk_begin(struct gmem_ranges_walk *walk, struct gmem_ranges *ranges,
 			    unsigned long first, unsigned long last)
 {
-	walk->field = ranges->field;
-	walk->first = first;
-	walk->end = last;
-	mas_init(&walk->mas, &ranges->tree, gmem_block_number(first));
+	*walk = (struct gmem_ranges_walk) {
+		.ranges = ranges, .next = first, .end = last,
+	};
 }
 
 /**
@@ -256,26 +242,24 @@ void gmem_ranges_walk_begin(struct gmem_ranges_walk *walk, struct gmem_ranges *r
  */
 bool gmem_ranges_walk_next(struct gmem_ranges_walk *walk)
 {
-	unsigned long end = gmem_block_number(walk->end);
-	struct gmem_block *block;
+	unsigned long number = gmem_block_number(walk->next);
+	struct gmem_node *node;
 	void *entry;
 
-	if (walk->mas.status == ma_start) {
-		entry = mas_walk(&walk->mas);
-	} else {
-		if (walk->last >= walk->end)
-			return false;
-		walk->first = walk->last + 1;
-		entry = mas_next_range(&walk->mas, end);
-	}
-	walk->last = min(walk->end, gmem_block_last(walk->mas.last));
+	if (walk->done)
+		return false;
 
-	block = gmem_entry_block(entry);
-	if (block) {
-		walk->mixed = !gmem_block_is_uniform(block, walk->field, &walk->value);
+	walk->first = walk->next;
+	entry = gmem_ranges_find(walk->ranges, number, &node);
+	walk->mixed = gmem_entry_block(entry);
+	if (walk->mixed) {
+		walk->last = walk->first | (GMEM_BLOCK_SIZE - 1);
 	} else {
-		walk->mixed = false;
 		walk->value = gmem_entry_value(entry);
+		walk->last = gmem_ranges_run(node, number, entry);
 	}
+	walk->last = min(walk->last, walk->end);
+	walk->next = walk->last + 1;
+	walk->done = walk->last == walk->end;
 	return true;
 }

@@ -4,10 +4,10 @@
  * by ranges. It starts with the value 0 everywhere.
  *
  * Indexes are kept by blocks of 512, as many as there are pages in 2 MiB. Blocks
- * in a row that have one value are a range, an entry of a maple tree, whatever
- * their number. A block with several values keeps a field of bits for each index
- * (block.h). So a map costs by the borders of its ranges, and where these are
- * dense it costs a bit or two an index.
+ * are entries of a radix tree (node.h), in which 64, 4096, ... of them that have one
+ * value are one entry. A block with several values keeps a field of bits for each
+ * index (block.h). So a map costs by the borders of its ranges, of which each takes
+ * one node a level at most, and where they are dense it costs a bit or two an index.
  *
  * Readers need RCU only, and see for each index the value from before a change
  * in flight or from after it. Writers are serialised by the owner's lock. A
@@ -24,21 +24,20 @@
 #ifndef __KVM_ATTRS_RANGES_H
 #define __KVM_ATTRS_RANGES_H
 
-#include <linux/maple_tree.h>
 #include <linux/workqueue.h>
 
 #include "block.h"
 
+struct gmem_node;
+
 /**
  * struct gmem_ranges - the map
- * @tree: by numbers of blocks: a value of all indexes, as an xarray has values,
- *	  or a struct gmem_block. What is not there has the value 0, which is also
- *	  there as a value while a change is made.
+ * @root: of the tree. What it does not have has the value 0; if it is NULL, all has
  * @field: how blocks keep their values; constant
  * @free: frees the map after a grace period
  */
 struct gmem_ranges {
-	struct maple_tree tree;
+	struct gmem_node __rcu *root;
 	struct gmem_field field;
 	struct rcu_work free;
 };
@@ -49,16 +48,16 @@ struct gmem_ranges {
  * @first: first index
  * @last: last index
  * @value: what it will be
- * @head: the block with @first, where the range has a part of it that changes
- * @tail: the block with @last, likewise, where it is another one
+ * @nodes: what it took from the tree, to be freed
+ * @blocks: likewise
  */
 struct gmem_ranges_change {
 	struct gmem_ranges *ranges;
 	unsigned long first;
 	unsigned long last;
 	unsigned long value;
-	struct gmem_block *head;
-	struct gmem_block *tail;
+	struct gmem_node *nodes;
+	struct gmem_block *blocks;
 };
 
 /**
@@ -67,18 +66,20 @@ struct gmem_ranges_change {
  * @last: its last index
  * @mixed: it is part of a block with several values
  * @value: the piece's value, unless @mixed
+ * @next: where the next piece begins, unless @done
+ * @done: the piece is the last one
  * @end: last index of the walk
- * @mas: where the walk is
- * @field: how blocks keep their values
+ * @ranges: the map
  */
 struct gmem_ranges_walk {
 	unsigned long first;
 	unsigned long last;
 	bool mixed;
 	unsigned long value;
+	unsigned long next;
+	bool done;
 	unsigned long end;
-	struct ma_state mas;
-	struct gmem_field field;
+	const struct gmem_ranges *ranges;
 };
 
 int gmem_ranges_init(void);

@@ -139,7 +139,8 @@ static void kvm_attrs_commit(struct kvm *kvm, gfn_t start, gfn_t end, u64 attrib
 		kvm_flush_remote_tlbs(kvm);
 	/* What KVM itself keeps of pages is of the other kind from here on. */
 	kvm_gmem_cache_invalidate(kvm, start, end);
-	kvm_attrs_walk_slots(kvm, start, end, attributes, kvm_attrs_clear_mixed);
+	if (end - start >= GMEM_BLOCK_SIZE)
+		kvm_attrs_walk_slots(kvm, start, end, attributes, kvm_attrs_clear_mixed);
 	KVM_MMU_UNLOCK(kvm);
 
 	gmem_ranges_commit(change);

@@ -206,10 +206,82 @@ static void of_a_vm(void)
 	}
 }
 
+#define FAR_PAGES	(64ULL << 18)	/* 64 GiB */
+#define FAR_CHANGES	4000
+#define MULTIPLES	9
+
+/* Pages at the edges of 2 MiB, of 128 MiB and of 8 GiB, and whether they are private. */
+static struct probe {
+	uint64_t page;
+	bool private;
+} probes[2 * 3 * MULTIPLES + 2];
+static int nr_probes;
+
+static void add_probe(uint64_t page)
+{
+	if (page < FAR_PAGES && (!nr_probes || page > probes[nr_probes - 1].page))
+		probes[nr_probes++].page = page;
+}
+
+static void add_probes(void)
+{
+	static const int levels[] = { 9, 15, 21 };
+
+	nr_probes = 0;
+	add_probe(0);
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		for (uint64_t multiple = 1; multiple <= MULTIPLES; multiple++) {
+			add_probe((multiple << levels[i]) - 1);
+			add_probe(multiple << levels[i]);
+		}
+	}
+	add_probe(FAR_PAGES - 1);
+}
+
+static void expect_probe(const struct probe *p)
+{
+	errno = 0;
+	TEST_ASSERT(populate_gfn(p->page) == -1 && errno == (p->private ? EEXIST : EINVAL),
+		    "page %lu, %s: errno %d", p->page, p->private ? "private" : "shared", errno);
+}
+
+/* From one probe to another, or one alone. */
+static void change_far(void)
+{
+	int a = random() % nr_probes, b = random() % 2 ? a : random() % nr_probes;
+	struct probe *first = &probes[a < b ? a : b], *last = &probes[a < b ? b : a];
+	bool private = random() & 1;
+
+	vm_set_memory_attributes(vm, MACHINE_GPA + first->page * PAGE_SIZE,
+				 (last->page - first->page + 1) * PAGE_SIZE,
+				 private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0);
+	for (struct probe *p = first; p <= last; p++)
+		p->private = private;
+}
+
+static void far_apart(void)
+{
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	begin();
+	add_probes();
+	vm = idle_vm();
+	view = vm_create_guest_memfd(vm, FAR_PAGES * PAGE_SIZE, 0);
+	vm_set_user_memory_region2(vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
+				   FAR_PAGES * PAGE_SIZE, NULL, view, 0);
+	for (int i = 0; i < nr_probes; i++)
+		TEST_ASSERT_EQ(populate_offset(view, probes[i].page, 1, NULL), 1L);
+	for (int change = 0; change < FAR_CHANGES; change++) {
+		change_far();
+		for (int i = 0; i < nr_probes; i++)
+			expect_probe(&probes[i]);
+	}
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(what_is_owed, 120, "what a pager owes, in hundreds of ranges and in one"),
 	SLOW_CLAIM(of_an_inode, 120, "an inode's attributes"),
 	SLOW_CLAIM(of_a_vm, 120, "a VM's attributes"),
+	SLOW_CLAIM(far_apart, 120, "a VM's attributes in 64 GiB, with borders at large powers of two"),
 };
 
 CLAIMS_MAIN(claims);
