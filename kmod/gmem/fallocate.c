@@ -4,6 +4,8 @@
  */
 #include <linux/types.h>
 #include <linux/falloc.h>
+#include <linux/mm.h>
+#include <linux/pagevec.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
@@ -15,6 +17,9 @@
 
 /* How many are punched: 256 MiB. */
 #define GMEM_PUNCH_BATCH	(SZ_256M >> PAGE_SHIFT)
+
+/* How many that were held back are freed before other tasks get at the CPU. */
+#define GMEM_FREE_BATCH		1024
 
 static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
 			       pgoff_t *next)
@@ -94,10 +99,93 @@ static pgoff_t gmem_punch_until(struct gmem_inode *gi, pgoff_t start, pgoff_t en
 	return min(end, round_down(first, HPAGE_PMD_NR));
 }
 
-static int gmem_punch_locked(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+/**
+ * struct gmem_punch - a hole, being punched part by part
+ * @gi: the inode
+ * @flushed: page offset up to which no flush is owed any more
+ * @next: page offset up to which pages were taken out
+ * @held: folios that were taken out since, and are to be freed after a flush: a list by
+ *	  folio->private, each with a reference
+ * @nr_held: how many
+ *
+ * A flush of an encrypted guest's pages stops all CPUs for some milliseconds, which is
+ * about what it takes to punch one part. But all pages can't be zapped first and freed
+ * after one flush, as others get at the inode between parts, and bring new pages. So what
+ * was taken out is held back, out of everybody's reach, and one flush is for many parts.
+ */
+struct gmem_punch {
+	struct gmem_inode *gi;
+	pgoff_t flushed;
+	pgoff_t next;
+	struct folio *held;
+	unsigned long nr_held;
+};
+
+/*
+ * How many are held back at most, and a part: 1/64 of the machine's memory. No hole has
+ * more pages than that has, so it makes 65 flushes at most, whatever its size; and who
+ * punches to free memory has most of it at once.
+ */
+static unsigned long gmem_punch_max_held(void)
 {
+	return totalram_pages() / 64;
+}
+
+/*
+ * The pages were zapped: what comes now is not mapped before the invalidation's end, and
+ * needs no flush. Nothing else uses folio->private, and these folios are single pages:
+ * those of the host's mappings are, see huge.c.
+ */
+static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end)
+{
+	struct folio_batch batch;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(gmem_mapping(punch->gi), &start, end - 1, &batch)) {
+		for (unsigned int i = 0; i < folio_batch_count(&batch); i++) {
+			struct folio *folio = batch.folios[i];
+
+			folio_get(folio);
+			folio->private = punch->held;
+			punch->held = folio;
+			punch->nr_held++;
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+}
+
+/* Flushes what it has to of all that was taken out, then frees it. */
+static void gmem_punch_finish(struct gmem_punch *punch)
+{
+	struct folio *folio;
+
+	if (punch->flushed < punch->next) {
+		mutex_lock(&punch->gi->views_lock);
+		gmem_flush(punch->gi, punch->flushed, punch->next);
+		mutex_unlock(&punch->gi->views_lock);
+		punch->flushed = punch->next;
+	}
+
+	while ((folio = punch->held)) {
+		punch->held = folio->private;
+		folio->private = NULL;
+		/* Lines of the guest's may have been written back since they were cleared. */
+		gmem_folio_clear_freed(folio);
+		folio_put(folio);
+		if (--punch->nr_held % GMEM_FREE_BATCH == 0)
+			cond_resched();
+	}
+}
+
+static int gmem_punch_locked(struct gmem_punch *punch, pgoff_t start, pgoff_t end)
+{
+	struct gmem_inode *gi = punch->gi;
 	pgoff_t first = start, last = end;
 	int r;
+
+	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK))
+		return -EPERM;
 
 	r = gmem_pager_remove(gi, start, end);
 	if (r)
@@ -106,9 +194,12 @@ static int gmem_punch_locked(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 	gmem_huge_extend(gi, &first, &last);
 
 	gmem_unmap_host(gi, start, end);
-	gmem_invalidate_begin(gi, first, last);
+	gmem_invalidate_zap(gi, first, last);
+	if (gmem_needs_flush(gi, first, last))
+		gmem_punch_hold(punch, start, end);
 	gmem_huge_truncate(gi, start, end);
 	gmem_invalidate_end(gi, first, last);
+	punch->next = end;
 	return 0;
 }
 
@@ -121,24 +212,24 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct address_space *mapping = gmem_mapping(gi);
 	pgoff_t start = offset >> PAGE_SHIFT;
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
-	pgoff_t next;
+	struct gmem_punch punch = { .gi = gi, .flushed = start, .next = start };
 	int r = 0;
 
-	while (!r && start < end) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
+	while (!r && punch.next < end) {
+		if (fatal_signal_pending(current)) {
+			r = -EINTR;
+			break;
+		}
 
 		filemap_invalidate_lock(mapping);
-		next = gmem_punch_until(gi, start, end);
-		if (gmem_is_sealed(gi, KVM_GMEM_SEAL_SHRINK))
-			r = -EPERM;
-		else
-			r = gmem_punch_locked(gi, start, next);
+		r = gmem_punch_locked(&punch, punch.next, gmem_punch_until(gi, punch.next, end));
 		filemap_invalidate_unlock(mapping);
 
-		start = next;
+		if (punch.nr_held > gmem_punch_max_held())
+			gmem_punch_finish(&punch);
 		cond_resched();
 	}
+	gmem_punch_finish(&punch);
 	return r;
 }
 

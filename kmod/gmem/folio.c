@@ -162,6 +162,18 @@ static bool gmem_allocator_clears(void)
 }
 
 /**
+ * gmem_folio_clear_freed() - clear a folio that was taken out, once more
+ * @folio: out of the page cache, with a reference
+ *
+ * Context: Process context.
+ */
+void gmem_folio_clear_freed(struct folio *folio)
+{
+	if (folio_test_uptodate(folio) && !gmem_allocator_clears())
+		gmem_folio_zero(folio);
+}
+
+/**
  * gmem_free_folio() - address_space_operations.free_folio
  * @folio: out of the page cache and, since the truncation that removes it
  *	   follows an invalidation, in no VM's stage-2 tables

@@ -262,6 +262,7 @@ void gmem_page_clear(struct page *page);
 void gmem_folio_set_stale(struct folio *folio);
 void gmem_folio_make_zero(struct folio *folio);
 void gmem_folio_make_shared(struct folio *folio);
+void gmem_folio_clear_freed(struct folio *folio);
 void gmem_free_folio(struct folio *folio);
 
 /* attrs.c */
@@ -303,6 +304,9 @@ struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, 
 /* invalidate.c */
 void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end);
 void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end);
+bool gmem_needs_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
+void gmem_invalidate_zap(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio);
@@ -345,6 +349,7 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file);
 
 /* x86.c */
 u32 gmem_arch_capabilities(struct kvm *kvm);
+bool gmem_arch_needs_flush(struct kvm *kvm);
 u64 gmem_arch_flags(struct kvm *kvm);
 
 static inline kvm_pfn_t gmem_folio_pfn(struct folio *folio, pgoff_t index)

@@ -89,11 +89,67 @@ static void gmem_view_zap(struct gmem_view *view, pgoff_t start, pgoff_t end)
  * are freed. Do so even if nothing was zapped: KVM may have zapped these pages
  * before, for reasons of its own, without a flush.
  *
- * Not under mmu_lock: the flush stops all CPUs for a while.
+ * To KVM all memory of such a guest is shared: it has pages of an inode only where
+ * shared memory comes from the inode.
  */
+static bool gmem_view_needs_flush(struct gmem_view *view, pgoff_t start, pgoff_t end)
+{
+	return view->inode->flags & GUEST_MEMFD_FLAG_MMAP &&
+	       gmem_binding_first(view, start, end - 1) && gmem_arch_needs_flush(view->kvm);
+}
+
+/* Not under mmu_lock: the flush stops all CPUs for a while. */
 static void gmem_view_flush(struct gmem_view *view, pgoff_t start, pgoff_t end)
 {
-	if (gmem_binding_first(view, start, end - 1))
+	if (gmem_view_needs_flush(view, start, end))
+		kvm_arch_guest_memory_reclaimed(view->kvm);
+}
+
+/* The view of one VM that needs a flush, or NULL. */
+static struct gmem_view *gmem_find_unflushed(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_view *view;
+
+	gmem_assert_views_stable(gi);
+
+	list_for_each_entry(view, &gi->views, entry) {
+		if (gmem_view_needs_flush(view, start, end))
+			return view;
+	}
+	return NULL;
+}
+
+/**
+ * gmem_needs_flush() - have pages to be flushed from caches before they are freed?
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * Context: invalidate_lock for writing or views_lock is held.
+ * Return: whether an encrypted guest may have left dirty lines of them.
+ */
+bool gmem_needs_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	return gmem_find_unflushed(gi, start, end);
+}
+
+/**
+ * gmem_flush() - flush pages from caches, if they need it
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * All VMs' pages were zapped since, or before: until then a guest could write. One flush
+ * is for all VMs, as it is one of all lines of all CPUs. A VM that has unbound the pages
+ * since they were zapped, or closed its view, has flushed then.
+ *
+ * Context: Process context, may sleep; invalidate_lock for writing or views_lock is held.
+ */
+void gmem_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_view *view = gmem_find_unflushed(gi, start, end);
+
+	if (view)
 		kvm_arch_guest_memory_reclaimed(view->kvm);
 }
 
@@ -138,6 +194,27 @@ void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end
 }
 
 /**
+ * gmem_invalidate_zap() - begin an invalidation in every VM, and leave the flush
+ * @gi: the inode
+ * @start: first page offset
+ * @end: page offset after the last
+ *
+ * For who takes many pages away, part by part: see gmem_flush(), which has to come before
+ * any of them is freed.
+ *
+ * Context: as gmem_view_invalidate_begin(). One mmu_lock at a time.
+ */
+void gmem_invalidate_zap(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
+{
+	struct gmem_view *view;
+
+	gmem_assert_views_stable(gi);
+
+	list_for_each_entry(view, &gi->views, entry)
+		gmem_view_zap(view, start, end);
+}
+
+/**
  * gmem_invalidate_begin() - begin an invalidation in every VM
  * @gi: the inode
  * @start: first page offset
@@ -147,16 +224,8 @@ void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end
  */
 void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 {
-	struct gmem_view *view;
-
-	gmem_assert_views_stable(gi);
-
-	list_for_each_entry(view, &gi->views, entry)
-		gmem_view_zap(view, start, end);
-
-	/* Only now: until the last of them was zapped, a guest could write. */
-	list_for_each_entry(view, &gi->views, entry)
-		gmem_view_flush(view, start, end);
+	gmem_invalidate_zap(gi, start, end);
+	gmem_flush(gi, start, end);
 }
 
 /**

@@ -74,6 +74,18 @@ bool gmem_arch_kvm_accesses(struct kvm *kvm)
 EXPORT_SYMBOL_GPL(gmem_arch_kvm_accesses);
 
 /**
+ * gmem_arch_needs_flush() - may a VM leave dirty lines of its pages in caches?
+ * @kvm: the VM
+ *
+ * Context: Any.
+ * Return: whether kvm_arch_guest_memory_reclaimed() would flush.
+ */
+bool gmem_arch_needs_flush(struct kvm *kvm)
+{
+	return kvm_x86_call(needs_cache_flush)(kvm);
+}
+
+/**
  * kvm_gmem_await_sregs() - wait for what KVM_SET_SREGS reads
  * @vcpu: the vCPU
  * @sregs: what it is to be

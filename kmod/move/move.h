@@ -96,6 +96,7 @@ void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s);
 void sev_hold_psp(struct kvm_sev_info *sev, struct file *psp, int error);
 void sev_put_psp(struct kvm_sev_info *sev);
 bool sev_was_moved(struct kvm *kvm);
+bool sev_needs_cache_flush(struct kvm *kvm);
 bool sev_move_is_fresh(struct kvm *kvm);
 void sev_es_move_vcpu(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void sev_move_derive(struct kvm *kvm);

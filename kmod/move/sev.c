@@ -62,6 +62,21 @@ bool sev_was_moved(struct kvm *kvm)
 }
 
 /**
+ * sev_needs_cache_flush() - may a VM leave dirty lines of its pages in caches?
+ * @kvm: the VM
+ *
+ * A VM whose context was moved may have left some before. Of SNP's pages no line
+ * survives that they are taken back from the guest.
+ *
+ * Context: Any.
+ * Return: whether caches have to be flushed before a page that it had is another's.
+ */
+bool sev_needs_cache_flush(struct kvm *kvm)
+{
+	return (sev_guest(kvm) || sev_was_moved(kvm)) && !sev_snp_guest(kvm);
+}
+
+/**
  * sev_move_is_fresh() - can a VM become one of SEV?
  * @kvm: the VM, not one of SEV
  *

@@ -11,8 +11,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/kvm_gmem.h>
@@ -126,13 +130,150 @@ static void hole_elsewhere(void)
 	}
 }
 
+/* A flush is one of all lines. */
 static void hole_two_vms(void)
 {
 	struct vm vm, other;
 
 	create(&vm, false);
 	create_linked(&other, vm.view, true);
-	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, VM_PAGE)), 2);
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, VM_PAGE)), 1);
+}
+
+/*
+ * A hole of many pages is punched in parts of 256 MiB, each from its first page on: each
+ * page here is a part.
+ */
+#define PARTS		8
+#define PART		(1UL << 30)
+#define LONG_SIZE	(PARTS * PART)
+
+static int create_long_inode(int vm)
+{
+	struct kvm_create_guest_memfd args = {
+		.size = LONG_SIZE,
+		.flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
+	};
+	int view = ioctl(vm, KVM_CREATE_GUEST_MEMFD, &args);
+
+	EXPECT(view >= 0);
+	return view;
+}
+
+static void bind_all(struct vm *vm)
+{
+	struct kvm_userspace_memory_region2 slot = {
+		.flags = KVM_MEM_GUEST_MEMFD,
+		.memory_size = LONG_SIZE,
+		.guest_memfd = vm->view,
+	};
+	void *memory = mmap(NULL, LONG_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	EXPECT(memory != MAP_FAILED);
+	slot.userspace_addr = (uintptr_t)memory;
+	EXPECT_EQ(ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION2, &slot), 0);
+}
+
+static void create_long(struct vm *vm, int linked_to, bool es)
+{
+	create_without_memory(vm, es);
+	vm->view = linked_to < 0 ? create_long_inode(vm->fd) : link_inode(vm->fd, linked_to);
+	bind_all(vm);
+}
+
+static void allocate(int view, off_t offset, off_t size)
+{
+	EXPECT_EQ(fallocate(view, FALLOC_FL_KEEP_SIZE, offset, size), 0);
+}
+
+static long resident(int view)
+{
+	struct stat st;
+
+	EXPECT_EQ(fstat(view, &st), 0);
+	return st.st_blocks / (VM_PAGE / 512);
+}
+
+static void hole_of_parts(void)
+{
+	struct vm vm, other;
+
+	create_long(&vm, -1, false);
+	for (int part = 0; part < PARTS; part++)
+		allocate(vm.view, part * PART + VM_PAGE, VM_PAGE);
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, LONG_SIZE)), 1);
+	EXPECT_EQ(resident(vm.view), 0);
+
+	/* The second VM is no more work. */
+	create_long(&other, vm.view, true);
+	for (int part = 0; part < PARTS; part++)
+		allocate(vm.view, part * PART + VM_PAGE, VM_PAGE);
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, LONG_SIZE)), 1);
+	EXPECT_EQ(resident(vm.view), 0);
+}
+
+/* "Name: N", in kB, of /proc/meminfo; in bytes. */
+static unsigned long meminfo(const char *name)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[128], found[64];
+	unsigned long kib;
+
+	EXPECT(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63[^:]: %lu", found, &kib) == 2 && !strcmp(found, name)) {
+			fclose(f);
+			return kib << 10;
+		}
+	}
+	EXPECT(!"in /proc/meminfo");
+	return 0;
+}
+
+/* What is held back until the flush is bounded by the machine's memory. */
+static void hole_of_many_pages(void)
+{
+	unsigned long part = 256UL << 20, size = part + part / 4;
+	unsigned long max = meminfo("MemTotal") / 64, free;
+	struct vm vm;
+
+	create_long(&vm, -1, false);
+	allocate(vm.view, 0, size);
+	free = meminfo("MemFree");
+	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, LONG_SIZE)), part > max ? 2 : 1);
+	EXPECT_EQ(resident(vm.view), 0);
+	/* None stays back. */
+	EXPECT(meminfo("MemFree") > free + size / 10 * 9);
+}
+
+/* What is there already when it ends is flushed and freed. */
+static void killed_hole(void)
+{
+	unsigned long size = LONG_SIZE, free;
+	uint64_t before;
+	int status;
+	struct vm vm;
+	pid_t pid;
+
+	create_long(&vm, -1, false);
+	for (int part = 0; part < PARTS; part++)
+		allocate(vm.view, part * PART, 32UL << 20);
+	free = meminfo("MemFree");
+	before = fw_flushes();
+	pid = fork();
+	if (!pid) {
+		punch(vm.view, 0, size);
+		_exit(0);
+	}
+	while (resident(vm.view) == PARTS * (32L << 20) / VM_PAGE)
+		usleep(100);
+	kill(pid, SIGKILL);
+	EXPECT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT(fw_flushes() > before);
+	printf("%ld pages are left\n", resident(vm.view));
+	punch(vm.view, 0, size);
+	EXPECT(meminfo("MemFree") > free + PARTS * (32UL << 20) / 10 * 9);
 }
 
 static void release(void)
@@ -223,8 +364,22 @@ static void moved(void)
 		munmap(p.src.memory, VM_PAGES * VM_PAGE);
 		munmap(p.dst.memory, VM_PAGES * VM_PAGE);
 		EXPECT_EQ(vm_try_move(&p.dst, &p.src), 0);
-		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 2);
+		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 1);
 		EXPECT_EQ(FLUSHES_OF(close(p.src.view)), 1);
+		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 1);
+	}
+}
+
+static void only_the_source(void)
+{
+	for (int es = 0; es < 2; es++) {
+		struct pair p;
+
+		pair_create(&p, PAIR_GMEM | (es ? PAIR_ES : 0), 1);
+		munmap(p.src.memory, VM_PAGES * VM_PAGE);
+		munmap(p.dst.memory, VM_PAGES * VM_PAGE);
+		EXPECT_EQ(vm_try_move(&p.dst, &p.src), 0);
+		EXPECT_EQ(FLUSHES_OF(vm_delete_slot(&p.dst)), 1);
 		EXPECT_EQ(FLUSHES_OF(punch(p.dst.view, VM_PAGE, VM_PAGE)), 1);
 	}
 }
@@ -247,13 +402,17 @@ static void ordinary_vm(void)
 static const struct claim claims[] = {
 	CLAIM(hole, "a hole flushes once, whether or not something was mapped"),
 	CLAIM(hole_elsewhere, "a hole in what no memslot has flushes nothing"),
-	CLAIM(hole_two_vms, "a hole in two encrypted VMs' memory flushes for either"),
+	CLAIM(hole_two_vms, "a hole in two encrypted VMs' memory flushes once for both"),
+	CLAIM(hole_of_parts, "so does one of many parts, in one VM's memory or two's"),
+	CLAIM(hole_of_many_pages, "or once for 1/64 of the machine's memory; none stays held back"),
+	CLAIM(killed_hole, "nor if the hole is killed in the midst of it"),
 	CLAIM(release, "closing a view flushes once, also if it is not the last"),
 	CLAIM(last_release, "closing the last view flushes once"),
 	CLAIM(slot_deleted, "deleting a memslot flushes once, and what was unbound no more"),
 	CLAIM(conversion, "a conversion in a shared inode flushes for the encrypted VM"),
 	CLAIM(memory_failure, "a memory failure flushes once"),
-	CLAIM(moved, "after a move, a hole flushes for the source as well, until it has let go"),
+	CLAIM(moved, "after a move a hole flushes once, and what the source lets go of"),
+	CLAIM(only_the_source, "a hole that only the source still has in a memslot flushes, too"),
 	CLAIM(ordinary_vm, "for a VM that is not encrypted nothing is flushed"),
 };
 
