@@ -4,6 +4,7 @@
  */
 #include <linux/delay.h>
 #include <linux/kvm_host.h>
+#include <linux/wait_bit.h>
 
 #include <linux/kvm_gmem.h>
 
@@ -76,18 +77,26 @@ static void kvm_move_unlock_vcpus(struct kvm *kvm, unsigned long nr)
 }
 
 /**
- * kvm_move_lock_vcpu() - lock a vCPU of a VM that is moved, or moved to
- * @vcpu: the vCPU
- * @begun: when the first one was to be locked
+ * kvm_move_let_pass() - an ioctl lets a move go first
+ * @vcpu: the vCPU whose mutex the ioctl is about to take
  *
- * One that runs leaves to userspace. But one that is in an access of KVM's own which
- * waits for a pager does so when the pager answers, and the locks of two VMs are held
- * here. Hence not by mutex_lock(), in which there is no way to notice.
+ * Who tries for a mutex, and does not queue for it, may never get it from threads that
+ * do. So while a move tries, who comes later waits here. Those that were in the queue
+ * before, one for each thread at most, go first.
  *
- * Context: kvm->lock is held.
- * Return: 0; -EBUSY where the vCPU waits so for long; -EINTR by a fatal signal.
+ * Context: An ioctl of the vCPU, no lock held.
+ * Return: 0; -EINTR by a fatal signal.
  */
-int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+int kvm_move_let_pass(struct kvm_vcpu *vcpu)
+{
+	if (likely(!READ_ONCE(vcpu->move_waits)))
+		return 0;
+
+	return wait_var_event_killable(&vcpu->move_waits, !READ_ONCE(vcpu->move_waits)) ?
+	       -EINTR : 0;
+}
+
+static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 {
 	while (!mutex_trylock(&vcpu->mutex)) {
 		u64 waited = ktime_us_delta(ktime_get(), begun);
@@ -100,6 +109,34 @@ int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 		usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
 	}
 	return 0;
+}
+
+/**
+ * kvm_move_lock_vcpu() - lock a vCPU of a VM that is moved, or moved to
+ * @vcpu: the vCPU
+ * @begun: when the first one was to be locked
+ *
+ * One that runs leaves to userspace. But one that is in an access of KVM's own which
+ * waits for a pager does so when the pager answers, and the locks of two VMs are held
+ * here. Hence not by mutex_lock(), in which there is no way to notice.
+ *
+ * Context: kvm->lock is held, and the VM's move_in_progress set.
+ * Return: 0; -EBUSY where the vCPU waits so for long; -EINTR by a fatal signal.
+ */
+int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+{
+	int r;
+
+	if (mutex_trylock(&vcpu->mutex))
+		return 0;
+
+	WRITE_ONCE(vcpu->move_waits, true);
+	r = kvm_move_try_vcpu(vcpu, begun);
+	WRITE_ONCE(vcpu->move_waits, false);
+	/* Who sleeps in kvm_move_let_pass() was put into the queue before it looked. */
+	smp_mb();
+	wake_up_var(&vcpu->move_waits);
+	return r;
 }
 EXPORT_SYMBOL_GPL(kvm_move_lock_vcpu);
 

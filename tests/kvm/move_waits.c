@@ -245,6 +245,56 @@ static void queued_at_destination(void)
 	guest_expect(b, 1, PAGES - 1, 1);
 }
 
+/* Else threads that make one ioctl after another would keep a move out for ever. */
+static void later_ones_let_it_pass(struct machine *m)
+{
+	struct hold h, later;
+	struct asker mover;
+
+	hold_vcpu(&h, m);
+	ask_move(&mover);
+	hold_init(&later);
+	ask(&later.asker, m->vcpu->fd, KVM_GET_REGS, (unsigned long)later.stall.page);
+	asker_blocked(&later.asker);
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	stall_let_go(&later.stall, NULL, 0);
+	TEST_ASSERT_EQ(asker_answer(&later.asker), m == a ? -EIO : 0);
+	guest_expect(b, 0, PAGES, 1);
+}
+
+static void passes_at_source(void)
+{
+	make_couple();
+	later_ones_let_it_pass(a);
+}
+
+static void passes_at_destination(void)
+{
+	make_couple();
+	later_ones_let_it_pass(b);
+}
+
+/* Who let it pass goes on when it is killed; or is killed itself, and the move goes on. */
+static void killed_where_others_wait(void)
+{
+	struct asker mover, later, victim;
+	struct hold h;
+
+	make_couple();
+	hold_vcpu(&h, a);
+	ask_move(&mover);
+	ask(&later, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
+	asker_blocked(&later);
+	ask(&victim, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
+	asker_blocked(&victim);
+	asker_kill(&victim);
+	asker_kill(&mover);
+	let_go(&h);
+	TEST_ASSERT_EQ(asker_answer(&later), 0);
+	expect_as_before();
+}
+
 static const struct claim claims[] = {
 	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
 	CLAIM(killed_at_vcpu_of_destination,
@@ -256,6 +306,9 @@ static const struct claim claims[] = {
 	CLAIM(queued_at_source, "what waited at the source while it was moved is EIO"),
 	CLAIM(queued_runs, "of both vCPUs that waited the destination's runs, the source's not"),
 	CLAIM(queued_at_destination, "what waited at the destination sees what has arrived"),
+	CLAIM(passes_at_source, "ioctls of the source's vCPUs that come later let a move pass"),
+	CLAIM(passes_at_destination, "so do those of the destination's"),
+	CLAIM(killed_where_others_wait, "and go on where it is killed"),
 };
 
 CLAIMS_MAIN(claims);

@@ -388,8 +388,91 @@ static void rings(void)
 	pr_info("%d moves in %d rounds\n", moves, rounds);
 }
 
+/* A guest goes along a chain of VMs, while all vCPUs of the one that has it are hammered. */
+#define CHAIN		8	/* moves */
+#define CHAINS		25
+#define HAMMERS		6
+#define VCPUS		2
+
+static struct kvm_vm *chain[CHAIN + 1];
+static struct kvm_vcpu *chained[CHAIN + 1][VCPUS];
+static atomic_int owner;
+
+static void hammer_owner(size_t i)
+{
+	struct kvm_vcpu *vcpu = chained[atomic_load(&owner)][i % VCPUS];
+
+	/* No thread takes that back: they share the run page. */
+	vcpu->run->immediate_exit = 1;
+	if (i % 3)
+		hammer_registers(vcpu);
+	else
+		TEST_ASSERT(__vcpu_run(vcpu) == -1 && (errno == EINTR || errno == EIO),
+			    "KVM_RUN: errno %d (%s)", errno, strerror(errno));
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static double move_along(void)
+{
+	double longest = 0;
+
+	for (int i = 0; i < CHAIN; i++) {
+		double begun = now();
+		int ret = __move(chain[i + 1], chain[i]->fd);
+
+		TEST_ASSERT(!ret, "move %d: errno %d (%s)", i, errno, strerror(errno));
+		if (now() - begun > longest)
+			longest = now() - begun;
+		atomic_store(&owner, i + 1);
+		/* Its vCPUs are hammered before it moves on. */
+		usleep(2000);
+	}
+	return longest;
+}
+
+static void hammered(void)
+{
+	struct job jobs[HAMMERS];
+	double longest = 0;
+
+	require_move();
+	for (size_t i = 0; i < HAMMERS; i++)
+		jobs[i] = (struct job){ .once = hammer_owner, .i = i };
+	jobs_begin(jobs, HAMMERS);
+	for (int round = 0; round < CHAINS; round++) {
+		double took;
+
+		atomic_store(&owner, 0);
+		for (int i = 0; i <= CHAIN; i++) {
+			chain[i] = idle_vm();
+			for (int id = 0; id < VCPUS; id++)
+				chained[i][id] = __vm_vcpu_add(chain[i], id);
+		}
+		atomic_store(&over, false);
+		pthread_barrier_wait(&start);
+		took = move_along();
+		atomic_store(&over, true);
+		pthread_barrier_wait(&end);
+		if (took > longest)
+			longest = took;
+		for (int i = 0; i <= CHAIN; i++)
+			kvm_vm_free(chain[i]);
+	}
+	jobs_end(jobs, HAMMERS);
+	pr_info("%d moves, the longest took %.1f ms\n", CHAIN * CHAINS, longest * 1000);
+}
+
 static const struct claim claims[] = {
 	CLAIM(one_of_two, "A to B, A to C and back while all else goes on: one owner, whole"),
+	SLOW_CLAIM(hammered, 180,
+		   "200 moves succeed while threads make one ioctl after another of all vCPUs"),
 	SLOW_CLAIM(rings, 120,
 		   "rings of 8 while all else goes on: who was moved is dead, no other"),
 };
