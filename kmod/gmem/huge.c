@@ -4,9 +4,9 @@
  *
  * They come with content, when all of their pages are populated at once: one is
  * added to the page cache for 512 pages, and the guest's stage-2 tables map it as a
- * whole. Not in inodes with flags: the host could map pages there, and would map
- * such a folio as a whole too, private pages with shared ones; and whoever holds
- * one page would keep 512 from becoming private.
+ * whole. Not in inodes that keep attributes of their own: the host could map pages there,
+ * and would map such a folio as a whole too, private pages with shared ones; and whoever
+ * holds one page would keep 512 from becoming private.
  *
  * All of a folio's pages were up to date when it came. Pages of it go by splitting
  * it first, which takes that nobody has a reference. Those that come and go are a

@@ -216,8 +216,6 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	mapping_set_gfp_mask(inode->i_mapping, GFP_HIGHUSER);
 	mapping_set_inaccessible(inode->i_mapping);
 	mapping_set_release_always(inode->i_mapping);
-	if (!flags && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && gmem_poison_is_told())
-		mapping_set_large_folios(inode->i_mapping);
 	/* Reclaim must not look at what migration may not move. */
 	WARN_ON_ONCE(!mapping_unevictable(inode->i_mapping));
 
@@ -229,6 +227,8 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 		iput(inode);
 		return ERR_PTR(r);
 	}
+	if (!gi->attrs && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && gmem_poison_is_told())
+		mapping_set_large_folios(inode->i_mapping);
 
 	spin_lock(&gmem_inodes_lock);
 	list_add(&gi->inodes, &gmem_inodes);

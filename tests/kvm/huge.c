@@ -323,6 +323,36 @@ static void a_pager_of_a_part(void)
 	end();
 }
 
+/* What counts is that the host can't map them, not that the inode has no flag. */
+static void come_by_write(void)
+{
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_WRITE);
+	begin();
+	machine_unbind(m);
+	machine_close_view(m);
+	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, GUEST_MEMFD_FLAG_WRITE);
+	machine_bind(m, 0);
+
+	/* One page first, which goes by itself: the rest of its 2 MiB too. */
+	TEST_ASSERT_EQ(pwrite(m->view, pages, PAGE_SIZE, 0), PAGE_SIZE);
+	TEST_ASSERT_EQ(pwrite(m->view, pages + 512, (PAGES - 1) * PAGE_SIZE, PAGE_SIZE),
+		       (PAGES - 1) * PAGE_SIZE);
+	TEST_ASSERT_EQ(huge_folios(), FOLIOS - 1);
+	TEST_ASSERT_EQ(resident(m->view), PAGES);
+	TEST_ASSERT_EQ(huge_by_touch(m, PAGE), 1);
+	guest_expect(m, 0, PAGES, 3);
+	TEST_ERRNO(pwrite(m->view, pages, PAGE_SIZE, PAGE * PAGE_SIZE), EEXIST);
+
+	punch_pages(m->view, PAGE, 1);
+	TEST_ASSERT_EQ(resident(m->view), PAGES - 1);
+	expect_all_but(PAGE, 0);
+
+	punch_pages(m->view, 0, PAGES);
+	fill();
+	guest_expect(m, 0, PAGES, 3);
+	end();
+}
+
 static void charged_to_who_populates(void)
 {
 	const char *group;
@@ -345,6 +375,7 @@ static const struct claim claims[] = {
 	CLAIM(from_anywhere_to_anywhere, "what is over at either end comes by pages"),
 	CLAIM(mapped_by_pages_where_none_fits,
 	      "bound at another offset in 2 MiB they are mapped by pages, the right ones"),
+	CLAIM(come_by_write, "write(2) brings them to an inode that the host can't map"),
 	CLAIM(a_hole_of_a_page, "a hole of one page takes that page, and nothing else"),
 	CLAIM(holes_of_all_kinds, "so do holes that begin or end anywhere"),
 	CLAIM(where_a_page_stands, "where a page stands, populating ends there, as without"),
