@@ -76,13 +76,37 @@ static void kvm_move_copy_lapic_timer(struct kvm_timer *d, struct kvm_timer *s, 
 }
 
 /**
+ * kvm_move_lapic_fits() - can the destination's LAPIC become what the source's is?
+ * @dst: the destination's vCPU, of the same CPUID
+ * @src: the source's vCPU
+ *
+ * Its base may be one that CPUID has forbidden since it was set. KVM would not set
+ * that again; nor is the LAPIC in the mode then that the registers are for.
+ *
+ * Context: vcpu->mutex of both is held.
+ * Return: whether kvm_move_copy_lapic() can't fail.
+ */
+bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src)
+{
+	u64 reserved = kvm_vcpu_reserved_gpa_bits_raw(dst) | 0x2ff;
+	u64 base = src->arch.apic_base;
+
+	if (!lapic_in_kernel(src))
+		return true;
+
+	if (!guest_cpuid_has(dst, X86_FEATURE_X2APIC))
+		reserved |= X2APIC_ENABLE;
+	return !(base & reserved) && kvm_apic_mode(base) != LAPIC_MODE_INVALID;
+}
+
+/**
  * kvm_move_copy_lapic() - copy a vCPU's LAPIC, if it is in the kernel
  * @dst: the destination's vCPU, loaded, its clock set
  * @src: the source's vCPU
  * @state: room for the registers
  *
- * Setting registers fails only for an ID that is not the vCPU's, which the
- * source's has.
+ * Setting the base fails only as kvm_move_lapic_fits() says. Setting registers fails only
+ * for an ID that is not the vCPU's, which the source's has.
  *
  * Context: see vcpus.h.
  */
@@ -106,7 +130,7 @@ void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
 	armed = hrtimer_cancel(&s->lapic_timer.timer);
 	WARN_ON_ONCE(kvm_apic_get_state(src, state));
 
-	kvm_apic_set_base(dst, &base);
+	WARN_ON_ONCE(kvm_apic_set_base(dst, &base));
 	WARN_ON_ONCE(kvm_apic_set_state(dst, state));
 	kvm_move_copy_lapic_timer(&d->lapic_timer, &s->lapic_timer, armed);
 

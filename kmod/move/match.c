@@ -143,7 +143,8 @@ static bool kvm_move_same_fpu(const struct fpu_guest *d, const struct fpu_guest 
  * A destination whose VMM has put it into a nested guest is not fresh.
  *
  * Context: vcpu->mutex of both is held.
- * Return: whether CPUID and what else userspace fixes of a vCPU are the same.
+ * Return: whether CPUID and what else userspace fixes of a vCPU are the same, and do not
+ * forbid what moves.
  */
 bool kvm_move_vcpus_match(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 {
@@ -155,5 +156,6 @@ bool kvm_move_vcpus_match(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	       d->mcg_cap == s->mcg_cap &&
 	       d->pv_cpuid.enforce == s->pv_cpuid.enforce &&
 	       kvm_move_same_cpuid(d, s) &&
-	       kvm_move_same_fpu(&d->guest_fpu, &s->guest_fpu);
+	       kvm_move_same_fpu(&d->guest_fpu, &s->guest_fpu) &&
+	       kvm_move_lapic_fits(dst, src);
 }

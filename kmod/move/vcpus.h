@@ -79,6 +79,7 @@ void kvm_move_copy_vcpu_clock(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* irqchip.c */
 bool kvm_move_silence(struct kvm *kvm);
+bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
 			 struct kvm_lapic_state *state);
 void kvm_move_copy_irqchip(struct kvm *dst, struct kvm *src, bool pit_armed);

@@ -4,6 +4,7 @@
  * VMs are as they were: the source's guest goes on, and so it does in a
  * destination that matches.
  */
+#include "apic.h"
 #include "claims.h"
 #include "machine.h"
 #include "successor.h"
@@ -341,6 +342,30 @@ static void no_vcpus(void)
 	}
 }
 
+/* No state that could not be set: its VMM has taken x2APIC from CPUID since it was on. */
+static void lapic_of_another_cpuid(void)
+{
+	require_move_vcpus();
+	TYPES(type) {
+		struct kvm_vcpu *src = ancestor(type, counts), *dst;
+		uint64_t base = vcpu_get_msr(src, MSR_IA32_APICBASE);
+
+		vcpu_set_cpuid_feature(src, X86_FEATURE_X2APIC);
+		vcpu_set_msr(src, MSR_IA32_APICBASE, base | X2APIC_ENABLE);
+		vcpu_clear_cpuid_feature(src, X86_FEATURE_X2APIC);
+		TEST_ASSERT_EQ(vcpu_get_msr(src, MSR_IA32_APICBASE), base | X2APIC_ENABLE);
+
+		dst = successor(src);
+		TEST_ERRNO(__move_vcpus(dst->vm, src->vm), EINVAL);
+		TEST_ASSERT_EQ(vcpu_get_msr(src, MSR_IA32_APICBASE), base | X2APIC_ENABLE);
+
+		vcpu_set_msr(src, MSR_IA32_APICBASE, base);
+		move_vcpus(dst->vm, src->vm);
+		TEST_ASSERT_EQ(vcpu_get_msr(dst, MSR_IA32_APICBASE), base);
+		expect_next(dst);
+	}
+}
+
 static void memory_does_not_match(void)
 {
 	struct kvm_vcpu *src, *dst;
@@ -365,6 +390,7 @@ static const struct claim claims[] = {
 	CLAIM(arguments, "EINVAL for other flags and arguments, EBADF for what is no VM"),
 	CLAIM(other_vms, "EINVAL for other types, vCPU ids and irqchips, EIO for a dead VM"),
 	CLAIM(no_vcpus, "EINVAL without vCPUs"),
+	CLAIM(lapic_of_another_cpuid, "EINVAL for a LAPIC in a mode that CPUID forbids"),
 	CLAIM(memory_does_not_match, "EINVAL where memory does not match"),
 };
 
