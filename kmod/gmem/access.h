@@ -101,9 +101,11 @@ int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn,
 		 bool exec);
 int kvm_gmem_wait(struct kvm_vcpu *vcpu);
 int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa);
+int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa);
 
 /* x86.c */
 int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr);
 
 /* waits.c */
 void kvm_gmem_wake_held(struct kvm *kvm);

@@ -13,7 +13,8 @@
  * for memory behind userspace_addr: an instruction that is half emulated can't
  * start over. In KVM_RUN they give up the vCPU's kvm->srcu meanwhile: access.h says
  * which may, and what follows. The others keep it. An ioctl that is about to make such
- * an access waits for the page before it begins, and can be interrupted there.
+ * an access waits for the page before it begins, and can be interrupted there; so can
+ * one that is nothing but such accesses (KVM_TRANSLATE).
  *
  * A waiter stands in the inode's tree of waits before it looks at the page; waits.c
  * says how waits are ended.
@@ -263,6 +264,25 @@ static struct kvm_vcpu *gmem_running_vcpu(struct kvm *kvm)
 	return vcpu && vcpu->kvm == kvm ? vcpu : NULL;
 }
 
+/*
+ * The vCPU whose mutex this task has, in an ioctl, loaded or not: a move has to know of
+ * each that keeps it waiting. NULL: none, as in an ioctl of the VM.
+ */
+static struct kvm_vcpu *gmem_current_vcpu(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(kvm);
+	unsigned long i;
+
+	if (vcpu)
+		return vcpu;
+
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (READ_ONCE(vcpu->ioctl_task) == current)
+			return vcpu;
+	}
+	return NULL;
+}
+
 /**
  * gmem_may_wait() - may the caller wait for a pager?
  *
@@ -282,11 +302,13 @@ bool gmem_may_wait(void)
  * struct gmem_own - an access of KVM's own that needs a page which a pager owes
  * @kvm: the VM
  * @kind: GMEM_WAIT_OWN, GMEM_WAIT_HELD or GMEM_WAIT_IOCTL
+ * @restarts: what needs it may fail with -EINTR, and be called again
  * @srcu: of GMEM_WAIT_IOCTL: what srcu_read_lock() returned
  */
 struct gmem_own {
 	struct kvm *kvm;
 	enum gmem_wait_kind kind;
+	bool restarts;
 	int srcu;
 };
 
@@ -301,6 +323,7 @@ static struct gmem_own gmem_own_of(struct kvm *kvm)
 	return (struct gmem_own){
 		.kvm = kvm,
 		.kind = vcpu && vcpu->srcu_held ? GMEM_WAIT_OWN : GMEM_WAIT_HELD,
+		.restarts = vcpu && vcpu->gmem_restarts,
 	};
 }
 
@@ -332,10 +355,20 @@ static void gmem_own_lock(struct gmem_own *own, struct kvm_vcpu *vcpu)
 		__acquire(&own->kvm->srcu);
 }
 
+/* Is there something else for the task of an ioctl to do than to wait? */
+static bool gmem_ioctl_is_wanted(struct kvm *kvm)
+{
+	return signal_pending(current) || atomic_read(&kvm->move_in_progress);
+}
+
 static bool gmem_own_is_wanted(struct gmem_own *own)
 {
-	return own->kind == GMEM_WAIT_IOCTL &&
-	       (signal_pending(current) || atomic_read(&own->kvm->move_in_progress));
+	return own->restarts && gmem_ioctl_is_wanted(own->kvm);
+}
+
+static unsigned int gmem_own_state(struct gmem_own *own)
+{
+	return own->restarts ? TASK_INTERRUPTIBLE : TASK_KILLABLE;
 }
 
 struct gmem_own_wait {
@@ -354,12 +387,12 @@ static bool gmem_own_wait_is_over(void *arg)
 /* Whatever wakes it, the caller looks at everything again. */
 static void gmem_own_sleep(struct gmem_own *own, struct gmem_wait *wait)
 {
-	unsigned int state = own->kind == GMEM_WAIT_IOCTL ? TASK_INTERRUPTIBLE : TASK_KILLABLE;
 	struct gmem_own_wait w = { .own = own, .wait = wait };
 
 	might_sleep();
 	WARN_ON_ONCE(!gmem_may_wait());
-	gmem_wait_sleep(wait, state, MAX_SCHEDULE_TIMEOUT, gmem_own_wait_is_over, &w);
+	gmem_wait_sleep(wait, gmem_own_state(own), MAX_SCHEDULE_TIMEOUT, gmem_own_wait_is_over,
+			&w);
 }
 
 static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn,
@@ -367,7 +400,7 @@ static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 {
 	struct kvm *kvm = own->kvm;
 	struct gmem_wait wait = {
-		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current, .rounds = rounds,
+		.kvm = kvm, .vcpu = gmem_current_vcpu(kvm), .task = current, .rounds = rounds,
 	};
 
 	gmem_wait_init(&wait, own->kind, gi, index);
@@ -383,8 +416,8 @@ static void gmem_own_wait(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 /*
  * One of KVM's own accesses waits. 0: look again, at the memslot too.
  *
- * A signal is no reason to fail, except in an ioctl that has yet to begin: KVM turns an
- * access that fails into MMIO, and the VMM makes up what was never in the guest's memory.
+ * A signal is no reason to fail, except where all starts over: KVM turns an access that
+ * fails into MMIO, and the VMM makes up what was never in the guest's memory.
  */
 static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gfn_t gfn)
 {
@@ -434,7 +467,12 @@ static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
 	return owed ? -ENODATA : kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 }
 
-/* Between two tries of an access for which there was no memory. */
+/*
+ * Between two tries of an access for which there was no memory. Nothing tells of memory that has
+ * become free, in the task's memory cgroup or elsewhere, so this is a poll: a hundred tries a
+ * second, each of which reclaims what it can, cost little beside that. What is known to end the
+ * wait (SIGKILL, the VM's death, a move, memslots that change) wakes it at once.
+ */
 #define GMEM_MEMORY_PATIENCE	msecs_to_jiffies(10)
 
 /*
@@ -449,7 +487,7 @@ static int gmem_wait_for_memory(struct gmem_own *own)
 {
 	struct kvm *kvm = own->kvm;
 	struct gmem_wait wait = {
-		.kvm = kvm, .vcpu = gmem_running_vcpu(kvm), .task = current, .kind = own->kind,
+		.kvm = kvm, .vcpu = gmem_current_vcpu(kvm), .task = current, .kind = own->kind,
 	};
 
 	if (!gmem_may_wait())
@@ -462,7 +500,11 @@ static int gmem_wait_for_memory(struct gmem_own *own)
 	/* A move is to see that the vCPU is in the midst of an access. */
 	gmem_wait_begin_in_vm(&wait);
 	gmem_own_unlock(own, wait.vcpu);
-	schedule_timeout_killable(GMEM_MEMORY_PATIENCE);
+	set_current_state(gmem_own_state(own));
+	/* Woken once it was in the VM's list: pairs with gmem_wake_in_vm(). */
+	if (!READ_ONCE(wait.woken) && !READ_ONCE(kvm->vm_dead))
+		schedule_timeout(GMEM_MEMORY_PATIENCE);
+	__set_current_state(TASK_RUNNING);
 	gmem_own_lock(own, wait.vcpu);
 	gmem_wait_end_in_vm(&wait);
 	return 0;
@@ -572,7 +614,7 @@ static int gmem_await_once(struct gmem_own *own, gfn_t gfn)
  */
 int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa)
 {
-	struct gmem_own own = { .kvm = kvm, .kind = GMEM_WAIT_IOCTL };
+	struct gmem_own own = { .kvm = kvm, .kind = GMEM_WAIT_IOCTL, .restarts = true };
 	int r;
 
 	do {
@@ -582,4 +624,26 @@ int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa)
 	} while (r == -EAGAIN);
 
 	return r == -EINTR ? r : 0;
+}
+
+/**
+ * kvm_gmem_translate() - KVM_TRANSLATE walks page tables
+ * @vcpu: the vCPU, loaded
+ * @gva: where to
+ * @gpa: where the address goes, or INVALID_GPA
+ *
+ * The walk changes nothing but accessed bits, which it finds set when it is made again.
+ *
+ * Context: An ioctl of @vcpu; waits for the pager, without kvm->srcu.
+ * Return: 0; -EINTR where a signal or a move may have ended the walk.
+ */
+int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa)
+{
+	vcpu->gmem_restarts = true;
+	kvm_vcpu_srcu_read_lock(vcpu);
+	*gpa = kvm_mmu_gva_to_gpa_system(vcpu, gva, NULL);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu->gmem_restarts = false;
+
+	return *gpa == INVALID_GPA && gmem_ioctl_is_wanted(vcpu->kvm) ? -EINTR : 0;
 }

@@ -103,6 +103,45 @@ int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return kvm_gmem_await_ioctl(vcpu->kvm, sregs->cr3);
 }
 
+/* The page that KVM reads, writes or maps when a process sets the MSR. */
+static gpa_t gmem_msr_page(const struct kvm_msr_entry *msr)
+{
+	switch (msr->index) {
+	case MSR_KVM_WALL_CLOCK:
+	case MSR_KVM_WALL_CLOCK_NEW:
+		return msr->data ? : INVALID_GPA;
+	case MSR_KVM_SYSTEM_TIME:
+	case MSR_KVM_SYSTEM_TIME_NEW:
+		return msr->data & KVM_MSR_ENABLED ? msr->data & ~KVM_MSR_ENABLED : INVALID_GPA;
+	case HV_X64_MSR_HYPERCALL:
+		return msr->data & HV_X64_MSR_HYPERCALL_ENABLE ?
+		       msr->data & HV_X64_MSR_HYPERCALL_PAGE_ADDRESS_MASK : INVALID_GPA;
+	default:
+		return INVALID_GPA;
+	}
+}
+
+/**
+ * kvm_gmem_await_msrs() - have the pages come that KVM_SET_MSRS needs
+ * @vcpu: the vCPU, loaded
+ * @msrs: what is to be set
+ * @nr: how many
+ *
+ * Context: An ioctl of @vcpu that has changed nothing yet, with kvm->srcu by the vCPU,
+ * which is given up meanwhile.
+ * Return: as kvm_gmem_await_ioctl().
+ */
+int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr)
+{
+	int r = 0;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	for (unsigned int i = 0; !r && i < nr; i++)
+		r = kvm_gmem_await_ioctl(vcpu->kvm, gmem_msr_page(&msrs[i]));
+	kvm_vcpu_srcu_read_lock(vcpu);
+	return r;
+}
+
 /**
  * gmem_arch_gfn_is_private() - is an access to a gfn one to private memory?
  * @kvm: the VM

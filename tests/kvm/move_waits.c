@@ -6,6 +6,7 @@
 #include "claims.h"
 #include "hold.h"
 #include "moving.h"
+#include "paging.h"
 
 #define PAGES		16
 #define LOGGED_SLOT	20
@@ -295,6 +296,41 @@ static void killed_where_others_wait(void)
 	expect_as_before();
 }
 
+/*
+ * KVM_RUN that sets registers reads the page at CR3, with kvm->srcu held: no move can end
+ * that, and none waits for it.
+ */
+static void vcpu_in_an_access(void)
+{
+	struct kvm_sregs *set;
+	struct asker run;
+	int pager;
+
+	require_pager();
+	make_couple();
+	punch_pages(a->view, 3, 1);
+	pager = pager_of(a);
+	set = &a->vcpu->run->s.regs.sregs;
+	vcpu_sregs_get(a->vcpu, set);
+	set->efer &= ~(EFER_LME | EFER_LMA);
+	set->cs.l = 0;
+	set->cr3 = MACHINE_GPA + 3 * PAGE_SIZE;
+	a->vcpu->run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+	a->vcpu->run->immediate_exit = 1;
+
+	ask(&run, a->vcpu->fd, KVM_RUN, 0);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+	asker_blocked(&run);
+	for (int i = 0; i < 3; i++)
+		TEST_ERRNO(__move(b->vm, a->vm->fd), EBUSY);
+	TEST_ASSERT(!asker_is_done(&run), "it has ended");
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	TEST_ASSERT_EQ(asker_answer(&run), -EINTR);
+	move(b, a);
+	guest_expect(b, 0, 3, 1);
+	guest_expect(b, 3, 1, 0);
+}
+
 static const struct claim claims[] = {
 	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
 	CLAIM(killed_at_vcpu_of_destination,
@@ -309,6 +345,7 @@ static const struct claim claims[] = {
 	CLAIM(passes_at_source, "ioctls of the source's vCPUs that come later let a move pass"),
 	CLAIM(passes_at_destination, "so do those of the destination's"),
 	CLAIM(killed_where_others_wait, "and go on where it is killed"),
+	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
 };
 
 CLAIMS_MAIN(claims);

@@ -595,6 +595,90 @@ static void ioctl_sets_msr(void)
 	TEST_ASSERT(clock_version(), "no clock");
 }
 
+/* ---- ioctls that start over */
+
+static int ioctl_errno;
+
+static void nothing(int sig __attribute__((unused)))
+{
+}
+
+static void *interrupted_translate(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_TRANSLATE, arg) ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+static void *interrupted_msr(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_SET_MSRS, arg) < 0 ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+/* The ioctl waits for @page, and a signal ends that. */
+static void expect_interrupted(void *(*fn)(void *), void *arg, uint64_t page)
+{
+	struct sigaction action = { .sa_handler = nothing };
+
+	sigaction(SIGUSR1, &action, NULL);
+	o.done = false;
+	pthread_create(&o.thread, NULL, fn, arg);
+	own_expect_event(&o, page);
+	own_expect_others_go_on(&o);
+	/* One that comes before it sleeps ends it too. */
+	pthread_kill(o.thread, SIGUSR1);
+	pthread_join(o.thread, NULL);
+	TEST_ASSERT_EQ(ioctl_errno, EINTR);
+}
+
+static void signal_ends_translate(void)
+{
+	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+
+	own_create(&o);
+	own_plant(&o, page_gpa(1));
+	expect_interrupted(interrupted_translate, &translation, 1);
+	own_copy_table(&o, 1, page_gpa(2) | OWN_PTE);
+	expect_interrupted(interrupted_translate, &translation, 2);
+	own_copy_table(&o, 2, page_gpa(3) | OWN_PTE);
+	expect_interrupted(interrupted_translate, &translation, 3);
+	own_copy_table(&o, 3, page_gpa(4) | OWN_PTE);
+	interrupted_translate(&translation);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
+		    "translated to %#llx", translation.physical_address);
+}
+
+static void signal_ends_set_msrs(void)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entries[3];
+	} msrs = {
+		.header.nmsrs = 3,
+		.entries = {
+			{ .index = MSR_IA32_SYSENTER_EIP, .data = 0x1234 },
+			{ .index = MSR_KVM_SYSTEM_TIME_NEW, .data = page_gpa(3) | KVM_MSR_ENABLED },
+			{ .index = MSR_KVM_WALL_CLOCK_NEW, .data = page_gpa(4) },
+		},
+	};
+
+	own_create(&o);
+	expect_interrupted(interrupted_msr, &msrs, 3);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0UL);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_KVM_SYSTEM_TIME_NEW), 0UL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_interrupted(interrupted_msr, &msrs, 4);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0UL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 4, 1, NULL), 0);
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0x1234UL);
+	TEST_ASSERT(clock_version(), "no clock");
+}
+
 /* In the guest's paging of 32 bits the page at CR3 is read at once. */
 static void *sregs_thread(void *arg)
 {
@@ -622,10 +706,6 @@ static void ioctl_sets_sregs(void)
 }
 
 /* A signal waits for the answer: the instruction is half done. */
-static void nothing(int sig __attribute__((unused)))
-{
-}
-
 static void signals_wait(void)
 {
 	struct sigaction action = { .sa_handler = nothing };
@@ -693,6 +773,8 @@ static const struct claim claims[] = {
 	CLAIM(hole, "a hole is an answer"),
 	CLAIM(ioctl_translates, "KVM_TRANSLATE waits likewise"),
 	CLAIM(ioctl_sets_msr, "so does KVM_SET_MSRS, for kvmclock's page"),
+	CLAIM(signal_ends_translate, "a signal ends KVM_TRANSLATE, which can be called again"),
+	CLAIM(signal_ends_set_msrs, "and KVM_SET_MSRS, which has set nothing then"),
 	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
 	CLAIM(signals_wait, "signals wait for the answer, and memslots still change"),
 	CLAIM(killed, "SIGKILL ends it, while memslots change"),
