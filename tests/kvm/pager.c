@@ -3,6 +3,7 @@
  * A pager: who needs a missing page waits for it, and nobody gets zeroes. How a pager
  * ends: pager_takeover.c.
  */
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -420,6 +421,52 @@ static void wrong_arguments(void)
 	TEST_ASSERT(__pager(m->view, 0, PAGES, 0) >= 0, "errno %d", errno);
 }
 
+static unsigned long free_pages(void)
+{
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	TEST_ASSERT(f, "open /proc/meminfo");
+	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %lu", &kib) != 1)
+		;
+	fclose(f);
+	return kib / (PAGE_SIZE / 1024);
+}
+
+static void *free_at_hang_up(void *arg)
+{
+	struct pollfd fd = { .fd = *(int *)arg };
+
+	TEST_ASSERT_EQ(poll(&fd, 1, -1), 1);
+	TEST_ASSERT(fd.revents & POLLHUP, "poll says %#x", fd.revents);
+	return (void *)free_pages();
+}
+
+/* Who waits for that to use the memory has it then. */
+static void hang_up_says_that_memory_is_free(void)
+{
+	unsigned long n = (256UL << 20) / PAGE_SIZE, before;
+	struct kvm_vm *vm;
+	pthread_t thread;
+	int view, pager;
+	void *after;
+
+	require_pager();
+	vm = idle_vm();
+	view = vm_create_guest_memfd(vm, n * PAGE_SIZE, 0);
+	allocate_pages(view, 0, n);
+	pager = __pager(view, 0, PAGE_SIZE, 0);
+	TEST_ASSERT(pager >= 0, "errno %d", errno);
+	pthread_create(&thread, NULL, free_at_hang_up, &pager);
+	usleep(100000);
+	before = free_pages();
+	close(view);
+	pthread_join(thread, &after);
+	TEST_ASSERT((unsigned long)after > before + n / 10 * 9, "%lu pages were free, %lu are",
+		    before, (unsigned long)after);
+}
+
 static const struct claim claims[] = {
 	CLAIM(guest_waits, "a guest waits for a missing page until the pager gives it"),
 	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there, or not owed"),
@@ -434,6 +481,7 @@ static const struct claim claims[] = {
 	CLAIM(prefault_does_not_wait, "KVM_PRE_FAULT_MEMORY of an owed page is EAGAIN"),
 	CLAIM(host_waits, "the host's fault waits, with no lock held"),
 	CLAIM(vmm_sees_the_miss, "or it leaves to the VMM, where the pager's flag says so"),
+	CLAIM(hang_up_says_that_memory_is_free, "POLLHUP comes when the memory is free"),
 	CLAIM(wrong_arguments, "EINVAL and EFAULT for wrong arguments, and no pager comes of it"),
 };
 

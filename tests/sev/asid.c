@@ -2,6 +2,11 @@
 /*
  * softpsp: who may have which ASID, and when.
  */
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "../kvm/claims.h"
 #include "expect.h"
 #include "firmware.h"
@@ -96,11 +101,44 @@ static void kvm_runs_out(void)
 	EXPECT(!vm_try_create(&vms[n], true));
 }
 
+/* Else a VM that was given one of its own files for the SEV device would hold itself for good. */
+static void kvm_holds_no_other_file(void)
+{
+	struct kvm_sev_launch_start start = { .policy = ES };
+	int run_size;
+
+	for (int i = 0; i < 3 * MIN_SEV_ASID; i++) {
+		struct kvm_run *run;
+		struct vm vm;
+		int vcpu;
+
+		vm_create_on_gmem(&vm, true);
+		run = vm_add_vcpu(&vm, &vcpu);
+		run_size = ioctl(vm.kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+		for (int which = 0; which < 3; which++) {
+			struct kvm_sev_cmd cmd = {
+				.id = KVM_SEV_LAUNCH_START,
+				.data = (uintptr_t)&start,
+				.sev_fd = which == 0 ? vm.fd : which == 1 ? vcpu : vm.view,
+			};
+
+			EXPECT_EQ(ioctl(vm.fd, KVM_MEMORY_ENCRYPT_OP, &cmd), -1);
+			EXPECT_EQ(errno, EBADF);
+		}
+		munmap(run, run_size);
+		close(vcpu);
+		close(vm.view);
+		vm_destroy(&vm);
+	}
+	EXPECT_EQ(fw_platform().guest_count, 0);
+}
+
 static const struct claim claims[] = {
 	CLAIM(range, "SEV-ES guests have the lower ASIDs, SEV guests the upper ones"),
 	CLAIM(one_owner, "an ASID has one guest, a guest one ASID"),
 	CLAIM(reuse_after_flush, "an ASID is only used again after DF_FLUSH"),
 	CLAIM(kvm_recycles, "KVM flushes and uses ASIDs again, and leaves no guest behind"),
+	CLAIM(kvm_holds_no_other_file, "a VM given a file of its own for the SEV device goes, too"),
 	CLAIM(kvm_runs_out, "KVM has as many encrypted VMs as there are ASIDs"),
 };
 

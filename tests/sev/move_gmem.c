@@ -5,10 +5,14 @@
  * out by the memory context's part, after all of SEV's.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/kvm_gmem.h>
+
+#include "../kvm/asker.h"
 #include "../kvm/claims.h"
 #include "expect.h"
 #include "firmware.h"
@@ -106,11 +110,68 @@ static void without_gmem(void)
 	}
 }
 
+/* The last page of the inode, which no guest uses, is a pager's to give. */
+#define OWED	((VM_PAGES - 1) * VM_PAGE)
+
+static int owe_page(int view)
+{
+	struct kvm_gmem_create_pager args = { .offset = OWED, .size = VM_PAGE };
+	int pager;
+
+	EXPECT_EQ(fallocate(view, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, OWED, VM_PAGE), 0);
+	pager = ioctl(view, KVM_GMEM_CREATE_PAGER, &args);
+	EXPECT(pager >= 0);
+	return pager;
+}
+
+static void give_page(int pager)
+{
+	struct kvm_gmem_answer zero = {
+		.op = KVM_GMEM_ANSWER_ZERO, .offset = OWED, .size = VM_PAGE,
+	};
+	struct kvm_gmem_pager_answer args = { .answers = (uintptr_t)&zero, .nr = 1 };
+
+	EXPECT_EQ(ioctl(pager, KVM_GMEM_PAGER_ANSWER, &args), 1);
+}
+
+/* KVM_RUN that sets registers reads the page at CR3, which is owed. */
+static void vcpu_waits(void)
+{
+	struct kvm_gmem_event event;
+	struct kvm_sregs sregs;
+	struct asker run;
+	struct pair p;
+	int pager;
+
+	pair_create(&p, PAIR_GMEM, 1);
+	pager = owe_page(p.src.view);
+	EXPECT_EQ(ioctl(p.vcpu[0], KVM_GET_SREGS, &sregs), 0);
+	p.run[0]->s.regs.sregs = sregs;
+	p.run[0]->s.regs.sregs.cr0 |= 0x80000001;	/* PG, PE */
+	p.run[0]->s.regs.sregs.cr4 |= 0x20;		/* PAE */
+	p.run[0]->s.regs.sregs.cr3 = OWED;
+	p.run[0]->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+	p.run[0]->immediate_exit = 1;
+
+	ask(&run, p.vcpu[0], KVM_RUN, 0);
+	EXPECT_EQ(read(pager, &event, sizeof(event)), sizeof(event));
+	asker_blocked(&run);
+	EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EBUSY);
+	EXPECT(!asker_is_done(&run));
+	give_page(pager);
+	EXPECT_EQ(asker_answer(&run), -EINTR);
+
+	p.run[0]->immediate_exit = 0;
+	EXPECT_EQ(ioctl(p.vcpu[0], KVM_SET_SREGS, &sregs), 0);
+	pair_expect_as_before(&p);
+}
+
 static const struct claim claims[] = {
 	CLAIM(source_goes, "the guest goes on in the inode when the source is gone"),
 	CLAIM(slot_missing, "the destination has no memslot: EINVAL, as before"),
 	CLAIM(slot_elsewhere, "its memslot is elsewhere: EINVAL, as before"),
 	CLAIM(another_inode, "its memslot has another inode: EINVAL, as before"),
+	CLAIM(vcpu_waits, "a vCPU waits for a pager in an access of KVM's own: EBUSY, as before"),
 	CLAIM(without_gmem, "its memslot has the same memory, not the inode: EINVAL, as before"),
 };
 
