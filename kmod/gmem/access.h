@@ -67,7 +67,7 @@ static inline bool kvm_gmem_holds(struct kvm *kvm, const struct kvm_memory_slot 
 	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
 }
 
-/* access.c */
+/* access/access.c */
 typedef void (*gmem_access_fn)(void *addr, void *arg);
 
 bool kvm_gmem_access(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t gfn,
@@ -87,19 +87,23 @@ bool kvm_gmem_read_pte(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_
 bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm_memory_slot *slot,
 			  gpa_t gpa, void *old, const void *new, int len, int *r);
 
-/* held.c */
+/* access/map.c */
 bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
 void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
+
+/* pfncache.c */
 void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_gmem_cache_drop(struct kvm *kvm);
 
-/* wait.c */
+/* pager/wait_vcpu.c */
 int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,
 		 bool exec);
 int kvm_gmem_wait(struct kvm_vcpu *vcpu);
+
+/* access/wait.c */
 int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa);
 int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa);
 
@@ -107,12 +111,12 @@ int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa);
 int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
 int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr);
 
-/* waits.c */
+/* pager/wait.c */
 void kvm_gmem_wake_held(struct kvm *kvm);
 void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end);
 bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu);
 
-/* xen.c */
+/* access/xen.c */
 bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed);
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
@@ -121,11 +125,11 @@ int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *dat
 /* prefault.c */
 int kvm_gmem_prefault_begin(struct kvm_vcpu *vcpu);
 
-/* async.c */
+/* pager/async.c */
 void kvm_gmem_async_cancel(struct kvm_async_pf *apf);
 void kvm_gmem_async_free(struct kvm_async_pf *apf);
 
-/* steal_time.c */
+/* access/steal_time.c */
 bool kvm_gmem_record_steal_time(struct kvm_vcpu *vcpu, u8 *preempted);
 bool kvm_gmem_set_preempted(struct kvm_vcpu *vcpu);
 

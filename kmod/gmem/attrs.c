@@ -15,6 +15,7 @@
  * makes the fault start over.
  */
 #include "access.h"
+#include "attrs.h"
 #include "gmem.h"
 
 /**

@@ -10,8 +10,9 @@
 
 #include "access.h"
 #include "gmem.h"
-#include "pager.h"
+#include "pager/owed.h"
 #include "trace.h"
+#include "view.h"
 
 static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
 						   struct kvm_memory_slot *slot)

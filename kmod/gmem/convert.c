@@ -8,7 +8,7 @@
  * that means, and the one that may call this, software-protected, has no
  * encryption. A missing page stays missing.
  *
- * To private, the host gives the pages up first: see refs.c. The change itself
+ * To private, the host gives the pages up first: see pinned.c. The change itself
  * is the same both ways: begin an invalidation in every VM, change the
  * attributes, end it.
  *
@@ -16,9 +16,14 @@
  */
 #include <linux/uaccess.h>
 
+#include "attrs.h"
 #include "gmem.h"
-#include "pager.h"
+#include "invalidate.h"
+#include "pager/owed.h"
+#include "pinned.h"
+#include "seal.h"
 #include "trace.h"
+#include "view.h"
 
 /**
  * struct gmem_conversion - one call
@@ -26,14 +31,14 @@
  * @first: first page offset
  * @last: last page offset
  * @attributes: what they are to be
- * @obstacle: with -EAGAIN, what is in the way
+ * @pinned: with -EAGAIN, what is in the way
  */
 struct gmem_conversion {
 	struct gmem_view *view;
 	pgoff_t first;
 	pgoff_t last;
 	u64 attributes;
-	struct gmem_obstacle obstacle;
+	struct gmem_pinned pinned;
 };
 
 static int gmem_convert_locked(struct gmem_conversion *c)
@@ -50,7 +55,7 @@ static int gmem_convert_locked(struct gmem_conversion *c)
 		return -EPERM;
 
 	if (c->attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE) {
-		r = gmem_withdraw(gi, c->first, c->last, &c->obstacle);
+		r = gmem_unmap_users(gi, c->first, c->last, &c->pinned);
 		if (r)
 			return r;
 	}
@@ -131,12 +136,12 @@ long gmem_convert(struct gmem_view *view, void __user *argp)
 	c.last = ((args.offset + args.size) >> PAGE_SHIFT) - 1;
 	c.attributes = args.attributes;
 
-	gmem_obstacle_init(&c.obstacle);
+	gmem_pinned_init(&c.pinned);
 	do {
 		r = gmem_convert_try(&c);
-	} while (r == -EAGAIN && !(r = gmem_obstacle_wait(&c.obstacle)));
+	} while (r == -EAGAIN && !(r = gmem_pinned_wait(&c.pinned)));
 
-	if (r == -EAGAIN && put_user((u64)c.obstacle.index << PAGE_SHIFT, &user->error_offset))
+	if (r == -EAGAIN && put_user((u64)c.pinned.index << PAGE_SHIFT, &user->error_offset))
 		return -EFAULT;
 	return r;
 }

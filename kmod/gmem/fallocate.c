@@ -9,8 +9,12 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
+#include "invalidate.h"
+#include "pager/owed.h"
+#include "seal.h"
+#include "view.h"
 
 /* How many pages are allocated before others get at the inode: 2 MiB. */
 #define GMEM_ALLOCATE_BATCH	512

@@ -8,8 +8,9 @@
  */
 #include <linux/file.h>
 
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
+#include "pager/owed.h"
 #include "trace.h"
 
 /**

@@ -6,7 +6,10 @@
 
 #include "../move/move.h"
 #include "gmem.h"
-#include "pager.h"
+#include "inode.h"
+#include "pager/owed.h"
+#include "pager/wait.h"
+#include "view.h"
 
 static const char * const gmem_vm_states[] = {
 	[KVM_MOVE_ALIVE] = "alive",

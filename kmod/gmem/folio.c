@@ -10,8 +10,10 @@
  */
 #include <linux/highmem.h>
 
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
+#include "invalidate.h"
+#include "pager/owed.h"
 #include "trace.h"
 
 static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)

@@ -9,36 +9,33 @@
  *   binding		a memslot's gfns onto a view's page offsets:
  *			struct gmem_binding
  *
- * Files
+ * Files, from what calls to what is called; a header stands beside a concept
  *
  *   module.c		set-up, tear-down, capabilities
- *   inode.c		the pseudo filesystem and its inodes
- *   folio.c		getting pages into an inode, and out of it
- *   attrs.c		which pages are private, shared
- *   convert.c		KVM_SET_MEMORY_ATTRIBUTES2: private to shared and back
- *   refs.c		taking pages from the host, and who still holds them
- *   seal.c		KVM_GMEM_SEAL
- *   mmap.c		mapping an inode into the host's address spaces
- *   ioctl.c		ioctls on a view
- *   view.c		files, and the views behind them
+ *   view_file.c	views' files
  *   link.c		KVM_LINK_GUEST_MEMFD
- *   binding.c		memslots onto views
- *   fault.c		what a stage-2 fault asks for
- *   prefault.c		KVM_PRE_FAULT_MEMORY beside others
- *   access.c		KVM's own accesses to memory in an inode
- *   held.c		an inode's pages that KVM holds on to between accesses
- *   steal_time.c	steal time, likewise
- *   xen.c		Xen event channels of a guest whose shared page is owed
- *   fill.h		first content from a process's memory
- *   filler.c		populate-only handles
- *   pager.h		a process that serves missing pages, in files of their own
- *   populate.c		first content from the vendor's launch commands
- *   invalidate.c	taking pages out of every VM's stage-2 tables
- *   poison.c		memory failure
+ *   ioctl.c		ioctls on a view
+ *   mmap.c		mapping an inode into the host's address spaces
  *   fallocate.c	allocating and punching holes
- *   huge.c		folios of 2 MiB
+ *   convert.c		KVM_SET_MEMORY_ATTRIBUTES2: private to shared and back
+ *   seal.c		KVM_GMEM_SEAL
+ *   fill/		first content: by a process, by the vendor's launch commands
+ *   pager/		a process that serves missing pages
+ *   access/		KVM's own accesses to memory in an inode
+ *   prefault.c		KVM_PRE_FAULT_MEMORY beside others
+ *   fault.c		what a stage-2 fault asks for
+ *   present.c		which pages there are
+ *   binding.c		memslots onto views
+ *   view.c		views
+ *   poison.c		memory failure
+ *   pinned.c		taking pages from the host, and who still holds them
+ *   invalidate.c	taking pages out of every VM's stage-2 tables
+ *   pfncache.c		... and out of what KVM remembers of them
+ *   inode.c		the pseudo filesystem and its inodes
+ *   folio.c, huge.c	getting pages into an inode, and out of it
+ *   attrs.c		which pages are private, shared
  *   fdinfo.c		facts for operators
- *   x86.c		what depends on the type of an x86 VM
+ *   x86.c		what depends on the type of an x86 VM: arch.h
  *   trace.h		trace/events/gmem
  *
  * Lock order, outermost first
@@ -71,7 +68,7 @@
  * No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
  * held together in this directory.
  *
- * A pager's locks (pager.h, ring.h): gmem_ring.answering, then gmem_pager.failing, both
+ * A pager's locks (pager/owed.h, pager/ring.h): gmem_ring.answering, then gmem_pager.failing, both
  * outside invalidate_lock; gmem_pager.lock, innermost of those that sleep.
  *
  * Views and bindings change only with invalidate_lock held for writing AND
@@ -99,8 +96,6 @@
 
 #include "../attrs/ranges.h"
 #include "../kvm_mm.h"
-
-struct seq_file;
 
 /**
  * struct gmem_inode - a guest memory inode
@@ -170,18 +165,6 @@ struct gmem_binding {
 	struct kvm_memory_slot *slot;
 };
 
-/**
- * struct gmem_obstacle - a page that somebody has a reference to
- * @folio: with a reference of ours, from gmem_withdraw() to gmem_obstacle_wait()
- * @index: its first page in the range that was asked for
- * @deadline: in jiffies, when the call that waits gives up
- */
-struct gmem_obstacle {
-	struct folio *folio;
-	pgoff_t index;
-	unsigned long deadline;
-};
-
 static inline struct gmem_inode *GMEM_I(struct inode *inode)
 {
 	return container_of(inode, struct gmem_inode, vfs_inode);
@@ -190,6 +173,12 @@ static inline struct gmem_inode *GMEM_I(struct inode *inode)
 static inline struct address_space *gmem_mapping(struct gmem_inode *gi)
 {
 	return gi->vfs_inode.i_mapping;
+}
+
+/* No view is left, for good: there are no pages, and none can come. */
+static inline bool gmem_inode_is_gone(const struct gmem_inode *gi)
+{
+	return list_empty(&gi->views);
 }
 
 /* Is a range of bytes made of whole pages of the inode? It may be empty. */
@@ -246,153 +235,6 @@ static inline struct gmem_binding *gmem_binding_next(struct gmem_binding *b,
 
 	node = interval_tree_iter_next(&b->node, start, last);
 	return node ? container_of(node, struct gmem_binding, node) : NULL;
-}
-
-/* inode.c */
-int gmem_fs_init(struct module *module);
-void gmem_fs_exit(void);
-struct gmem_inode *gmem_inode_create(loff_t size, u64 flags);
-struct gmem_inode *gmem_inode_find(struct address_space *mapping);
-struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations *fops,
-			     void *private_data);
-
-/* folio.c */
-struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
-void gmem_page_clear(struct page *page);
-void gmem_folio_set_stale(struct folio *folio);
-void gmem_folio_make_zero(struct folio *folio);
-void gmem_folio_make_shared(struct folio *folio);
-void gmem_folio_clear_freed(struct folio *folio);
-void gmem_free_folio(struct folio *folio);
-
-/* attrs.c */
-int gmem_attrs_init(struct gmem_inode *gi);
-bool gmem_index_is_private(struct gmem_inode *gi, pgoff_t index);
-bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 attributes);
-
-/* convert.c */
-long gmem_convert(struct gmem_view *view, void __user *argp);
-
-/* refs.c */
-void gmem_obstacle_init(struct gmem_obstacle *obstacle);
-int gmem_obstacle_wait(struct gmem_obstacle *obstacle);
-int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
-		  struct gmem_obstacle *obstacle);
-
-/* seal.c */
-bool gmem_is_sealed(struct gmem_inode *gi, u64 seal);
-long gmem_seal(struct gmem_view *view, void __user *argp);
-long gmem_get_seals(struct gmem_view *view, void __user *argp);
-
-/* ioctl.c */
-long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);
-
-/* mmap.c */
-int gmem_mmap(struct file *file, struct vm_area_struct *vma);
-void gmem_unmap_host(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-
-/* view.c */
-struct gmem_view *gmem_view_of(struct file *file);
-struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
-int gmem_view_lock(struct gmem_view *view);
-void gmem_view_unlock(struct gmem_view *view);
-
-/* binding.c */
-void gmem_view_drop_bindings(struct gmem_view *view);
-struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, pgoff_t *index);
-
-/* invalidate.c */
-void gmem_view_invalidate_begin(struct gmem_view *view, pgoff_t start, pgoff_t end);
-void gmem_view_invalidate_end(struct gmem_view *view, pgoff_t start, pgoff_t end);
-bool gmem_needs_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_flush(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_invalidate_zap(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_invalidate_begin(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_invalidate_end(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio);
-
-/* poison.c */
-bool gmem_poison_is_told(void);
-void gmem_poison_init(void);
-void gmem_poison_exit(void);
-int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
-void gmem_poison_keep(struct folio *folio);
-
-/* fault.c */
-struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, gfn_t gfn);
-
-/* fill.c */
-long gmem_view_populate(struct gmem_view *view, void __user *argp);
-long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *argp);
-int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content,
-		   bool killable);
-bool gmem_make_room(void);
-ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
-
-/* filler.c */
-long gmem_filler_create(struct gmem_view *view, void __user *argp);
-
-/* fallocate.c */
-long gmem_fallocate(struct file *file, int mode, loff_t offset, loff_t len);
-
-/* huge.c */
-bool gmem_huge_fits(struct gmem_inode *gi, pgoff_t index);
-struct folio *gmem_huge_alloc(bool zero);
-int gmem_huge_add(struct gmem_inode *gi, pgoff_t index, struct folio *folio);
-void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end);
-bool gmem_huge_may_split(struct folio *folio);
-void gmem_huge_truncate(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
-void gmem_huge_truncate_all(struct gmem_inode *gi);
-
-/* fdinfo.c */
-void gmem_show_fdinfo(struct seq_file *m, struct file *file);
-
-/* x86.c */
-u32 gmem_arch_capabilities(struct kvm *kvm);
-bool gmem_arch_needs_flush(struct kvm *kvm);
-u64 gmem_arch_flags(struct kvm *kvm);
-
-static inline kvm_pfn_t gmem_folio_pfn(struct folio *folio, pgoff_t index)
-{
-	return folio_pfn(folio) + (index & (folio_nr_pages(folio) - 1));
-}
-
-/* One page of a large folio may be poisoned until memory failure has split it. */
-static inline bool gmem_folio_is_poisoned(struct folio *folio, pgoff_t index)
-{
-	return PageHWPoison(folio_file_page(folio, index));
-}
-
-/*
- * Does a page have content, or is it missing? This is the one definition of "missing".
- * @folio is what the page cache has for the page, which may be nothing. If it is a
- * folio that is not up to date, the page was only allocated; or a task is giving it its
- * content just now, with the folio locked, and wakes those who wait afterwards.
- */
-static inline bool gmem_folio_has_content(struct folio *folio)
-{
-	return folio && !xa_is_value(folio) && folio_test_uptodate(folio);
-}
-
-/*
- * The same by page offset. A poisoned page is not missing: it does not get content any
- * more. Without invalidate_lock the answer may be out of date.
- */
-static inline bool gmem_page_is_missing(struct gmem_inode *gi, pgoff_t index)
-{
-	struct folio *folio;
-
-	guard(rcu)();
-	folio = xa_load(&gmem_mapping(gi)->i_pages, index);
-	if (!folio || xa_is_value(folio))
-		return true;
-	return !gmem_folio_has_content(folio) && !gmem_folio_is_poisoned(folio, index);
-}
-
-/* May the inode have folios of PMD size? As huge.c says. */
-static inline bool gmem_has_huge(struct gmem_inode *gi)
-{
-	return mapping_large_folio_support(gmem_mapping(gi));
 }
 
 #endif /* __KVM_GMEM_H */

@@ -21,7 +21,9 @@
 #include <linux/delay.h>
 #include <linux/pagevec.h>
 
+#include "folio.h"
 #include "gmem.h"
+#include "invalidate.h"
 
 /* For how long a hole waits for references to a folio that it has to split. */
 #define GMEM_SPLIT_PATIENCE	msecs_to_jiffies(20)
@@ -122,7 +124,7 @@ void gmem_huge_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end)
 	struct folio *folio;
 
 	lockdep_assert(lockdep_is_held_type(&gmem_mapping(gi)->invalidate_lock, 0) ||
-		       list_empty(&gi->views));
+		       gmem_inode_is_gone(gi));
 
 	folio = gmem_huge_get(gi, *end - 1);
 	if (folio) {

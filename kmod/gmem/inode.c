@@ -10,8 +10,12 @@
 #include <linux/pseudo_fs.h>
 #include <linux/statfs.h>
 
+#include "attrs.h"
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
+#include "inode.h"
+#include "invalidate.h"
+#include "pager/owed.h"
 
 /* Seen as "anon_inode:[kvm-gmem]" in /proc/PID/fd, as in Linux 6.12. */
 #define GMEM_NAME	"[kvm-gmem]"

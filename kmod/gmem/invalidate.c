@@ -19,7 +19,9 @@
  * keeps one lock over both that keeps views and bindings still: see gmem.h.
  */
 #include "access.h"
+#include "arch.h"
 #include "gmem.h"
+#include "invalidate.h"
 #include "trace.h"
 
 /*

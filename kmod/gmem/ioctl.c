@@ -2,8 +2,13 @@
 /*
  * ioctls on a view.
  */
+#include "attrs.h"
+#include "fill/fill.h"
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
+#include "pager/file.h"
+#include "seal.h"
+#include "view.h"
 
 struct gmem_view_ioctl {
 	unsigned int code;
@@ -15,7 +20,7 @@ static const struct gmem_view_ioctl gmem_view_ioctls[] = {
 	{ KVM_GMEM_SEAL, gmem_seal },
 	{ KVM_GMEM_GET_SEALS, gmem_get_seals },
 	{ KVM_GMEM_POPULATE, gmem_view_populate },
-	{ KVM_GMEM_CREATE_FILLER, gmem_filler_create },
+	{ KVM_GMEM_CREATE_FILLER, gmem_handle_create },
 	{ KVM_GMEM_CREATE_PAGER, gmem_pager_create },
 	{ KVM_GMEM_PRESENT, gmem_view_present },
 };

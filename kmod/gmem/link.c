@@ -8,8 +8,10 @@
 #include <linux/file.h>
 #include <linux/uaccess.h>
 
+#include "arch.h"
 #include "gmem.h"
 #include "trace.h"
+#include "view.h"
 
 static int gmem_link_check(struct kvm *kvm, const struct kvm_link_guest_memfd *args)
 {

@@ -12,9 +12,12 @@
  */
 #include <linux/mm.h>
 
+#include "attrs.h"
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
-#include "trace.h"
+#include "pager/owed.h"
+#include "pager/wait.h"
+#include "view.h"
 
 static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf)
 {

@@ -2,7 +2,11 @@
 /*
  * The engine's start and end, and what it tells of itself.
  */
+#include "../move/move.h"
+#include "arch.h"
 #include "gmem.h"
+#include "inode.h"
+#include "invalidate.h"
 
 /**
  * kvm_gmem_init() - set the engine up
@@ -48,7 +52,8 @@ void kvm_gmem_exit(void)
  */
 int kvm_gmem_check_extension(struct kvm *kvm)
 {
-	return gmem_arch_capabilities(kvm);
+	return gmem_arch_capabilities(kvm) |
+	       (kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0);
 }
 
 /**

@@ -28,7 +28,9 @@
 #include <linux/workqueue.h>
 
 #include "gmem.h"
-#include "pager.h"
+#include "inode.h"
+#include "invalidate.h"
+#include "pager/owed.h"
 #include "trace.h"
 
 /* Frames that memory_failure() has dealt with, until the work item gets at them. */

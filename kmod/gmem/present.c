@@ -5,8 +5,8 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
+#include "folio.h"
 #include "gmem.h"
-#include "pager.h"
 
 /* Ranges that are copied in one go. */
 #define GMEM_PRESENT_BATCH	32

@@ -21,28 +21,16 @@
 #include <linux/uaccess.h>
 
 #include "gmem.h"
+#include "pinned.h"
+#include "seal.h"
 #include "trace.h"
+#include "view.h"
 
 #define GMEM_ALL_SEALS	(KVM_GMEM_SEAL_SEAL | KVM_GMEM_SEAL_SHRINK | KVM_GMEM_SEAL_WRITE | \
 			 KVM_GMEM_SEAL_GUEST | KVM_GMEM_SEAL_LINK)
 
 /* Under these nobody may have the inode mapped. */
 #define GMEM_UNMAPPED_SEALS	(KVM_GMEM_SEAL_WRITE | KVM_GMEM_SEAL_GUEST)
-
-/**
- * gmem_is_sealed() - is a seal set?
- * @gi: the inode
- * @seal: KVM_GMEM_SEAL_*
- *
- * Context: invalidate_lock is held.
- * Return: true if it is.
- */
-bool gmem_is_sealed(struct gmem_inode *gi, u64 seal)
-{
-	lockdep_assert_held(&gmem_mapping(gi)->invalidate_lock);
-
-	return gi->seals & seal;
-}
 
 /* Pages that are looked at before others get at the inode: 64 MiB. */
 #define GMEM_SEAL_BATCH		(SZ_64M >> PAGE_SHIFT)
@@ -53,14 +41,14 @@ bool gmem_is_sealed(struct gmem_inode *gi, u64 seal)
  * @seals: those that are to be set
  * @denied: nobody can map the inode meanwhile
  * @next: for WRITE: before this page nobody of the host has a reference to any
- * @obstacle: with -EAGAIN, what is in the way
+ * @pinned: with -EAGAIN, what is in the way
  */
 struct gmem_sealing {
 	struct gmem_view *view;
 	u64 seals;
 	bool denied;
 	pgoff_t next;
-	struct gmem_obstacle obstacle;
+	struct gmem_pinned pinned;
 };
 
 /* May the seals be set, as far as can be told without a look at each page? */
@@ -86,7 +74,7 @@ static int gmem_seal_check(struct gmem_sealing *s)
  * more. A pin for I/O may be left of one that was: a writer at work. Looked for in
  * parts, each page once; invalidate_lock is let go in between.
  */
-static int gmem_seal_withdraw(struct gmem_sealing *s)
+static int gmem_seal_unmap(struct gmem_sealing *s)
 {
 	struct gmem_inode *gi = s->view->inode;
 	pgoff_t pages = i_size_read(&gi->vfs_inode) >> PAGE_SHIFT;
@@ -95,7 +83,7 @@ static int gmem_seal_withdraw(struct gmem_sealing *s)
 	if (!(s->seals & KVM_GMEM_SEAL_WRITE) || s->next >= pages)
 		return 0;
 
-	r = gmem_withdraw(gi, s->next, s->next + GMEM_SEAL_BATCH - 1, &s->obstacle);
+	r = gmem_unmap_users(gi, s->next, s->next + GMEM_SEAL_BATCH - 1, &s->pinned);
 	if (r)
 		return r;
 	s->next += GMEM_SEAL_BATCH;
@@ -119,7 +107,7 @@ static int gmem_seal_locked(struct gmem_sealing *s)
 		s->denied = true;
 	}
 
-	r = gmem_seal_withdraw(s);
+	r = gmem_seal_unmap(s);
 	if (r)
 		return r;
 
@@ -145,11 +133,11 @@ static int gmem_seal_run(struct gmem_sealing *s)
 {
 	int r;
 
-	gmem_obstacle_init(&s->obstacle);
+	gmem_pinned_init(&s->pinned);
 	do {
 		r = gmem_seal_try(s);
 		if (r == -EAGAIN)
-			r = gmem_obstacle_wait(&s->obstacle) ? : 1;
+			r = gmem_pinned_wait(&s->pinned) ? : 1;
 	} while (r == 1);
 
 	if (r && s->denied)

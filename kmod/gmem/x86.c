@@ -2,12 +2,12 @@
 /*
  * What depends on the type of an x86 VM.
  */
-#include "../move/move.h"
 #include "access.h"
+#include "arch.h"
 #include "gmem.h"
 
 /**
- * gmem_arch_capabilities() - what a VM's type can do
+ * gmem_arch_capabilities() - what a VM's type can do, moving its vCPUs apart
  * @kvm: the VM, or NULL: what some type can do
  *
  * Context: Any.
@@ -15,7 +15,6 @@
  */
 u32 gmem_arch_capabilities(struct kvm *kvm)
 {
-	u32 vcpus = kvm_move_can_move_vcpus(kvm) ? KVM_GMEM_CAP_MOVE_VCPUS : 0;
 	/* Hardware assigns each page to one VM where not these, in SNP. */
 	u32 shown = KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE | KVM_GMEM_CAP_PAGER |
 		    KVM_GMEM_CAP_PAGER_RING | KVM_GMEM_CAP_PAGER_EXIT |
@@ -24,13 +23,13 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 	u32 all = KVM_GMEM_CAP_SEAL;
 
 	if (!kvm)
-		return all | shown | private | vcpus;
+		return all | shown | private;
 
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return all | shown | private | vcpus;
+		return all | shown | private;
 	case KVM_X86_DEFAULT_VM:
-		return all | shown | vcpus;
+		return all | shown;
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
 		return all | shown;

@@ -11,7 +11,7 @@
 
 #define WAITING_PAGE	3	/* for this page */
 
-/* As enum gmem_wait_kind in kmod/gmem/pager.h, and in its order. */
+/* As enum gmem_wait_kind in kmod/gmem/pager/wait.h, and in its order. */
 enum waiting_kind {
 	WAITING_GUEST,	/* a vCPU, whose guest reads */
 	WAITING_ASYNC,	/* a guest's task, while another one runs */

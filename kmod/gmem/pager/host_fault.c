@@ -8,10 +8,10 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "access.h"
-#include "gmem.h"
-#include "pager.h"
-#include "ring.h"
+#include "../attrs.h"
+#include "../gmem.h"
+#include "owed.h"
+#include "wait.h"
 
 /* How long a kworker waits that pages in for another task, as KVM's does for a guest's. */
 #define GMEM_KTHREAD_WAIT	(HZ / 10)

@@ -2,13 +2,13 @@
 /*
  * Content from a process's memory, on its way into an inode.
  *
- *   fill_read.c	reads it, with no lock held
+ *   read.c		reads it, with no lock held
  *   fill.c		puts it into place
  */
-#ifndef __KVM_GMEM_FILL_H
-#define __KVM_GMEM_FILL_H
+#ifndef __KVM_GMEM_FILL_READ_H
+#define __KVM_GMEM_FILL_READ_H
 
-#include "gmem.h"
+#include "../gmem.h"
 
 /* Pages that are read before the locks are taken for them: 128 KiB. */
 #define GMEM_FILL_ORDER		5
@@ -57,4 +57,4 @@ struct gmem_fill {
 int gmem_fill_read(struct gmem_fill *fill);
 void gmem_fill_drop(struct gmem_fill *fill);
 
-#endif /* __KVM_GMEM_FILL_H */
+#endif /* __KVM_GMEM_FILL_READ_H */

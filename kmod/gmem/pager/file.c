@@ -13,8 +13,13 @@
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
-#include "gmem.h"
-#include "pager.h"
+#include "../arch.h"
+#include "../folio.h"
+#include "../gmem.h"
+#include "../inode.h"
+#include "events.h"
+#include "file.h"
+#include "owed.h"
 #include "ring.h"
 
 /* Events that are copied in one go. */
@@ -51,12 +56,12 @@ static int gmem_pager_wait_events(struct gmem_pager *pager, bool nonblock)
 {
 	if (!list_empty(&pager->unread))
 		return 0;
-	if (list_empty(&pager->gi->views))
+	if (gmem_inode_is_gone(pager->gi))
 		return -EPIPE;
 	if (nonblock)
 		return -EAGAIN;
 	return wait_event_interruptible(pager->readers, !list_empty(&pager->unread) ||
-					list_empty(&pager->gi->views));
+					gmem_inode_is_gone(pager->gi));
 }
 
 static ssize_t gmem_pager_read(struct file *file, char __user *buf, size_t size, loff_t *pos)
@@ -97,111 +102,9 @@ static __poll_t gmem_pager_poll(struct file *file, poll_table *wait)
 	poll_wait(file, &pager->gi->gone, wait);
 	if (!list_empty(&pager->unread) || gmem_ring_has_events(pager))
 		mask |= EPOLLIN | EPOLLRDNORM;
-	if (list_empty(&pager->gi->views))
+	if (gmem_inode_is_gone(pager->gi))
 		mask |= EPOLLHUP;
 	return mask;
-}
-
-static int gmem_pager_continue(struct gmem_inode *gi, pgoff_t start, pgoff_t end, bool killable)
-{
-	for (pgoff_t index = start; index < end; index++) {
-		if (gmem_page_is_missing(gi, index))
-			return -ENOENT;
-		if (killable ? fatal_signal_pending(current) : signal_pending(current))
-			return -EINTR;
-		cond_resched();
-	}
-	gmem_pager_resolved(gi, start, end);
-	return 0;
-}
-
-/**
- * gmem_pager_check_answer() - is an answer for pages of the inode?
- * @pager: the pager
- * @answer: the answer
- *
- * Context: Any.
- * Return: 0 or -EINVAL.
- */
-int gmem_pager_check_answer(struct gmem_pager *pager, const struct kvm_gmem_answer *answer)
-{
-	if (!answer->size || !gmem_range_is_inside(pager->gi, answer->offset, answer->size))
-		return -EINVAL;
-	return 0;
-}
-
-/**
- * gmem_pager_answer_one() - carry out an answer
- * @pager: the pager
- * @answer: the answer; @answer->done is set in any case
- * @content: of COPY: the content; NULL: it is at @answer->from
- * @killable: only a fatal signal interrupts it, for a task that works for others
- *
- * Context: Process context, no lock held.
- * Return: 0 or -errno: -EINVAL for what makes no sense, and what docs/pager.md
- * says of the kinds of answers.
- */
-int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answer,
-			  const void *content, bool killable)
-{
-	struct gmem_inode *gi = pager->gi;
-	pgoff_t start, end;
-	int r;
-
-	answer->done = 0;
-	r = gmem_pager_check_answer(pager, answer);
-	if (r)
-		return r;
-
-	start = answer->offset >> PAGE_SHIFT;
-	end = (answer->offset + answer->size) >> PAGE_SHIFT;
-	switch (answer->op) {
-	case KVM_GMEM_ANSWER_COPY:
-		return content || answer->from ?
-		       gmem_fill_owed(gi, answer, content, killable) : -EINVAL;
-	case KVM_GMEM_ANSWER_ZERO:
-		return answer->from ? -EINVAL : gmem_fill_owed(gi, answer, NULL, killable);
-	case KVM_GMEM_ANSWER_CONTINUE:
-		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end, killable);
-		break;
-	case KVM_GMEM_ANSWER_FAIL:
-		r = answer->from ? -EINVAL : gmem_pager_fail(pager, start, end - start);
-		break;
-	default:
-		return -EINVAL;
-	}
-	if (!r)
-		answer->done = answer->size;
-	return r;
-}
-
-static long gmem_pager_answer(struct gmem_pager *pager, void __user *argp)
-{
-	struct kvm_gmem_answer __user *answers;
-	struct kvm_gmem_pager_answer args;
-	struct kvm_gmem_answer answer;
-	int r = 0;
-	u32 n;
-
-	if (copy_from_user(&args, argp, sizeof(args)))
-		return -EFAULT;
-	if (args.flags || !args.nr || args.nr > KVM_GMEM_MAX_ANSWERS)
-		return -EINVAL;
-
-	answers = u64_to_user_ptr(args.answers);
-	for (n = 0; n < args.nr; n++) {
-		if (copy_from_user(&answer, answers + n, sizeof(answer)))
-			return n ? n : -EFAULT;
-
-		r = gmem_pager_answer_one(pager, &answer, NULL, false);
-		answer.error = -r;
-		if (copy_to_user(answers + n, &answer, sizeof(answer)))
-			return n ? n : -EFAULT;
-		if (r)
-			break;
-		cond_resched();
-	}
-	return n ? n : r;
 }
 
 static long gmem_pager_detach_ioctl(struct gmem_pager *pager, void __user *argp)
@@ -227,7 +130,7 @@ static long gmem_pager_ioctl(struct file *file, unsigned int code, unsigned long
 	struct gmem_pager *pager = file->private_data;
 	void __user *argp = (void __user *)arg;
 
-	if (list_empty(&pager->gi->views))
+	if (gmem_inode_is_gone(pager->gi))
 		return -EPIPE;
 
 	switch (code) {

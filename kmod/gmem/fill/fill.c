@@ -13,8 +13,15 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include "../arch.h"
+#include "../attrs.h"
+#include "../folio.h"
+#include "../gmem.h"
+#include "../pager/owed.h"
+#include "../seal.h"
+#include "../view.h"
 #include "fill.h"
-#include "pager.h"
+#include "read.h"
 
 /* A page that was allocated ahead, and that nobody has touched yet. */
 static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio *content)
@@ -148,7 +155,7 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	filemap_invalidate_lock_shared(gmem_mapping(gi));
 
 	/* The last view went, and with it the pages: no new ones after that. */
-	if (list_empty(&gi->views))
+	if (gmem_inode_is_gone(gi))
 		r = -EPIPE;
 	else if (gmem_is_sealed(gi, fill->seals))
 		r = -EPERM;

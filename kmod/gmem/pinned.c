@@ -29,6 +29,8 @@
 #include <linux/workqueue.h>
 
 #include "gmem.h"
+#include "pinned.h"
+#include "view.h"
 
 /* What stays longer is taken for a reference that stays. */
 #define GMEM_FOLIO_PATIENCE	(HZ / 4)
@@ -86,7 +88,7 @@ static int gmem_folio_others(struct folio *folio)
 }
 
 /* Takes one folio from the host; true if it is free of references then. */
-static bool gmem_withdraw_folio(struct gmem_inode *gi, struct folio *folio)
+static bool gmem_unmap_folio(struct gmem_inode *gi, struct folio *folio)
 {
 	folio_lock(folio);
 	if (folio_mapped(folio))
@@ -109,38 +111,38 @@ static bool gmem_withdraw_folio(struct gmem_inode *gi, struct folio *folio)
 	return !gmem_folio_others(folio);
 }
 
-static int gmem_withdraw_batch(struct gmem_inode *gi, pgoff_t first,
-			       struct folio_batch *batch, struct gmem_obstacle *obstacle)
+static int gmem_unmap_batch(struct gmem_inode *gi, pgoff_t first,
+			       struct folio_batch *batch, struct gmem_pinned *pinned)
 {
 	for (unsigned int i = 0; i < folio_batch_count(batch); i++) {
 		struct folio *folio = batch->folios[i];
 
-		if (gmem_withdraw_folio(gi, folio))
+		if (gmem_unmap_folio(gi, folio))
 			continue;
 
 		folio_get(folio);
-		obstacle->folio = folio;
-		obstacle->index = max(folio->index, first);
+		pinned->folio = folio;
+		pinned->index = max(folio->index, first);
 		return -EAGAIN;
 	}
 	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /**
- * gmem_withdraw() - take pages from the host's userspace
+ * gmem_unmap_users() - take pages from the host's userspace
  * @gi: the inode
  * @first: first page offset
  * @last: last page offset
- * @obstacle: where the first folio goes that somebody has a reference to
+ * @pinned: where the first folio goes that somebody has a reference to
  *
  * When it succeeds nobody of the host can read or write the pages until
  * invalidate_lock is let go, however they began.
  *
  * Context: Process context, may sleep; invalidate_lock is held for writing.
- * Return: 0; -EAGAIN with @obstacle set; -EINTR by a fatal signal.
+ * Return: 0; -EAGAIN with @pinned set; -EINTR by a fatal signal.
  */
-int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
-		  struct gmem_obstacle *obstacle)
+int gmem_unmap_users(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
+		  struct gmem_pinned *pinned)
 {
 	pgoff_t index = first;
 	struct folio_batch batch;
@@ -153,7 +155,7 @@ int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
 	folio_batch_init(&batch);
 	batch.percpu_pvec_drained = true;
 	while (!r && filemap_get_folios(gmem_mapping(gi), &index, last, &batch)) {
-		r = gmem_withdraw_batch(gi, first, &batch, obstacle);
+		r = gmem_unmap_batch(gi, first, &batch, pinned);
 		folio_batch_release(&batch);
 		cond_resched();
 	}
@@ -161,14 +163,14 @@ int gmem_withdraw(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
 }
 
 /**
- * gmem_obstacle_init() - at the beginning of a call that may have to wait
- * @obstacle: what gmem_withdraw() and gmem_obstacle_wait() go on with
+ * gmem_pinned_init() - at the beginning of a call that may have to wait
+ * @pinned: what gmem_unmap_users() and gmem_pinned_wait() go on with
  *
  * Context: Any.
  */
-void gmem_obstacle_init(struct gmem_obstacle *obstacle)
+void gmem_pinned_init(struct gmem_pinned *pinned)
 {
-	obstacle->deadline = jiffies + GMEM_CALL_PATIENCE;
+	pinned->deadline = jiffies + GMEM_CALL_PATIENCE;
 }
 
 static int gmem_folio_wait(struct folio *folio)
@@ -178,7 +180,7 @@ static int gmem_folio_wait(struct folio *folio)
 	if (gmem_drain_all_cpus())
 		return -EINTR;
 
-	/* Mappings may have come back, and are no obstacle: they are unmapped. */
+	/* Mappings may have come back, and are no pinned: they are unmapped. */
 	deadline = jiffies + GMEM_FOLIO_PATIENCE;
 	while (gmem_folio_others(folio) > folio_mapcount(folio)) {
 		/* Taken for I/O by name: this is no passer-by. */
@@ -192,20 +194,20 @@ static int gmem_folio_wait(struct folio *folio)
 }
 
 /**
- * gmem_obstacle_wait() - wait for references that go by themselves
- * @obstacle: from gmem_withdraw(), whose folio is let go here
+ * gmem_pinned_wait() - wait for references that go by themselves
+ * @pinned: from gmem_unmap_users(), whose folio is let go here
  *
  * Context: Process context, may sleep, no lock held: what holds the folio may
  * need any of them to come to an end.
  * Return: 0 when they are gone: try again; -EAGAIN where some stay, or the call
  * has gone on for long enough; -EINTR by a fatal signal.
  */
-int gmem_obstacle_wait(struct gmem_obstacle *obstacle)
+int gmem_pinned_wait(struct gmem_pinned *pinned)
 {
-	int r = gmem_folio_wait(obstacle->folio);
+	int r = gmem_folio_wait(pinned->folio);
 
-	folio_put(obstacle->folio);
-	if (!r && time_after(jiffies, obstacle->deadline))
+	folio_put(pinned->folio);
+	if (!r && time_after(jiffies, pinned->deadline))
 		return -EAGAIN;
 	return r;
 }

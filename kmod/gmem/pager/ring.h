@@ -2,8 +2,8 @@
 /*
  * A pager's ring: events and answers in memory that pager and kernel share.
  */
-#ifndef __KVM_GMEM_RING_H
-#define __KVM_GMEM_RING_H
+#ifndef __KVM_GMEM_PAGER_RING_H
+#define __KVM_GMEM_PAGER_RING_H
 
 #include <linux/mutex.h>
 #include <linux/refcount.h>
@@ -86,4 +86,4 @@ void gmem_ring_help(struct gmem_ring *ring, gmem_ring_stop_fn stop, void *arg);
 void gmem_ring_pass_on(struct gmem_ring *ring);
 long gmem_ring_enter(struct gmem_pager *pager);
 
-#endif /* __KVM_GMEM_RING_H */
+#endif /* __KVM_GMEM_PAGER_RING_H */

@@ -9,7 +9,10 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
-#include "fill.h"
+#include "../folio.h"
+#include "../gmem.h"
+#include "../view.h"
+#include "read.h"
 
 static bool gmem_fill_is_zero(const struct gmem_fill *fill)
 {

@@ -14,8 +14,9 @@
 #include <linux/ktime.h>
 #include <linux/rbtree.h>
 
-#include "gmem.h"
-#include "pager.h"
+#include "../gmem.h"
+#include "events.h"
+#include "owed.h"
 #include "ring.h"
 
 /**

@@ -7,9 +7,11 @@
  * event is for. That vCPU waits for the page, in KVM_RUN, where nothing is held, and puts the
  * event there. So nobody else waits, and no event is lost.
  */
-#include "access.h"
-#include "gmem.h"
-#include "pager.h"
+#include "../access.h"
+#include "../gmem.h"
+#include "../pager/owed.h"
+#include "../pager/wait.h"
+#include "../view.h"
 
 #include <xen/interface/event_channel.h>
 

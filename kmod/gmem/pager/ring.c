@@ -19,9 +19,11 @@
 #include <linux/sched/signal.h>
 #include <linux/vmalloc.h>
 
-#include "gmem.h"
-#include "pager.h"
+#include "../gmem.h"
+#include "events.h"
+#include "owed.h"
 #include "ring.h"
+#include "wait.h"
 
 static_assert(sizeof(struct kvm_gmem_ring) <= PAGE_SIZE);
 static_assert(sizeof(struct kvm_gmem_pager_ring) == 64);

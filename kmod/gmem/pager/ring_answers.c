@@ -11,9 +11,12 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
-#include "gmem.h"
-#include "pager.h"
+#include "../fill/fill.h"
+#include "../gmem.h"
+#include "file.h"
+#include "owed.h"
 #include "ring.h"
+#include "wait.h"
 
 /* Bytes of one answer: larger ones are for KVM_GMEM_PAGER_ANSWER. */
 #define GMEM_RING_MAX_SIZE	((u64)KVM_GMEM_RING_MAX_BUFFERS << PAGE_SHIFT)

@@ -5,8 +5,8 @@
  * KVM updates it in the guest's memory by instructions of its own, outside the
  * functions that copy: these are the same updates, on a kernel address.
  */
-#include "access.h"
-#include "gmem.h"
+#include "../access.h"
+#include "../gmem.h"
 
 #include "cpuid.h"
 

@@ -5,7 +5,9 @@
 #include <linux/file.h>
 #include <linux/sched/signal.h>
 
-#include "gmem.h"
+#include "../folio.h"
+#include "../gmem.h"
+#include "../seal.h"
 
 #ifdef CONFIG_KVM_GENERIC_PRIVATE_MEM
 

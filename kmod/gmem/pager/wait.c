@@ -10,7 +10,7 @@
  * end a wait, and each wakes after its change:
  *
  *   the page is there, failed, or not owed	gmem_pager_resolved() and the others of
- *   any more (a hole, DETACH)			pager.c, by range
+ *   any more (a hole, DETACH)			owed.c, by range
  *   the pager dies, or gets a ring		all
  *   the memslot, or the view, is gone		kvm_gmem_unbind(), gmem_view_release(): those
  *						of the VM
@@ -25,11 +25,13 @@
  * a queue each answer took 135 ms.
  */
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
-#include "access.h"
-#include "gmem.h"
-#include "pager.h"
+#include "../access.h"
+#include "../gmem.h"
+#include "owed.h"
 #include "ring.h"
+#include "wait.h"
 
 /* Waits that are woken before others get at the lock. */
 #define GMEM_WAKE_BATCH	64
@@ -332,7 +334,7 @@ bool gmem_wait_is_over(const struct gmem_wait *wait)
 {
 	return READ_ONCE(wait->woken) || (wait->kvm && READ_ONCE(wait->kvm->vm_dead)) ||
 	       rcu_access_pointer(wait->gi->pager->ring) != wait->ring ||
-	       gmem_pager_rounds(wait->gi) != wait->rounds || list_empty(&wait->gi->views) ||
+	       gmem_pager_rounds(wait->gi) != wait->rounds || gmem_inode_is_gone(wait->gi) ||
 	       !gmem_pager_waits(wait->gi, wait->index);
 }
 
@@ -440,3 +442,75 @@ bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu)
 	return READ_ONCE(vcpu->gmem_in_access);
 }
 EXPORT_SYMBOL_GPL(kvm_gmem_vcpu_waits);
+
+/**
+ * gmem_wait_sleep() - sleep until a wait is over
+ * @wait: the wait, begun
+ * @state: in which state
+ * @timeout: at most so long, in jiffies, or MAX_SCHEDULE_TIMEOUT
+ * @stop: is it over, or has the task something else to do? Asked before it sleeps
+ * @arg: for @stop
+ *
+ * Answers that nobody is at are carried out before, and whenever it is woken for them: but
+ * not by a kworker. It could be kept at that for ever, no signal ends it, and what it
+ * allocates is charged to nobody.
+ *
+ * Context: Process context, may sleep.
+ */
+void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
+		     gmem_ring_stop_fn stop, void *arg)
+{
+	struct gmem_ring *ring = gmem_may_wait() ? wait->ring : NULL;
+
+	gmem_ring_sleep(ring);
+	for (;;) {
+		gmem_ring_help(ring, stop, arg);
+		set_current_state(state);
+		if (stop(arg) || !timeout)
+			break;
+		if (!gmem_ring_has_work(ring))
+			timeout = schedule_timeout(timeout);
+		__set_current_state(TASK_RUNNING);
+	}
+	__set_current_state(TASK_RUNNING);
+	gmem_ring_wake(ring);
+	gmem_ring_pass_on(ring);
+}
+
+/**
+ * gmem_may_wait() - may the caller wait for a pager?
+ *
+ * A kthread may not: a kworker injects interrupts for one VM, a flush of its queue
+ * waits for all of them, and it can't be killed. Nor may a task that exits, which no
+ * signal reaches any more, or one that dumps core.
+ *
+ * Context: Any.
+ * Return: whether it may.
+ */
+bool gmem_may_wait(void)
+{
+	return !(current->flags & (PF_KTHREAD | PF_EXITING | PF_DUMPCORE));
+}
+
+/**
+ * gmem_slot_serves() - does an access still need a page of a slot's inode?
+ * @kvm: the VM
+ * @slot: the memslot, of which another copy may be in use by now
+ * @gfn: inside @slot
+ * @private: the access needs the page only where @gfn is private
+ *
+ * The memslots have a copy of a slot that is about to go, which says so, while the
+ * memslots that @slot is from may still be in use.
+ *
+ * Context: kvm->srcu is held for reading. Asked once the wait has begun: later changes
+ * wake it.
+ * Return: whether it does.
+ */
+bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
+			     bool private)
+{
+	struct kvm_memory_slot *now = __gfn_to_memslot(__kvm_memslots(kvm, slot->as_id), gfn);
+
+	return now && !(now->flags & KVM_MEMSLOT_INVALID) && READ_ONCE(slot->gmem.file) &&
+	       (private || kvm_slot_is_gmem_only(slot));
+}

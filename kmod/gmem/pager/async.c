@@ -23,10 +23,10 @@
 #include "mmu.h"
 #include "x86.h"
 
-#include "access.h"
-#include "gmem.h"
-#include "pager.h"
+#include "../access.h"
+#include "../gmem.h"
 #include "ring.h"
+#include "wait.h"
 
 /**
  * struct gmem_async - a guest that waits for a page

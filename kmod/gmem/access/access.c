@@ -17,9 +17,10 @@
  */
 #include <linux/sched/signal.h>
 
-#include "access.h"
-#include "gmem.h"
-#include "pager.h"
+#include "../access.h"
+#include "../folio.h"
+#include "../gmem.h"
+#include "wait.h"
 
 /*
  * The slot's inode's pages, without a reference to the view's file. Once the

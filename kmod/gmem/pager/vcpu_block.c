@@ -16,8 +16,8 @@
 #include "lapic.h"
 #include "x86.h"
 
-#include "gmem.h"
-#include "pager.h"
+#include "../gmem.h"
+#include "wait.h"
 
 /*
  * INIT takes the vCPU out of whatever it does. To a nested guest that is an exit, which

@@ -11,9 +11,12 @@
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 
-#include "gmem.h"
+#include "../arch.h"
+#include "../gmem.h"
+#include "../inode.h"
+#include "fill.h"
 
-static long gmem_filler_ioctl(struct file *file, unsigned int code, unsigned long arg)
+static long gmem_handle_ioctl(struct file *file, unsigned int code, unsigned long arg)
 {
 	if (code != KVM_GMEM_POPULATE)
 		return -ENOTTY;
@@ -21,24 +24,24 @@ static long gmem_filler_ioctl(struct file *file, unsigned int code, unsigned lon
 	return gmem_populate_offset(NULL, GMEM_I(file_inode(file)), (void __user *)arg);
 }
 
-static __poll_t gmem_filler_poll(struct file *file, poll_table *wait)
+static __poll_t gmem_handle_poll(struct file *file, poll_table *wait)
 {
 	struct gmem_inode *gi = GMEM_I(file_inode(file));
 
 	poll_wait(file, &gi->gone, wait);
-	return list_empty(&gi->views) ? EPOLLHUP : 0;
+	return gmem_inode_is_gone(gi) ? EPOLLHUP : 0;
 }
 
-static const struct file_operations gmem_filler_fops = {
+static const struct file_operations gmem_handle_fops = {
 	.owner		= THIS_MODULE,
 	.open		= generic_file_open,
-	.unlocked_ioctl	= gmem_filler_ioctl,
+	.unlocked_ioctl	= gmem_handle_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
-	.poll		= gmem_filler_poll,
+	.poll		= gmem_handle_poll,
 };
 
 /**
- * gmem_filler_create() - KVM_GMEM_CREATE_FILLER
+ * gmem_handle_create() - KVM_GMEM_CREATE_FILLER
  * @view: the view that it is made from
  * @argp: struct kvm_gmem_create_filler
  *
@@ -46,7 +49,7 @@ static const struct file_operations gmem_filler_fops = {
  * Return: a new file descriptor; -EFAULT, -EINVAL for flags, -EOPNOTSUPP where
  * the VM's memory can't be populated so, -EMFILE, -ENFILE, -ENOMEM.
  */
-long gmem_filler_create(struct gmem_view *view, void __user *argp)
+long gmem_handle_create(struct gmem_view *view, void __user *argp)
 {
 	struct kvm_gmem_create_filler args;
 	struct file *file;
@@ -66,7 +69,7 @@ long gmem_filler_create(struct gmem_view *view, void __user *argp)
 		return fd;
 
 	ihold(&view->inode->vfs_inode);
-	file = gmem_inode_open(view->inode, &gmem_filler_fops, NULL);
+	file = gmem_inode_open(view->inode, &gmem_handle_fops, NULL);
 	if (IS_ERR(file)) {
 		iput(&view->inode->vfs_inode);
 		put_unused_fd(fd);

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A view's file: what can be done with it, making one, and its release.
+ */
+#include <linux/module.h>
+
+#include "arch.h"
+#include "fill/fill.h"
+#include "folio.h"
+#include "gmem.h"
+#include "inode.h"
+#include "invalidate.h"
+#include "pager/owed.h"
+#include "trace.h"
+#include "view.h"
+
+static void gmem_view_free(struct gmem_view *view)
+{
+	struct kvm *kvm = view->kvm;
+
+	kfree(view);
+	kvm_put_kvm(kvm);
+}
+
+/*
+ * The last reference to the file is gone.
+ *
+ * Against a fault in any VM: gmem_slot_get_file() finds no live file any more
+ * in this VM's slots, and one that found it before holds a reference, so that
+ * we would not be here. A fault that has its page and has dropped its
+ * reference has read mmu_invalidate_seq before; the zap below changes it, so
+ * that the page is not installed. Other VMs fault through their own views,
+ * which this does not touch.
+ *
+ * Against memslot updates: they may bind or unbind until slots_lock is taken
+ * here. Unbinding afterwards finds slot->gmem.file NULL and nothing to do;
+ * binding needs a reference to the file, of which there is none.
+ *
+ * Against invalidation of the inode: both hold invalidate_lock for writing, or
+ * it holds views_lock (memory failure), so begin and end see the same
+ * bindings.
+ */
+static int gmem_view_release(struct inode *inode, struct file *file)
+{
+	struct gmem_view *view = file->private_data;
+	struct gmem_inode *gi = view->inode;
+	struct kvm *kvm = view->kvm;
+	bool last;
+
+	mutex_lock(&kvm->slots_lock);
+	filemap_invalidate_lock(inode->i_mapping);
+
+	gmem_view_invalidate_begin(view, 0, ULONG_MAX);
+	gmem_view_invalidate_end(view, 0, ULONG_MAX);
+
+	mutex_lock(&gi->views_lock);
+	gmem_view_drop_bindings(view);
+	gmem_view_detach(view);
+	last = gmem_inode_is_gone(gi);
+	mutex_unlock(&gi->views_lock);
+
+	filemap_invalidate_unlock(inode->i_mapping);
+	mutex_unlock(&kvm->slots_lock);
+
+	/* Waiters for pages of this view find it gone; not only when a terabyte is freed. */
+	gmem_pager_wake_range(gi, 0, ULONG_MAX, last ? NULL : kvm);
+
+	/*
+	 * Without a view no guest can reach the pages and no VM can be linked,
+	 * for good: free them now and not at the inode's end, which others can
+	 * put off (inotify marks, O_PATH).
+	 */
+	if (last) {
+		/* Without invalidate_lock: under it nobody adds a page without a view. */
+		gmem_huge_truncate_all(gi);
+		wake_up_all(&gi->gone);
+		/* The pager, too, is told when the pages are free. */
+		gmem_pager_wake(gi);
+	}
+	gmem_view_free(view);
+	return 0;
+}
+
+/* The vendor module is kept by the view's VM, and by the inode. */
+#define GMEM_VIEW_FOPS				\
+	.owner		= THIS_MODULE,		\
+	.open		= generic_file_open,	\
+	.release	= gmem_view_release,	\
+	.mmap		= gmem_mmap,		\
+	.fallocate	= gmem_fallocate,	\
+	.unlocked_ioctl	= gmem_view_ioctl,	\
+	.compat_ioctl	= compat_ptr_ioctl,	\
+	.show_fdinfo	= gmem_show_fdinfo,	\
+	.write_iter	= gmem_write_iter
+
+/* The write is there to tell why not. */
+const struct file_operations gmem_view_fops = {
+	GMEM_VIEW_FOPS,
+};
+
+/* With GUEST_MEMFD_FLAG_WRITE. */
+const struct file_operations gmem_view_write_fops = {
+	GMEM_VIEW_FOPS,
+	.llseek		= generic_file_llseek,
+	.splice_write	= iter_file_splice_write,
+};
+
+static struct file *gmem_view_open(struct gmem_view *view)
+{
+	bool write = view->inode->flags & GUEST_MEMFD_FLAG_WRITE;
+	struct file *file;
+
+	file = gmem_inode_open(view->inode, write ? &gmem_view_write_fops : &gmem_view_fops, view);
+	if (!IS_ERR(file))
+		file->f_mode |= FMODE_PWRITE;
+	return file;
+}
+
+/**
+ * gmem_view_create() - make a view of an inode for a VM
+ * @kvm: the VM
+ * @gi: the inode; the caller's reference keeps it, the file takes its own
+ *
+ * Context: Process context, may sleep. Takes invalidate_lock and views_lock.
+ * Return: the file, or an ERR_PTR with nothing left behind: -EINVAL where @kvm
+ * has a view of @gi, -EPERM where links are sealed, -ENOMEM, -ENFILE.
+ */
+struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi)
+{
+	struct gmem_view *view;
+	struct file *file;
+	int r;
+
+	view = kzalloc(sizeof(*view), GFP_KERNEL_ACCOUNT);
+	if (!view)
+		return ERR_PTR(-ENOMEM);
+
+	kvm_get_kvm(kvm);
+	view->kvm = kvm;
+	view->inode = gi;
+	view->bindings = RB_ROOT_CACHED;
+
+	r = gmem_view_attach(view);
+	if (r)
+		goto err_free;
+
+	/* From here on the view is found, but it has no bindings to act on. */
+	ihold(&gi->vfs_inode);
+	file = gmem_view_open(view);
+	if (IS_ERR(file)) {
+		r = PTR_ERR(file);
+		goto err_detach;
+	}
+	return file;
+
+err_detach:
+	filemap_invalidate_lock(gmem_mapping(gi));
+	mutex_lock(&gi->views_lock);
+	gmem_view_detach(view);
+	mutex_unlock(&gi->views_lock);
+	filemap_invalidate_unlock(gmem_mapping(gi));
+	iput(&gi->vfs_inode);
+err_free:
+	gmem_view_free(view);
+	return ERR_PTR(r);
+}
+
+/* Flags of ours are of several bits, all or none: see the header. */
+static bool gmem_flags_are_valid(struct kvm *kvm, u64 flags)
+{
+	u64 write = flags & GUEST_MEMFD_FLAG_WRITE;
+
+	return !(flags & ~gmem_arch_flags(kvm)) && (!write || write == GUEST_MEMFD_FLAG_WRITE);
+}
+
+/**
+ * kvm_gmem_create() - KVM_CREATE_GUEST_MEMFD
+ * @kvm: the VM that gets the first view
+ * @args: the ioctl's argument
+ *
+ * Context: Process context, may sleep.
+ * Return: a new file descriptor, or -EINVAL for a flag that @kvm's type can't
+ * have or a size that is not a
+ * positive multiple of the page size, -EMFILE, -ENFILE, -ENOMEM.
+ */
+int kvm_gmem_create(struct kvm *kvm, struct kvm_create_guest_memfd *args)
+{
+	loff_t size = args->size;
+	struct gmem_inode *gi;
+	struct file *file;
+	int fd, r;
+
+	if (!gmem_flags_are_valid(kvm, args->flags))
+		return -EINVAL;
+
+	if (size <= 0 || !PAGE_ALIGNED(size))
+		return -EINVAL;
+
+	fd = get_unused_fd_flags(0);
+	if (fd < 0)
+		return fd;
+
+	gi = gmem_inode_create(size, args->flags);
+	if (IS_ERR(gi)) {
+		r = PTR_ERR(gi);
+		goto err_fd;
+	}
+
+	file = gmem_view_create(kvm, gi);
+	if (IS_ERR(file)) {
+		r = PTR_ERR(file);
+		goto err_inode;
+	}
+
+	trace_gmem_create(gi);
+	/* The file holds a reference of its own. */
+	iput(&gi->vfs_inode);
+	fd_install(fd, file);
+	return fd;
+
+err_inode:
+	iput(&gi->vfs_inode);
+err_fd:
+	put_unused_fd(fd);
+	return r;
+}
