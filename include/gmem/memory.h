@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* libgmem: guest memory: its inodes, views, bindings and first content. gmem.h has the conventions. */
+/* libgmem: guest memory inodes, views and first content. gmem.h has the conventions. */
 #ifndef GMEM_MEMORY_H
 #define GMEM_MEMORY_H
 

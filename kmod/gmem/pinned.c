@@ -112,7 +112,7 @@ static bool gmem_unmap_folio(struct gmem_inode *gi, struct folio *folio)
 }
 
 static int gmem_unmap_batch(struct gmem_inode *gi, pgoff_t first,
-			       struct folio_batch *batch, struct gmem_pinned *pinned)
+			    struct folio_batch *batch, struct gmem_pinned *pinned)
 {
 	for (unsigned int i = 0; i < folio_batch_count(batch); i++) {
 		struct folio *folio = batch->folios[i];
@@ -142,7 +142,7 @@ static int gmem_unmap_batch(struct gmem_inode *gi, pgoff_t first,
  * Return: 0; -EAGAIN with @pinned set; -EINTR by a fatal signal.
  */
 int gmem_unmap_users(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
-		  struct gmem_pinned *pinned)
+		     struct gmem_pinned *pinned)
 {
 	pgoff_t index = first;
 	struct folio_batch batch;

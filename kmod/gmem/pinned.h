@@ -23,6 +23,6 @@ struct gmem_pinned {
 void gmem_pinned_init(struct gmem_pinned *pinned);
 int gmem_pinned_wait(struct gmem_pinned *pinned);
 int gmem_unmap_users(struct gmem_inode *gi, pgoff_t first, pgoff_t last,
-		  struct gmem_pinned *pinned);
+		     struct gmem_pinned *pinned);
 
 #endif /* __KVM_GMEM_PINNED_H */

@@ -80,7 +80,7 @@ static enum guest_owner give(int socket, const struct gmem_peer *peer)
 }
 
 static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
-			    const struct gmem_peer *peer)
+				  const struct gmem_peer *peer)
 {
 	const char *step = "offering the guest";
 	int ret = offer(vcpus, socket);

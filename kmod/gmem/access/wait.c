@@ -225,6 +225,15 @@ static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t
  */
 #define GMEM_MEMORY_PATIENCE	msecs_to_jiffies(10)
 
+static void gmem_memory_sleep(struct gmem_own *own, struct gmem_wait *wait)
+{
+	set_current_state(gmem_own_state(own));
+	/* Woken once it was in the VM's list: pairs with gmem_wake_in_vm(). */
+	if (!READ_ONCE(wait->woken) && !READ_ONCE(own->kvm->vm_dead))
+		schedule_timeout(GMEM_MEMORY_PATIENCE);
+	__set_current_state(TASK_RUNNING);
+}
+
 /*
  * There was no memory for a page, or for asking for it: at the limit of the task's
  * memory cgroup, say, where nothing can be reclaimed or killed. KVM turns an access that
@@ -250,11 +259,7 @@ static int gmem_wait_for_memory(struct gmem_own *own)
 	/* A move is to see that the vCPU is in the midst of an access. */
 	gmem_wait_begin_in_vm(&wait);
 	gmem_own_unlock(own, wait.vcpu);
-	set_current_state(gmem_own_state(own));
-	/* Woken once it was in the VM's list: pairs with gmem_wake_in_vm(). */
-	if (!READ_ONCE(wait.woken) && !READ_ONCE(kvm->vm_dead))
-		schedule_timeout(GMEM_MEMORY_PATIENCE);
-	__set_current_state(TASK_RUNNING);
+	gmem_memory_sleep(own, &wait);
 	gmem_own_lock(own, wait.vcpu);
 	gmem_wait_end_in_vm(&wait);
 	return 0;

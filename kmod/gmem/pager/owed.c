@@ -366,7 +366,7 @@ void gmem_pager_touched(struct gmem_inode *gi, pgoff_t index)
  * Return: 0 or -ENOMEM.
  */
 int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
-			  unsigned long value)
+		   unsigned long value)
 {
 	struct gmem_ranges_change change;
 	int r;

@@ -507,7 +507,7 @@ bool gmem_may_wait(void)
  * Return: whether it does.
  */
 bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
-			     bool private)
+		      bool private)
 {
 	struct kvm_memory_slot *now = __gfn_to_memslot(__kvm_memslots(kvm, slot->as_id), gfn);
 
