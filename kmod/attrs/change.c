@@ -8,20 +8,11 @@
  * replaces entries by the value, with all that was below them, and fields of blocks.
  * Finishing it frees that, and makes one entry of what has become one value. So after
  * each change the tree has no block or node, the root aside, all of whose indexes
- * have one value, and an empty map has no root.
+ * have one value.
  */
 #include <linux/slab.h>
 
 #include "node.h"
-
-static bool gmem_node_is_uniform(const struct gmem_node *node, void *entry)
-{
-	for (unsigned int i = 0; i < GMEM_NODE_SLOTS; i++) {
-		if (gmem_node_entry(node, i) != entry)
-			return false;
-	}
-	return true;
-}
 
 /* Put a new root above the old one, whose slots may all have one value. */
 static void gmem_ranges_set_root(struct gmem_ranges *ranges, struct gmem_node *node)
@@ -116,12 +107,10 @@ static void gmem_ranges_merge(struct gmem_ranges *ranges, unsigned long index)
 
 	for (; node && gmem_node_is_uniform(node, entry); node = parent) {
 		parent = node->parent;
-		if (parent)
-			rcu_assign_pointer(parent->slots[gmem_node_slot(parent, number)], entry);
-		else if (!entry)
-			rcu_assign_pointer(ranges->root, NULL);
-		else
+		/* The root stays, so that a page that goes to and fro does not make it anew. */
+		if (!parent)
 			return;
+		rcu_assign_pointer(parent->slots[gmem_node_slot(parent, number)], entry);
 		gmem_node_free(node);
 	}
 }

@@ -97,6 +97,16 @@ static inline void *gmem_node_entry(const struct gmem_node *node, unsigned int s
 	return rcu_dereference_raw(node->slots[slot]);
 }
 
+/* Do all slots have one entry? */
+static inline bool gmem_node_is_uniform(const struct gmem_node *node, void *entry)
+{
+	for (unsigned int i = 0; i < GMEM_NODE_SLOTS; i++) {
+		if (gmem_node_entry(node, i) != entry)
+			return false;
+	}
+	return true;
+}
+
 /* The root, if it has the block: what is behind it has the value 0. */
 static inline struct gmem_node *gmem_ranges_root(const struct gmem_ranges *ranges,
 						 unsigned long number)

@@ -210,7 +210,9 @@ bool gmem_ranges_match(struct gmem_ranges *ranges, unsigned long first,
  */
 bool gmem_ranges_empty(struct gmem_ranges *ranges)
 {
-	return !rcu_access_pointer(ranges->root);
+	struct gmem_node *root = rcu_dereference_raw(ranges->root);
+
+	return !root || gmem_node_is_uniform(root, NULL);
 }
 
 /**
