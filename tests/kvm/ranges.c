@@ -281,7 +281,7 @@ static const struct claim claims[] = {
 	SLOW_CLAIM(what_is_owed, 120, "what a pager owes, in hundreds of ranges and in one"),
 	SLOW_CLAIM(of_an_inode, 120, "an inode's attributes"),
 	SLOW_CLAIM(of_a_vm, 120, "a VM's attributes"),
-	SLOW_CLAIM(far_apart, 120, "a VM's attributes in 64 GiB, with borders at large powers of two"),
+	SLOW_CLAIM(far_apart, 120, "a VM's attributes in 64 GiB, ends at large powers of two"),
 };
 
 CLAIMS_MAIN(claims);
