@@ -170,13 +170,14 @@ static unsigned int number_from_env(const char *name, unsigned int otherwise)
 
 /*
  * GMEM_TEST_SLOWNESS tells how many times slower a debug kernel is; hammers
- * take GMEM_TEST_SECONDS on top of what a claim may take.
+ * take GMEM_TEST_SECONDS on top of what a claim may take, fuzzing GMEM_FUZZ_SECONDS.
  */
 static unsigned int claim_limit(const struct claim *c)
 {
 	return (c->seconds ? c->seconds : CLAIM_SECONDS) *
 		number_from_env("GMEM_TEST_SLOWNESS", 1) +
-		2 * number_from_env("GMEM_TEST_SECONDS", 3);
+		2 * number_from_env("GMEM_TEST_SECONDS", 3) +
+		number_from_env("GMEM_FUZZ_SECONDS", 0);
 }
 
 /* So that a kernel report can be laid at a claim's door. */
