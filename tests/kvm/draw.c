@@ -22,6 +22,16 @@ bool one_in(struct plan *p, unsigned long n)
 	return !below(p, n);
 }
 
+enum operation_kind draw_access(struct plan *p)
+{
+	static const enum operation_kind kinds[] = {
+		OP_GUEST_READ, OP_GUEST_READ, OP_GUEST_READ, OP_GUEST_READ, OP_GUEST_WRITE,
+		OP_GUEST_WRITE, OP_EMULATED_READ,
+	};
+
+	return one_in(p, 32) ? OP_EMULATED_WRITE : kinds[below(p, ARRAY_SIZE(kinds))];
+}
+
 /* Near a border of 2 MiB, among the first ones, or anywhere. */
 long draw_page(struct plan *p, long limit)
 {

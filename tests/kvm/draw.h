@@ -27,6 +27,9 @@ struct range draw_gfns(struct plan *p, struct model_vm *vm);
 /* Most often inside an inode. */
 struct range draw_offsets(struct plan *p, const struct model_inode *gi);
 
+/* By a guest. */
+enum operation_kind draw_access(struct plan *p);
+
 unsigned int draw_vm(struct plan *p, struct model *m);
 unsigned int draw_inode(struct plan *p, struct model *m, unsigned int vm);
 

@@ -8,11 +8,6 @@
 
 #include "model.h"
 
-static void bring(struct model *m, struct outcome *want)
-{
-	want->base = ++m->contents << 32;
-}
-
 static void put_content(struct model_page *page, uint64_t content)
 {
 	page->state = MODEL_CONTENT;
@@ -330,12 +325,20 @@ static int64_t prefault(struct model *m, const long *arg)
 	return arg[2];
 }
 
-/* A guest's look at a page, or its @content put there. */
-static uint64_t access_place(struct model *m, unsigned int vm, unsigned long gfn, bool write,
-			     uint64_t content)
+/*
+ * A guest's look at a page, or its @content put there. To KVM, which does it for the guest,
+ * all that is no memory is a device.
+ */
+static uint64_t access_place(struct model *m, unsigned int vm, unsigned long gfn,
+			     enum operation_kind kind, uint64_t content)
 {
+	bool write = kind == OP_GUEST_WRITE || kind == OP_EMULATED_WRITE;
 	struct model_place place = model_look(m, vm, gfn);
 
+	if (place.sight == SEES_DEAD_VM)
+		return place.sight;
+	if (place.sight && (kind == OP_EMULATED_READ || kind == OP_EMULATED_WRITE))
+		return SEES_DEVICE;
 	if (place.sight)
 		return place.sight;
 	if (place.page) {
@@ -349,13 +352,15 @@ static uint64_t access_place(struct model *m, unsigned int vm, unsigned long gfn
 	return m->vms[vm].behind[gfn];
 }
 
-static int64_t guest(struct model *m, const long *arg, struct outcome *want, bool write)
+static int64_t guest(struct model *m, const struct operation *op, struct outcome *want)
 {
+	const long *arg = op->arg;
+
 	if (!m->vms[arg[0]].exists)
 		return NOT_DONE;
 
 	for (long i = 0; i < arg[2]; i++)
-		want->seen[i] = access_place(m, arg[0], arg[1] + i, write,
+		want->seen[i] = access_place(m, arg[0], arg[1] + i, op->kind,
 					     content_of(want->base, i));
 	want->nr = arg[2];
 	m->vms[arg[0]].has_run |= arg[2] && !m->vms[arg[0]].dead;
@@ -422,20 +427,7 @@ static int64_t facts(struct model *m, const long *arg, struct outcome *want)
 
 bool model_do_memory(struct model *m, const struct operation *op, struct outcome *want)
 {
-	switch (op->kind) {
-	case OP_POPULATE:
-	case OP_FILL:
-	case OP_FEED:
-	case OP_WRITE:
-	case OP_GUEST_WRITE:
-	case OP_HOST_WRITE:
-	case OP_BEHIND_WRITE:
-		bring(m, want);
-		break;
-	default:
-		break;
-	}
-
+	want->base = ++m->contents << 32;
 	switch (op->kind) {
 	case OP_CONVERT:
 		want->ret = convert(m, op->arg);
@@ -472,7 +464,9 @@ bool model_do_memory(struct model *m, const struct operation *op, struct outcome
 		return true;
 	case OP_GUEST_READ:
 	case OP_GUEST_WRITE:
-		want->ret = guest(m, op->arg, want, op->kind == OP_GUEST_WRITE);
+	case OP_EMULATED_READ:
+	case OP_EMULATED_WRITE:
+		want->ret = guest(m, op, want);
 		return true;
 	case OP_HOST_READ:
 	case OP_HOST_WRITE:

@@ -36,6 +36,8 @@ static const struct {
 	[OP_PREFAULT]	= { "prefault", "vgn" },	/* VM GFN PAGES */
 	[OP_GUEST_READ]	= { "guest-read", "vgn" },	/* VM GFN PAGES */
 	[OP_GUEST_WRITE] = { "guest-write", "vgn" },	/* VM GFN PAGES */
+	[OP_EMULATED_READ] = { "emulated-read", "vgn" },	/* VM GFN PAGES: by KVM */
+	[OP_EMULATED_WRITE] = { "emulated-write", "vgn" }, /* VM GFN PAGES */
 	[OP_HOST_READ]	= { "host-read", "vign" },	/* VM INODE PAGE PAGES */
 	[OP_HOST_WRITE]	= { "host-write", "vign" },	/* VM INODE PAGE PAGES */
 	[OP_BEHIND_READ] = { "behind-read", "vgn" },	/* VM GFN PAGES: at userspace_addr */

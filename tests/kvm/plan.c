@@ -56,7 +56,7 @@ static void look_at_gfns(struct plan *p, unsigned int vm, struct range r)
 	unsigned int n = edges(p, r, MODEL_PAGES, gfns);
 
 	for (unsigned int i = 0; i < n; i++)
-		ADD(p, one_in(p, 3) ? OP_GUEST_WRITE : OP_GUEST_READ, vm, gfns[i], 1);
+		ADD(p, draw_access(p), vm, gfns[i], 1);
 }
 
 /* By guests where they have it, by the host where it is mapped. */
@@ -70,8 +70,7 @@ static void look_at_page(struct plan *p, struct model *m, unsigned int inode, lo
 		for (struct model_slot *s = vm->slots; s < vm->slots + MODEL_SLOTS; s++) {
 			if (s->used && s->inode == inode && page >= (long)s->page &&
 			    page < (long)(s->page + s->npages) && !one_in(p, 4))
-				ADD(p, one_in(p, 4) ? OP_GUEST_WRITE : OP_GUEST_READ, v,
-				    s->gfn + page - s->page, 1);
+				ADD(p, draw_access(p), v, s->gfn + page - s->page, 1);
 		}
 		if (vm->views[inode].mapped && !one_in(p, 3))
 			ADD(p, one_in(p, 4) ? OP_HOST_WRITE : OP_HOST_READ, v, inode, page, 1);
@@ -355,6 +354,16 @@ static void move_any(struct plan *p, struct model *m)
 	ADD(p, OP_MOVE, draw_vm(p, m), draw_vm(p, m), below(p, 2));
 }
 
+static void look_at_bound(struct plan *p, struct model *m, unsigned int vm, unsigned int inode)
+{
+	for (unsigned int i = 0; i < MODEL_SLOTS; i++) {
+		struct model_slot *s = &m->vms[vm].slots[i];
+
+		if (s->used && s->bound && s->inode == inode)
+			look_at_gfns(p, vm, (struct range){ .first = s->gfn, .n = s->npages });
+	}
+}
+
 /* A view or a VM goes, and comes again by a link where one is left. */
 static void close_something(struct plan *p, struct model *m)
 {
@@ -364,8 +373,9 @@ static void close_something(struct plan *p, struct model *m)
 		ADD(p, OP_DROP, vm);
 		return;
 	}
+	look_at_bound(p, m, vm, inode);
 	ADD(p, OP_CLOSE, vm, inode);
-	look_at_gfns(p, vm, draw_range(p, MODEL_PAGES));
+	look_at_bound(p, m, vm, inode);
 	if (one_in(p, 2))
 		ADD(p, OP_LINK, vm, inode, draw_vm(p, m));
 	else
@@ -405,7 +415,7 @@ static const struct {
 	{ 8, punch }, { 2, allocate }, { 4, populate_offsets }, { 6, refill },
 	{ 6, populate_gfns }, { 4, prefault }, { 10, access_gfns }, { 8, access_by_host },
 	{ 8, change_slots }, { 3, link_vm }, { 5, move_vm }, { 1, move_any },
-	{ 2, close_something }, { 2, link_any }, { 1, seal }, { 3, compare },
+	{ 3, close_something }, { 2, link_any }, { 1, seal }, { 3, compare },
 };
 
 static void plan_step(struct plan *p, struct model *m)

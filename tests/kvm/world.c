@@ -12,6 +12,7 @@
 #include "mapped.h"
 #include "moving.h"
 #include "populate.h"
+#include "private.h"
 #include "sealing.h"
 #include "world.h"
 
@@ -30,6 +31,7 @@ static void *reserve(void)
 
 void world_init(struct world *w)
 {
+	allow_forced_emulation();
 	*w = (struct world){ .source = reserve() };
 	for (unsigned int i = 0; i < MODEL_INODES; i++)
 		w->fillers[i] = -1;
@@ -411,7 +413,7 @@ void world_do(struct world *w, const struct operation *op, struct outcome *got)
 		got->ret = make_vm(vm, op->arg);
 	else if (!vm->machine)
 		got->ret = NOT_DONE;
-	else if (op->kind == OP_GUEST_READ || op->kind == OP_GUEST_WRITE)
+	else if (op->kind >= OP_GUEST_READ && op->kind <= OP_EMULATED_WRITE)
 		world_guest(vm->machine, op, got);
 	else
 		got->ret = do_vm(w, vm, op, got);

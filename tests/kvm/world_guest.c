@@ -12,13 +12,46 @@ static volatile uint64_t guest_saw[MODEL_PAGES];
 static volatile uint64_t guest_at;
 
 struct guest_order {
+	enum operation_kind kind;
 	unsigned long first;
 	unsigned long nr;
-	bool write;
 	uint64_t base;
 };
 
 static struct guest_order guest_order;
+
+/* The same by KVM, which emulates the instruction; of reading, the first and the last word. */
+static uint64_t emulated_look(volatile uint64_t *page)
+{
+	uint64_t first, last;
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(first) : "m"(page[0]));
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(last) : "m"(page[CONTENT_WORDS - 1]));
+	return last == content_word(first, CONTENT_WORDS - 1) ? first : SEES_TORN;
+}
+
+static void emulated_put(volatile uint64_t *page, uint64_t content)
+{
+	for (unsigned long i = 0; i < CONTENT_WORDS; i++)
+		asm volatile(KVM_FEP "mov %1, %0" : "=m"(page[i]) : "r"(content_word(content, i)));
+}
+
+static uint64_t guest_access(volatile uint64_t *page, enum operation_kind kind, uint64_t content)
+{
+	switch (kind) {
+	case OP_GUEST_WRITE:
+		content_put(page, content);
+		break;
+	case OP_EMULATED_WRITE:
+		emulated_put(page, content);
+		break;
+	case OP_EMULATED_READ:
+		return emulated_look(page);
+	default:
+		break;
+	}
+	return content_look(page, page[0]);
+}
 
 static void guest_go_on(unsigned long next)
 {
@@ -28,9 +61,7 @@ static void guest_go_on(unsigned long next)
 		volatile uint64_t *page = (void *)(MACHINE_GVA + (order->first + i) * PAGE_SIZE);
 
 		guest_at = i;
-		if (order->write)
-			content_put(page, content_of(order->base, i));
-		guest_saw[i] = content_look(page, page[0]);
+		guest_saw[i] = guest_access(page, order->kind, content_of(order->base, i));
 	}
 	GUEST_RETURN(0);
 }
@@ -84,8 +115,7 @@ void world_guest(struct machine *m, const struct operation *op, struct outcome *
 	unsigned long next = 0;
 
 	*order = (struct guest_order){
-		.first = op->arg[1], .nr = op->arg[2], .base = got->base,
-		.write = op->kind == OP_GUEST_WRITE,
+		.kind = op->kind, .first = op->arg[1], .nr = op->arg[2], .base = got->base,
 	};
 	got->nr = order->nr;
 	*at = 0;
