@@ -23,7 +23,7 @@
 #define SECONDS		60
 #define FIXED_SEEDS	12
 /* What a failure takes beyond the time: to end, and to be shrunk. */
-#define MORE_SECONDS	200
+#define MORE_SECONDS	300
 
 static uint64_t number(const char *name, uint64_t otherwise)
 {

@@ -22,6 +22,7 @@ struct script_count {
  * @nr: how many
  * @done: how many were begun in the last run
  * @why: what differed then
+ * @hangs: it did not end in time
  * @counts: by kind, of all runs
  */
 struct script {
@@ -29,6 +30,7 @@ struct script {
 	unsigned int nr;
 	unsigned int done;
 	char why[256];
+	bool hangs;
 	struct script_count counts[OPERATIONS];
 };
 
