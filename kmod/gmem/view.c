@@ -13,6 +13,19 @@
 #include "seal.h"
 #include "view.h"
 
+static bool gmem_has_view_of(struct gmem_inode *gi, const struct kvm *kvm)
+{
+	struct gmem_view *view;
+
+	gmem_assert_views_stable(gi);
+
+	list_for_each_entry(view, &gi->views, entry) {
+		if (view->kvm == kvm)
+			return true;
+	}
+	return false;
+}
+
 /*
  * One view an inode and VM: the stage-2 tables of a VM are reached by exactly
  * one set of bindings. Looked up and added under one lock, so that of two
@@ -22,23 +35,17 @@ int gmem_view_attach(struct gmem_view *view)
 {
 	struct gmem_inode *gi = view->inode;
 	struct address_space *mapping = gmem_mapping(gi);
-	struct gmem_view *other;
 	int r = 0;
 
 	filemap_invalidate_lock(mapping);
 	mutex_lock(&gi->views_lock);
 
 	/* The first view is made before anybody could set it. */
-	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_LINK))
+	if (gmem_is_sealed(gi, KVM_GMEM_SEAL_LINK)) {
 		r = -EPERM;
-
-	list_for_each_entry(other, &gi->views, entry) {
-		if (other->kvm == view->kvm) {
-			r = -EINVAL;
-			break;
-		}
-	}
-	if (!r) {
+	} else if (gmem_has_view_of(gi, view->kvm)) {
+		r = -EINVAL;
+	} else {
 		list_add_tail(&view->entry, &gi->views);
 		gi->nr_views++;
 	}

@@ -127,9 +127,13 @@ static void no_more_seals(void)
 static void no_more_views(void)
 {
 	struct machine *m = machine_to_seal(MMAP_SHARED);
+	struct kvm_vm *linked = idle_vm();
 
+	link_view(linked, m->view);
 	seal(m->view, KVM_GMEM_SEAL_LINK);
 	TEST_ERRNO(__link_view(idle_vm(), m->view), EPERM);
+	/* The seal comes first, also for one that has a view. */
+	TEST_ERRNO(__link_view(linked, m->view), EPERM);
 	guest_write(m, 0, PAGES, 1);
 }
 
