@@ -168,14 +168,18 @@ static unsigned int number_from_env(const char *name, unsigned int otherwise)
 	return text && atoi(text) > 0 ? atoi(text) : otherwise;
 }
 
+unsigned int claim_slowness(void)
+{
+	return number_from_env("GMEM_TEST_SLOWNESS", 1);
+}
+
 /*
- * GMEM_TEST_SLOWNESS tells how many times slower a debug kernel is; hammers
- * take GMEM_TEST_SECONDS on top of what a claim may take, fuzzing GMEM_FUZZ_SECONDS.
+ * Hammers take GMEM_TEST_SECONDS on top of what a claim may take, fuzzing
+ * GMEM_FUZZ_SECONDS.
  */
 static unsigned int claim_limit(const struct claim *c)
 {
-	return (c->seconds ? c->seconds : CLAIM_SECONDS) *
-		number_from_env("GMEM_TEST_SLOWNESS", 1) +
+	return (c->seconds ? c->seconds : CLAIM_SECONDS) * claim_slowness() +
 		2 * number_from_env("GMEM_TEST_SECONDS", 3) +
 		number_from_env("GMEM_FUZZ_SECONDS", 0);
 }

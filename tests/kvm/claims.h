@@ -42,4 +42,7 @@ extern const size_t claims_count;
 /* Ends the claim as skipped; the reason is shown on its line. */
 void __attribute__((noreturn, format(printf, 1, 2))) claim_skip(const char *fmt, ...);
 
+/* How many times slower the kernel is than one that is not for debugging: 1 or more. */
+unsigned int claim_slowness(void);
+
 #endif /* GMEM_TESTS_CLAIMS_H */

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "cgroup.h"
 #include "claims.h"
 #include "huge.h"
 #include "mapped.h"
+#include "offline.h"
 #include "poison.h"
 #include "tracing.h"
 
@@ -68,20 +68,6 @@ static void end(void)
 	guest_expect(a, 0, PAGES, 4);
 }
 
-/* As the correctable-error collector and firmware do: 0 or errno. */
-static int soft_offline(uint64_t pfn)
-{
-	int fd = open("/sys/devices/system/memory/soft_offline_page", O_WRONLY);
-	char address[32];
-	int len = snprintf(address, sizeof(address), "%#lx", pfn << 12), ret;
-
-	if (fd < 0)
-		claim_skip("this kernel has no soft_offline_page");
-	ret = pwrite(fd, address, len, 0) == len ? 0 : errno;
-	close(fd);
-	return ret;
-}
-
 static void soft_offline_leaves_it(void)
 {
 	static const uint64_t pages[] = { 0, 5, 6, PAGE, 31, PAGES - 1 };
@@ -89,7 +75,7 @@ static void soft_offline_leaves_it(void)
 	begin();
 	for (size_t i = 0; i < ARRAY_SIZE(pages); i++) {
 		uint64_t pfn = pfn_of(a, pages[i]);
-		int ret = soft_offline(pfn);
+		int ret = soft_offline_frame(pfn);
 
 		TEST_ASSERT(ret, "page %lu was taken", pages[i]);
 		TEST_ASSERT(!is_poisoned(pfn), "frame %#lx is marked", pfn);
@@ -109,7 +95,7 @@ static void soft_offline_of_a_shared_page(void)
 	m = mapped_create(KVM_X86_DEFAULT_VM, PAGES, MMAP_SHARED);
 	guest_write(m, 0, PAGES, 3);
 	pfn = pfn_of(m, PAGE);
-	TEST_ASSERT(soft_offline(pfn), "the page was taken");
+	TEST_ASSERT(soft_offline_frame(pfn), "the page was taken");
 	TEST_ASSERT_EQ(resident_pages(m), PAGES);
 	host_expect(m, 0, PAGES, 3);
 	guest_expect(m, 0, PAGES, 3);
@@ -130,7 +116,7 @@ static void soft_offline_of_a_huge_page(void)
 	content = pattern_pages(0, HUGE_PAGES, 3);
 	TEST_ASSERT_EQ(populate(m, 0, HUGE_PAGES, content), (long)HUGE_PAGES);
 	TEST_ASSERT_EQ(huge_by_touch(m, PAGE), 1);
-	TEST_ASSERT(soft_offline(pfn_of(m, PAGE)), "the page was taken");
+	TEST_ASSERT(soft_offline_frame(pfn_of(m, PAGE)), "the page was taken");
 	TEST_ASSERT_EQ(huge_folios(), 1UL);
 	TEST_ASSERT_EQ(resident_pages(m), HUGE_PAGES);
 	guest_expect(m, 0, HUGE_PAGES, 3);
@@ -205,28 +191,9 @@ static void group_is_reclaimed(void)
 
 static void memory_goes_offline(void)
 {
-	char path[80], text[32] = "";
-	unsigned long block;
-	int fd, status;
-	pid_t pid;
-
-	fd = open("/sys/devices/system/memory/block_size_bytes", O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		claim_skip("this kernel has no memory hotplug");
-	block = strtoul(text, NULL, 16);
-
+	require_offline();
 	begin();
-	snprintf(path, sizeof(path), "/sys/devices/system/memory/memory%lu/state",
-		 (unsigned long)(pfn_of(a, PAGE) * PAGE_SIZE / block));
-	pid = fork();
-	if (!pid) {
-		/* It goes on trying until somebody tells it to stop. */
-		alarm(5);
-		fd = open(path, O_WRONLY);
-		_exit(fd >= 0 && write(fd, "offline", 7) == 7);
-	}
-	TEST_ASSERT(waitpid(pid, &status, 0) == pid, "waitpid");
-	TEST_ASSERT(WIFSIGNALED(status) || !WEXITSTATUS(status), "the block went offline");
+	expect_stays_online(pfn_of(a, PAGE));
 	end();
 }
 

@@ -23,6 +23,7 @@
 #include "fdinfo.h"
 #include "machine.h"
 #include "registers.h"
+#include "sendfd.h"
 #include "successor.h"
 
 #include <asm/pvclock-abi.h>
@@ -176,33 +177,18 @@ struct kept {
 
 static void send_kept(int socket, const struct kept *kept)
 {
-	char control[CMSG_SPACE(3 * sizeof(int))] = { };
-	struct iovec iov = { (void *)&kept->device_gpa, sizeof(kept->device_gpa) };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(3 * sizeof(int));
-	memcpy(CMSG_DATA(cmsg), kept, 3 * sizeof(int));
-	TEST_ASSERT(sendmsg(socket, &msg, 0) == sizeof(kept->device_gpa), "sendmsg");
+	send_fds(socket, (int []){ kept->vm, kept->view, kept->memory }, 3, kept->device_gpa);
 }
 
 static bool receive_kept(int socket, struct kept *kept)
 {
-	char control[CMSG_SPACE(3 * sizeof(int))];
-	struct iovec iov = { &kept->device_gpa, sizeof(kept->device_gpa) };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
+	int fds[3];
 
-	if (recvmsg(socket, &msg, 0) <= 0)
+	if (!receive_fds(socket, fds, 3, &kept->device_gpa))
 		return false;
-	memcpy(kept, CMSG_DATA(CMSG_FIRSTHDR(&msg)), 3 * sizeof(int));
+	kept->vm = fds[0];
+	kept->view = fds[1];
+	kept->memory = fds[2];
 	return true;
 }
 

@@ -17,6 +17,7 @@
 
 #include "claims.h"
 #include "machine.h"
+#include "sendfd.h"
 
 #define PAGES	32
 #define WORDS	(PAGE_SIZE / sizeof(uint64_t))
@@ -63,47 +64,12 @@ static void guest_code_audit(void)
 	GUEST_RETURN(g);
 }
 
-static void send_view(int socket, int view)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { "v", 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &view, sizeof(view));
-	TEST_ASSERT(sendmsg(socket, &msg, 0) == 1, "sendmsg");
-}
-
-static int receive_view(int socket)
-{
-	char control[CMSG_SPACE(sizeof(int))], byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c;
-	int view;
-
-	TEST_ASSERT(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC) == 1, "the VMM sent no view");
-	c = CMSG_FIRSTHDR(&msg);
-	TEST_ASSERT(c && c->cmsg_type == SCM_RIGHTS, "no fd came");
-	memcpy(&view, CMSG_DATA(c), sizeof(view));
-	return view;
-}
-
 /* The VMM that dies. @done: the last generation that its guest completed. */
 static void vmm(int socket, volatile uint64_t *done)
 {
 	struct machine *m = machine_create(PAGES);
 
-	send_view(socket, m->view);
+	send_fds(socket, &m->view, 1, 0);
 	vcpu_arch_set_entry_point(m->vcpu, guest_code_generations);
 	for (;;) {
 		struct ucall uc;
@@ -112,14 +78,6 @@ static void vmm(int socket, volatile uint64_t *done)
 		TEST_ASSERT(get_ucall(m->vcpu, &uc) == UCALL_SYNC, "the guest stopped");
 		*done = uc.args[1];
 	}
-}
-
-/* How many times slower a debug kernel is: its guests are to get as far. */
-static unsigned int slowness(void)
-{
-	const char *text = getenv("GMEM_TEST_SLOWNESS");
-
-	return text ? atoi_positive("GMEM_TEST_SLOWNESS", text) : 1;
 }
 
 /* One VMM's life and death. Returns the generation it had got to. */
@@ -139,10 +97,11 @@ static uint64_t kill_one(struct machine *heir, volatile uint64_t *done, bool lin
 	}
 	close(sockets[1]);
 
-	view = receive_view(sockets[0]);
+	TEST_ASSERT(receive_fds(sockets[0], &view, 1, NULL), "the VMM sent no view");
 	if (link_before)
 		heir->view = link_view(heir->vm, view);
-	usleep(delay * slowness());
+	/* The guests of a slow kernel are to get as far. */
+	usleep(delay * claim_slowness());
 	kill(pid, SIGKILL);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
 		    WTERMSIG(status) == SIGKILL, "the VMM died of itself: status %#x", status);

@@ -9,7 +9,7 @@
 #include "machine.h"
 #include "mapped.h"
 #include "paging.h"
-#include "populate.h"
+#include "populated.h"
 
 #define BLOCK	512		/* pages that the modules keep together */
 #define PAGES	(5 * BLOCK)
@@ -90,29 +90,17 @@ static int set_of_vm(uint64_t first, uint64_t n, bool to)
 	return __vm_ioctl(vm, KVM_SET_MEMORY_ATTRIBUTES, &attrs);
 }
 
-/* What is there can't be populated: for another reason if it is not private. */
 static void expect_of_vm(void)
 {
-	for (uint64_t page = 0; page < PAGES; page++) {
-		struct kvm_guest_memfd_populate args = {
-			.gpa = MACHINE_GPA + page * PAGE_SIZE, .size = PAGE_SIZE,
-		};
-
-		TEST_ASSERT(ioctl(vm->fd, KVM_GUEST_MEMFD_POPULATE, &args) == -1 &&
-			    errno == (model[page] ? EEXIST : EINVAL),
-			    "page %lu, %s: errno %d", page,
-			    model[page] ? "private" : "shared", errno);
-	}
+	for (uint64_t page = 0; page < PAGES; page++)
+		expect_attribute(vm, page, model[page]);
 }
 
 static void of_a_vm(void)
 {
 	require_fault_injection();
 	vm = idle_vm();
-	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, 0);
-	vm_set_user_memory_region2(vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
-				   PAGES * PAGE_SIZE, NULL, view, 0);
-	TEST_ASSERT_EQ(populate_offset(view, 0, PAGES, NULL), (long)PAGES);
+	view = populated_view(vm, PAGES, 0);
 	set = set_of_vm;
 	expect_all = expect_of_vm;
 	fail_each_change();
@@ -128,10 +116,7 @@ static void of_an_inode(void)
 	require_fault_injection();
 	require_link();
 	vm = idle_vm();
-	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, MMAP_PRIVATE);
-	vm_set_user_memory_region2(vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
-				   PAGES * PAGE_SIZE, NULL, view, 0);
-	TEST_ASSERT_EQ(populate_offset(view, 0, PAGES, NULL), (long)PAGES);
+	view = populated_view(vm, PAGES, MMAP_PRIVATE);
 	set = set_of_inode;
 	expect_all = expect_of_vm;
 	fail_each_change();

@@ -13,6 +13,7 @@
 #include "fdinfo.h"
 #include "moving.h"
 #include "runner.h"
+#include "sendfd.h"
 #include "successor.h"
 
 #define PAGES		4
@@ -87,15 +88,6 @@ static void memory_alone(void)
 	expect_state(b->view, "alive");
 }
 
-/* KVM gives a VM up whose SMM state can't be saved. */
-static void break_vm(struct kvm_vcpu *vcpu)
-{
-	vcpu_set_msr(vcpu, MSR_IA32_SMBASE, 0xd0000000);
-	vcpu_ioctl(vcpu, KVM_SMI, NULL);
-	run_once(vcpu);
-	TEST_ASSERT_EQ(run_once(vcpu), EIO);
-}
-
 static void broken(void)
 {
 	struct kvm_vcpu *vcpu, *dst;
@@ -132,34 +124,15 @@ static void broken_after_a_move(void)
 
 /* ---- other processes */
 
-static void send_fds(int socket, const int *fds)
+/* What a VMM gives away of itself: its VM and its view. */
+static void send_vmm(int socket, int vm, int view)
 {
-	char control[CMSG_SPACE(2 * sizeof(int))] = { }, byte = 0;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(2 * sizeof(int));
-	memcpy(CMSG_DATA(cmsg), fds, 2 * sizeof(int));
-	TEST_ASSERT(sendmsg(socket, &msg, 0) == 1, "sendmsg");
+	send_fds(socket, (int []){ vm, view }, 2, 0);
 }
 
-static void receive_fds(int socket, int *fds)
+static void receive_vmm(int socket, int *fds)
 {
-	char control[CMSG_SPACE(2 * sizeof(int))], byte;
-	struct iovec iov = { &byte, 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
-	};
-
-	TEST_ASSERT(recvmsg(socket, &msg, 0) == 1, "recvmsg");
-	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), 2 * sizeof(int));
+	TEST_ASSERT(receive_fds(socket, fds, 2, NULL), "the VMM is gone");
 }
 
 /* A VMM with a VM of its own: fds are the VM and its view. It waits to be killed. */
@@ -175,11 +148,11 @@ static pid_t start_vmm(int *fds)
 		struct machine *m = machine_create(PAGES);
 
 		guest_write(m, 0, PAGES, 1);
-		send_fds(pair[1], (int []){ m->vm->fd, m->view });
+		send_vmm(pair[1], m->vm->fd, m->view);
 		for (;;)
 			pause();
 	}
-	receive_fds(pair[0], fds);
+	receive_vmm(pair[0], fds);
 	close(pair[0]);
 	close(pair[1]);
 	return pid;
@@ -241,11 +214,11 @@ static void moved_from_a_vmm(void)
 		if (!pid) {
 			vm = idle_vm();
 			view = vm_create_guest_memfd(vm, PAGE_SIZE, 0);
-			send_fds(pair[1], (int []){ vm->fd, view });
+			send_vmm(pair[1], vm->fd, view);
 			for (;;)
 				pause();
 		}
-		receive_fds(pair[0], fds);
+		receive_vmm(pair[0], fds);
 		if (dead) {
 			kill(pid, SIGKILL);
 			TEST_ASSERT(waitpid(pid, NULL, 0) == pid, "waitpid");

@@ -9,7 +9,7 @@
 #include "machine.h"
 #include "mapped.h"
 #include "paging.h"
-#include "populate.h"
+#include "populated.h"
 
 #define BLOCK	512		/* pages that the modules keep together */
 #define PAGES	(8 * BLOCK)
@@ -161,21 +161,9 @@ static void of_an_inode(void)
 
 static struct kvm_vm *vm;
 
-static int populate_gfn(uint64_t page)
-{
-	struct kvm_guest_memfd_populate args = {
-		.gpa = MACHINE_GPA + page * PAGE_SIZE, .size = PAGE_SIZE,
-	};
-
-	return ioctl(vm->fd, KVM_GUEST_MEMFD_POPULATE, &args);
-}
-
-/* What is there can't be populated: for another reason if it is not private. */
 static void expect_of_vm(uint64_t page)
 {
-	errno = 0;
-	TEST_ASSERT(populate_gfn(page) == -1 && errno == (model[page] ? EEXIST : EINVAL),
-		    "page %lu, %s: errno %d", page, model[page] ? "private" : "shared", errno);
+	expect_attribute(vm, page, model[page]);
 }
 
 static void of_a_vm(void)
@@ -185,10 +173,7 @@ static void of_a_vm(void)
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
 	begin();
 	vm = idle_vm();
-	view = vm_create_guest_memfd(vm, PAGES * PAGE_SIZE, 0);
-	vm_set_user_memory_region2(vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
-				   PAGES * PAGE_SIZE, NULL, view, 0);
-	TEST_ASSERT_EQ(populate_offset(view, 0, PAGES, NULL), (long)PAGES);
+	view = populated_view(vm, PAGES, 0);
 	memset(model, 0, PAGES);
 	for (int change = 0; change < CHANGES; change++) {
 		uint64_t beyond = random() % 64 ? 0 : (1 + random() % 4096) * PAGE_SIZE;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "claims.h"
 #include "runner.h"
 #include "ucall_common.h"
 
@@ -68,9 +69,7 @@ bool runner_stop(struct runner *r)
 
 static double patience(void)
 {
-	const char *text = getenv("GMEM_TEST_SLOWNESS");
-
-	return PATIENCE_SECONDS * (text && atoi(text) > 0 ? atoi(text) : 1);
+	return PATIENCE_SECONDS * claim_slowness();
 }
 
 static bool runner_ends(struct runner *r, double deadline)

@@ -113,6 +113,15 @@ int run_once(struct kvm_vcpu *vcpu)
 	return ioctl(vcpu->fd, KVM_RUN, NULL) ? errno : 0;
 }
 
+/* It does so where a vCPU's state can't be saved for SMM. */
+void break_vm(struct kvm_vcpu *vcpu)
+{
+	vcpu_set_msr(vcpu, MSR_IA32_SMBASE, 0xd0000000);
+	vcpu_ioctl(vcpu, KVM_SMI, NULL);
+	run_once(vcpu);
+	TEST_ASSERT_EQ(run_once(vcpu), EIO);
+}
+
 void expect_done(struct kvm_vcpu *vcpu)
 {
 	struct ucall uc;

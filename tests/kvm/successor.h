@@ -44,6 +44,9 @@ void close_vm(struct kvm_vm *vm);
 /* KVM_RUN once: 0, or errno. */
 int run_once(struct kvm_vcpu *vcpu);
 
+/* Has KVM give the VM up, by one of its vCPUs. */
+void break_vm(struct kvm_vcpu *vcpu);
+
 /* The guest's last exit was GUEST_DONE(); a failed assertion of the guest is the claim's. */
 void expect_done(struct kvm_vcpu *vcpu);
 

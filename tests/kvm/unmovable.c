@@ -3,15 +3,14 @@
  * What the kernel does to other memory, to move it or to get it back, leaves
  * mapped guest memory as it is.
  */
-#include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
+#include "cgroup.h"
 #include "claims.h"
 #include "mapped.h"
+#include "offline.h"
 
 #define PAGES	64
 
@@ -61,14 +60,6 @@ static void end(struct frames *f)
 		TEST_ASSERT_EQ(pfn_at(host_page(f->m, i)), f->pfn[i]);
 }
 
-static void write_to(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-
-	TEST_ASSERT(fd >= 0 && write(fd, text, strlen(text)) > 0, "%s: errno %d", path, errno);
-	close(fd);
-}
-
 static void pageout(void)
 {
 	const int advice[] = { MADV_COLD, MADV_PAGEOUT, MADV_COLD, MADV_PAGEOUT };
@@ -88,8 +79,8 @@ static void compaction(void)
 	struct frames f;
 
 	begin(&f);
-	write_to("/proc/sys/vm/compact_memory", "1");
-	write_to("/proc/sys/vm/drop_caches", "3");
+	write_file("/proc/sys/vm/compact_memory", "1");
+	write_file("/proc/sys/vm/drop_caches", "3");
 	end(&f);
 }
 
@@ -109,29 +100,11 @@ static void soft_offline(void)
 
 static void memory_goes_offline(void)
 {
-	unsigned long block;
-	char path[80], text[32] = "";
 	struct frames f;
-	int fd, status;
-	pid_t pid;
 
-	fd = open("/sys/devices/system/memory/block_size_bytes", O_RDONLY);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
-		claim_skip("this kernel has no memory hotplug");
-	block = strtoul(text, NULL, 16);
-
+	require_offline();
 	begin(&f);
-	snprintf(path, sizeof(path), "/sys/devices/system/memory/memory%lu/state",
-		 (unsigned long)(f.pfn[7] * PAGE_SIZE / block));
-	pid = fork();
-	if (!pid) {
-		/* It goes on trying until somebody tells it to stop. */
-		alarm(5);
-		fd = open(path, O_WRONLY);
-		_exit(fd >= 0 && write(fd, "offline", 7) == 7);
-	}
-	TEST_ASSERT(waitpid(pid, &status, 0) == pid, "waitpid");
-	TEST_ASSERT(WIFSIGNALED(status) || !WEXITSTATUS(status), "the block went offline");
+	expect_stays_online(f.pfn[7]);
 	end(&f);
 }
 

@@ -7,26 +7,16 @@
 #include <sys/eventfd.h>
 
 #include "claims.h"
-#include "interrupts.h"
+#include "counting.h"
 #include "machine.h"
 #include "runner.h"
 #include "successor.h"
 
-#define VECTOR		0x41	/* of the first of a guest's sources of interrupts */
-#define SOURCES		2
+#define VECTOR		COUNTED_VECTOR	/* of the first of a guest's sources of interrupts */
+#define SOURCES		COUNTED
 #define PIN		5	/* of the IOAPIC, edge or level */
 #define MSI_GSI		30	/* no pin */
 #define MOVES		50
-
-static volatile uint64_t counts[SOURCES];	/* of the guest */
-
-static void count_interrupt(struct ex_regs *regs)
-{
-	if (!in_service(regs->vector))
-		return;
-	counts[regs->vector - VECTOR]++;
-	eoi();
-}
 
 /* Counts what an MSI of VECTOR and the edge of a pin, VECTOR + 1, bring. */
 static void counting_guest(void)
@@ -59,9 +49,7 @@ static struct kvm_vcpu *irq_ancestor(void *guest, void (*handler)(struct ex_regs
 
 	require_move_vcpus();
 	vcpu = ancestor(KVM_X86_DEFAULT_VM, guest);
-	map_ioapic(vcpu->vm);
-	for (int i = 0; i < SOURCES; i++)
-		vm_install_exception_handler(vcpu->vm, VECTOR + i, handler);
+	handle_counted(vcpu->vm, handler);
 	routes(vcpu->vm);
 	run_to_sync(vcpu, 1);
 	return vcpu;
@@ -93,13 +81,6 @@ static void assign_irqfd(struct kvm_vm *vm, int fd, uint32_t gsi)
 static int new_eventfd(void)
 {
 	return eventfd(0, EFD_NONBLOCK);
-}
-
-static int signal_msi(struct kvm_vm *vm)
-{
-	struct kvm_msi msi = { .address_lo = APIC_DEFAULT_GPA, .data = VECTOR };
-
-	return __vm_ioctl(vm, KVM_SIGNAL_MSI, &msi);
 }
 
 static void signal_eventfd(int fd)
@@ -219,7 +200,7 @@ static void move_while_sending(struct sender *senders, void (*moved)(struct kvm_
 	current_vm = vcpu->vm;
 	moved(vcpu->vm);
 	for (int i = 0; i < SOURCES; i++) {
-		senders[i].count = &(*GUEST_VARIABLE(vcpu->vm, counts))[i];
+		senders[i].count = &(*GUEST_VARIABLE(vcpu->vm, interrupt_counts))[i];
 		TEST_ASSERT(!pthread_create(&senders[i].thread, NULL, sender_main, &senders[i]),
 			    "pthread_create");
 	}
@@ -289,7 +270,7 @@ static void source_irqfds_are_silent(void)
 {
 	struct kvm_vcpu *src = irq_ancestor(counting_guest, count_interrupt);
 	struct kvm_vcpu *dst = successor(src);
-	volatile uint64_t *count = *GUEST_VARIABLE(src->vm, counts);
+	volatile uint64_t *count = *GUEST_VARIABLE(src->vm, interrupt_counts);
 	int fd = new_eventfd();
 
 	routes(dst->vm);
@@ -328,7 +309,7 @@ static void run_to_halt(struct kvm_vcpu *vcpu)
 static void halted_vcpu_wakes(void)
 {
 	struct kvm_vcpu *vcpu = irq_ancestor(counting_guest, count_interrupt);
-	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, counts);
+	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, interrupt_counts);
 	struct runner r;
 
 	run_to_halt(vcpu);
@@ -346,7 +327,7 @@ static void halted_vcpu_wakes(void)
 static void pending_interrupt(void)
 {
 	struct kvm_vcpu *vcpu = irq_ancestor(counting_guest, count_interrupt);
-	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, counts);
+	volatile uint64_t *count = *GUEST_VARIABLE(vcpu->vm, interrupt_counts);
 
 	run_to_halt(vcpu);
 	TEST_ASSERT_EQ(signal_msi(vcpu->vm), 1);
@@ -360,7 +341,7 @@ static void tell_interrupt(struct ex_regs *regs)
 {
 	if (!in_service(regs->vector))
 		return;
-	GUEST_SYNC(100 + ++counts[regs->vector - VECTOR]);
+	GUEST_SYNC(100 + ++interrupt_counts[regs->vector - VECTOR]);
 	eoi();
 }
 
@@ -417,7 +398,7 @@ static void level_in_service(void)
 static void edge_line_that_is_up(void)
 {
 	struct kvm_vcpu *vcpu = irq_ancestor(counting_guest, count_interrupt);
-	volatile uint64_t *count = &(*GUEST_VARIABLE(vcpu->vm, counts))[1];
+	volatile uint64_t *count = &(*GUEST_VARIABLE(vcpu->vm, interrupt_counts))[1];
 
 	kvm_irq_line(vcpu->vm, PIN, 1);
 	run_to_count(vcpu, count, 1);

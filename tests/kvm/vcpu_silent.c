@@ -5,23 +5,13 @@
  * line is where the source's was.
  */
 #include "claims.h"
-#include "interrupts.h"
+#include "counting.h"
 #include "runner.h"
 #include "successor.h"
 
-#define VECTOR		0x41
+#define VECTOR		COUNTED_VECTOR
 #define PIN		5
 #define OTHER_PIN	7
-
-static volatile uint64_t counts[2];	/* of the guest */
-
-static void count_interrupt(struct ex_regs *regs)
-{
-	if (!in_service(regs->vector))
-		return;
-	counts[regs->vector - VECTOR]++;
-	eoi();
-}
 
 static void counting_guest(void)
 {
@@ -44,12 +34,10 @@ static void get_chips(struct kvm_vm *vm, struct kvm_irqchip *chips)
 
 static void raise_all(struct kvm_vm *vm)
 {
-	struct kvm_msi msi = { .address_lo = APIC_DEFAULT_GPA, .data = VECTOR };
-
 	kvm_irq_line(vm, PIN, 1);		/* stays up */
 	kvm_irq_line(vm, OTHER_PIN, 1);		/* a pulse */
 	kvm_irq_line(vm, OTHER_PIN, 0);
-	__vm_ioctl(vm, KVM_SIGNAL_MSI, &msi);
+	signal_msi(vm);
 }
 
 static void raised_before(void)
@@ -62,10 +50,8 @@ static void raised_before(void)
 
 	require_move_vcpus();
 	src = ancestor(KVM_X86_DEFAULT_VM, counting_guest);
-	map_ioapic(src->vm);
-	vm_install_exception_handler(src->vm, VECTOR, count_interrupt);
-	vm_install_exception_handler(src->vm, VECTOR + 1, count_interrupt);
-	count = *GUEST_VARIABLE(src->vm, counts);
+	handle_counted(src->vm, count_interrupt);
+	count = *GUEST_VARIABLE(src->vm, interrupt_counts);
 	run_to_sync(src, 1);
 	get_chips(src->vm, was);
 	vcpu_ioctl(src, KVM_GET_LAPIC, &lapic_was);

@@ -35,13 +35,26 @@ static void expect_in(struct es_guest *g, unsigned int count)
 	EXPECT_EQ(g->run[0]->io.count, count);
 }
 
+/* The source's guest reads a byte from PORT, with @rax in its register; KVM_RUN returns. */
+static void ask_for_a_byte(uint64_t rax)
+{
+	es_ask(&src, 0, EXIT_IOIO, IOIO_IN(PORT), 0);
+	es_put(&src, 0, GHCB_RAX, rax);
+	es_run(&src, 0, KVM_EXIT_IO);
+}
+
+/* The moved guest goes on with the byte. */
+static void expect_byte(uint8_t byte)
+{
+	es_run(&dst, 0, KVM_EXIT_FAIL_ENTRY);
+	EXPECT_EQ(es_get(&dst, 0, GHCB_RAX), byte);
+}
+
 /* No move: the tests' guest and softpsp work. */
 static void no_move(void)
 {
 	es_create(&src, 0);
-	es_ask(&src, 0, EXIT_IOIO, IOIO_IN(PORT), 0);
-	es_put(&src, 0, GHCB_RAX, 0x1100);
-	es_run(&src, 0, KVM_EXIT_IO);
+	ask_for_a_byte(0x1100);
 	expect_in(&src, 1);
 	*io_data(&src) = 0x5a;
 	es_run(&src, 0, KVM_EXIT_FAIL_ENTRY);
@@ -51,43 +64,34 @@ static void no_move(void)
 static void answered_before(void)
 {
 	create();
-	es_ask(&src, 0, EXIT_IOIO, IOIO_IN(PORT), 0);
-	es_put(&src, 0, GHCB_RAX, 0);
-	es_run(&src, 0, KVM_EXIT_IO);
+	ask_for_a_byte(0);
 	*io_data(&src) = 0x5a;
 	es_move(&dst, &src);
 	expect_in(&dst, 1);
-	es_run(&dst, 0, KVM_EXIT_FAIL_ENTRY);
-	EXPECT_EQ(es_get(&dst, 0, GHCB_RAX), 0x5a);
+	expect_byte(0x5a);
 }
 
 static void answered_after(void)
 {
 	create();
-	es_ask(&src, 0, EXIT_IOIO, IOIO_IN(PORT), 0);
-	es_put(&src, 0, GHCB_RAX, 0);
-	es_run(&src, 0, KVM_EXIT_IO);
+	ask_for_a_byte(0);
 	es_move(&dst, &src);
 	expect_in(&dst, 1);
 	*io_data(&dst) = 0x5a;
-	es_run(&dst, 0, KVM_EXIT_FAIL_ENTRY);
-	EXPECT_EQ(es_get(&dst, 0, GHCB_RAX), 0x5a);
+	expect_byte(0x5a);
 }
 
 /* KVM has taken the answer, and the guest was not entered since. */
 static void completed_before(void)
 {
 	create();
-	es_ask(&src, 0, EXIT_IOIO, IOIO_IN(PORT), 0);
-	es_put(&src, 0, GHCB_RAX, 0);
-	es_run(&src, 0, KVM_EXIT_IO);
+	ask_for_a_byte(0);
 	*io_data(&src) = 0x5a;
 	src.run[0]->immediate_exit = 1;
 	EXPECT_EQ(ioctl(src.vcpu[0], KVM_RUN, 0), -1);
 	EXPECT_EQ(errno, EINTR);
 	es_move(&dst, &src);
-	es_run(&dst, 0, KVM_EXIT_FAIL_ENTRY);
-	EXPECT_EQ(es_get(&dst, 0, GHCB_RAX), 0x5a);
+	expect_byte(0x5a);
 }
 
 static void string_io(void)
