@@ -38,18 +38,30 @@ void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end)
 
 /**
  * kvm_gmem_cache_drop() - drop all of a dead VM's gfn_to_pfn caches
- * @kvm: the VM, declared dead: no refresh finds an inode's page any more
+ * @kvm: the VM, declared dead: no refresh finds a page any more
+ *
+ * Those that know their page by its address in userspace too. What writes through one
+ * (an event channel's interrupt, raised by a timer or an ioctl that was on its way) either
+ * has done so before this returns, or finds the cache invalid.
  *
  * Context: Process context. Takes mmu_lock, gpc_lock and gpc->lock.
  */
 void kvm_gmem_cache_drop(struct kvm *kvm)
 {
+	struct gfn_to_pfn_cache *gpc;
+
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_begin(kvm);
 	kvm_mmu_invalidate_range_add(kvm, 0, ~0ULL);
 	KVM_MMU_UNLOCK(kvm);
 
-	kvm_gmem_cache_invalidate(kvm, 0, ~0ULL);
+	spin_lock(&kvm->gpc_lock);
+	list_for_each_entry(gpc, &kvm->gpc_list, list) {
+		write_lock_irq(&gpc->lock);
+		gpc->valid = false;
+		write_unlock_irq(&gpc->lock);
+	}
+	spin_unlock(&kvm->gpc_lock);
 
 	KVM_MMU_LOCK(kvm);
 	kvm_mmu_invalidate_end(kvm);

@@ -240,13 +240,17 @@ EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
 /**
  * kvm_move_memory_finish() - undo the locking of kvm_move_memory_prepare()
  * @dst: the destination
- * @src: the source
+ * @src: the source, dead
  *
- * Context: after kvm_move_memory_prepare() has succeeded.
+ * An irqfd of the source takes no count from its eventfd any more: what was signalled is
+ * for the destination's VMM.
+ *
+ * Context: after kvm_move_memory_commit().
  */
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
 {
 	kvm_move_unlock_memory(src);
 	kvm_move_unlock_memory(dst);
+	kvm_irqfd_release(src);
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_finish);

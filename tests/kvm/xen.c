@@ -8,40 +8,14 @@
 #include "claims.h"
 #include "mapped.h"
 #include "own.h"
+#include "xenevents.h"
 
 #define SHARED_PAGE	3
 #define VCPU_PAGE	4
 #define PORT		70
-#define GSI		24
-#define PENDING		(2048 / 8)	/* word of struct shared_info: evtchn_pending */
 
 static struct machine *m;
 static int pager, event = -1;
-
-static void set_shared_page(bool by_address)
-{
-	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_SHARED_INFO };
-
-	if (by_address) {
-		attr.type = KVM_XEN_ATTR_TYPE_SHARED_INFO_HVA;
-		attr.u.shared_info.hva = (uint64_t)host_page(m, SHARED_PAGE);
-	} else {
-		attr.u.shared_info.gfn = page_gpa(SHARED_PAGE) / PAGE_SIZE;
-	}
-	vm_ioctl(m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
-}
-
-static void configure(void)
-{
-	struct kvm_xen_hvm_config config = {
-		.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL | KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
-		.msr = 0x40000000,
-	};
-	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE, .u.long_mode = 1 };
-
-	vm_ioctl(m->vm, KVM_XEN_HVM_CONFIG, &config);
-	vm_ioctl(m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
-}
 
 static void set_vcpu_page(void)
 {
@@ -63,28 +37,6 @@ static void take_shared_page(void)
 	expect_event(pager, KVM_GMEM_EVENT_REMOVE, SHARED_PAGE, 1);
 }
 
-static void route(void)
-{
-	struct {
-		struct kvm_irq_routing info;
-		struct kvm_irq_routing_entry entry;
-	} routing = {
-		.info.nr = 1,
-		.entry = {
-			.gsi = GSI,
-			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
-			.u.xen_evtchn = { .port = PORT, .vcpu = 0,
-					  .priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL },
-		},
-	};
-	struct kvm_irqfd irqfd = { .gsi = GSI };
-
-	vm_ioctl(m->vm, KVM_SET_GSI_ROUTING, &routing.info);
-	event = eventfd(0, 0);
-	irqfd.fd = event;
-	vm_ioctl(m->vm, KVM_IRQFD, &irqfd);
-}
-
 static void begin(bool by_address)
 {
 	require_pager();
@@ -94,10 +46,14 @@ static void begin(bool by_address)
 	pager = pager_of(m);
 	for (uint64_t page = SHARED_PAGE; page <= VCPU_PAGE; page++)
 		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL), 0);
-	configure();
-	set_shared_page(by_address);
+	xen_configure(m->vm);
+	if (by_address)
+		xen_shared_page_at(m->vm, host_page(m, SHARED_PAGE));
+	else
+		xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
 	set_vcpu_page();
-	route();
+	event = eventfd(0, 0);
+	xen_irqfd(m->vm, event, PORT);
 	take_shared_page();
 }
 
@@ -112,7 +68,7 @@ static void signal_event(void)
 /* Of a kworker that waits, the first would be in wait for it, the second for the first. */
 static void expect_teardown(void)
 {
-	struct kvm_irqfd irqfd = { .fd = event, .gsi = GSI, .flags = KVM_IRQFD_FLAG_DEASSIGN };
+	struct kvm_irqfd irqfd = { .fd = event, .gsi = XEN_GSI, .flags = KVM_IRQFD_FLAG_DEASSIGN };
 
 	vm_ioctl(m->vm, KVM_IRQFD, &irqfd);
 	kvm_vm_free(vm_create_barebones());
@@ -126,7 +82,7 @@ static void *run(void *arg)
 
 static void guest_pending(void)
 {
-	GUEST_RETURN(((volatile uint64_t *)page_gva(SHARED_PAGE))[PENDING + PORT / 64]);
+	GUEST_RETURN(((volatile uint64_t *)page_gva(SHARED_PAGE))[XEN_PENDING + PORT / 64]);
 }
 
 /* The guest finds it, once the page is there. */
@@ -162,9 +118,7 @@ static void kworker_by_address(void)
 /* Whoever asks for it does not wait, either. */
 static void ioctl_sends(void)
 {
-	struct kvm_irq_routing_xen_evtchn evtchn = {
-		.port = PORT, .vcpu = 0, .priority = KVM_IRQ_ROUTING_XEN_EVTCHN_PRIO_2LEVEL,
-	};
+	struct kvm_irq_routing_xen_evtchn evtchn = xen_evtchn(PORT);
 
 	begin(false);
 	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);

@@ -116,7 +116,8 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
  * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
  * stay so while it waits for a pager: the refresh has a memslot. A kthread does not
  * wait: an error pfn.
- * Return: whether the memory is in the inode; if not, @pfn is untouched.
+ * Return: whether that is all there is to do: the memory is in the inode, or the VM is
+ * dead, whose guest's memory is another VM's; if not, @pfn is untouched.
  */
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 {
@@ -126,10 +127,15 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 
 	lockdep_assert_held(&gpc->refresh_lock);
 
+	if (READ_ONCE(kvm->vm_dead)) {
+		*pfn = KVM_PFN_ERR_FAULT;
+		return true;
+	}
+
 	if (!kvm_gmem_holds(kvm, gpc->memslot, gfn))
 		return false;
 
-	r = kvm->vm_dead || fatal_signal_pending(current) ? -EFAULT :
+	r = fatal_signal_pending(current) ? -EFAULT :
 	    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn);
 	if (r == -EAGAIN)
 		return false;
@@ -147,12 +153,18 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
  * refresh is about to make valid. What is over by now has raised the sequence,
  * which the caller compares next.
  *
+ * A VM that dies has all its caches dropped, whatever their memory, after it was declared
+ * dead: likewise, either that is seen here, or it comes after.
+ *
  * Context: gpc->lock is held for writing.
  * Return: true where the refresh has to start over.
  */
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc)
 {
 	lockdep_assert_held_write(&gpc->lock);
+
+	if (READ_ONCE(gpc->kvm->vm_dead))
+		return true;
 
 	if (!kvm_slot_can_be_private(gpc->memslot))
 		return false;

@@ -68,6 +68,9 @@ bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool fail
 	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, READ_ONCE(xe->vcpu_idx));
 	gpa_t gpa = READ_ONCE(gpc->gpa);
 
+	/* A dead VM's vCPU would never send it: the caller is told. */
+	if (READ_ONCE(kvm->vm_dead))
+		return false;
 	if (!vcpu || !READ_ONCE(gpc->active) || xe->port >= KVM_GMEM_EVTCHNS)
 		return false;
 

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Xen event channels: what a VMM sets up for them.
+ */
+#ifndef GMEM_TESTS_XENEVENTS_H
+#define GMEM_TESTS_XENEVENTS_H
+
+#include "kvm_util.h"
+#include "processor.h"
+
+#define XEN_PENDING	(2048 / 8)	/* word of struct shared_info: evtchn_pending */
+#define XEN_GSI		24
+
+/* Events that the kernel sends, in a guest of 64 bits. */
+void xen_configure(struct kvm_vm *vm);
+
+/* The shared page, by guest address, or by the VMM's. */
+void xen_shared_page(struct kvm_vm *vm, uint64_t gpa);
+void xen_shared_page_at(struct kvm_vm *vm, void *hva);
+
+/* An event of vCPU 0. */
+struct kvm_irq_routing_xen_evtchn xen_evtchn(unsigned int port);
+
+/* Has an eventfd raise it, by XEN_GSI. */
+void xen_irqfd(struct kvm_vm *vm, int fd, unsigned int port);
+
+#endif /* GMEM_TESTS_XENEVENTS_H */
