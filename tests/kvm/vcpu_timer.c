@@ -390,6 +390,51 @@ static void pit_without_reinjection(void)
 	TEST_ASSERT_EQ(ticks_made_up_for(false, 1), 0UL);
 }
 
+#define SPEAKER_PORT	0x61
+#define SPEAKER_ON	3	/* the gate of channel 2, and its output to the speaker */
+
+/* Turns it on, and off again later; tells what the port says each time. */
+static void speaker_guest(void)
+{
+	outb(SPEAKER_PORT, SPEAKER_ON);
+	GUEST_SYNC(1);
+	GUEST_ASSERT_EQ(inb(SPEAKER_PORT) & SPEAKER_ON, SPEAKER_ON);
+	outb(SPEAKER_PORT, 0);
+	GUEST_SYNC(2);
+	GUEST_ASSERT_EQ(inb(SPEAKER_PORT) & SPEAKER_ON, 0);
+	GUEST_DONE();
+}
+
+static struct kvm_vcpu *succeed_with_speaker(struct kvm_vcpu *src, bool on)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_vcpu *dst = successor(src);
+	struct kvm_pit_state2 state;
+
+	vm_ioctl(dst->vm, KVM_CREATE_PIT2, &config);
+	move_vcpus(dst->vm, src->vm);
+	close_vm(src->vm);
+	vm_ioctl(dst->vm, KVM_GET_PIT2, &state);
+	TEST_ASSERT_EQ(!!(state.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON), on);
+	return dst;
+}
+
+static void pit_speaker(void)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_vcpu *vcpu;
+
+	require_move_vcpus();
+	vcpu = ancestor(KVM_X86_DEFAULT_VM, speaker_guest);
+	vm_ioctl(vcpu->vm, KVM_CREATE_PIT2, &config);
+	vcpu = succeed_with_speaker(vcpu, false);
+	run_to_sync(vcpu, 1);
+	vcpu = succeed_with_speaker(succeed_with_speaker(vcpu, true), true);
+	run_to_sync(vcpu, 2);
+	vcpu = succeed_with_speaker(vcpu, false);
+	run_to_done(vcpu);
+}
+
 static const struct claim claims[] = {
 	CLAIM(one_shot, "a LAPIC timer fires once, in time, moved before and after"),
 	CLAIM(one_shot_expires_in_a_source_that_stands,
@@ -401,6 +446,7 @@ static const struct claim claims[] = {
 	CLAIM(pit, "so does the PIT"),
 	CLAIM(pit_reinjection, "the PIT makes up for ticks before and after a move"),
 	CLAIM(pit_without_reinjection, "and not where the source's VMM did not want it"),
+	CLAIM(pit_speaker, "the speaker is on or off, as it was"),
 };
 
 CLAIMS_MAIN(claims);
