@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "claims.h"
+#include "clearing.h"
 #include "machine.h"
 #include "tracing.h"
 
@@ -16,16 +17,6 @@
 #define PATTERN	7
 
 static uint64_t pfns[PAGES];
-
-static bool allocator_clears(void)
-{
-	char line[4096] = "";
-	int fd = open("/proc/cmdline", O_RDONLY);
-
-	TEST_ASSERT(read(fd, line, sizeof(line) - 1) > 0, "read /proc/cmdline");
-	close(fd);
-	return !strstr(line, "init_on_alloc=0");
-}
 
 /* Where /proc/kcore has a physical address. */
 static off_t kcore_offset(int fd, uint64_t address)
