@@ -15,6 +15,7 @@
 #include "mapped.h"
 #include "moving.h"
 #include "own.h"
+#include "successor.h"
 #include "waiting.h"
 
 /* What becomes of a wait. */
@@ -131,19 +132,51 @@ static void end_takeover(struct waiting *w)
 	waiting_expect_event(w);
 }
 
+static struct machine *heir_of(struct waiting *w)
+{
+	struct machine *heir;
+
+	if (w->m->host)
+		return mapped_link(KVM_X86_SW_PROTECTED_VM, w->m->view, PAGING_PAGES);
+
+	heir = destination(w->m);
+	if (w->kind == WAITING_ASYNC)
+		vm_userspace_mem_region_add(heir->vm, VM_MEM_SRC_ANONYMOUS, ASYNC_AREA, ASYNC_SLOT,
+					    1, 0);
+	return heir;
+}
+
 /* Refused where an access can't be unwound, and nothing has changed then. */
 static void end_move(struct waiting *w)
 {
-	struct machine *heir = w->m->host ?
-		mapped_link(KVM_X86_SW_PROTECTED_VM, w->m->view, PAGING_PAGES) : destination(w->m);
+	struct machine *heir = heir_of(w);
 	int r;
 
+	/* Its guest is at work; a move waits for that. */
+	if (w->kind == WAITING_ASYNC) {
+		TEST_ASSERT(!runner_stop(&w->r), "the guest has left");
+		w->stopped = true;
+	}
 	begun = now();
 	r = __move(heir->vm, w->m->vm->fd);
 	if (w->kind == WAITING_OWN)
 		TEST_ASSERT(r == -1 && errno == EBUSY, "the move: %d, errno %d", r, errno);
 	else
 		TEST_ASSERT(!r, "the move: errno %d", errno);
+}
+
+static void guest_nothing(void)
+{
+	GUEST_SYNC(0);
+}
+
+/* KVM gives the VM up, at the hands of another of its vCPUs. */
+static void end_vm(struct waiting *w)
+{
+	struct kvm_vcpu *other = vm_vcpu_add(w->m->vm, 1, guest_nothing);
+
+	begun = now();
+	break_vm(other);
 }
 
 static void end_unload(struct waiting *w __attribute__((unused)))
@@ -153,36 +186,49 @@ static void end_unload(struct waiting *w __attribute__((unused)))
 }
 
 static const struct end ends[] = {
-	/*				   guest  async  own    held   ioctl  host */
-	{ "answer", end_answer,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	/*			   guest  async  own    held   ioctl  host */
+	{ "answer", end_answer,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
 	{ "another's answer", end_other_answer,
-					FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
-	{ "signal", end_signal,		FATES(ENDS,  STAYS, STAYS, STAYS, ENDS,  ENDS) },
-	{ "SIGKILL", NULL,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "memslot", end_slot,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	{ "signal", end_signal,
+				FATES(ENDS,  STAYS, STAYS, STAYS, ENDS,  ENDS) },
+	{ "SIGKILL", NULL,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "memslot", end_slot,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
 	/* A mapping keeps its view. */
-	{ "view", end_view,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
-	{ "inode", end_inode,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
-	{ "mapping", end_mapping,	FATES(NEVER, NEVER, NEVER, NEVER, NEVER, ENDS) },
-	{ "hole", end_hole,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "conversion", end_conversion,	FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "FAIL", end_fail,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "DETACH", end_detach,		FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "pager's death", end_death,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	{ "view", end_view,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	{ "inode", end_inode,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	{ "mapping", end_mapping,
+				FATES(NEVER, NEVER, NEVER, NEVER, NEVER, ENDS) },
+	{ "hole", end_hole,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "conversion", end_conversion,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "FAIL", end_fail,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "DETACH", end_detach,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "pager's death", end_death,
+				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
 	{ "pager's death with FAIL", end_death,
-					FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
-	{ "takeover", end_takeover,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
-	/* The source of one that waits in the guest has to be stopped before. */
-	{ "move", end_move,		FATES(ENDS,  NEVER, STAYS, ENDS,  ENDS,  STAYS) },
-	{ "unloading", end_unload,	FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS) },
+	{ "takeover", end_takeover,
+				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
+	/*
+	 * The source of one that waits in the guest has to be stopped before. What its
+	 * guest's task waits for is answered to a VM that is dead.
+	 */
+	{ "move", end_move,
+				FATES(ENDS,  STAYS, STAYS, ENDS,  ENDS,  STAYS) },
+	{ "VM", end_vm,
+				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
+	{ "unloading", end_unload,
+				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS) },
 };
-
-static int slowness(void)
-{
-	const char *text = getenv("GMEM_TEST_SLOWNESS");
-
-	return text && atoi(text) > 0 ? atoi(text) : 1;
-}
 
 /* For at most @seconds. */
 static void wait_for_end(struct waiting *w, double seconds)
@@ -203,7 +249,7 @@ static void expect_stays(struct waiting *w)
 	TEST_ASSERT(waiting_count(w) == 1 || waiting_count(w) == -1, "%d of its kind wait",
 		    waiting_count(w));
 	end_answer(w);
-	wait_for_end(w, 5 * slowness());
+	wait_for_end(w, 5 * claim_slowness());
 	TEST_ASSERT(waiting_has_ended(w), "it has not ended by the answer");
 }
 
@@ -220,14 +266,15 @@ static void run_cell(const struct end *e, enum waiting_kind kind)
 		waiting_begin(&w, kind, fails ? KVM_GMEM_PAGER_FAIL : 0);
 		begun = now();
 		e->fn(&w);
-		if (fate == STAYS) {
+		if (fate == STAYS)
 			expect_stays(&w);
-			return;
-		}
-		wait_for_end(&w, 5 * slowness());
+		else
+			wait_for_end(&w, 5 * claim_slowness());
 		took = now() - begun;
 		TEST_ASSERT(waiting_has_ended(&w), "it waits on");
-		if (took <= 0.1 * slowness())
+		if (fate == STAYS)
+			return;
+		if (took <= 0.1 * claim_slowness())
 			return;
 	}
 	TEST_FAIL("it took %.0f ms to end, three times", took * 1000);
@@ -255,7 +302,7 @@ static void run_killed(enum waiting_kind kind)
 	begun = now();
 	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
 	/* All of a VM and its memory goes too. */
-	TEST_ASSERT(now() - begun < 2 * slowness(), "it took %.1f s", now() - begun);
+	TEST_ASSERT(now() - begun < 2 * claim_slowness(), "it took %.1f s", now() - begun);
 }
 
 static bool cell_holds(const struct end *e, enum waiting_kind kind)
@@ -264,7 +311,7 @@ static bool cell_holds(const struct end *e, enum waiting_kind kind)
 	pid_t pid = fork();
 
 	if (!pid) {
-		alarm(30 * slowness());
+		alarm(30 * claim_slowness());
 		if (e->fn)
 			run_cell(e, kind);
 		else
@@ -315,6 +362,7 @@ END(deaths, "pager's death")
 END(deaths_with_fail, "pager's death with FAIL")
 END(takeovers, "takeover")
 END(moves, "move")
+END(vms, "VM")
 END(unloads, "unloading")
 
 /* What the modules know of is what this test knows of. */
@@ -364,6 +412,7 @@ static const struct claim claims[] = {
 	SLOW_CLAIM(deaths_with_fail, 120, "unless that was said"),
 	SLOW_CLAIM(takeovers, 120, "the next pager is asked for the same"),
 	SLOW_CLAIM(moves, 120, "a move ends what can start over, or is EBUSY"),
+	SLOW_CLAIM(vms, 120, "so does a VM that KVM gives up, but for the host's accesses"),
 	SLOW_CLAIM(unloads, 120, "the modules can't be unloaded meanwhile"),
 };
 

@@ -169,6 +169,8 @@ void waiting_expect_event(struct waiting *w)
 
 bool waiting_has_ended(struct waiting *w)
 {
+	if (w->stopped)
+		return waiting_count(w) == 0;
 	/* Its task was all that the guest had to wait for. */
 	if (w->kind == WAITING_ASYNC)
 		return __atomic_load_n(&w->r.ended, __ATOMIC_ACQUIRE);

@@ -34,6 +34,7 @@ extern const char * const waiting_names[WAITING_KINDS];
  * @thread: waits, but for WAITING_ASYNC
  * @done: it does not any more
  * @result: what it got: of an ioctl, 0 or errno
+ * @stopped: of WAITING_ASYNC: the guest was stopped; its wait ends when nobody waits any more
  * @sregs: of WAITING_IOCTL
  */
 struct waiting {
@@ -45,6 +46,7 @@ struct waiting {
 	pthread_t thread;
 	volatile bool done;
 	volatile int result;
+	bool stopped;
 	struct kvm_sregs sregs;
 };
 
