@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * KVM's own accesses wait for a pager while the memslot under them is deleted, and bound
- * anew to another inode with another pager.
+ * anew to another inode with another pager; and while their view goes, whose last holder
+ * they may be for a moment.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "claims.h"
@@ -148,9 +150,83 @@ static void slots_come_and_go(void)
 	TEST_ASSERT(served, "nobody waited");
 }
 
+/*
+ * The view is closed while an access looks at its page. What holds the view for that look
+ * must not be the access that waits then: its view would go only when it is over, and it
+ * is over when the view has gone.
+ */
+#define ROUNDS	100
+
+static pthread_barrier_t round_begins;
+
+static void guest_code_read(void)
+{
+	uint64_t got;
+
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(got) : "m"(*(volatile uint64_t *)page_gva(0)));
+	GUEST_RETURN(got);
+}
+
+static void *run_once_a_round(void *arg)
+{
+	(void)arg;
+	pthread_barrier_wait(&round_begins);
+	if (ioctl(m->vcpu->fd, KVM_RUN, NULL))
+		TEST_ASSERT(errno == EFAULT, "KVM_RUN: errno %d", errno);
+	return NULL;
+}
+
+static void close_under(void *guest_code)
+{
+	pthread_t thread;
+
+	require_pager();
+	allow_forced_emulation();
+	pthread_barrier_init(&round_begins, NULL, 2);
+	m = machine_bare(PAGES);
+	for (int i = 0; i < ROUNDS; i++) {
+		struct timespec limit;
+		int err;
+
+		pager = pager_of_new_view();
+		machine_bind(m, 0);
+		machine_prepare(m, guest_code, 0, 0, 0);
+		pthread_create(&thread, NULL, run_once_a_round, NULL);
+		pthread_barrier_wait(&round_begins);
+		usleep(random() % 20000);
+		machine_close_view(m);
+		clock_gettime(CLOCK_REALTIME, &limit);
+		limit.tv_sec += 10 * claim_slowness();
+		err = pthread_timedjoin_np(thread, NULL, &limit);
+		TEST_ASSERT(!err, "round %d: it waits on, and keeps its view", i);
+		if (m->vcpu->run->exit_reason == KVM_EXIT_MMIO)
+			vcpu_run_complete_io(m->vcpu);
+		machine_unbind(m);
+		close(pager);
+	}
+}
+
+static void view_goes_under_an_access(void)
+{
+	close_under(guest_code_read);
+}
+
+static void guest_code_touch(void)
+{
+	GUEST_RETURN(*(volatile uint64_t *)page_gva(0));
+}
+
+static void view_goes_under_a_fault(void)
+{
+	close_under(guest_code_touch);
+}
+
 static const struct claim claims[] = {
 	CLAIM(slots_come_and_go,
 	      "accesses that wait find what is behind their gfn, though slots come and go"),
+	SLOW_CLAIM(view_goes_under_an_access, 120,
+		   "a view that goes under an access ends its wait"),
+	SLOW_CLAIM(view_goes_under_a_fault, 120, "and that of a guest's fault"),
 };
 
 CLAIMS_MAIN(claims);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A pager that dies and is taken over from, holes, and two guests, all at once.
+ * A pager that dies and is taken over from, holes, and two guests, all at once. And
+ * touches in the moment of a takeover.
  */
 #include <pthread.h>
 
@@ -132,9 +133,76 @@ static void soak_by_ring(void)
 	soak_with(ring_pager_thread);
 }
 
+/*
+ * Whether missing pages fail is each pager's own: of one that is gone and the next one, no
+ * touch sees one's death and the other's flag.
+ */
+#define TURNS	400
+
+static struct machine *turning;
+static pthread_barrier_t turn;
+
+/*
+ * Each page once: it waits, is answered, or comes as zeroes. By a guest, which takes no
+ * lock that a takeover holds.
+ */
+static void *touch_in_turn(void *arg)
+{
+	(void)arg;
+	for (uint64_t page = 0; page < TURNS; page++) {
+		int err;
+
+		pthread_barrier_wait(&turn);
+		err = guest_try_touch(turning, page);
+		TEST_ASSERT(!err, "page %lu has failed: errno %d", page, err);
+		pthread_barrier_wait(&turn);
+	}
+	return NULL;
+}
+
+static int take_over(uint64_t first, uint64_t n, uint64_t flags)
+{
+	int pager = __pager(turning->view, first, n, KVM_GMEM_PAGER_TAKEOVER | flags);
+
+	TEST_ASSERT(pager >= 0, "takeover: errno %d", errno);
+	return pager;
+}
+
+static void fail_is_each_pagers_own(void)
+{
+	pthread_t thread;
+
+	require_pager();
+	turning = machine_create(TURNS);
+	close(pager_of(turning));
+	/* Every other page is owed from the beginning. */
+	for (uint64_t page = 1; page < TURNS; page += 2)
+		punch_pages(turning->view, page, 1);
+	pthread_barrier_init(&turn, NULL, 2);
+	pthread_create(&thread, NULL, touch_in_turn, NULL);
+
+	for (uint64_t page = 0; page < TURNS; page++) {
+		bool owed = page % 2 == 0;
+		int pager;
+
+		/* Dies without FAIL, and the next one has it; or the other way round. */
+		close(take_over(0, 0, owed ? 0 : KVM_GMEM_PAGER_FAIL));
+		pthread_barrier_wait(&turn);
+		usleep(random() % 2000);
+		pager = owed ? take_over(0, 0, KVM_GMEM_PAGER_FAIL) : take_over(page, 1, 0);
+		usleep(random() % 2000);
+		answer(pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL);
+		pthread_barrier_wait(&turn);
+		close(pager);
+	}
+	pthread_join(thread, NULL);
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(soak, 120, "pages are whole: pager, its deaths, holes and two guests at once"),
 	SLOW_CLAIM(soak_by_ring, 120, "so are they by a ring"),
+	SLOW_CLAIM(fail_is_each_pagers_own, 120,
+		   "no touch fails for one pager's death and the next one's FAIL"),
 };
 
 CLAIMS_MAIN(claims);
