@@ -9,6 +9,7 @@
 #include "machine.h"
 #include "mapped.h"
 #include "paging.h"
+#include "populate.h"
 #include "populated.h"
 
 #define BLOCK	512		/* pages that the modules keep together */
@@ -221,6 +222,15 @@ static void add_probes(void)
 		}
 	}
 	add_probe(FAR_PAGES - 1);
+}
+
+static int populate_gfn(uint64_t page)
+{
+	struct kvm_guest_memfd_populate args = {
+		.gpa = MACHINE_GPA + page * PAGE_SIZE, .size = PAGE_SIZE,
+	};
+
+	return ioctl(vm->fd, KVM_GUEST_MEMFD_POPULATE, &args);
 }
 
 static void expect_probe(const struct probe *p)
