@@ -19,25 +19,25 @@
 #define GENMASK(high, low)	((~0UL << (low)) & (~0UL >> (BITS_PER_LONG - 1 - (high))))
 #define READ_ONCE(x)		(x)
 #define WRITE_ONCE(x, to)	((x) = (to))
-#define min(a, b)		((a) < (b) ? (a) : (b))
-#define rounddown(x, by)	((x) / (by) * (by))
-#define round_up(x, by)		((((x) - 1) | ((by) - 1)) + 1)
-#define container_of(at, type, member)	((type *)((char *)(at) - offsetof(type, member)))
 
 #define rcu_dereference_raw(p)	(p)
 #define rcu_assign_pointer(p, to)	((p) = (to))
 #define RCU_INIT_POINTER(p, to)	((p) = (to))
 #define guard(kind)		guard_of_##kind
-#define kfree_rcu(p, member)	kfree(p)
+#define kfree_rcu(p, ...)	kfree(p)
 
 #define GFP_KERNEL_ACCOUNT	0
 #define SLAB_ACCOUNT		0
 #define WQ_UNBOUND		0
-#define struct_size(p, member, n)	(sizeof(*(p)) + sizeof((p)->member[0]) * (n))
-#define KMEM_CACHE(name, flags)	kmem_cache_of(sizeof(struct name))
+#define struct_size(p, ...)	SIZE_OF(*(p), __VA_ARGS__)
+#define SIZE_OF(head, member, n)	(sizeof(head) + sizeof((head).member[0]) * (n))
+#define KMEM_CACHE(name, ...)	kmem_cache_of(sizeof(struct name))
 #define INIT_RCU_WORK(rwork, fn)	((rwork)->work.func = (fn))
 
-typedef unsigned int gfp_t;
+#define container_of(at, type, part)	\
+	((type *)((char *)(at) - __builtin_offsetof(type, part)))
+
+#define gfp_t			unsigned int
 
 struct rcu_head {
 	void *next;
@@ -61,6 +61,21 @@ struct kmem_cache {
 /* How many objects there are, and which allocation from now on fails; 0: none. */
 extern long objects;
 extern int failing;
+
+static inline unsigned long min(unsigned long a, unsigned long b)
+{
+	return a < b ? a : b;
+}
+
+static inline unsigned long rounddown(unsigned long x, unsigned long by)
+{
+	return x - x % by;
+}
+
+static inline unsigned long round_up(unsigned long x, unsigned long by)
+{
+	return rounddown(x + by - 1, by);
+}
 
 static inline void guard_of_rcu(void)
 {
@@ -163,7 +178,7 @@ static inline void destroy_workqueue(struct workqueue_struct *wq)
 
 static inline struct rcu_work *to_rcu_work(struct work_struct *work)
 {
-	return container_of(work, struct rcu_work, work);
+	return (struct rcu_work *)work;
 }
 
 static inline void queue_rcu_work(struct workqueue_struct *wq, struct rcu_work *work)

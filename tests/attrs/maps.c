@@ -133,7 +133,7 @@ static void change(unsigned long first, unsigned long last, unsigned long value)
 	failing = 0;
 	if (r) {
 		/* The root may have grown. */
-		check(objects - before < 4, "a change that failed left something");
+		check(objects - before < 4, "one that failed left something");
 	} else {
 		gmem_ranges_commit(&change);
 		gmem_ranges_finish(&change);
