@@ -10,6 +10,7 @@
  * makes an irqfd of it, a timer goes on there.
  */
 #include <linux/kvm_host.h>
+#include <linux/wait_bit.h>
 
 #include "cpuid.h"
 #include "i8254.h"
@@ -29,11 +30,75 @@ static bool kvm_move_stop_pit(struct kvm_pit *pit)
 	return armed;
 }
 
+/* How long a move waits for an ioctl that is raising an interrupt. */
+#define KVM_MOVE_IRQ_PATIENCE	msecs_to_jiffies(50)
+
+/**
+ * kvm_move_begin_irq() - an ioctl is about to raise an interrupt
+ * @kvm: the VM
+ *
+ * It may sleep: an event channel's page may have to come first. So this holds nothing that
+ * others wait for (irq_srcu, say, on which every VM's teardown depends by way of irqfds);
+ * a move that finds it gives up.
+ *
+ * Context: Process context, no lock held. Followed by kvm_move_end_irq() where it succeeds.
+ * Return: 0: no move begins to read interrupt controllers meanwhile; -EIO for a dead VM;
+ * -EINTR by a fatal signal.
+ */
+int kvm_move_begin_irq(struct kvm *kvm)
+{
+	for (;;) {
+		atomic_inc(&kvm->irq_ioctls);
+		/* The count, then the flag; a move has them the other way round. */
+		smp_mb__after_atomic();
+		if (!atomic_read(&kvm->move_in_progress))
+			break;
+
+		kvm_move_end_irq(kvm);
+		if (wait_var_event_killable(&kvm->move_in_progress,
+					    !atomic_read(&kvm->move_in_progress)))
+			return -EINTR;
+	}
+	if (likely(!READ_ONCE(kvm->vm_dead)))
+		return 0;
+
+	kvm_move_end_irq(kvm);
+	return -EIO;
+}
+
+/**
+ * kvm_move_end_irq() - an ioctl has raised its interrupt
+ * @kvm: the VM
+ *
+ * Context: after kvm_move_begin_irq().
+ */
+void kvm_move_end_irq(struct kvm *kvm)
+{
+	if (!atomic_dec_and_test(&kvm->irq_ioctls) || !atomic_read(&kvm->move_in_progress))
+		return;
+
+	wake_up_var(&kvm->irq_ioctls);
+}
+
+/**
+ * kvm_move_wait_irqs() - wait for ioctls that are raising interrupts
+ * @src: the source, whose move_in_progress is set: no more of them begin
+ *
+ * Context: Process context; the locks of both VMs are held.
+ * Return: 0; -EBUSY where one of them takes long.
+ */
+int kvm_move_wait_irqs(struct kvm *src)
+{
+	smp_mb(); /* pairs with kvm_move_begin_irq() */
+	return wait_var_event_timeout(&src->irq_ioctls, !atomic_read(&src->irq_ioctls),
+				      KVM_MOVE_IRQ_PATIENCE) ? 0 : -EBUSY;
+}
+
 /**
  * kvm_move_silence() - let nobody raise an interrupt in a dead VM any more
  * @kvm: the source, which was declared dead
  *
- * Ioctls that send interrupts hold irq_srcu and look whether the VM is dead.
+ * Ioctls that send interrupts have been waited for, by kvm_move_wait_irqs().
  * A LAPIC's timer, which concerns it alone, is stopped where it is read.
  *
  * Context: may sleep; waits for interrupts that are on their way.

@@ -126,6 +126,27 @@ static void ioctl_sends(void)
 	expect_event_pending();
 }
 
+static void *raise_line(void *arg)
+{
+	struct kvm_irq_level line = { .irq = XEN_GSI, .level = 1 };
+
+	vm_ioctl(m->vm, KVM_IRQ_LINE, &line);
+	return arg;
+}
+
+/* The ioctl waits in a host fault. It holds nothing that a teardown waits for. */
+static void irq_line_waits_alone(void)
+{
+	pthread_t thread;
+
+	begin(true);
+	pthread_create(&thread, NULL, raise_line, NULL);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+	expect_teardown();
+	expect_event_pending();
+	pthread_join(thread, NULL);
+}
+
 /* The memory goes: so does the event, and nobody looks for it. */
 static void view_goes(void)
 {
@@ -140,6 +161,7 @@ static const struct claim claims[] = {
 	CLAIM(kworker, "an irqfd's event waits for the page with its vCPU, and with nobody else"),
 	CLAIM(kworker_by_address, "so it does where the VMM says where it has the page mapped"),
 	CLAIM(ioctl_sends, "KVM_XEN_HVM_EVTCHN_SEND does not wait"),
+	CLAIM(irq_line_waits_alone, "KVM_IRQ_LINE may wait in a host fault, and holds up nobody"),
 	CLAIM(view_goes, "where the memory goes, the event goes with it"),
 };
 
