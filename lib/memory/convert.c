@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+/* Pages of an inode become private to the guest, or shared with the host, in place. */
+#include <linux/kvm_gmem.h>
+
+#include <gmem.h>
+
+#include "kvm/ioctl.h"
+
+int gmem_convert(int view, uint64_t offset, uint64_t size, int private)
+{
+	struct kvm_memory_attributes2 attributes = {
+		.offset = offset, .size = size,
+		.attributes = private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
+	};
+
+	return gmem_ioctl(view, KVM_SET_MEMORY_ATTRIBUTES2, &attributes);
+}
