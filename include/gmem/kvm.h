@@ -11,6 +11,7 @@
 extern "C" {
 #endif
 
+struct kvm_cpuid2;
 struct kvm_run;
 struct kvm_regs;
 struct kvm_sregs;
@@ -34,6 +35,17 @@ int gmem_kvm_open(void);
  * KVM_CAP_GMEM the value is a mask of KVM_GMEM_CAP_* bits.
  */
 int gmem_check_extension(int fd, uint32_t capability);
+
+/*
+ * gmem_supported_cpuid - KVM_GET_SUPPORTED_CPUID
+ * @cpuid: @cpuid->nent says for how many entries there is room, GMEM_CPUID_ENTRIES
+ *	being enough; filled in
+ *
+ * What the processor has and KVM can give to a guest. Errors: E2BIG (no room).
+ */
+int gmem_supported_cpuid(int kvm, struct kvm_cpuid2 *cpuid);
+
+#define GMEM_CPUID_ENTRIES	256
 
 /*
  * gmem_vm_create - create a VM
@@ -164,6 +176,13 @@ int gmem_vcpu_get_sregs(struct gmem_vcpu *vcpu, struct kvm_sregs *sregs);
 /* gmem_vcpu_set_sregs - KVM_SET_SREGS */
 int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs);
 
+/*
+ * gmem_vcpu_set_cpuid - KVM_SET_CPUID2
+ *
+ * For a vCPU that has not run. Errors are KVM's: EINVAL.
+ */
+int gmem_vcpu_set_cpuid(struct gmem_vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
+
 /* gmem_vcpu_use_host_cpuid - give the guest all the CPUID that KVM supports */
 int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
 
@@ -182,12 +201,6 @@ int gmem_vm_set_irq(int vm, uint32_t irq, int level);
 
 /* gmem_vcpu_wire_pic - as firmware does: interrupts of the PIC reach this vCPU */
 int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
-
-/*
- * gmem_vcpu_use_pc_cpuid - as gmem_vcpu_use_host_cpuid(), with what a vCPU
- * with a local APIC in the kernel has besides
- */
-int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu);
 
 /* ---- Interrupts and doorbells of emulated devices (kvm/irq.c) ---- */
 

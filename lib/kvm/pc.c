@@ -15,9 +15,6 @@
 #define DELIVER_EXTINT	0x700
 #define DELIVER_NMI	0x400
 
-#define CPUID_1_HYPERVISOR	(1U << 31)	/* ecx */
-#define CPUID_1_TSC_DEADLINE	(1U << 24)	/* ecx */
-
 int gmem_vm_create_pc(int vm)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -51,30 +48,4 @@ int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu)
 	set_register(&lapic, LVT0, DELIVER_EXTINT);
 	set_register(&lapic, LVT1, DELIVER_NMI);
 	return gmem_ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
-}
-
-/* KVM tells of the CPU that asks; the guest's has its own number. */
-static void make_own(const struct gmem_vcpu *vcpu, struct kvm_cpuid_entry2 *entry)
-{
-	switch (entry->function) {
-	case 0x1:
-		entry->ecx |= CPUID_1_HYPERVISOR;
-		if (gmem_check_extension(vcpu->kvm, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
-			entry->ecx |= CPUID_1_TSC_DEADLINE;
-		entry->ebx = (entry->ebx & 0xff00ffff) | 1 << 16;
-		entry->ebx = (entry->ebx & 0x00ffffff) | vcpu->id << 24;
-		break;
-	case 0xb:
-	case 0x1f:
-		entry->edx = vcpu->id;
-		break;
-	case 0x8000001e:
-		entry->eax = vcpu->id;
-		break;
-	}
-}
-
-int gmem_vcpu_use_pc_cpuid(struct gmem_vcpu *vcpu)
-{
-	return gmem_vcpu_use_cpuid(vcpu, make_own);
 }

@@ -69,29 +69,29 @@ int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return gmem_ioctl(vcpu->fd, KVM_SET_SREGS, sregs);
 }
 
-int gmem_vcpu_use_cpuid(struct gmem_vcpu *vcpu,
-			void (*adapt)(const struct gmem_vcpu *vcpu,
-				      struct kvm_cpuid_entry2 *entry))
+int gmem_supported_cpuid(int kvm, struct kvm_cpuid2 *cpuid)
 {
-	struct kvm_cpuid2 *cpuid;
-	uint32_t i;
-	int ret;
+	return gmem_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
+}
 
-	cpuid = calloc(1, sizeof(*cpuid) +
-			  MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
-	if (!cpuid)
-		return -ENOMEM;
-	cpuid->nent = MAX_CPUID_ENTRIES;
-	ret = gmem_ioctl(vcpu->kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
-	for (i = 0; !ret && adapt && i < cpuid->nent; i++)
-		adapt(vcpu, &cpuid->entries[i]);
-	if (!ret)
-		ret = gmem_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
-	free(cpuid);
-	return ret;
+int gmem_vcpu_set_cpuid(struct gmem_vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
+{
+	return gmem_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 }
 
 int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu)
 {
-	return gmem_vcpu_use_cpuid(vcpu, NULL);
+	struct kvm_cpuid2 *cpuid;
+	int ret;
+
+	cpuid = calloc(1, sizeof(*cpuid) +
+			  GMEM_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		return -ENOMEM;
+	cpuid->nent = GMEM_CPUID_ENTRIES;
+	ret = gmem_supported_cpuid(vcpu->kvm, cpuid);
+	if (!ret)
+		ret = gmem_vcpu_set_cpuid(vcpu, cpuid);
+	free(cpuid);
+	return ret;
 }

@@ -45,11 +45,11 @@ static int read_cpuid(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 	int ret;
 
 	ret = gmem_blob_alloc(blob, sizeof(*cpuid) +
-			       MAX_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
+			       GMEM_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
 	if (ret)
 		return ret;
 	cpuid = blob->data;
-	cpuid->nent = MAX_CPUID_ENTRIES;
+	cpuid->nent = GMEM_CPUID_ENTRIES;
 	ret = gmem_ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid);
 	if (!ret)
 		blob->size = sizeof(*cpuid) +

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* gmem run --kernel: what cannot be booted. What can: tests/boot/linux. */
+#include <asm/bootparam.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,24 @@ static const char *initrd(void)
 	return cache("build/tests/vmm/linux.initrd");
 }
 
+/* The beginning of a kernel that says that it needs 512 MiB to unpack itself. */
+static const char *big_kernel(void)
+{
+	static char path[] = "/tmp/gmem-big-kernel";
+	static char bytes[1 << 16];
+	uint32_t need = 512 << 20;
+	int from = open(kernel(), O_RDONLY);
+	int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(read(from, bytes, sizeof(bytes)), sizeof(bytes));
+	memcpy(bytes + offsetof(struct boot_params, hdr.init_size), &need, sizeof(need));
+	assert_int_equal(write(to, bytes, sizeof(bytes)), sizeof(bytes));
+	close(from);
+	close(to);
+	return path;
+}
+
 /* Ends with @status and says @words. */
 #define ENDS(status, words, ...) do {					\
 	struct program *p = program_start("linux", "run", __VA_ARGS__, NULL); \
@@ -53,13 +72,18 @@ static const char *initrd(void)
 static void what_is_no_kernel(void **state)
 {
 	(void)state;
-	ENDS(EXIT_FAILED, "reading the kernel", "--kernel", "/nowhere/vmlinuz");
-	ENDS(EXIT_FAILED, "reading the kernel", "--kernel", "/dev/null");
-	ENDS(EXIT_FAILED, "reading the kernel", "--kernel", initrd());
-	ENDS(EXIT_FAILED, "loading the initrd", "--kernel", kernel(), "--initrd", "/nowhere");
-	ENDS(EXIT_FAILED, "loading the kernel", "--kernel", kernel(), "--memory", "16");
-	ENDS(EXIT_FAILED, "loading the kernel", "--kernel", kernel(), "--memory", "16",
-	     "--private");
+	ENDS(EXIT_FAILED, "reading the kernel: /nowhere/vmlinuz: No such file",
+	     "--kernel", "/nowhere/vmlinuz");
+	ENDS(EXIT_FAILED, "reading the kernel: /dev/null: not a regular file",
+	     "--kernel", "/dev/null");
+	ENDS(EXIT_FAILED, "linux.initrd: neither a bzImage", "--kernel", initrd());
+	/* An ELF file that nobody can enter. */
+	ENDS(EXIT_FAILED, "/proc/self/exe: neither a bzImage", "--kernel", "/proc/self/exe");
+	ENDS(EXIT_FAILED, "loading the initrd: /nowhere: No such file", "--kernel", kernel(),
+	     "--initrd", "/nowhere");
+	ENDS(EXIT_FAILED, "loading the initrd: /tmp: not a regular file", "--kernel", kernel(),
+	     "--initrd", "/tmp");
+	ENDS(EXIT_USAGE, "a Linux guest has 64 MiB to", "--kernel", kernel(), "--memory", "62");
 }
 
 static void too_much_to_load(void **state)
@@ -69,10 +93,16 @@ static void too_much_to_load(void **state)
 	(void)state;
 	memset(line, 'x', sizeof(line) - 1);
 	line[sizeof(line) - 1] = '\0';
-	ENDS(EXIT_FAILED, "parameters", "--kernel", kernel(), "--append", line);
+	ENDS(EXIT_FAILED, "the command line has 4095 bytes", "--kernel", kernel(), "--append", line);
 	/* The kernel as its own initrd: there is no room above it. */
-	ENDS(EXIT_FAILED, "loading the initrd", "--kernel", kernel(), "--initrd", kernel(),
+	ENDS(EXIT_FAILED, "there is no room for it", "--kernel", kernel(), "--initrd", kernel(),
 	     "--memory", "80");
+	ENDS(EXIT_FAILED, "it is too small for its kernel", "--kernel", big_kernel(),
+	     "--memory", "64");
+	ENDS(EXIT_FAILED, "it is too small for its kernel", "--kernel", big_kernel(),
+	     "--memory", "64", "--private");
+	/* More than a guest physical address of any processor can have. */
+	ENDS(EXIT_FAILED, "that is too much memory", "--kernel", kernel(), "--memory", "4T");
 }
 
 static void options_that_make_no_sense(void **state)
@@ -82,7 +112,14 @@ static void options_that_make_no_sense(void **state)
 	ENDS(EXIT_USAGE, "for a --kernel", "--initrd", "/dev/null");
 	ENDS(EXIT_USAGE, "for a --kernel", "--append", "quiet");
 	ENDS(EXIT_USAGE, "cannot be handed over", "--kernel", kernel(), "--socket", "/tmp/s");
-	ENDS(EXIT_USAGE, "not an even number", "--kernel", kernel(), "--memory", "257");
+	ENDS(EXIT_USAGE, "not a multiple of 2 MiB", "--kernel", kernel(), "--memory", "257");
+	ENDS(EXIT_USAGE, "not a size", "--memory", "1X");
+	ENDS(EXIT_USAGE, "not a size", "--memory", "");
+	ENDS(EXIT_USAGE, "a Linux guest has", "--kernel", kernel(), "--memory", "99999999999T");
+	ENDS(EXIT_USAGE, "the guest that counts has", "--memory", "2G");
+	ENDS(EXIT_USAGE, "--cpus is for a --kernel", "--cpus", "2");
+	ENDS(EXIT_USAGE, "--cpus 0", "--kernel", kernel(), "--cpus", "0");
+	ENDS(EXIT_USAGE, "--cpus 65", "--kernel", kernel(), "--cpus", "65");
 }
 
 #define TEST(function) \

@@ -15,6 +15,8 @@
 
 #include "common/status.h"
 #include "image/image.h"
+#include "machine/cpuid.h"
+#include "machine/sections.h"
 #include "program.h"
 #include "snapshot/snapshot.h"
 
@@ -32,7 +34,6 @@ struct sample {
 	struct gmem_slot slots[2];
 	struct gmem_range range;
 	struct gmem_vcpu_state vcpus[2];
-	struct pc_state pc;
 	struct machine machine;
 };
 
@@ -44,7 +45,7 @@ static void sample_make(struct sample *sample)
 	assert_int_equal(machine_create(&sample->machine, KVM_X86_DEFAULT_VM), 0);
 	assert_int_equal(machine_add_pc(&sample->machine), 0);
 	assert_int_equal(machine_add_vcpus(&sample->machine, 1), 0);
-	assert_int_equal(gmem_vcpu_use_pc_cpuid(&sample->machine.vcpus[0]), 0);
+	assert_int_equal(machine_set_cpuid(&sample->machine), 0);
 	assert_int_equal(gmem_vcpu_get_state(&sample->machine.vcpus[0], &sample->vcpus[0]), 0);
 	assert_int_equal(gmem_vm_get_state(sample->machine.vm, &message->vm_state), 0);
 	sample->slots[0] = (struct gmem_slot){
@@ -58,12 +59,13 @@ static void sample_make(struct sample *sample)
 	message->ranges = &sample->range;
 	message->vcpus = sample->vcpus;
 	message->nr_vcpus = 1;
-	message->devices = &sample->pc;
-	message->devices_size = sizeof(sample->pc);
+	assert_int_equal(sections_save(machine_sections, &sample->machine, &message->devices,
+				       &message->devices_size), 0);
 }
 
 static void sample_drop(struct sample *sample)
 {
+	free(sample->message.devices);
 	gmem_vcpu_state_free(&sample->vcpus[0]);
 	gmem_vm_state_free(&sample->message.vm_state);
 	machine_close(&sample->machine);
@@ -233,7 +235,7 @@ static void what_no_guest_can_be(void **state)
 	REFUSED(NO_GUEST, sample.message.vm_type = KVM_X86_SW_PROTECTED_VM);
 	REFUSED(NO_GUEST, sample.message.vm_type = ~0ULL);
 	REFUSED(NO_GUEST, sample.range.size = 4096; sample.message.nr_ranges = 1);
-	REFUSED(NO_GUEST, sample.vcpus[1].id = 1; sample.message.nr_vcpus = 2);
+	REFUSED(NO_GUEST, sample.vcpus[1].id = 2; sample.message.nr_vcpus = 2);
 	REFUSED(NO_GUEST, sample.vcpus[0].id = 1);
 	REFUSED(NO_GUEST, sample.slots[0].size = MEMORY + 4096);
 	REFUSED(NO_GUEST, sample.slots[0].private_offset = 4096;
@@ -242,9 +244,10 @@ static void what_no_guest_can_be(void **state)
 		sample.slots[0].size = 4096);
 	REFUSED(NO_GUEST, sample.slots[0].shared_fd = -1);
 	REFUSED(NO_GUEST, sample.slots[0].flags |= 1);
-	REFUSED("binding the guest's memory", sample.slots[0].gpa = 1ULL << 60);
+	REFUSED(NO_GUEST, sample.slots[0].gpa = 1ULL << 60);
+	REFUSED(NO_GUEST, sample.slots[0].slot = 1);
 	/* Bound twice. */
-	REFUSED("binding the guest's memory", sample.slots[1] = sample.slots[0];
+	REFUSED(NO_GUEST, sample.slots[1] = sample.slots[0];
 		sample.slots[1].slot = 1; sample.slots[1].gpa = MEMORY;
 		sample.message.nr_slots = 2);
 }
@@ -277,6 +280,21 @@ static void another_message(void **state)
 	refused(NO_GUEST);
 }
 
+/* The section of a device of the sample's, and its state. */
+static struct section_header *device_header(struct sample *sample, const char *name)
+{
+	struct section_header *header = sample->message.devices;
+
+	while (strcmp(header->name, name))
+		header = (void *)((char *)(header + 1) + (header->length + 7) / 8 * 8);
+	return header;
+}
+
+static void *device(struct sample *sample, const char *name)
+{
+	return device_header(sample, name) + 1;
+}
+
 static void state_that_kvm_refuses(void **state)
 {
 	struct gmem_blob *blob;
@@ -292,9 +310,20 @@ static void state_that_kvm_refuses(void **state)
 	REFUSED("KVM refused the state of: ioapic",
 		blob = &sample.message.vm_state.blobs[GMEM_VM_STATE_IOAPIC];
 		((struct kvm_irqchip *)blob->data)->chip_id = KVM_IRQCHIP_PIC_MASTER);
-	REFUSED("setting the console's state", sample.message.devices_size--);
-	REFUSED("setting the console's state", sample.message.devices_size = 0);
-	REFUSED("setting the console's state", sample.pc.console.used = 252);
+	REFUSED("the state of 'pci' is cut short", sample.message.devices_size--);
+	REFUSED("the state of 'console' is missing", sample.message.devices_size = 0);
+	REFUSED("the state of 'console' is none",
+		((struct console_state *)device(&sample, "console"))->used = 252);
+	REFUSED("the state of 'power' is none",
+		((struct power_state *)device(&sample, "power"))->events = 2);
+	REFUSED("the state of 'serial' is none",
+		((struct serial_state *)device(&sample, "serial"))->raised = 2);
+	REFUSED("the state of 'rtc' is none",
+		((struct rtc_state *)device(&sample, "rtc"))->selected = 128);
+	REFUSED("'rtc' of version 9 is not known to this gmem",
+		device_header(&sample, "rtc")->version = 9);
+	REFUSED("'no' of version 1 is not known to this gmem",
+		memcpy(device_header(&sample, "rtc")->name, "no", 3));
 }
 
 /* As on a full disk: no half of the memory is left there. */
@@ -518,6 +547,8 @@ static void options_that_make_no_sense(void **state)
 	programs_end(NULL);						\
 } while (0)
 	USAGE("--snapshot DIR is needed", "restore");
+	USAGE("--keep-on is for a --keep", "restore", "--snapshot", path, "--keep-on", "x");
+	USAGE("cannot be kept yet", "restore", "--snapshot", path, "--keep", "/x", "--pager", "/y");
 	USAGE("--snapshot is for a --kernel", "run", "--snapshot", path);
 	USAGE("--snapshot is for a --kernel", "run", "--kernel", "/dev/null",
 	      "--private", "--snapshot", path);

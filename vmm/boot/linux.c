@@ -1,230 +1,150 @@
 // SPDX-License-Identifier: MIT
-/* After Documentation/arch/x86/boot.rst: the 64-bit boot protocol. */
-#include <asm/bootparam.h>
+/* What all Linux guests have in common, however their kernel is entered. */
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/kvm_gmem.h>
-#include <stdlib.h>
+#include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "boot/linux.h"
-#include "boot/mptable.h"
-#include "machine/long-mode.h"
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "machine/cpuid.h"
+#include "machine/layout.h"
 
-/* Where things are, below the first MiB. */
-#define BOOT_PARAMS	0x7000UL
-#define PAGE_TABLES	0x9000UL	/* PML4, PDPT, 4 PDs: the first 4 GiB */
-#define COMMAND_LINE	0x20000UL
-#define LOW_END		MPTABLE_GPA	/* of what a PC has there for RAM */
-#define HIGH_START	0x100000UL
+#define RESET_VECTOR_SIZE	16
 
-#define HEADER_MAGIC	0x53726448	/* HdrS */
-#define SECTOR		512
-#define ENTRY_64	0x200		/* behind the start of the kernel's code */
-
-#define PTE_TABLE	0x3UL		/* present, writable */
-#define PTE_2M		0x83UL		/* and a page of 2 MiB */
-#define CR0_PAGED	0x80000011UL	/* PG, ET, PE */
-#define CR4_PAE		0x20UL
-
-#define PAGE			4096UL
-#define PAGE_OF(x)		((x) & ~(PAGE - 1))
-
-struct file {
-	void *bytes;
-	uint64_t size;
-};
-
-static int file_map(struct file *file, const char *path)
+unsigned int boot_memory_map(const struct boot *boot, struct boot_range *ranges)
 {
-	struct stat st;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret = 0;
+	unsigned int nr = 0;
 
-	*file = (struct file){ .bytes = MAP_FAILED };
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st))
-		ret = -errno;
-	else if (!st.st_size)
-		ret = -ENOEXEC;
-	else
-		file->bytes = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (!ret && file->bytes == MAP_FAILED)
-		ret = -errno;
-	file->size = ret ? 0 : st.st_size;
-	close(fd);
-	return ret;
+	ranges[nr++] = (struct boot_range){ 0, LOW_END, BOOT_RAM };
+	ranges[nr++] = (struct boot_range){ TABLES_START, ACPI_SIZE, BOOT_ACPI };
+	ranges[nr++] = (struct boot_range){ HIGH_START, boot->low - HIGH_START, BOOT_RAM };
+	if (boot->guest->memory > boot->low)
+		ranges[nr++] = (struct boot_range){
+			HOLE_END, boot->guest->memory - boot->low, BOOT_RAM,
+		};
+	return nr;
 }
 
-static void file_unmap(struct file *file)
+int boot_check_room(struct boot *boot, uint64_t end)
 {
-	if (file->size)
-		munmap(file->bytes, file->size);
+	if (end <= boot->low)
+		return 0;
+	return machine_fail(boot->machine, -EINVAL,
+			    "%s needs memory up to %" PRIu64 " MiB, and the guest has %" PRIu64 " MiB there: it is too small for its kernel",
+			    boot->kernel.path, (end + (1 << 20) - 1) >> 20, boot->low >> 20);
 }
 
-/* Checks that the file is a kernel that can be entered in 64-bit mode. */
-static int read_header(const struct file *kernel, struct setup_header *header)
+int boot_load_initrd(struct boot *boot, uint64_t kernel_end, uint64_t top)
 {
-	const struct boot_params *file = kernel->bytes;
-
-	if (kernel->size < sizeof(*file))
-		return -ENOEXEC;
-	*header = file->hdr;
-	if (!header->setup_sects)
-		header->setup_sects = 4;
-	if (header->boot_flag != 0xaa55 || header->header != HEADER_MAGIC ||
-	    header->version < 0x20c ||
-	    !(header->xloadflags & XLF_KERNEL_64) ||
-	    kernel->size <= (header->setup_sects + 1UL) * SECTOR)
-		return -ENOEXEC;
-	return 0;
-}
-
-static int load_kernel(struct machine *machine, const struct file *kernel,
-		       const struct setup_header *header, uint64_t memory)
-{
-	uint64_t skip = (header->setup_sects + 1UL) * SECTOR;
-
-	machine->step = "loading the kernel";
-	if (header->pref_address % PAGE ||
-	    header->pref_address + header->init_size > memory)
-		return -ENOMEM;
-	return machine_load(machine, header->pref_address,
-			    (char *)kernel->bytes + skip, kernel->size - skip);
-}
-
-/* As high as the kernel allows, above what it unpacks itself to. */
-static int load_initrd(struct machine *machine, const char *path,
-		       struct setup_header *header, uint64_t memory)
-{
-	uint64_t top = header->initrd_addr_max + 1UL;
+	struct machine *machine = boot->machine;
 	struct file initrd;
 	int ret;
 
+	if (!boot->guest->initrd)
+		return 0;
 	machine->step = "loading the initrd";
-	ret = file_map(&initrd, path);
+	ret = file_map(&initrd, machine, boot->guest->initrd);
 	if (ret)
 		return ret;
-	if (top > memory)
-		top = memory;
-	ret = -ENOMEM;
-	if (header->pref_address + header->init_size + initrd.size + PAGE <= top) {
-		uint64_t gpa = PAGE_OF(top - initrd.size);
-
-		header->ramdisk_image = gpa;
-		header->ramdisk_size = initrd.size;
-		ret = machine_load(machine, gpa, initrd.bytes, initrd.size);
+	if (top > boot->low)
+		top = boot->low;
+	if (top < kernel_end || top - kernel_end < initrd.size + PAGE) {
+		ret = machine_fail(machine, -EINVAL,
+				   "%s has %" PRIu64 " MiB, and there is no room for it beside the kernel in %" PRIu64 " MiB",
+				   initrd.path, initrd.size >> 20, boot->low >> 20);
+	} else {
+		boot->initrd = PAGE_OF(top - initrd.size);
+		boot->initrd_size = initrd.size;
+		ret = machine_load(machine, boot->initrd, initrd.bytes, initrd.size);
 	}
 	file_unmap(&initrd);
 	return ret;
 }
 
-static int load_params(struct machine *machine, const struct linux_guest *guest,
-		       struct setup_header *header)
+int boot_load_command_line(struct boot *boot, uint64_t most)
 {
-	struct boot_params params = { .e820_entries = 2 };
-	size_t length = strlen(guest->command_line) + 1;
-	int ret;
+	struct machine *machine = boot->machine;
+	size_t length = strlen(boot->guest->command_line) + 1;
 
 	machine->step = "loading the kernel's parameters";
-	if (length > header->cmdline_size)
-		return -E2BIG;
-	header->type_of_loader = 0xff;
-	header->cmd_line_ptr = COMMAND_LINE;
-	params.hdr = *header;
-	params.e820_table[0] = (struct boot_e820_entry){ 0, LOW_END, 1 };
-	params.e820_table[1] = (struct boot_e820_entry){
-		HIGH_START, guest->memory - HIGH_START, 1,
+	if (most > COMMAND_SIZE)
+		most = COMMAND_SIZE;
+	if (length > most)
+		return machine_fail(machine, -E2BIG,
+				    "the command line has %zu bytes, and the kernel takes %" PRIu64,
+				    length - 1, most - 1);
+	return machine_load(machine, COMMAND_LINE, boot->guest->command_line, length);
+}
+
+static int load_tables(struct machine *machine)
+{
+	char tables[ACPI_SIZE];
+
+	machine->step = "loading the ACPI tables";
+	acpi_make(tables, TABLES_START, machine->nr_vcpus);
+	return machine_load(machine, TABLES_START, tables, sizeof(tables));
+}
+
+/*
+ * Linux restarts a machine with hardware-reduced ACPI by EFI, or, as there is none, by
+ * a jump to where a PC's firmware is entered after a reset: the last 16 bytes of the
+ * first MiB. There it finds, in 16-bit code, a write to the reset register and a halt.
+ */
+static int load_reset_vector(struct machine *machine)
+{
+	static const uint8_t code[] = {
+		0xba, (POWER_PORT + POWER_RESET) & 0xff,
+		(POWER_PORT + POWER_RESET) >> 8,	/* mov $port, %dx */
+		0xb0, POWER_RESET_VALUE,		/* mov $value, %al */
+		0xee,					/* out %al, %dx */
+		0xf4,					/* hlt */
+		0xeb, 0xfd,				/* jmp to the hlt */
 	};
-	ret = machine_load(machine, COMMAND_LINE, guest->command_line, length);
-	return ret ? ret : machine_load(machine, BOOT_PARAMS, &params, sizeof(params));
-}
-
-/* Guest addresses are guest physical addresses. */
-static int load_page_tables(struct machine *machine)
-{
-	uint64_t tables[6][512] = { 0 };
-	uint64_t i;
-
-	machine->step = "loading the first page tables";
-	tables[0][0] = (PAGE_TABLES + PAGE) | PTE_TABLE;
-	for (i = 0; i < 4; i++)
-		tables[1][i] = (PAGE_TABLES + (2 + i) * PAGE) | PTE_TABLE;
-	for (i = 0; i < 4 * 512; i++)
-		tables[2 + i / 512][i % 512] = (i << 21) | PTE_2M;
-	return machine_load(machine, PAGE_TABLES, tables, sizeof(tables));
-}
-
-/* Its page is not RAM for the kernel, but there. */
-static int load_mptable(struct machine *machine)
-{
 	char page[PAGE] = { 0 };
 
-	machine->step = "loading the table of CPUs and interrupts";
-	mptable_make(page + MPTABLE_GPA % PAGE);
-	return machine_load(machine, PAGE_OF(MPTABLE_GPA), page, sizeof(page));
+	machine->step = "loading the reset vector";
+	memcpy(page + PAGE - RESET_VECTOR_SIZE, code, sizeof(code));
+	return machine_load(machine, HIGH_START - PAGE, page, sizeof(page));
 }
 
-static int set_registers(struct machine *machine, uint64_t entry)
+static int load(struct boot *boot)
 {
-	const struct long_mode mode = {
-		.code = 0x10, .data = 0x18,
-		.cr0 = CR0_PAGED, .cr3 = PAGE_TABLES, .cr4 = CR4_PAE,
-		.regs = { .rip = entry, .rsi = BOOT_PARAMS },
-	};
-	unsigned int i;
-	int ret;
-
-	machine->step = "setting the vCPUs' CPUID";
-	for (i = 0; i < machine->nr_vcpus; i++) {
-		ret = gmem_vcpu_use_pc_cpuid(&machine->vcpus[i]);
-		if (ret)
-			return ret;
-	}
-	machine->step = "setting the vCPU's registers";
-	ret = gmem_vcpu_wire_pic(&machine->vcpus[0]);
-	return ret ? ret : machine_set_long_mode(machine, &mode);
-}
-
-static int load(struct machine *machine, const struct linux_guest *guest,
-		const struct file *kernel, struct setup_header *header)
-{
-	int ret = load_kernel(machine, kernel, header, guest->memory);
-
-	if (!ret && guest->initrd)
-		ret = load_initrd(machine, guest->initrd, header, guest->memory);
-	if (!ret)
-		ret = load_params(machine, guest, header);
-	if (!ret)
-		ret = load_page_tables(machine);
-	return ret ? ret : load_mptable(machine);
+	if (bzimage_is(&boot->kernel))
+		return bzimage_boot(boot);
+	if (pvh_is(&boot->kernel))
+		return pvh_boot(boot);
+	return machine_fail(boot->machine, -ENOEXEC,
+			    "%s: neither a bzImage for x86-64 nor a 64-bit ELF file with a PVH entry",
+			    boot->kernel.path);
 }
 
 int linux_boot(struct machine *machine, const struct linux_guest *guest)
 {
-	struct setup_header header;
-	struct file kernel;
+	struct boot boot = {
+		.machine = machine, .guest = guest,
+		.low = guest->memory < HOLE_START ? guest->memory : HOLE_START,
+	};
 	int ret;
 
 	machine->step = "reading the kernel";
-	ret = file_map(&kernel, guest->kernel);
-	if (ret)
-		return ret;
-	ret = read_header(&kernel, &header);
+	ret = file_map(&boot.kernel, machine, guest->kernel);
 	if (!ret)
 		ret = machine_add_pc(machine);
 	if (!ret)
-		ret = machine_add_ram(machine, guest->memory, guest->private);
+		ret = machine_add_ram(machine, guest->memory);
 	if (!ret)
-		ret = machine_add_vcpus(machine, 1);
+		ret = machine_add_vcpus(machine, guest->cpus);
 	if (!ret)
-		ret = load(machine, guest, &kernel, &header);
+		ret = machine_set_cpuid(machine);
 	if (!ret)
-		ret = set_registers(machine, header.pref_address + ENTRY_64);
-	file_unmap(&kernel);
+		ret = gmem_vcpu_wire_pic(&machine->vcpus[0]);
+	machine->step = ret ? machine->step : "loading the kernel";
+	if (!ret)
+		ret = load(&boot);
+	if (!ret)
+		ret = load_tables(machine);
+	if (!ret)
+		ret = load_reset_vector(machine);
+	file_unmap(&boot.kernel);
 	return ret;
 }

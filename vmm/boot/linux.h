@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Linux as a guest: a bzImage, entered in 64-bit mode by the boot protocol. */
+/* Linux as a guest: a bzImage, or an ELF file with a PVH entry. */
 #ifndef VMM_BOOT_LINUX_H
 #define VMM_BOOT_LINUX_H
 
@@ -7,21 +7,24 @@
 
 /*
  * struct linux_guest - what to boot
- * @kernel: path of a bzImage
+ * @kernel: path
  * @initrd: path, or NULL
  * @command_line: for the kernel
  * @memory: bytes, a multiple of 2 MiB
- * @private: all of its memory is private
+ * @cpus: 1 to MACHINE_VCPUS
  */
 struct linux_guest {
 	const char *kernel;
 	const char *initrd;
 	const char *command_line;
 	uint64_t memory;
-	bool private;
+	unsigned int cpus;
 };
 
-/* Memory, devices, image and registers, for a machine that was created. */
+/*
+ * Memory, devices, vCPUs, image and registers, for a machine that was created. 0 or
+ * -errno, with what is wrong in machine->why.
+ */
 int linux_boot(struct machine *machine, const struct linux_guest *guest);
 
 #endif /* VMM_BOOT_LINUX_H */

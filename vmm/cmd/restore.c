@@ -12,6 +12,20 @@
 #include "pager/client.h"
 #include "snapshot/snapshot.h"
 
+/*
+ * struct restore_options - what the command was given
+ * @path: of the snapshot
+ * @keep: another one, to be made of the guest while it runs
+ * @keep_on: when: it has printed this
+ */
+struct restore_options {
+	const char *path;
+	const char *pager;
+	const char *keep;
+	const char *keep_on;
+	long report_fd;
+};
+
 /* What makes files no snapshot; errors of other kinds speak for themselves. */
 static const struct {
 	int error;
@@ -44,18 +58,19 @@ static int fill(struct snapshot *snapshot, struct machine *machine,
 	if (pager)
 		return pager_client_start(client, pager, machine_view(machine));
 	ret = snapshot_populate(snapshot, machine);
-	return ret ? say_failed(ret, "%s", machine->step) : 0;
+	return ret ? machine_say_failed(machine, ret) : 0;
 }
 
-static int run(struct machine *machine)
+static int run(struct machine *machine, const struct restore_options *options)
 {
 	struct vcpus vcpus;
-	struct loop loop = { .vcpus = &vcpus, .listener = -1 };
+	struct loop loop = { .vcpus = &vcpus, .listener = -1, .snapshot = options->keep };
 	int status;
 	int ret = vcpus_init(&vcpus, machine);
 
 	if (ret)
 		return say_failed(ret, "preparing the vCPU's vcpus");
+	machine->console.awaited = options->keep_on;
 	status = loop_run(&loop);
 	vcpus_close(&vcpus);
 	return status;
@@ -79,7 +94,7 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 		report("filled", "fd=%d", machine_view(machine));
 		ret = snapshot_set_state(snapshot, machine);
 		if (ret)
-			status = say_failed(ret, "%s", machine->step);
+			status = machine_say_failed(machine, ret);
 		if (ret && pager)
 			pager_client_stop(client);
 	}
@@ -87,19 +102,20 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 	return status;
 }
 
-static int restore(struct snapshot *snapshot, const char *pager)
+static int restore(struct snapshot *snapshot, const struct restore_options *options)
 {
+	const char *pager = options->pager;
 	struct pager_client client;
 	struct machine machine;
 	int status;
 	int ret = snapshot_build(snapshot, &machine);
 
 	if (ret)
-		status = say_failed(ret, "%s", machine.step);
+		status = machine_say_failed(&machine, ret);
 	else
 		status = prepare(snapshot, &machine, pager, &client);
 	if (!status) {
-		status = run(&machine);
+		status = run(&machine, options);
 		if (pager)
 			pager_client_stop(&client);
 	}
@@ -107,16 +123,35 @@ static int restore(struct snapshot *snapshot, const char *pager)
 	return status;
 }
 
+/* Of options that are read: 0, or the status to exit with. */
+static int check(const struct restore_options *options)
+{
+	const char *wrong = NULL;
+
+	if (!options->path)
+		wrong = "--snapshot DIR is needed";
+	else if (options->keep_on && !options->keep)
+		wrong = "--keep-on is for a --keep";
+	else if (options->keep && options->pager)
+		wrong = "a guest with a --pager cannot be kept yet";
+	if (wrong)
+		fprintf(stderr, "gmem: %s\n", wrong);
+	return wrong ? EXIT_USAGE : 0;
+}
+
 int cmd_restore(int argc, char **argv)
 {
-	const char *path = NULL, *pager = NULL;
-	long report_fd = -1;
+	struct restore_options options = { .report_fd = -1 };
 	const struct option_row rows[] = {
-		{ .name = "snapshot", .argument = "DIR", .text = &path,
+		{ .name = "snapshot", .argument = "DIR", .text = &options.path,
 		  .help = "what 'gmem run --snapshot DIR' has made" },
-		{ .name = "pager", .argument = "PATH", .text = &pager,
+		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "memory comes from the page server that listens here" },
-		{ .name = "report", .argument = "FD", .number = &report_fd,
+		{ .name = "keep", .argument = "DIR", .text = &options.keep,
+		  .help = "on SIGUSR2, keep the guest here, in another snapshot" },
+		{ .name = "keep-on", .argument = "TEXT", .text = &options.keep_on,
+		  .help = "... or when it has printed a line with this" },
+		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
@@ -127,16 +162,17 @@ int cmd_restore(int argc, char **argv)
 	status = options_read(argc, argv, rows, "Have a guest go on from a snapshot.");
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
-	if (!path) {
-		fprintf(stderr, "gmem: --snapshot DIR is needed\n");
-		return EXIT_USAGE;
-	}
-	report_to(report_fd);
+	status = check(&options);
+	if (status)
+		return status;
+	report_to(options.report_fd);
 	loop_block_signals();
+	if (options.keep)
+		loop_block_snapshot_signal();
 
-	ret = snapshot_open(&snapshot, path);
-	status = ret ? say_no_snapshot(&snapshot, path, ret) :
-		       restore(&snapshot, pager);
+	ret = snapshot_open(&snapshot, options.path);
+	status = ret ? say_no_snapshot(&snapshot, options.path, ret) :
+		       restore(&snapshot, &options);
 	snapshot_close(&snapshot);
 	return status;
 }

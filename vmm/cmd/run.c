@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 /* gmem run: a guest on private memory, that others may take over. */
+#include <errno.h>
+#include <inttypes.h>
 #include <linux/kvm_gmem.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "boot/counting.h"
 #include "boot/linux.h"
 #include "commands.h"
 #include "common/say.h"
+#include "common/size.h"
 #include "common/status.h"
 #include "guest/layout.h"
 #include "handover/source.h"
@@ -24,9 +28,15 @@ struct run_options {
 	const char *pager;
 	const char *snapshot;
 	const char *snapshot_on;
-	long megabytes;
+	const char *memory;
+	uint64_t bytes;
+	long cpus;
 	long report_fd;
 };
+
+#define LINUX_LEAST	(64ULL << 20)
+#define LINUX_MOST	(4ULL << 40)	/* a memslot has less than 8 TiB */
+#define UNIT		GUEST_PRIVATE_UNIT
 
 static int run_guest(struct machine *machine, const struct run_options *options)
 {
@@ -90,9 +100,40 @@ static int check(const struct run_options *options)
 		fprintf(stderr, "gmem: a guest with a --kernel cannot be handed over yet\n");
 		return EXIT_USAGE;
 	}
-	if (((uint64_t)options->megabytes << 20) % GUEST_PRIVATE_UNIT) {
-		fprintf(stderr, "gmem: --memory %ld: not an even number\n",
-			options->megabytes);
+	if (!linux_guest->kernel && options->cpus != 1) {
+		fprintf(stderr, "gmem: --cpus is for a --kernel\n");
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+/* A number without a unit is in MiB. 0, or the status to exit with. */
+static int read_memory(struct run_options *options)
+{
+	const char *text = options->memory;
+	bool is_linux = options->linux_guest.kernel;
+	uint64_t least = is_linux ? LINUX_LEAST : UNIT;
+	uint64_t most = is_linux ? LINUX_MOST : GUEST_PRIVATE_MAX;
+	int ret = size_read(text, &options->bytes);
+
+	if (!ret && !text[strspn(text, "0123456789")]) {
+		if (options->bytes > UINT64_MAX >> 20)
+			ret = -ERANGE;
+		options->bytes <<= 20;
+	}
+	if (ret == -EINVAL) {
+		fprintf(stderr, "gmem: --memory %s: not a size, as 512M or 2G\n", text);
+		return EXIT_USAGE;
+	}
+	if (ret || options->bytes < least || options->bytes > most) {
+		fprintf(stderr, "gmem: --memory %s: %s has %" PRIu64 " MiB to %" PRIu64 " MiB\n",
+			text, is_linux ? "a Linux guest" : "the guest that counts",
+			least >> 20, most >> 20);
+		return EXIT_USAGE;
+	}
+	if (options->bytes % UNIT) {
+		fprintf(stderr, "gmem: --memory %s: not a multiple of %llu MiB\n", text,
+			(unsigned long long)UNIT >> 20);
 		return EXIT_USAGE;
 	}
 	return 0;
@@ -102,7 +143,6 @@ static int check(const struct run_options *options)
 static int boot(struct machine *machine, struct run_options *options)
 {
 	struct linux_guest *linux_guest = &options->linux_guest;
-	uint64_t size = (uint64_t)options->megabytes << 20;
 	int ret;
 
 	ret = machine_create(machine, linux_guest->kernel && !options->private ?
@@ -110,27 +150,30 @@ static int boot(struct machine *machine, struct run_options *options)
 	if (ret)
 		return ret;
 	if (!linux_guest->kernel)
-		return machine_boot(machine, size, options->pager);
-	linux_guest->memory = size;
-	linux_guest->private = options->private;
+		return machine_boot(machine, options->bytes, options->pager);
+	linux_guest->memory = options->bytes;
+	linux_guest->cpus = options->cpus;
 	ret = linux_boot(machine, linux_guest);
-	machine->step = "giving the guest its devices";
-	if (!ret && options->rng)
+	if (!ret && options->rng) {
+		machine->step = "giving the guest its devices";
 		ret = rng_add(machine);
+	}
 	return ret;
 }
 
 int cmd_run(int argc, char **argv)
 {
 	struct run_options options = {
-		.linux_guest.command_line = "", .megabytes = 256, .report_fd = -1,
+		.linux_guest.command_line = "", .memory = "256M", .cpus = 1,
+		.report_fd = -1,
 	};
 	const struct option_row rows[] = {
-		{ .name = "memory", .argument = "MIB", .number = &options.megabytes,
-		  .least = GUEST_PRIVATE_UNIT >> 20, .most = GUEST_PRIVATE_MAX >> 20,
-		  .help = "memory of the guest, in MiB, an even number (256)" },
+		{ .name = "memory", .argument = "SIZE", .text = &options.memory,
+		  .help = "memory of the guest, as 512M or 2G; in MiB without a unit (256M)" },
+		{ .name = "cpus", .argument = "N", .number = &options.cpus,
+		  .least = 1, .most = MACHINE_VCPUS, .help = "virtual CPUs (1)" },
 		{ .name = "kernel", .argument = "FILE", .text = &options.linux_guest.kernel,
-		  .help = "boot this Linux (a bzImage) in place of the guest that counts" },
+		  .help = "boot this Linux (a bzImage, or ELF with PVH) in place of the guest that counts" },
 		{ .name = "initrd", .argument = "FILE", .text = &options.linux_guest.initrd,
 		  .help = "its first file system" },
 		{ .name = "append", .argument = "TEXT",
@@ -161,6 +204,8 @@ int cmd_run(int argc, char **argv)
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
 	status = check(&options);
+	if (!status)
+		status = read_memory(&options);
 	if (status)
 		return status;
 	report_to(options.report_fd);
@@ -169,7 +214,7 @@ int cmd_run(int argc, char **argv)
 		loop_block_snapshot_signal();
 
 	ret = boot(&machine, &options);
-	status = ret ? say_failed(ret, "%s", machine.step) :
+	status = ret ? machine_say_failed(&machine, ret) :
 		       run_paged(&machine, &options);
 	virtio_close_all(&machine);
 	machine_close(&machine);

@@ -1,68 +1,55 @@
 // SPDX-License-Identifier: MIT
-#include <errno.h>
 #include <string.h>
 
 #include "devices/pc.h"
+#include "machine/layout.h"
 
 /* The keyboard controller, of which there is the line to the CPU's reset. */
 #define KEYBOARD_COMMAND	0x64
 #define KEYBOARD_RESET		0xfe
 
-/* The battery-backed clock, of which there is nothing. */
-#define CLOCK_DATA		0x71
-
-static bool is_serial(uint16_t port)
+static bool is_in(uint16_t port, uint16_t first, uint16_t count)
 {
-	return port >= SERIAL_PORT && port < SERIAL_PORT + SERIAL_PORTS;
+	return port >= first && port - first < count;
 }
 
-static bool out(struct pc *pc, uint16_t port, uint8_t value)
+static enum power_request out(struct pc *pc, uint16_t port, uint8_t value)
 {
-	if (is_serial(port))
+	if (is_in(port, SERIAL_PORT, SERIAL_PORTS))
 		serial_out(&pc->serial, port - SERIAL_PORT, value);
-	return port == KEYBOARD_COMMAND && value == KEYBOARD_RESET;
+	if (is_in(port, RTC_PORT, RTC_PORTS))
+		rtc_out(&pc->rtc, port - RTC_PORT, value);
+	if (is_in(port, POWER_PORT, POWER_PORTS))
+		return power_out(&pc->power, port - POWER_PORT, value);
+	return port == KEYBOARD_COMMAND && value == KEYBOARD_RESET ? POWER_RESETS :
+								     POWER_STAYS;
 }
 
 static uint8_t in(struct pc *pc, uint16_t port)
 {
-	if (is_serial(port))
+	if (is_in(port, SERIAL_PORT, SERIAL_PORTS))
 		return serial_in(&pc->serial, port - SERIAL_PORT);
-	/* Nobody is busy: they would be waited for. */
-	return port == KEYBOARD_COMMAND || port == CLOCK_DATA ? 0 : 0xff;
+	if (is_in(port, RTC_PORT, RTC_PORTS))
+		return rtc_in(&pc->rtc, port - RTC_PORT);
+	if (is_in(port, POWER_PORT, POWER_PORTS))
+		return power_in(&pc->power, port - POWER_PORT);
+	/* Nobody is busy: it would be waited for. */
+	return port == KEYBOARD_COMMAND ? 0 : 0xff;
 }
 
-bool pc_io(struct pc *pc, struct kvm_run *run)
+enum power_request pc_io(struct pc *pc, struct kvm_run *run)
 {
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
-	bool reset = false;
+	enum power_request request = POWER_STAYS;
 	uint32_t i;
 
-	for (i = 0; i < run->io.count * run->io.size; i++) {
+	for (i = 0; i < run->io.count * run->io.size && request == POWER_STAYS; i++) {
 		uint16_t port = run->io.port + i % run->io.size;
 
 		if (run->io.direction == KVM_EXIT_IO_OUT)
-			reset |= out(pc, port, data[i]);
+			request = out(pc, port, data[i]);
 		else
 			data[i] = in(pc, port);
 	}
-	return reset;
-}
-
-void pc_save(const struct pc *pc, struct pc_state *state)
-{
-	*state = (struct pc_state){
-		.console = pc->serial.console->now, .serial = pc->serial.now,
-	};
-}
-
-int pc_restore(struct pc *pc, const void *saved, size_t size)
-{
-	struct pc_state state;
-	int ret;
-
-	if (size != sizeof(state))
-		return -EINVAL;
-	memcpy(&state, saved, sizeof(state));
-	ret = console_restore(pc->serial.console, &state.console, sizeof(state.console));
-	return ret ? ret : serial_restore(&pc->serial, &state.serial);
+	return request;
 }

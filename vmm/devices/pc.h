@@ -5,6 +5,8 @@
 
 #include <linux/kvm.h>
 
+#include "devices/power.h"
+#include "devices/rtc.h"
 #include "devices/serial.h"
 
 /*
@@ -14,23 +16,14 @@
 struct pc {
 	bool present;
 	struct serial serial;
+	struct power power;
+	struct rtc rtc;
 };
 
 /*
  * KVM_EXIT_IO. Where there is no device, bytes go nowhere and ones come back.
- * Returns true if the guest asked for a reset, which is how it ends.
+ * Returns what the guest asked for: a reset and going off are how it ends.
  */
-bool pc_io(struct pc *pc, struct kvm_run *run);
-
-/* What a snapshot keeps of the devices; KVM's apart. */
-struct pc_state {
-	struct console_state console;
-	struct serial_state serial;
-};
-
-void pc_save(const struct pc *pc, struct pc_state *state);
-
-/* From bytes that may be anything. -EINVAL: they are no state; or -errno. */
-int pc_restore(struct pc *pc, const void *saved, size_t size);
+enum power_request pc_io(struct pc *pc, struct kvm_run *run);
 
 #endif /* VMM_DEVICES_PC_H */

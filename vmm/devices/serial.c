@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <errno.h>
 #include <gmem.h>
 #include <linux/serial_reg.h>
 #include <stdbool.h>
@@ -102,6 +103,9 @@ uint8_t serial_in(struct serial *serial, uint16_t reg)
 
 int serial_restore(struct serial *serial, const struct serial_state *state)
 {
+	if (state->interrupts > 0xf || state->fifo & ~UART_FCR_ENABLE_FIFO ||
+	    state->empty > 1 || state->raised > 1)
+		return -EINVAL;
 	serial->now = *state;
 	return gmem_vm_set_irq(serial->vm, SERIAL_IRQ, !!state->raised);
 }

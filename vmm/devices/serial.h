@@ -43,7 +43,10 @@ struct serial {
 void serial_out(struct serial *serial, uint16_t reg, uint8_t value);
 uint8_t serial_in(struct serial *serial, uint16_t reg);
 
-/* Take over the state of another, and raise the line if that had. 0 or -errno. */
+/*
+ * Take over the state of another, and raise the line if that had. -EINVAL: it is
+ * none; or -errno.
+ */
 int serial_restore(struct serial *serial, const struct serial_state *state);
 
 #endif /* VMM_DEVICES_SERIAL_H */

@@ -52,18 +52,18 @@ static bool exit_io_pci(struct machine *machine, struct kvm_run *run)
 static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int error,
 			    int *status)
 {
-	bool reset;
+	enum power_request request;
 
 	(void)error;
 	if (!machine->pc.present)
 		return exit_io_counting(machine, run, status);
 	pthread_mutex_lock(&machine->device_lock);
-	reset = !exit_io_pci(machine, run) && pc_io(&machine->pc, run);
+	request = exit_io_pci(machine, run) ? POWER_STAYS : pc_io(&machine->pc, run);
 	pthread_mutex_unlock(&machine->device_lock);
-	if (!reset)
+	if (request == POWER_STAYS)
 		return GO_ON;
 	*status = EXIT_DONE;
-	say("the guest reset itself");
+	say(request == POWER_RESETS ? "the guest reset itself" : "the guest powered off");
 	return ENDED;
 }
 

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-/* The first vCPU begins in 64-bit mode, with flat segments. */
 #include "machine/long-mode.h"
 
 #define EFER_LONG	0x500UL		/* LME, LMA */
@@ -32,6 +31,34 @@ int machine_set_long_mode(struct machine *machine, const struct long_mode *mode)
 	sregs.cr3 = mode->cr3;
 	sregs.cr4 = mode->cr4;
 	sregs.efer = EFER_LONG;
+	regs.rflags = RFLAGS_FIXED;
+	ret = gmem_vcpu_set_sregs(vcpu, &sregs);
+	return ret ? ret : gmem_vcpu_set_regs(vcpu, &regs);
+}
+
+int machine_set_protected_mode(struct machine *machine, const struct protected_mode *mode)
+{
+	struct gmem_vcpu *vcpu = &machine->vcpus[0];
+	struct kvm_segment data = {
+		.limit = ~0U, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+	};
+	struct kvm_segment code = data;
+	struct kvm_segment task = { .limit = 0x67, .type = 11, .present = 1 };
+	struct kvm_regs regs = mode->regs;
+	struct kvm_sregs sregs;
+	int ret;
+
+	machine->step = "setting the vCPU's registers";
+	code.type = 11;
+	ret = gmem_vcpu_get_sregs(vcpu, &sregs);
+	if (ret)
+		return ret;
+	sregs.cs = code;
+	sregs.ds = data;
+	sregs.es = data;
+	sregs.ss = data;
+	sregs.tr = task;
+	sregs.cr0 = mode->cr0;
 	regs.rflags = RFLAGS_FIXED;
 	ret = gmem_vcpu_set_sregs(vcpu, &sregs);
 	return ret ? ret : gmem_vcpu_set_regs(vcpu, &regs);

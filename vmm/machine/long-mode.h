@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A vCPU that begins in 64-bit mode, with flat segments. */
+/* The first vCPU begins in 64-bit or in 32-bit mode, with flat segments. */
 #ifndef VMM_MACHINE_LONG_MODE_H
 #define VMM_MACHINE_LONG_MODE_H
 
@@ -25,5 +25,18 @@ struct long_mode {
 
 /* Returns 0 or -errno. */
 int machine_set_long_mode(struct machine *machine, const struct long_mode *mode);
+
+/*
+ * struct protected_mode - the same in 32-bit mode
+ * @cr0: without paging
+ * @regs: as above
+ */
+struct protected_mode {
+	uint64_t cr0;
+	struct kvm_regs regs;
+};
+
+/* Returns 0 or -errno. */
+int machine_set_protected_mode(struct machine *machine, const struct protected_mode *mode);
 
 #endif /* VMM_MACHINE_LONG_MODE_H */

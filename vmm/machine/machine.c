@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <linux/kvm_gmem.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/say.h"
+#include "common/status.h"
 #include "machine/machine.h"
 
 int machine_create(struct machine *machine, uint64_t vm_type)
@@ -82,9 +86,11 @@ int machine_add_pc(struct machine *machine)
 	machine->pc = (struct pc){
 		.present = true,
 		.serial = { .console = &machine->console, .vm = machine->vm },
+		.power = { .vm = machine->vm },
 	};
 	pci_init(&machine->pci);
 	machine->msis.vm = machine->vm;
+	rtc_init(&machine->pc.rtc);
 	return gmem_vm_create_pc(machine->vm);
 }
 
@@ -103,19 +109,22 @@ int machine_add_vcpus(struct machine *machine, unsigned int count)
 	return ret;
 }
 
-void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size)
+int machine_fail(struct machine *machine, int error, const char *why, ...)
 {
-	unsigned int i;
+	va_list args;
 
-	for (i = 0; i < machine->nr_memory; i++) {
-		const struct gmem_slot *slot = &machine->memory[i].slot;
+	va_start(args, why);
+	vsnprintf(machine->why, sizeof(machine->why), why, args);
+	va_end(args);
+	return error;
+}
 
-		if (slot->shared_fd >= 0 && gpa >= slot->gpa &&
-		    size <= slot->size && gpa - slot->gpa <= slot->size - size)
-			return (char *)machine->memory[i].host +
-			       (gpa - slot->gpa);
-	}
-	return NULL;
+int machine_say_failed(const struct machine *machine, int error)
+{
+	if (!*machine->why)
+		return say_failed(error, "%s", machine->step);
+	fprintf(stderr, "gmem: %s: %s\n", machine->step, machine->why);
+	return EXIT_FAILED;
 }
 
 int machine_view(const struct machine *machine)

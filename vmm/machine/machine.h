@@ -40,6 +40,7 @@ struct machine_memory {
  * @events: what the main loop waits for
  * @virtio: its virtio devices, in the order of the bus
  * @step: what was tried last, for the message if it failed
+ * @why: what was wrong, where an errno would not say it; else empty
  *
  * Functions return 0 or -errno. A machine that failed half-way is still closed
  * with machine_close().
@@ -65,10 +66,18 @@ struct machine {
 	struct virtio_device *virtio[PCI_SLOTS];
 	unsigned int nr_virtio;
 	const char *step;
+	char why[256];
 };
 
 /* Open KVM and create a VM of a type, without memory and vCPU. */
 int machine_create(struct machine *machine, uint64_t vm_type);
+
+/* Keep why something failed, for machine_say_failed(). Returns @error. */
+int machine_fail(struct machine *machine, int error, const char *why, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Tell a person of an error of a function here. Returns EXIT_FAILED. */
+int machine_say_failed(const struct machine *machine, int error);
 
 /* Own a descriptor, which is closed if that fails. Returns it, or -errno. */
 int machine_add_fd(struct machine *machine, int fd);
@@ -82,7 +91,10 @@ int machine_add_range(struct machine *machine, const struct gmem_range *range);
 /* Create so many vCPUs, numbered from 0. */
 int machine_add_vcpus(struct machine *machine, unsigned int count);
 
-/* Shared memory at a guest physical address, or NULL where there is none. */
+/*
+ * Where the host has memory of a guest physical address mapped, or NULL where there is
+ * none. In a guest that began private, touch it after machine_share() only: SIGBUS.
+ */
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
 
 /* Sealed memory for machine_add_memory(): a descriptor, or -errno. */
@@ -97,8 +109,21 @@ int machine_add_pc(struct machine *machine);
  */
 int machine_shared_view(struct machine *machine, uint64_t size);
 
-/* Memory from 0 on: all private, or all shared. */
-int machine_add_ram(struct machine *machine, uint64_t size, bool private);
+/*
+ * Memory of a Linux guest, around the hole below 4 GiB: all private at first if the VM
+ * has private memory, else shared.
+ */
+int machine_add_ram(struct machine *machine, uint64_t size);
+
+/* The memslots of so much, without descriptors. Returns how many. */
+#define MACHINE_RAM_SLOTS	2
+unsigned int machine_ram_slots(uint64_t size, struct gmem_slot *slots);
+
+/*
+ * Share whole pages with the host, for good, where the guest began private; else they
+ * are shared. They keep their content. -EINVAL: there is no such memory.
+ */
+int machine_share(struct machine *machine, uint64_t gpa, uint64_t size);
 
 /*
  * Load what the guest is to find in its memory, by whole pages where that is

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A guest's memory from 0 on, and what is loaded into it before it runs. */
+/* A guest's memory around the hole below 4 GiB, and what is loaded into it before it runs. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_gmem.h>
@@ -7,9 +7,16 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "machine/cpuid.h"
+#include "machine/layout.h"
 #include "machine/machine.h"
 
 #define PAGE	4096UL
+
+static bool is_protected(const struct machine *machine)
+{
+	return machine->vm_type == KVM_X86_SW_PROTECTED_VM;
+}
 
 /* A view of the machine's own, or -errno. */
 static int make_view(struct machine *machine, uint64_t size, uint64_t flags)
@@ -17,21 +24,6 @@ static int make_view(struct machine *machine, uint64_t size, uint64_t flags)
 	int view = gmem_memfd_create(machine->vm, size, flags);
 
 	return view < 0 ? view : machine_add_fd(machine, view);
-}
-
-static int add_private(struct machine *machine, struct gmem_slot *slot)
-{
-	struct gmem_range range = {
-		slot->gpa, slot->size, KVM_MEMORY_ATTRIBUTE_PRIVATE,
-	};
-	int ret;
-
-	machine->step = "making the guest's private memory";
-	slot->private_fd = make_view(machine, slot->size, 0);
-	if (slot->private_fd < 0)
-		return slot->private_fd;
-	ret = machine_add_memory(machine, slot);
-	return ret ? ret : machine_add_range(machine, &range);
 }
 
 /* Sealed, so that whoever maps it next can rely on its size. */
@@ -58,19 +50,108 @@ int machine_shared_view(struct machine *machine, uint64_t size)
 			 GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
 }
 
-int machine_add_ram(struct machine *machine, uint64_t size, bool private)
+unsigned int machine_ram_slots(uint64_t size, struct gmem_slot *slots)
 {
-	struct gmem_slot slot = {
-		.slot = 0, .flags = KVM_MEM_GUEST_MEMFD, .size = size, .shared_fd = -1,
-	};
+	uint64_t low = size < HOLE_START ? size : HOLE_START;
 
-	if (private)
-		return add_private(machine, &slot);
-	slot.private_fd = machine_shared_view(machine, size);
-	if (slot.private_fd < 0)
-		return slot.private_fd;
-	slot.shared_fd = slot.private_fd;
-	return machine_add_memory(machine, &slot);
+	slots[0] = (struct gmem_slot){
+		.slot = 0, .flags = KVM_MEM_GUEST_MEMFD, .size = low,
+	};
+	if (size == low)
+		return 1;
+	slots[1] = (struct gmem_slot){
+		.slot = 1, .flags = KVM_MEM_GUEST_MEMFD, .gpa = HOLE_END,
+		.size = size - low, .private_offset = low, .shared_offset = low,
+	};
+	return 2;
+}
+
+/* A guest physical address is not as wide as one might like. */
+static int check_size(struct machine *machine, uint64_t size)
+{
+	union cpuid_table table;
+	uint64_t end = size <= HOLE_START ? size : size + (HOLE_END - HOLE_START);
+	unsigned int bits;
+	int ret = machine_supported_cpuid(machine, &table);
+
+	if (ret)
+		return ret;
+	bits = cpuid_address_bits(&table);
+	if (bits < 64 && end > 1ULL << bits)
+		return machine_fail(machine, -EINVAL,
+				    "a guest of this processor has addresses of %u bits: that is too much memory",
+				    bits);
+	return 0;
+}
+
+int machine_add_ram(struct machine *machine, uint64_t size)
+{
+	struct gmem_slot slots[MACHINE_RAM_SLOTS];
+	unsigned int i, nr = machine_ram_slots(size, slots);
+	int view, ret;
+
+	machine->step = "making the guest's memory";
+	ret = check_size(machine, size);
+	if (ret)
+		return ret;
+	view = make_view(machine, size, is_protected(machine) ? GUEST_MEMFD_FLAG_MMAP :
+			 GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
+	if (view < 0)
+		return view;
+	for (i = 0; !ret && i < nr; i++) {
+		slots[i].private_fd = view;
+		slots[i].shared_fd = view;
+		ret = machine_add_memory(machine, &slots[i]);
+	}
+	return ret;
+}
+
+static const struct machine_memory *memory_at(const struct machine *machine, uint64_t gpa,
+					      uint64_t size)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++) {
+		const struct gmem_slot *slot = &machine->memory[i].slot;
+
+		if (slot->shared_fd >= 0 && gpa >= slot->gpa &&
+		    size <= slot->size && gpa - slot->gpa <= slot->size - size)
+			return &machine->memory[i];
+	}
+	return NULL;
+}
+
+void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size)
+{
+	const struct machine_memory *memory = memory_at(machine, gpa, size);
+
+	return memory ? (char *)memory->host + (gpa - memory->slot.gpa) : NULL;
+}
+
+/* Its pages are in place, and private until somebody converts them. */
+static bool begins_private(const struct machine *machine, const struct machine_memory *memory)
+{
+	return is_protected(machine) && memory->slot.private_fd == memory->slot.shared_fd;
+}
+
+int machine_share(struct machine *machine, uint64_t gpa, uint64_t size)
+{
+	const struct machine_memory *memory;
+	uint64_t start = gpa & ~(PAGE - 1);
+	uint64_t end = (gpa + size + PAGE - 1) & ~(PAGE - 1);
+	int ret;
+
+	if (!size || end <= start)
+		return -EINVAL;
+	memory = memory_at(machine, start, end - start);
+	if (!memory)
+		return -EINVAL;
+	if (!begins_private(machine, memory))
+		return 0;
+	ret = gmem_convert(memory->slot.private_fd,
+			   memory->slot.private_offset + (start - memory->slot.gpa),
+			   end - start, 0);
+	return ret;
 }
 
 static int populate(struct machine *machine, uint64_t gpa, const void *data,
@@ -93,13 +174,13 @@ static int populate(struct machine *machine, uint64_t gpa, const void *data,
 int machine_load(struct machine *machine, uint64_t gpa, const void *data,
 		 uint64_t size)
 {
-	void *shared = machine_shared(machine, gpa, size);
+	const struct machine_memory *memory = memory_at(machine, gpa, size);
 	uint64_t whole = size & ~(PAGE - 1);
 	char last[PAGE] = { 0 };
 	int ret;
 
-	if (shared) {
-		memcpy(shared, data, size);
+	if (memory && !begins_private(machine, memory)) {
+		memcpy((char *)memory->host + (gpa - memory->slot.gpa), data, size);
 		return 0;
 	}
 	ret = populate(machine, gpa, data, whole);

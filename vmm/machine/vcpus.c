@@ -70,6 +70,9 @@ static void *run_loop(void *data)
 				return NULL;
 			continue;
 		}
+		/* It waited for its first start, and may have been started. */
+		if (ret == -EAGAIN)
+			continue;
 		if (ret < 0 && run->exit_reason != KVM_EXIT_MEMORY_FAULT) {
 			say_failed(ret, "running the guest");
 			break;

@@ -13,7 +13,7 @@
 #include "snapshot/snapshot.h"
 
 #define MAGIC	"gmemsnap"
-#define VERSION	1
+#define VERSION	2
 
 struct header {
 	char magic[8];

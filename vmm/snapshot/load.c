@@ -13,6 +13,7 @@
 
 #include "common/say.h"
 #include "image/image.h"
+#include "machine/sections.h"
 #include "snapshot/snapshot.h"
 
 #define PAGE	4096UL
@@ -37,14 +38,26 @@ static int look_at_memory(struct snapshot *snapshot, int dir)
 	return 0;
 }
 
-/* All of its memory is that file's. */
-static bool good_slot(const struct snapshot *snapshot, const struct gmem_slot *slot)
+static bool same_slot(const struct gmem_slot *a, const struct gmem_slot *b)
 {
-	return slot->flags == KVM_MEM_GUEST_MEMFD &&
-	       slot->private_fd == 0 && slot->shared_fd == 0 &&
-	       slot->private_offset == slot->shared_offset &&
-	       slot->size <= snapshot->size &&
-	       slot->private_offset <= snapshot->size - slot->size;
+	return a->slot == b->slot && a->flags == b->flags && a->gpa == b->gpa &&
+	       a->size == b->size && a->private_offset == b->private_offset &&
+	       a->shared_offset == b->shared_offset && a->private_fd == b->private_fd &&
+	       a->shared_fd == b->shared_fd;
+}
+
+/* Its memory is all of that file, where a guest with so much has it. */
+static bool good_slots(const struct snapshot *snapshot)
+{
+	struct gmem_slot slots[MACHINE_RAM_SLOTS];
+	unsigned int i, nr = machine_ram_slots(snapshot->size, slots);
+
+	if (nr != snapshot->message.nr_slots)
+		return false;
+	for (i = 0; i < nr; i++)
+		if (!same_slot(&slots[i], &snapshot->message.slots[i]))
+			return false;
+	return true;
 }
 
 static int check(const struct snapshot *snapshot)
@@ -54,11 +67,11 @@ static int check(const struct snapshot *snapshot)
 
 	if (message->kind != GMEM_MESSAGE_SNAPSHOT ||
 	    message->vm_type != KVM_X86_DEFAULT_VM || message->nr_fds != 1 ||
-	    message->nr_slots > MACHINE_SLOTS || message->nr_ranges ||
-	    message->nr_vcpus != 1 || message->vcpus[0].id)
+	    message->nr_ranges || !message->nr_vcpus ||
+	    message->nr_vcpus > MACHINE_VCPUS || !good_slots(snapshot))
 		return -EPROTO;
-	for (i = 0; i < message->nr_slots; i++)
-		if (!good_slot(snapshot, &message->slots[i]))
+	for (i = 0; i < message->nr_vcpus; i++)
+		if (message->vcpus[i].id != i)
 			return -EPROTO;
 	return 0;
 }
@@ -92,27 +105,13 @@ void snapshot_close(struct snapshot *snapshot)
 
 int snapshot_build(struct snapshot *snapshot, struct machine *machine)
 {
-	uint32_t i;
-	int view, ret;
+	int ret = machine_create(machine, snapshot->message.vm_type);
 
-	ret = machine_create(machine, snapshot->message.vm_type);
 	if (!ret)
 		ret = machine_add_pc(machine);
-	if (ret)
-		return ret;
-	view = machine_shared_view(machine, snapshot->size);
-	if (view < 0)
-		return view;
-	for (i = 0; i < snapshot->message.nr_slots; i++) {
-		struct gmem_slot slot = snapshot->message.slots[i];
-
-		slot.private_fd = view;
-		slot.shared_fd = view;
-		ret = machine_add_memory(machine, &slot);
-		if (ret)
-			return ret;
-	}
-	return machine_add_vcpus(machine, 1);
+	if (!ret)
+		ret = machine_add_ram(machine, snapshot->size);
+	return ret ? ret : machine_add_vcpus(machine, snapshot->message.nr_vcpus);
 }
 
 static int populate(int view, uint64_t offset, const char *bytes, uint64_t size)
@@ -224,25 +223,35 @@ int snapshot_populate(struct snapshot *snapshot, struct machine *machine)
 	return ret;
 }
 
+static int set_vcpus(const struct gmem_message *message, struct machine *machine)
+{
+	enum gmem_state_kind kind;
+	uint32_t i;
+	int ret;
+
+	machine->step = "setting the vCPUs' state";
+	for (i = 0; i < message->nr_vcpus; i++) {
+		ret = gmem_vcpu_set_state(&machine->vcpus[i], &message->vcpus[i], &kind);
+		if (ret)
+			return machine_fail(machine, ret, "KVM refused the vCPU's %s: %s",
+					    gmem_state_name(kind), strerror(-ret));
+	}
+	return 0;
+}
+
 int snapshot_set_state(struct snapshot *snapshot, struct machine *machine)
 {
 	const struct gmem_message *message = &snapshot->message;
 	enum gmem_vm_state_kind device;
-	enum gmem_state_kind kind;
-	int ret;
+	int ret = set_vcpus(message, machine);
 
-	machine->step = "setting the vCPU's state";
-	ret = gmem_vcpu_set_state(&machine->vcpus[0], &message->vcpus[0], &kind);
-	if (ret) {
-		say("KVM refused the vCPU's %s", gmem_state_name(kind));
+	if (ret)
 		return ret;
-	}
 	machine->step = "setting the devices' state";
 	ret = gmem_vm_set_state(machine->vm, &message->vm_state, &device);
-	if (ret) {
-		say("KVM refused the state of: %s", gmem_vm_state_name(device));
-		return ret;
-	}
-	machine->step = "setting the console's state";
-	return pc_restore(&machine->pc, message->devices, message->devices_size);
+	if (ret)
+		return machine_fail(machine, ret, "KVM refused the state of: %s: %s",
+				    gmem_vm_state_name(device), strerror(-ret));
+	return sections_load(machine_sections, machine, message->devices,
+			     message->devices_size);
 }

@@ -4,10 +4,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm_gmem.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/say.h"
+#include "machine/sections.h"
 #include "snapshot/snapshot.h"
 
 #define RANGES	64
@@ -15,11 +17,12 @@
 static int write_range(int fd, const char *bytes, uint64_t offset, uint64_t size)
 {
 	while (size) {
-		ssize_t wrote = pwrite(fd, bytes + offset, size, offset);
+		ssize_t wrote = pwrite(fd, bytes, size, offset);
 
 		if (wrote < 0 && errno != EINTR)
 			return -errno;
 		if (wrote > 0) {
+			bytes += wrote;
 			offset += wrote;
 			size -= wrote;
 		}
@@ -28,10 +31,11 @@ static int write_range(int fd, const char *bytes, uint64_t offset, uint64_t size
 }
 
 /* What nobody has touched is a hole of the file. */
-static int write_present(int fd, const struct machine_memory *memory)
+static int write_present(int fd, const struct machine_memory *memory, uint64_t *written)
 {
+	const struct gmem_slot *slot = &memory->slot;
 	struct kvm_gmem_present_range ranges[RANGES];
-	uint64_t offset = 0, left = memory->slot.size, written = 0;
+	uint64_t offset = slot->private_offset, left = slot->size;
 	int i, nr, ret = 0;
 
 	while (left && !ret) {
@@ -39,25 +43,39 @@ static int write_present(int fd, const struct machine_memory *memory)
 		if (nr < 0)
 			return nr;
 		for (i = 0; i < nr && !ret; i++) {
-			ret = write_range(fd, memory->host, ranges[i].offset, ranges[i].size);
-			written += ranges[i].size;
+			ret = write_range(fd, (char *)memory->host +
+					  (ranges[i].offset - slot->private_offset),
+					  ranges[i].offset, ranges[i].size);
+			*written += ranges[i].size;
 		}
 	}
-	report("memory-written", "bytes=%" PRIu64, written);
 	return ret;
 }
 
-static int write_memory(int dir, const struct machine_memory *memory)
+static uint64_t memory_size(const struct machine *machine)
+{
+	uint64_t size = 0;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++)
+		size += machine->memory[i].slot.size;
+	return size;
+}
+
+static int write_memory(int dir, const struct machine *machine)
 {
 	int fd = openat(dir, "memory", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	uint64_t written = 0;
+	unsigned int i;
 	int ret = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, memory->slot.size))
+	if (ftruncate(fd, memory_size(machine)))
 		ret = -errno;
-	if (!ret)
-		ret = write_present(fd, memory);
+	for (i = 0; !ret && i < machine->nr_memory; i++)
+		ret = write_present(fd, &machine->memory[i], &written);
+	report("memory-written", "bytes=%" PRIu64, written);
 	if (!ret && fsync(fd))
 		ret = -errno;
 	/* Some filesystems say only now that there was no room. */
@@ -66,46 +84,73 @@ static int write_memory(int dir, const struct machine_memory *memory)
 	return ret;
 }
 
-static int write_state(struct machine *machine, int dir)
+static int get_vcpus(struct machine *machine, struct gmem_message *message)
 {
-	struct gmem_slot slot = machine->memory[0].slot;
-	struct gmem_vcpu_state vcpu = { 0 };
-	struct pc_state pc;
-	struct gmem_message message = {
-		.kind = GMEM_MESSAGE_SNAPSHOT, .vm_type = machine->vm_type,
-		.nr_slots = 1, .slots = &slot, .nr_fds = 1,
-		.nr_vcpus = 1, .vcpus = &vcpu,
-		.devices = &pc, .devices_size = sizeof(pc),
-	};
+	unsigned int i;
 	int ret;
 
-	slot.private_fd = 0;
-	slot.shared_fd = 0;
-	pc_save(&machine->pc, &pc);
-	machine->step = "reading the vCPU's state";
-	ret = gmem_vcpu_get_state(&machine->vcpus[0], &vcpu);
-	if (ret)
-		return ret;
+	machine->step = "reading the vCPUs' state";
+	message->vcpus = calloc(machine->nr_vcpus, sizeof(*message->vcpus));
+	if (!message->vcpus)
+		return -ENOMEM;
+	for (i = 0; i < machine->nr_vcpus; i++) {
+		ret = gmem_vcpu_get_state(&machine->vcpus[i], &message->vcpus[i]);
+		if (ret)
+			return ret;
+		message->nr_vcpus++;
+	}
+	return 0;
+}
+
+static int get_devices(struct machine *machine, struct gmem_message *message)
+{
+	int ret;
+
 	machine->step = "reading the devices' state";
-	ret = gmem_vm_get_state(machine->vm, &message.vm_state);
+	ret = gmem_vm_get_state(machine->vm, &message->vm_state);
+	return ret ? ret : sections_save(machine_sections, machine, &message->devices,
+					 &message->devices_size);
+}
+
+static int write_state(struct machine *machine, int dir)
+{
+	struct gmem_slot slots[MACHINE_RAM_SLOTS];
+	struct gmem_message message = {
+		.kind = GMEM_MESSAGE_SNAPSHOT, .vm_type = machine->vm_type,
+		.slots = slots, .nr_fds = 1,
+	};
+	unsigned int i;
+	int ret;
+
+	message.nr_slots = machine_ram_slots(memory_size(machine), slots);
+	ret = get_vcpus(machine, &message);
+	if (!ret)
+		ret = get_devices(machine, &message);
 	if (!ret) {
 		machine->step = "writing the snapshot's state";
 		ret = snapshot_write_state(dir, &message);
 	}
+	for (i = 0; i < message.nr_vcpus; i++)
+		gmem_vcpu_state_free(&message.vcpus[i]);
+	free(message.vcpus);
+	free(message.devices);
 	gmem_vm_state_free(&message.vm_state);
-	gmem_vcpu_state_free(&vcpu);
 	return ret;
+}
+
+/* Memory that the host can read, all of one inode; and all devices have a section. */
+static bool can_be_kept(const struct machine *machine)
+{
+	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
+	       machine_view(machine) >= 0 && !machine->nr_virtio;
 }
 
 int snapshot_save(struct machine *machine, const char *path)
 {
-	const struct machine_memory *memory = &machine->memory[0];
 	int dir, ret;
 
 	machine->step = "making a snapshot of this kind of guest";
-	if (!machine->pc.present || machine->nr_memory != 1 ||
-	    memory->slot.private_fd < 0 ||
-	    memory->slot.shared_fd != memory->slot.private_fd)
+	if (!can_be_kept(machine))
 		return -EOPNOTSUPP;
 	machine->step = "making the snapshot's directory";
 	if (mkdir(path, 0700))
@@ -114,7 +159,7 @@ int snapshot_save(struct machine *machine, const char *path)
 	if (dir < 0)
 		return -errno;
 	machine->step = "writing the snapshot's memory";
-	ret = write_memory(dir, memory);
+	ret = write_memory(dir, machine);
 	if (!ret)
 		ret = write_state(machine, dir);
 	/* Half of it is good for nothing, and the disk may be full of it. */

@@ -46,7 +46,7 @@ int snapshot_build(struct snapshot *snapshot, struct machine *machine);
  */
 int snapshot_populate(struct snapshot *snapshot, struct machine *machine);
 
-/* Give vCPU and devices their state: that reads and writes memory. */
+/* Give vCPUs and devices their state: that reads and writes memory. */
 int snapshot_set_state(struct snapshot *snapshot, struct machine *machine);
 
 /* ---- The file `state`: file.c ---- */

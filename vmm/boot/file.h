@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A file that a guest is booted from. */
+#ifndef VMM_BOOT_FILE_H
+#define VMM_BOOT_FILE_H
+
+#include <stdint.h>
+
+#include "machine/machine.h"
+
+/* struct file - its content, mapped */
+struct file {
+	const char *path;
+	void *bytes;
+	uint64_t size;
+};
+
+/* 0 or -errno, with what is wrong with it in machine->why. */
+int file_map(struct file *file, struct machine *machine, const char *path);
+
+/* May be called after file_map() has failed. */
+void file_unmap(struct file *file);
+
+#endif /* VMM_BOOT_FILE_H */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Sizes as a person writes them. */
+#ifndef VMM_COMMON_SIZE_H
+#define VMM_COMMON_SIZE_H
+
+#include <stdint.h>
+
+/*
+ * Read a size: a decimal number and K, M, G or T, powers of 1024; without a unit
+ * it is in bytes. Returns 0; -EINVAL: it is none; -ERANGE: it is more than 64 bits.
+ */
+int size_read(const char *text, uint64_t *bytes);
+
+#endif /* VMM_COMMON_SIZE_H */
