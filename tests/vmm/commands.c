@@ -37,13 +37,14 @@ static void wrong_command_lines(void **state)
 	ENDS(EXIT_USAGE, "no option '-m'", "run", "-m", "8");
 	ENDS(EXIT_USAGE, "needs --socket", "takeover");
 	ENDS(EXIT_USAGE, "--check takes no argument", "takeover", "--check=1");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory", "much");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory", "");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory=0");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory=-8");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory=8M");
-	ENDS(EXIT_USAGE, "not a number", "run", "--memory=99999999999999999999");
-	ENDS(EXIT_USAGE, "not an even number", "run", "--memory=9");
+	ENDS(EXIT_USAGE, "not a size", "run", "--memory", "much");
+	ENDS(EXIT_USAGE, "not a size", "run", "--memory", "");
+	ENDS(EXIT_USAGE, "the guest that counts has 2 MiB", "run", "--memory=0");
+	ENDS(EXIT_USAGE, "not a size", "run", "--memory=-8");
+	ENDS(EXIT_USAGE, "not a size", "run", "--memory=8MB");
+	ENDS(EXIT_USAGE, "the guest that counts has", "run",
+	     "--memory=99999999999999999999");
+	ENDS(EXIT_USAGE, "not a multiple of 2 MiB", "run", "--memory=9");
 }
 
 static void sockets_that_cannot_be(void **state)

@@ -246,7 +246,9 @@ static void loads(const struct section *with, const struct saved *saved, int wan
 {
 	struct machine machine = { .step = "" };
 
-	one_loaded = two_loaded[0] = two_loaded[1] = spare_loaded = 0;
+	one_loaded = 0;
+	spare_loaded = 0;
+	memset(two_loaded, 0, sizeof(two_loaded));
 	assert_int_equal(sections_load(with, &machine, saved->bytes, saved->size), wanted);
 	/* And a person is told why. */
 	assert_int_equal(!!*machine.why, !!wanted);

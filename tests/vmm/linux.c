@@ -45,7 +45,7 @@ static const char *initrd(void)
 /* The beginning of a kernel that says that it needs 512 MiB to unpack itself. */
 static const char *big_kernel(void)
 {
-	static char path[] = "/tmp/gmem-big-kernel";
+	static const char path[] = "/tmp/gmem-big-kernel";
 	static char bytes[1 << 16];
 	uint32_t need = 512 << 20;
 	int from = open(kernel(), O_RDONLY);
@@ -115,7 +115,8 @@ static void options_that_make_no_sense(void **state)
 	ENDS(EXIT_USAGE, "not a multiple of 2 MiB", "--kernel", kernel(), "--memory", "257");
 	ENDS(EXIT_USAGE, "not a size", "--memory", "1X");
 	ENDS(EXIT_USAGE, "not a size", "--memory", "");
-	ENDS(EXIT_USAGE, "a Linux guest has", "--kernel", kernel(), "--memory", "99999999999T");
+	ENDS(EXIT_USAGE, "a Linux guest has", "--kernel", kernel(),
+	     "--memory", "99999999999T");
 	ENDS(EXIT_USAGE, "the guest that counts has", "--memory", "2G");
 	ENDS(EXIT_USAGE, "--cpus is for a --kernel", "--cpus", "2");
 	ENDS(EXIT_USAGE, "--cpus 0", "--kernel", kernel(), "--cpus", "0");
