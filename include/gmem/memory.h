@@ -76,7 +76,7 @@ int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
  * @view: a view of an inode with GUEST_MEMFD_FLAG_MMAP or
  *	GUEST_MEMFD_FLAG_INIT_SHARED, whose VM has private memory
  * @offset, @size: bytes of the inode, multiples of the page size
- * @private: 1: the guest's alone; 0: shared
+ * @is_private: 1: the guest's alone; 0: shared
  *
  * A software-protected VM's pages keep their content, either way. The change holds
  * for all views, and for mappings, which need not be made again. Nothing is changed on
@@ -84,7 +84,7 @@ int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
  * EINVAL (alignment, beyond the inode, a VM without private memory), ENOMEM, ENOTTY
  * (KVM cannot convert in place).
  */
-int gmem_convert(int view, uint64_t offset, uint64_t size, int private);
+int gmem_convert(int view, uint64_t offset, uint64_t size, int is_private);
 
 /* ---- First content of missing pages (memory/populate.c) ---- */
 

@@ -6,11 +6,11 @@
 
 #include "kvm/ioctl.h"
 
-int gmem_convert(int view, uint64_t offset, uint64_t size, int private)
+int gmem_convert(int view, uint64_t offset, uint64_t size, int is_private)
 {
 	struct kvm_memory_attributes2 attributes = {
 		.offset = offset, .size = size,
-		.attributes = private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
+		.attributes = is_private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
 	};
 
 	return gmem_ioctl(view, KVM_SET_MEMORY_ATTRIBUTES2, &attributes);
