@@ -4,17 +4,20 @@
 
 #include "commands.h"
 #include "common/status.h"
+#include "options.h"
 
-static const struct {
+struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *help;
-} commands[] = {
-	{ "run", cmd_run, "start a guest on private memory" },
+};
+
+static const struct command commands[] = {
+	{ "run", cmd_run, "start a guest" },
 	{ "restore", cmd_restore, "have a guest go on from a snapshot" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
-	{ "demo", cmd_demo, "both, with the first process killed in between" },
+	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -23,29 +26,49 @@ static void usage(FILE *to)
 {
 	size_t i;
 
-	fprintf(to, "usage: gmem COMMAND [OPTION...]\n\n");
+	fprintf(to, "usage: gmem COMMAND [OPTION...] [ARGUMENT...]\n\n");
 	for (i = 0; i < NR_COMMANDS; i++)
 		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fprintf(to, "\n'gmem COMMAND --help' tells the options of a command.\n");
 }
 
-int main(int argc, char **argv)
+static int run(const char *name, int argc, char **argv)
 {
 	size_t i;
 
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc, argv);
+	fprintf(stderr, "gmem: no command '%s': 'gmem help' lists them\n", name);
+	return EXIT_USAGE;
+}
+
+/* gmem help [COMMAND] */
+static int help(int argc, char **argv)
+{
+	if (argc > 1) {
+		char *asked[3] = { argv[1], "--help" };
+
+		return run(argv[1], 2, asked);
+	}
+	usage(stdout);
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) {
-		usage(stdout);
+	if (!strcmp(argv[1], "help"))
+		return help(argc - 1, argv + 1);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return help(1, argv);
+	if (!strcmp(argv[1], "--version")) {
+		options_version();
 		return EXIT_DONE;
 	}
-	for (i = 0; i < NR_COMMANDS; i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "gmem: no command '%s': 'gmem help' lists them\n",
-		argv[1]);
-	return EXIT_USAGE;
+	return run(argv[1], argc - 1, argv + 1);
 }

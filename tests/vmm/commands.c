@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/status.h"
+#include "common/version.h"
 #include "other.h"
 #include "program.h"
 
@@ -26,6 +27,11 @@ static void help_is_given(void **state)
 	ENDS(EXIT_DONE, "usage: gmem run", "run", "--help");
 	ENDS(EXIT_DONE, "--kill-source", "takeover", "--help");
 	ENDS(EXIT_DONE, "usage: gmem demo", "demo", "--help");
+	ENDS(EXIT_DONE, "usage: gmem COMMAND", "-h");
+	ENDS(EXIT_DONE, "usage: gmem run", "run", "-h");
+	ENDS(EXIT_DONE, "usage: gmem run", "help", "run");
+	ENDS(EXIT_DONE, "gmem " VMM_VERSION, "--version");
+	ENDS(EXIT_DONE, "gmem " VMM_VERSION, "run", "--version");
 }
 
 static void wrong_command_lines(void **state)
@@ -33,7 +39,12 @@ static void wrong_command_lines(void **state)
 	(void)state;
 	ENDS(EXIT_USAGE, "no command 'fly'", "fly");
 	ENDS(EXIT_USAGE, "no option '--fast'", "run", "--fast");
-	ENDS(EXIT_USAGE, "no option 'now'", "run", "now");
+	ENDS(EXIT_USAGE, "no option '--mem'", "run", "--mem", "8");
+	ENDS(EXIT_USAGE, "no option '--mem=8'", "run", "--mem=8");
+	ENDS(EXIT_USAGE, "no command 'fly'", "help", "fly");
+	ENDS(EXIT_USAGE, "'now' is one argument too many", "takeover", "now");
+	ENDS(EXIT_USAGE, "--help takes no argument", "takeover", "--help=1");
+	ENDS(EXIT_USAGE, "--memory needs an argument: MIB", "run", "--memory");
 	ENDS(EXIT_USAGE, "no option '-m'", "run", "-m", "8");
 	ENDS(EXIT_USAGE, "needs --socket", "takeover");
 	ENDS(EXIT_USAGE, "--check takes no argument", "takeover", "--check=1");
