@@ -12,7 +12,16 @@
 #include "loop.h"
 #include "snapshot/snapshot.h"
 
-static const int awaited[] = { SIGINT, SIGTERM };
+/* They end it in an orderly way: a terminal must get its settings back. */
+static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+
+/* One that is ignored, as nohup(1) has it, stays ignored: a signalfd would tell it. */
+static bool is_ignored(int number)
+{
+	struct sigaction action;
+
+	return !sigaction(number, NULL, &action) && action.sa_handler == SIG_IGN;
+}
 
 static sigset_t awaited_signals(void)
 {
@@ -20,94 +29,130 @@ static sigset_t awaited_signals(void)
 	size_t i;
 
 	sigemptyset(&set);
-	for (i = 0; i < sizeof(awaited) / sizeof(awaited[0]); i++)
-		sigaddset(&set, awaited[i]);
+	for (i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		if (!is_ignored(ending[i]))
+			sigaddset(&set, ending[i]);
+	if (!is_ignored(SIGUSR2))
+		sigaddset(&set, SIGUSR2);
 	return set;
 }
 
-void loop_block_signals(void)
+void loop_block_signals(bool snapshot)
 {
-	sigset_t set = awaited_signals();
+	sigset_t set;
 
+	signal(SIGUSR2, snapshot ? SIG_DFL : SIG_IGN);
+	set = awaited_signals();
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* The reader of our output may go away: that is no end of a guest. */
 	signal(SIGPIPE, SIG_IGN);
 }
 
-void loop_block_snapshot_signal(void)
+void loop_end(struct loop *loop, int status)
 {
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGUSR2);
-	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* No success without the snapshot that was asked for last. */
+	if (status == EXIT_DONE && loop->unkept)
+		status = EXIT_FAILED;
+	loop->over = true;
+	loop->status = status;
 }
 
-int loop_signals(void)
-{
-	sigset_t set = awaited_signals();
-	int signals;
+/* ---- Standing still, and going on ---- */
 
-	sigaddset(&set, SIGUSR2);
-	signals = signalfd(-1, &set, SFD_CLOEXEC);
-	return signals < 0 ? -errno : signals;
-}
-
-/* Stop the guest, keep it, and let it go on, whatever came of that. */
-static int make_snapshot(struct loop *loop)
+/* Of the awaited line there is no news any more. */
+static int stop(struct loop *loop)
 {
 	struct vcpus *vcpus = loop->vcpus;
-	struct machine *machine = vcpus->machine;
 	uint64_t told;
-	int ret;
 
 	vcpus_stop(vcpus);
 	if (read(vcpus->still_fd, &told, sizeof(told)) < 0 && errno != EAGAIN)
 		return -errno;
-	if (vcpus->ended)
-		return 0;
-	report("stopped", "left=%" PRIu64, vcpus->left_ns);
-	ret = snapshot_save(machine, loop->snapshot);
-	loop->unkept = ret;
-	if (ret) {
-		say_failed(ret, "%s, %s", machine->step, loop->snapshot);
-	} else {
-		say("the guest is kept in %s", loop->snapshot);
-		report("snapshot", "left=%" PRIu64, vcpus->left_ns);
-	}
-	return vcpus_go(vcpus);
+	return vcpus->ended ? -ESRCH : 0;
 }
 
-/* No success without the snapshot that was asked for last. */
-static int end_with(const struct loop *loop, int status)
+/* It is no guest without vCPUs that run. */
+static int go_on(struct loop *loop)
 {
-	return status == EXIT_DONE && loop->unkept ? EXIT_FAILED : status;
-}
-
-static void end(struct loop *loop, int status)
-{
-	loop->over = true;
-	loop->status = end_with(loop, status);
-}
-
-static void snapshot_now(struct loop *loop)
-{
-	int ret = loop->over ? 0 : make_snapshot(loop);
+	int ret = vcpus_go_on(loop->vcpus);
 
 	if (ret)
-		end(loop, say_failed(ret, "going on after a snapshot"));
+		loop_end(loop, say_failed(ret, "having the guest go on"));
+	return ret;
+}
+
+int loop_pause(struct loop *loop)
+{
+	int ret = stop(loop);
+
+	if (!ret)
+		loop->vcpus->paused = true;
+	return ret;
+}
+
+int loop_resume(struct loop *loop)
+{
+	loop->vcpus->paused = false;
+	return go_on(loop);
+}
+
+int loop_snapshot(struct loop *loop, const char *path)
+{
+	struct machine *machine = loop->vcpus->machine;
+	int ret;
+
+	machine->step = "making a snapshot of this guest";
+	if (loop->no_snapshot)
+		return -EOPNOTSUPP;
+	ret = stop(loop);
+	if (ret)
+		return ret;
+	report("stopped", "left=%" PRIu64, loop->vcpus->left_ns);
+	ret = snapshot_save(machine, path);
+	if (!ret) {
+		say("the guest is kept in %s", path);
+		report("snapshot", "left=%" PRIu64, loop->vcpus->left_ns);
+	}
+	go_on(loop);
+	return ret;
+}
+
+/* The button's device does not exist yet. */
+int loop_stop(struct loop *loop, bool *asked)
+{
+	*asked = false;
+	loop_end(loop, EXIT_DONE);
+	return 0;
+}
+
+/* ---- Events ---- */
+
+/* By a signal, or the awaited line. */
+static void snapshot_now(struct loop *loop)
+{
+	int ret;
+
+	if (loop->over)
+		return;
+	ret = loop_snapshot(loop, loop->snapshot);
+	if (ret == -ESRCH)
+		return;
+	loop->unkept = ret;
+	if (ret)
+		say_failed(ret, "%s, %s", loop->vcpus->machine->step, loop->snapshot);
 }
 
 static void signalled(struct event *event, uint32_t ready)
 {
 	struct signalfd_siginfo signal;
+	struct loop *loop = event->data;
 
 	(void)ready;
 	if (read(event->fd, &signal, sizeof(signal)) == sizeof(signal) &&
 	    signal.ssi_signo == SIGUSR2)
-		snapshot_now(event->data);
+		snapshot_now(loop);
 	else
-		end(event->data, EXIT_DONE);
+		loop_end(loop, EXIT_DONE);
 }
 
 static void stands_still(struct event *event, uint32_t ready)
@@ -121,7 +166,7 @@ static void guest_ended(struct event *event, uint32_t ready)
 	struct loop *loop = event->data;
 
 	(void)ready;
-	end(loop, loop->vcpus->status);
+	loop_end(loop, loop->vcpus->status);
 }
 
 static void connected(struct event *event, uint32_t ready)
@@ -129,42 +174,108 @@ static void connected(struct event *event, uint32_t ready)
 	struct loop *loop = event->data;
 
 	(void)ready;
-	if (!loop->over && source_serve(loop->vcpus, loop->listener) == THEIRS)
-		end(loop, EXIT_DONE);
+	if (loop->over || source_serve(loop->vcpus, loop->listener) != THEIRS)
+		return;
+	loop->given = true;
+	loop_end(loop, EXIT_DONE);
+}
+
+/* ---- The console ---- */
+
+static void input_came(void *data)
+{
+	struct loop *loop = data;
+	struct machine *machine = loop->vcpus->machine;
+
+	pthread_mutex_lock(&machine->device_lock);
+	if (machine->pc.present)
+		serial_receive(&machine->pc.serial);
+	pthread_mutex_unlock(&machine->device_lock);
+}
+
+static void show_console(void *data)
+{
+	struct loop *loop = data;
+	struct machine *machine = loop->vcpus->machine;
+
+	pthread_mutex_lock(&machine->device_lock);
+	console_show(&machine->console);
+	pthread_mutex_unlock(&machine->device_lock);
+}
+
+static void quit(void *data)
+{
+	loop_end(data, EXIT_DONE);
+}
+
+/* ---- The loop ---- */
+
+static int watch(struct loop *loop, struct event *event, int fd,
+		 void (*ready)(struct event *event, uint32_t ready))
+{
+	*event = (struct event){ .fd = fd, .ready = ready, .data = loop };
+	return fd < 0 ? 0 : events_add(&loop->vcpus->machine->events, event, EPOLLIN);
+}
+
+int loop_open(struct loop *loop)
+{
+	struct machine *machine = loop->vcpus->machine;
+	sigset_t set = awaited_signals();
+	int ret;
+
+	ret = terminal_open(&loop->terminal, &machine->events);
+	loop->terminal.came = input_came;
+	loop->terminal.show = show_console;
+	loop->terminal.end = quit;
+	loop->terminal.data = loop;
+	loop->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (loop->signals < 0) {
+		ret = -errno;
+		terminal_close(&loop->terminal);
+		return ret;
+	}
+	if (!ret)
+		ret = watch(loop, &loop->signal, loop->signals, signalled);
+	if (!ret)
+		ret = watch(loop, &loop->ended, loop->vcpus->ended_fd, guest_ended);
+	if (!ret)
+		ret = watch(loop, &loop->still, loop->vcpus->still_fd, stands_still);
+	if (!ret)
+		ret = watch(loop, &loop->asked, loop->listener, connected);
+	if (!ret)
+		machine->console.terminal = &loop->terminal;
+	/* The demonstration's guest reads nothing. */
+	if (!ret && machine->pc.present)
+		terminal_read_stdin(&loop->terminal);
+	return ret;
+}
+
+void loop_close(struct loop *loop)
+{
+	if (loop->signals < 0)
+		return;
+	vcpus_stop(loop->vcpus);
+	if (!loop->given)
+		show_console(loop);
+	terminal_close(&loop->terminal);
+	loop->vcpus->machine->console.terminal = NULL;
+	events_remove(&loop->vcpus->machine->events, &loop->signal);
+	close(loop->signals);
+	loop->signals = -1;
 }
 
 int loop_serve(struct loop *loop)
 {
-	struct vcpus *vcpus = loop->vcpus;
-	struct events *events = &vcpus->machine->events;
-	struct event own[] = {
-		{ .fd = loop->signals, .ready = signalled, .data = loop },
-		{ .fd = vcpus->ended_fd, .ready = guest_ended, .data = loop },
-		{ .fd = vcpus->still_fd, .ready = stands_still, .data = loop },
-		{ .fd = loop->listener, .ready = connected, .data = loop },
-	};
-	size_t i, nr = loop->listener < 0 ? 3 : 4;
 	int ret = 0;
 
-	for (i = 0; !ret && i < nr; i++)
-		ret = events_add(events, &own[i], EPOLLIN);
 	while (!ret && !loop->over)
-		ret = events_wait(events, -1);
-	for (i = 0; i < nr; i++)
-		events_remove(events, &own[i]);
+		ret = events_wait(&loop->vcpus->machine->events, -1);
 	return ret ? say_failed(ret, "waiting") : loop->status;
 }
 
 int loop_run(struct loop *loop)
 {
-	int ret, status;
+	int ret = vcpus_go(loop->vcpus);
 
-	loop->signals = loop_signals();
-	if (loop->signals < 0)
-		return say_failed(loop->signals, "watching for signals");
-	ret = vcpus_go(loop->vcpus);
-	status = ret ? say_failed(ret, "starting the vCPU's vcpus") :
-		       loop_serve(loop);
-	close(loop->signals);
-	return status;
+	return ret ? say_failed(ret, "starting the vCPUs' threads") : loop_serve(loop);
 }

@@ -5,50 +5,85 @@
 
 #include <stdbool.h>
 
+#include "devices/terminal.h"
 #include "machine/vcpus.h"
 
 /*
  * struct loop - a running guest and the events that the process answers meanwhile
  * @vcpus: run the guest
  * @listener: a socket where another process may ask for the guest, or -1
- * @signals: from loop_signals()
  * @snapshot: the directory to keep the guest in when the console had the awaited
  *	line or SIGUSR2 comes, or NULL
+ * @no_snapshot: why it can't be kept in a directory, or NULL
+ * @signals: a signalfd, or -1
  * @unkept: the last try to keep it there failed
+ * @given: another process has the guest
  * @over: the loop is to end, with the exit status @status
+ * @terminal: the console's
+ * @signal, @ended, @still, @asked: what it waits for
  */
 struct loop {
 	struct vcpus *vcpus;
 	int listener;
-	int signals;
 	const char *snapshot;
+	const char *no_snapshot;
+	int signals;
 	bool unkept;
+	bool given;
 	bool over;
 	int status;
+	struct terminal terminal;
+	struct event signal;
+	struct event ended;
+	struct event still;
+	struct event asked;
 };
 
 /*
  * Block the signals that the loop waits for. Called before any thread or socket
- * exists, so that none comes too early.
+ * exists, so that none comes too early. SIGUSR2 asks for a snapshot where @snapshot,
+ * and nothing elsewhere.
  */
-void loop_block_signals(void);
-
-/* The same for SIGUSR2, which asks for a snapshot. */
-void loop_block_snapshot_signal(void);
+void loop_block_signals(bool snapshot);
 
 /*
- * Make the descriptor by which the loop hears of blocked signals. This can fail, so
- * it is done before the guest is ours alone. Returns the descriptor, or -errno.
+ * Do all that can fail, with a machine that is built and does not run: watch for events,
+ * show the console. 0 or -errno; closed in either case. A loop that was not opened is
+ * closed if its @signals is -1.
  */
-int loop_signals(void);
+int loop_open(struct loop *loop);
+
+/* Stop the guest, if it is here still; show what it printed last. */
+void loop_close(struct loop *loop);
 
 /*
- * Serve a guest that runs until it ends, is given away, or SIGINT or SIGTERM comes.
- * Returns the program's exit status.
+ * Serve a guest that runs until it ends, is given away, or SIGINT, SIGTERM, SIGHUP or
+ * SIGQUIT comes. Returns the program's exit status.
  */
 int loop_serve(struct loop *loop);
 
-/* Make the signals' descriptor, start the guest, and serve it. */
+/* Start the guest, and serve it. */
 int loop_run(struct loop *loop);
+
+/* ---- What may be asked of it, in an event's function ---- */
+
+/* Have the guest stand still, or go on; it may do so already. 0 or -errno. */
+int loop_pause(struct loop *loop);
+int loop_resume(struct loop *loop);
+
+/*
+ * Keep the guest in a new directory; it goes on, unless it is paused. Returns 0; or
+ * -errno, and the machine's @step says what failed: -EOPNOTSUPP: @no_snapshot is why.
+ */
+int loop_snapshot(struct loop *loop, const char *path);
+
+/*
+ * Press the power button; *asked: the guest has one. If not, the loop ends, and the guest
+ * with it. 0 or -errno.
+ */
+int loop_stop(struct loop *loop, bool *asked);
+
+/* End it with this exit status. */
+void loop_end(struct loop *loop, int status);
 
 #endif /* VMM_LOOP_H */

@@ -15,6 +15,13 @@ struct command {
 static const struct command commands[] = {
 	{ "run", cmd_run, "start a guest" },
 	{ "restore", cmd_restore, "have a guest go on from a snapshot" },
+	{ "ps", cmd_ps, "list the VMs that have a name" },
+	{ "console", cmd_console, "attach to a guest's console" },
+	{ "pause", cmd_pause, "have a guest stand still" },
+	{ "resume", cmd_resume, "have a paused guest go on" },
+	{ "snapshot", cmd_snapshot, "keep a guest in a directory" },
+	{ "stop", cmd_stop, "ask a guest to shut down" },
+	{ "kill", cmd_kill, "end a guest as it stands" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },

@@ -45,6 +45,18 @@ const char *gmem_program(void)
 	return path;
 }
 
+/* Those that run a guest, or serve one. */
+static bool has_reports(const char *command)
+{
+	static const char *const commands[] = { "run", "restore", "takeover", "pager" };
+	size_t i;
+
+	for (i = 0; command && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(command, commands[i]))
+			return true;
+	return false;
+}
+
 struct program *program_start(const char *name, ...)
 {
 	const char *arguments[MAX_ARGUMENTS + 1] = { gmem_program() };
@@ -61,8 +73,7 @@ struct program *program_start(const char *name, ...)
 		.child = { .name = name, .errors_too = true, .heard = hear,
 			   .data = program },
 	};
-	/* The one command that starts processes, and has no reports itself. */
-	program->child.no_reports = arguments[1] && !strcmp(arguments[1], "demo");
+	program->child.no_reports = !has_reports(arguments[1]);
 	assert_int_equal(child_start(&program->child, arguments), 0);
 	nr_programs++;
 	return program;

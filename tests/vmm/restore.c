@@ -546,9 +546,11 @@ static void options_that_make_no_sense(void **state)
 	must_have_said(p, words);					\
 	programs_end(NULL);						\
 } while (0)
-	USAGE("--snapshot DIR is needed", "restore");
+	USAGE("restore: needs DIR", "restore");
 	USAGE("--keep-on is for a --keep", "restore", "--snapshot", path, "--keep-on", "x");
 	USAGE("cannot be kept yet", "restore", "--snapshot", path, "--keep", "/x", "--pager", "/y");
+	USAGE("'c' is one argument too many", "restore", "a", "b", "c");
+	USAGE("'b' is one argument too many", "restore", "a", "b", "--snapshot", "c");
 	USAGE("--snapshot is for a --kernel", "run", "--snapshot", path);
 	USAGE("--snapshot is for a --kernel", "run", "--kernel", "/dev/null",
 	      "--private", "--snapshot", path);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "cmd/serve.h"
 #include "commands.h"
 #include "common/interrupt.h"
 #include "common/say.h"
@@ -61,21 +62,6 @@ static int fill(struct snapshot *snapshot, struct machine *machine,
 	return ret ? machine_say_failed(machine, ret) : 0;
 }
 
-static int run(struct machine *machine, const struct restore_options *options)
-{
-	struct vcpus vcpus;
-	struct loop loop = { .vcpus = &vcpus, .listener = -1, .snapshot = options->keep };
-	int status;
-	int ret = vcpus_init(&vcpus, machine);
-
-	if (ret)
-		return say_failed(ret, "preparing the vCPU's vcpus");
-	machine->console.awaited = options->keep_on;
-	status = loop_run(&loop);
-	vcpus_close(&vcpus);
-	return status;
-}
-
 /*
  * Memory and state. Setting the state waits for pages that a page server owes, in the
  * kernel and for ever: until then a signal ends the process. 0, or the status to exit with.
@@ -102,7 +88,8 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 	return status;
 }
 
-static int restore(struct snapshot *snapshot, const struct restore_options *options)
+static int restore(struct snapshot *snapshot, const struct restore_options *options,
+		   const struct serving *serving)
 {
 	const char *pager = options->pager;
 	struct pager_client client;
@@ -115,7 +102,7 @@ static int restore(struct snapshot *snapshot, const struct restore_options *opti
 	else
 		status = prepare(snapshot, &machine, pager, &client);
 	if (!status) {
-		status = run(&machine, options);
+		status = serve_guest(&machine, serving);
 		if (pager)
 			pager_client_stop(&client);
 	}
@@ -128,9 +115,7 @@ static int check(const struct restore_options *options)
 {
 	const char *wrong = NULL;
 
-	if (!options->path)
-		wrong = "--snapshot DIR is needed";
-	else if (options->keep_on && !options->keep)
+	if (options->keep_on && !options->keep)
 		wrong = "--keep-on is for a --keep";
 	else if (options->keep && options->pager)
 		wrong = "a guest with a --pager cannot be kept yet";
@@ -141,10 +126,15 @@ static int check(const struct restore_options *options)
 
 int cmd_restore(int argc, char **argv)
 {
+	const char *first = NULL, *second = NULL, *name;
 	struct restore_options options = { .report_fd = -1 };
 	const struct option_row rows[] = {
+		{ .name = "DIR", .operand = true, .optional = true, .text = &first,
+		  .help = "what 'gmem snapshot' has made" },
+		{ .name = "NAME", .operand = true, .optional = true, .text = &second,
+		  .help = "for 'gmem ps' and the commands that take a NAME" },
 		{ .name = "snapshot", .argument = "DIR", .text = &options.path,
-		  .help = "what 'gmem run --snapshot DIR' has made" },
+		  .help = "the same as the operand DIR" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "memory comes from the page server that listens here" },
 		{ .name = "keep", .argument = "DIR", .text = &options.keep,
@@ -156,23 +146,36 @@ int cmd_restore(int argc, char **argv)
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
 	};
+	struct serving serving = { .socket = NULL };
 	struct snapshot snapshot;
 	int status, ret;
 
 	status = options_read(argc, argv, rows, "Have a guest go on from a snapshot.");
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
+	name = options.path ? first : second;
+	if (options.path ? !!second : !first)
+		return options_wrong(argv[0], options.path ? "'%s' is one argument too many" :
+				     "needs DIR%s", options.path ? second : "");
+	options.path = options.path ? options.path : first;
 	status = check(&options);
 	if (status)
 		return status;
 	report_to(options.report_fd);
-	loop_block_signals();
-	if (options.keep)
-		loop_block_snapshot_signal();
+	loop_block_signals(options.keep);
 
+	status = serve_as(&serving, name);
+	if (status)
+		return status;
+	serving.snapshot = options.keep;
+	serving.snapshot_on = options.keep_on;
+	/* What is not here yet would be missing there. */
+	if (options.pager)
+		serving.no_snapshot = "its memory comes from a page server";
 	ret = snapshot_open(&snapshot, options.path);
 	status = ret ? say_no_snapshot(&snapshot, options.path, ret) :
-		       restore(&snapshot, &options);
+		       restore(&snapshot, &options, &serving);
 	snapshot_close(&snapshot);
+	vm_release(&serving.claim);
 	return status;
 }

@@ -8,12 +8,12 @@
 
 #include "boot/counting.h"
 #include "boot/linux.h"
+#include "cmd/serve.h"
 #include "commands.h"
 #include "common/say.h"
 #include "common/size.h"
 #include "common/status.h"
 #include "guest/layout.h"
-#include "handover/source.h"
 #include "loop.h"
 #include "options.h"
 #include "pager/client.h"
@@ -24,10 +24,9 @@ struct run_options {
 	struct linux_guest linux_guest;
 	long private;
 	long rng;
-	const char *socket;
+	const char *name;
 	const char *pager;
-	const char *snapshot;
-	const char *snapshot_on;
+	struct serving serving;
 	const char *memory;
 	uint64_t bytes;
 	long cpus;
@@ -38,38 +37,17 @@ struct run_options {
 #define LINUX_MOST	(4ULL << 40)	/* a memslot has less than 8 TiB */
 #define UNIT		GUEST_PRIVATE_UNIT
 
-static int run_guest(struct machine *machine, const struct run_options *options)
-{
-	struct vcpus vcpus;
-	struct loop loop = { .vcpus = &vcpus, .snapshot = options->snapshot };
-	int status;
-	int ret = vcpus_init(&vcpus, machine);
-
-	if (ret)
-		return say_failed(ret, "preparing the vCPU's vcpus");
-	machine->console.awaited = options->snapshot_on;
-	if (source_listen(options->socket, &loop.listener)) {
-		vcpus_close(&vcpus);
-		return EXIT_FAILED;
-	}
-	report("started", "fd=%d", machine_view(machine));
-	status = loop_run(&loop);
-	source_unlisten(loop.listener, options->socket);
-	vcpus_close(&vcpus);
-	return status;
-}
-
 static int run_paged(struct machine *machine, const struct run_options *options)
 {
 	struct pager_client client;
 	int status;
 
 	if (!options->pager)
-		return run_guest(machine, options);
+		return serve_guest(machine, &options->serving);
 	status = pager_client_start(&client, options->pager, machine_view(machine));
 	if (status)
 		return status;
-	status = run_guest(machine, options);
+	status = serve_guest(machine, &options->serving);
 	pager_client_stop(&client);
 	return status;
 }
@@ -84,19 +62,19 @@ static int check(const struct run_options *options)
 		fprintf(stderr, "gmem: --initrd, --append and --private are for a --kernel\n");
 		return EXIT_USAGE;
 	}
-	if (options->pager && (linux_guest->kernel || options->socket)) {
+	if (options->pager && (linux_guest->kernel || options->serving.socket)) {
 		fprintf(stderr, "gmem: a guest with a --pager has no --kernel or --socket yet\n");
 		return EXIT_USAGE;
 	}
-	if (options->snapshot && (!linux_guest->kernel || options->private)) {
+	if (options->serving.snapshot && (!linux_guest->kernel || options->private)) {
 		fprintf(stderr, "gmem: --snapshot is for a --kernel without --private\n");
 		return EXIT_USAGE;
 	}
-	if (options->snapshot_on && !options->snapshot) {
+	if (options->serving.snapshot_on && !options->serving.snapshot) {
 		fprintf(stderr, "gmem: --snapshot-on is for a --snapshot\n");
 		return EXIT_USAGE;
 	}
-	if (linux_guest->kernel && options->socket) {
+	if (linux_guest->kernel && options->serving.socket) {
 		fprintf(stderr, "gmem: a guest with a --kernel cannot be handed over yet\n");
 		return EXIT_USAGE;
 	}
@@ -168,6 +146,8 @@ int cmd_run(int argc, char **argv)
 		.report_fd = -1,
 	};
 	const struct option_row rows[] = {
+		{ .name = "NAME", .operand = true, .optional = true, .text = &options.name,
+		  .help = "for 'gmem ps' and the commands that take a NAME" },
 		{ .name = "memory", .argument = "SIZE", .text = &options.memory,
 		  .help = "memory of the guest, as 512M or 2G; in MiB without a unit (256M)" },
 		{ .name = "cpus", .argument = "N", .number = &options.cpus,
@@ -183,13 +163,13 @@ int cmd_run(int argc, char **argv)
 		  .help = "all of its memory is private" },
 		{ .name = "rng", .number = &options.rng,
 		  .help = "a source of random bytes" },
-		{ .name = "socket", .argument = "PATH", .text = &options.socket,
+		{ .name = "socket", .argument = "PATH", .text = &options.serving.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "private memory comes from the page server that listens here" },
-		{ .name = "snapshot", .argument = "DIR", .text = &options.snapshot,
+		{ .name = "snapshot", .argument = "DIR", .text = &options.serving.snapshot,
 		  .help = "on SIGUSR2, keep the guest here for 'gmem restore'" },
-		{ .name = "snapshot-on", .argument = "TEXT", .text = &options.snapshot_on,
+		{ .name = "snapshot-on", .argument = "TEXT", .text = &options.serving.snapshot_on,
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
@@ -209,14 +189,16 @@ int cmd_run(int argc, char **argv)
 	if (status)
 		return status;
 	report_to(options.report_fd);
-	loop_block_signals();
-	if (options.snapshot)
-		loop_block_snapshot_signal();
+	loop_block_signals(options.serving.snapshot);
 
+	status = serve_as(&options.serving, options.name);
+	if (status)
+		return status;
 	ret = boot(&machine, &options);
 	status = ret ? machine_say_failed(&machine, ret) :
 		       run_paged(&machine, &options);
 	virtio_close_all(&machine);
 	machine_close(&machine);
+	vm_release(&options.serving.claim);
 	return status;
 }

@@ -20,34 +20,35 @@ struct takeover_options {
 	long report_fd;
 };
 
-static int run_taken(struct destination *destination, int listener, int signals,
-		     const struct takeover_options *options)
+static int prepare(void *data)
 {
-	struct loop loop = {
-		.vcpus = &destination->vcpus, .listener = listener, .signals = signals,
-	};
+	return loop_open(data);
+}
 
-	if (options->check && machine_ask_check(&destination->machine))
+static int run_taken(struct destination *destination, struct loop *loop, bool check)
+{
+	if (check && machine_ask_check(&destination->machine))
 		say("this guest has no mailbox: it cannot be asked to check");
 	vcpus_release(&destination->vcpus);
 	destination_leave(destination);
-	return loop_serve(&loop);
+	return loop_serve(loop);
 }
 
 static int take_and_run(const struct takeover_options *options, int listener)
 {
 	struct destination destination = DESTINATION_NONE;
+	struct loop loop = {
+		.vcpus = &destination.vcpus, .listener = listener, .signals = -1,
+	};
 	int ret, status;
-	/* First of all, since nothing may fail once the guest is ours alone. */
-	int signals = loop_signals();
 
-	if (signals < 0)
-		return say_failed(signals, "watching for signals");
+	destination.prepare = prepare;
+	destination.data = &loop;
 	ret = destination_take(&destination, options->socket, options->kill_source);
 	status = ret ? say_failed(ret, "%s (%s)", destination.step, options->socket) :
-		       run_taken(&destination, listener, signals, options);
+		       run_taken(&destination, &loop, options->check);
+	loop_close(&loop);
 	destination_close(&destination);
-	close(signals);
 	return status;
 }
 
@@ -79,7 +80,7 @@ int cmd_takeover(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	report_to(options.report_fd);
-	loop_block_signals();
+	loop_block_signals(false);
 	if (source_listen(options.listen, &listener))
 		return EXIT_FAILED;
 	status = take_and_run(&options, listener);

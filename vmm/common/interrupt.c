@@ -37,6 +37,8 @@ int interrupt_begin(struct interrupt *interrupt)
 	sigemptyset(&set);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
 	interrupt->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	if (interrupt->signals < 0)
 		return -errno;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SIGINT and SIGTERM while the process may wait for ever in a system call that no
+ * Signals that end the process, while it may wait for ever in a system call that no
  * signal but SIGKILL ends: KVM's own access to memory that a page server owes.
  */
 #ifndef VMM_COMMON_INTERRUPT_H

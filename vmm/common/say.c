@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -41,6 +43,34 @@ uint64_t now_ns(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
+/* What say() writes through, if it does. */
+static pthread_mutex_t through_lock = PTHREAD_MUTEX_INITIALIZER;
+static void (*through)(void *data, const char *line, size_t size);
+static void *through_data;
+
+void say_through(void (*put)(void *data, const char *line, size_t size), void *data)
+{
+	pthread_mutex_lock(&through_lock);
+	through = put;
+	through_data = data;
+	pthread_mutex_unlock(&through_lock);
+}
+
+static bool put_through(int fd, const char *line, size_t size)
+{
+	bool done = false;
+
+	if (fd != STDOUT_FILENO)
+		return false;
+	pthread_mutex_lock(&through_lock);
+	if (through) {
+		through(through_data, line, size);
+		done = true;
+	}
+	pthread_mutex_unlock(&through_lock);
+	return done;
+}
+
 /* No reader that stalls holds up a VMM, nor its end. */
 static void say_line(int fd, const char *format, const char *first, const char *second)
 {
@@ -51,7 +81,8 @@ static void say_line(int fd, const char *format, const char *first, const char *
 		size = sizeof(line) - 1;
 		line[size - 1] = '\n';
 	}
-	write_within(fd, line, size, PATIENCE);
+	if (!put_through(fd, line, size))
+		write_within(fd, line, size, PATIENCE);
 }
 
 int say_failed(int error, const char *what, ...)

@@ -3,6 +3,7 @@
 #ifndef VMM_COMMON_SAY_H
 #define VMM_COMMON_SAY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* CLOCK_MONOTONIC: the same clock in all processes of the host. */
@@ -20,6 +21,12 @@ void make_printable(char *text);
 
 /* "gmem: ..." on stdout */
 void say(const char *what, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * From here on, say() has @put write its lines, which may come from any thread; NULL:
+ * to stdout again. @put may not wait for a reader.
+ */
+void say_through(void (*put)(void *data, const char *line, size_t size), void *data);
 
 /* From here on, report() writes to @fd. */
 void report_to(int fd);

@@ -1,57 +1,30 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/write-all.h"
 #include "devices/console.h"
+#include "devices/terminal.h"
 
-/* How often to look whether the vCPU is to stop, ms: a signal may come just before. */
-#define LOOK_AGAIN	100
-
-static bool is_stopped(const struct console *console)
+void console_show(struct console *console)
 {
-	return __atomic_load_n(&console->stopped, __ATOMIC_SEQ_CST);
+	const struct console_state *now = &console->now;
+
+	if (!console->terminal || console->shown >= now->used)
+		return;
+	terminal_put(console->terminal, now->line + console->shown, now->used - console->shown);
+	console->shown = now->used;
 }
 
-void console_set_stopped(struct console *console, bool stopped)
-{
-	__atomic_store_n(&console->stopped, stopped, __ATOMIC_SEQ_CST);
-}
-
-/* Until there is room for a line, or the vCPU is to stop: is there? */
-static bool wait_for_reader(const struct console *console)
-{
-	while (!is_stopped(console))
-		if (wait_writable(STDOUT_FILENO, LOOK_AGAIN))
-			return true;
-	return wait_writable(STDOUT_FILENO, 0);
-}
-
-static void flush(struct console *console)
+static void end_line(struct console *console)
 {
 	struct console_state *now = &console->now;
-	size_t done = 0;
 
 	if (console->awaited &&
 	    memmem(now->line, now->used, console->awaited, strlen(console->awaited)))
 		console->came = true;
-	if (!wait_for_reader(console) && now->used < sizeof(now->line))
-		return;
-	while (done < now->used) {
-		/* Output that finds no room when the vCPU is to stop is lost. */
-		if (is_stopped(console) && !wait_writable(STDOUT_FILENO, 0))
-			break;
-
-		ssize_t wrote = write(STDOUT_FILENO, now->line + done,
-				      now->used - done);
-
-		if (wrote < 0 && errno != EINTR)
-			break;	/* nobody listens: the guest goes on */
-		if (wrote > 0)
-			done += wrote;
-	}
+	console_show(console);
 	now->used = 0;
+	console->shown = 0;
 }
 
 void console_write(struct console *console, const void *bytes, size_t size)
@@ -62,8 +35,16 @@ void console_write(struct console *console, const void *bytes, size_t size)
 	while (size--) {
 		now->line[now->used++] = *byte;
 		if (*byte++ == '\n' || now->used == sizeof(now->line))
-			flush(console);
+			end_line(console);
 	}
+	if (console->terminal && now->used > console->shown &&
+	    terminal_wants_bytes(console->terminal))
+		console_show(console);
+}
+
+int console_read(struct console *console)
+{
+	return console->terminal ? terminal_get(console->terminal) : -1;
 }
 
 int console_restore(struct console *console, const void *saved, size_t size)
@@ -76,5 +57,6 @@ int console_restore(struct console *console, const void *saved, size_t size)
 	if (found.used >= sizeof(found.line))
 		return -EINVAL;
 	console->now = found;
+	console->shown = 0;
 	return 0;
 }

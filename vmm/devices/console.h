@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's console: bytes through a port, shown as whole lines. */
+/* The guest's console: bytes through a port, and the line that they make. */
 #ifndef VMM_DEVICES_CONSOLE_H
 #define VMM_DEVICES_CONSOLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct terminal;
 
 /*
  * struct console_state - all that the device is; a handover and a snapshot carry
@@ -18,28 +20,34 @@ struct console_state {
 };
 
 /*
- * struct console - the device
+ * struct console - the device. Whoever calls it holds the machine's device_lock
  * @now: its state
+ * @shown: how many bytes of the line the terminal has; who goes on with the line in
+ *	another process shows it from its start
  * @awaited: NULL, or words: a line that has them is waited for
  * @came: it came
- * @stopped: the vCPU is to stop: no reader is waited for
+ * @terminal: where output goes and input comes from, or NULL: nowhere
  */
 struct console {
 	struct console_state now;
+	uint32_t shown;
 	const char *awaited;
 	bool came;
-	bool stopped;
+	struct terminal *terminal;
 };
 
-/* The guest wrote bytes. A write(2) a line, so that no line is torn. */
+/*
+ * The guest wrote bytes. They are shown by whole lines, so that none is torn where
+ * the guest passes to another process; those of a line that does not get complete
+ * are shown a little later.
+ */
 void console_write(struct console *console, const void *bytes, size_t size);
 
-/*
- * The vCPU that writes is to stop, or goes on. A reader that stalls holds up the guest,
- * but not its end, a snapshot or a handover: what it has not read of the last line goes
- * along as far as there is room. Called by another thread.
- */
-void console_set_stopped(struct console *console, bool stopped);
+/* Show what there is of the line. */
+void console_show(struct console *console);
+
+/* The next byte for the guest, or -1: there is none. */
+int console_read(struct console *console);
 
 /* Take over a console of another process. -EINVAL: it is none. */
 int console_restore(struct console *console, const void *saved, size_t size);

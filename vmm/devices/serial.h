@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A serial port of a PC, an 8250: what the guest sends goes to the console. */
+/* A serial port of a PC, a 16550A: the console's bytes, both ways. */
 #ifndef VMM_DEVICES_SERIAL_H
 #define VMM_DEVICES_SERIAL_H
 
@@ -10,11 +10,15 @@
 #define SERIAL_PORT	0x3f8
 #define SERIAL_PORTS	8
 #define SERIAL_IRQ	4
+#define SERIAL_FIFO	16
 
 /*
  * struct serial_state - all that the device is; a snapshot carries it as it stands
+ * @fifo: the FIFO control register: whether there is one, and when it interrupts
  * @empty: the transmitter became empty and the guest has not been told
  * @raised: the interrupt line is
+ * @overrun: a byte came for which there was no room, and the guest has not been told
+ * @first, @used: which of @received are there, in a ring
  */
 struct serial_state {
 	uint8_t divisor[2];
@@ -25,11 +29,15 @@ struct serial_state {
 	uint8_t scratch;
 	uint8_t empty;
 	uint8_t raised;
+	uint8_t overrun;
+	uint8_t first;
+	uint8_t used;
+	uint8_t received[SERIAL_FIFO];
 };
 
 /*
- * struct serial - the port; nothing is ever received
- * @console: where the bytes go
+ * struct serial - the port
+ * @console: where the bytes go, and come from
  * @vm: whose interrupt line it raises
  * @now: its state
  */
@@ -42,6 +50,9 @@ struct serial {
 /* One register, 0 to SERIAL_PORTS - 1. */
 void serial_out(struct serial *serial, uint16_t reg, uint8_t value);
 uint8_t serial_in(struct serial *serial, uint16_t reg);
+
+/* Take from the console what there is room for. */
+void serial_receive(struct serial *serial);
 
 /*
  * Take over the state of another, and raise the line if that had. -EINVAL: it is

@@ -80,6 +80,8 @@ static int make_ready(struct destination *destination)
 
 	destination->step = "starting the vCPU's vcpus";
 	ret = vcpus_init(&destination->vcpus, &destination->machine);
+	if (!ret && destination->prepare)
+		ret = destination->prepare(destination->data);
 	if (!ret)
 		ret = vcpus_park(&destination->vcpus);
 	destination->complete = !ret;

@@ -16,6 +16,9 @@
  * @machine: the VM that is built for it
  * @vcpus: the threads of its vCPUs
  * @complete: all of the guest is here, and can run
+ * @prepare: called when the machine is built, for all else that can fail before the
+ *	guest is ours alone, or NULL. 0 or -errno
+ * @data: for it
  * @step: what was tried last, for the message if it failed
  */
 struct destination {
@@ -24,6 +27,8 @@ struct destination {
 	struct machine machine;
 	struct vcpus vcpus;
 	bool complete;
+	int (*prepare)(void *data);
+	void *data;
 	const char *step;
 };
 

@@ -83,8 +83,14 @@ static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
 				  const struct gmem_peer *peer)
 {
 	const char *step = "offering the guest";
-	int ret = offer(vcpus, socket);
+	int ret;
 
+	/* It would run there. */
+	if (vcpus->paused) {
+		send_abort(socket, -EBUSY, "the guest is paused: resume it first");
+		return OURS;
+	}
+	ret = offer(vcpus, socket);
 	if (!ret) {
 		step = "handing over the guest";
 		ret = stop_and_send(vcpus, socket);
@@ -119,9 +125,9 @@ enum guest_owner source_serve(struct vcpus *vcpus, int listener)
 		owner = hand_over(vcpus, socket, &peer);
 	gmem_peer_close(&peer);
 	close(socket);
-	if (owner == OURS && !vcpus->going && !vcpus->ended) {
+	if (owner == OURS && !vcpus->going && !vcpus->ended && !vcpus->paused) {
 		say("the guest goes on here");
-		ret = vcpus_go(vcpus);
+		ret = vcpus_go_on(vcpus);
 	}
 	if (ret)
 		say_failed(ret, "serving a connection");

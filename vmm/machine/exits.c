@@ -17,8 +17,10 @@ static enum verdict exit_io_counting(struct machine *machine, struct kvm_run *ru
 
 	if (run->io.direction == KVM_EXIT_IO_OUT &&
 	    run->io.port == GUEST_PORT_CONSOLE) {
+		pthread_mutex_lock(&machine->device_lock);
 		console_write(&machine->console, data,
 			      (size_t)run->io.size * run->io.count);
+		pthread_mutex_unlock(&machine->device_lock);
 		return GO_ON;
 	}
 	if (run->io.direction == KVM_EXIT_IO_OUT &&

@@ -9,6 +9,7 @@
 #include "boot/counting.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "devices/terminal.h"
 #include "machine/exits.h"
 #include "machine/vcpus.h"
 
@@ -125,7 +126,6 @@ int vcpus_park(struct vcpus *vcpus)
 {
 	int ret = 0;
 
-	console_set_stopped(&vcpus->machine->console, false);
 	sem_init(&vcpus->gate, 0, 0);
 	vcpus->dismissed = true;
 	while (!ret && vcpus->going < vcpus->machine->nr_vcpus) {
@@ -160,6 +160,11 @@ int vcpus_go(struct vcpus *vcpus)
 	return ret;
 }
 
+int vcpus_go_on(struct vcpus *vcpus)
+{
+	return vcpus->paused || vcpus->going ? 0 : vcpus_go(vcpus);
+}
+
 /*
  * immediate_exit first: a signal that comes before KVM_RUN is entered would be lost
  * without it.
@@ -170,7 +175,6 @@ void vcpus_stop(struct vcpus *vcpus)
 
 	if (!vcpus->going)
 		return;
-	console_set_stopped(&vcpus->machine->console, true);
 	for (i = 0; i < vcpus->going; i++) {
 		gmem_vcpu_set_immediate_exit(vcpus->threads[i].vcpu, 1);
 		pthread_kill(vcpus->threads[i].pthread, SIGUSR1);
@@ -180,6 +184,9 @@ void vcpus_stop(struct vcpus *vcpus)
 		pthread_join(vcpus->threads[i].pthread, NULL);
 	sem_destroy(&vcpus->gate);
 	vcpus->going = 0;
+	/* Who goes on with the guest may print next, and may kill this process. */
+	if (vcpus->machine->console.terminal)
+		terminal_flush(vcpus->machine->console.terminal);
 }
 
 static void close_fd(int *fd)

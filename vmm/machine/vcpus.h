@@ -25,6 +25,7 @@ struct vcpu_thread {
  * @threads: one a vCPU
  * @going: how many of them exist: all, or none
  * @gate: the threads wait here before they run the guest for the first time
+ * @paused: a person wants it to stand still
  * @dismissed: the threads must not run the guest at all
  * @ended: the guest has ended by itself; atomic while @going
  * @ended_fd: an eventfd, readable once the guest has ended by itself
@@ -37,6 +38,7 @@ struct vcpus {
 	struct machine *machine;
 	struct vcpu_thread threads[MACHINE_VCPUS];
 	unsigned int going;
+	bool paused;
 	sem_t gate;
 	bool dismissed;
 	bool ended;
@@ -51,6 +53,9 @@ int vcpus_init(struct vcpus *vcpus, struct machine *machine);
 
 /* Run the guest. 0 or -errno. */
 int vcpus_go(struct vcpus *vcpus);
+
+/* The same, where it is not paused and does not run already. */
+int vcpus_go_on(struct vcpus *vcpus);
 
 /*
  * Start the threads, but not the guest: all that can fail of vcpus_go() is done

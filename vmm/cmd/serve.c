@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include <stdio.h>
+#include <sys/un.h>
+
+#include "cmd/serve.h"
+#include "common/say.h"
+#include "common/status.h"
+#include "control/server.h"
+#include "handover/source.h"
+#include "loop.h"
+
+int serve_as(struct serving *serving, const char *name)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char why[NAMES_WHY];
+
+	serving->claim = (struct vm_claim)VM_CLAIM_NONE;
+	if (!name || (!vm_name_check(name, why) &&
+		      !vm_control_path(name, path, sizeof(path), why) &&
+		      !vm_claim(&serving->claim, name, why)))
+		return 0;
+	fprintf(stderr, "gmem: the name '%s': %s\n", name, why);
+	return EXIT_FAILED;
+}
+
+/* 0 and NULL for a guest without a name. */
+static int open_control(struct loop *loop, const struct vm_claim *claim,
+			struct control_server **server)
+{
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char why[NAMES_WHY];
+	int ret = 0;
+
+	*server = NULL;
+	if (claim->base < 0)
+		return 0;
+	if (vm_control_path(claim->name, path, sizeof(path), why)) {
+		fprintf(stderr, "gmem: the name '%s': %s\n", claim->name, why);
+		return EXIT_FAILED;
+	}
+	*server = control_server_open(loop, claim->name, path, &ret);
+	return ret ? say_failed(ret, "the control socket %s", path) : 0;
+}
+
+static int run(struct loop *loop, const struct serving *serving)
+{
+	struct machine *machine = loop->vcpus->machine;
+	struct control_server *server;
+	int ret = loop_open(loop), status;
+
+	if (ret)
+		return say_failed(ret, "preparing to serve the guest");
+	status = open_control(loop, &serving->claim, &server);
+	if (status)
+		return status;
+	report("started", "fd=%d", machine_view(machine));
+	status = loop_run(loop);
+	control_server_close(server);
+	return status;
+}
+
+int serve_guest(struct machine *machine, const struct serving *serving)
+{
+	struct vcpus vcpus;
+	struct loop loop = {
+		.vcpus = &vcpus, .signals = -1, .snapshot = serving->snapshot,
+		.no_snapshot = serving->no_snapshot,
+	};
+	int status;
+	int ret = vcpus_init(&vcpus, machine);
+
+	if (ret)
+		return say_failed(ret, "preparing the vCPUs' threads");
+	machine->console.awaited = serving->snapshot_on;
+	if (source_listen(serving->socket, &loop.listener)) {
+		vcpus_close(&vcpus);
+		return EXIT_FAILED;
+	}
+	status = run(&loop, serving);
+	source_unlisten(loop.listener, serving->socket);
+	loop_close(&loop);
+	vcpus_close(&vcpus);
+	return status;
+}

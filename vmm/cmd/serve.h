@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* What the commands have in common that start a guest: it runs, and is served. */
+#ifndef VMM_CMD_SERVE_H
+#define VMM_CMD_SERVE_H
+
+#include "control/names.h"
+#include "machine/machine.h"
+
+/*
+ * struct serving - how a guest is served
+ * @claim: its name, and so a control socket; or none
+ * @socket: where another process may ask for it, or NULL
+ * @snapshot: the directory for snapshots by signal, or NULL
+ * @snapshot_on: a line with this asks for one as well, or NULL
+ * @no_snapshot: why it can't be kept in a directory, or NULL
+ */
+struct serving {
+	struct vm_claim claim;
+	const char *socket;
+	const char *snapshot;
+	const char *snapshot_on;
+	const char *no_snapshot;
+};
+
+/* Have the name, if there is one. Says what is wrong. 0, or the status to exit with. */
+int serve_as(struct serving *serving, const char *name);
+
+/* Run the machine's guest until its end. Returns the status to exit with. */
+int serve_guest(struct machine *machine, const struct serving *serving);
+
+#endif /* VMM_CMD_SERVE_H */

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "common/status.h"
+#include "common/write-all.h"
+#include "control/client.h"
+#include "control/names.h"
+#include "control/request.h"
+
+#define ANSWER_LINE	16384
+#define LOOK_AGAIN	20000	/* us */
+
+#define SAY(why, ...) snprintf(why, CONTROL_WHY, __VA_ARGS__)
+
+_Static_assert(CONTROL_WHY >= NAMES_WHY, "one buffer for both");
+
+int control_connect(const char *name, char *why)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	pid_t pid;
+	int fd, ret;
+
+	ret = vm_find(name, &pid, why);
+	if (!ret)
+		ret = vm_control_path(name, address.sun_path, sizeof(address.sun_path), why);
+	if (ret)
+		return ret;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (ret == -ENOENT || ret == -ECONNREFUSED) {
+		SAY(why, "it is starting, and can't be asked yet: try again");
+		return -EAGAIN;
+	}
+	SAY(why, "connecting to %s: %s", address.sun_path, strerror(-ret));
+	return ret;
+}
+
+struct json_object *control_request(const char *command)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "command", json_object_new_string(command));
+	return request;
+}
+
+/* In ms. */
+static int left_of(uint64_t limit)
+{
+	uint64_t now = now_ns();
+
+	return now < limit ? (limit - now) / 1000000 + 1 : 0;
+}
+
+/* Up to the end of the line, and nothing behind it. */
+static int receive_line(int socket, char *line, size_t size, int timeout, char *why)
+{
+	uint64_t limit = now_ns() + timeout * 1000000ULL;
+	struct pollfd wait = { .fd = socket, .events = POLLIN };
+	size_t used = 0;
+
+	while (used < size) {
+		int ready = poll(&wait, 1, timeout < 0 ? -1 : left_of(limit));
+		ssize_t got;
+
+		if (!ready) {
+			SAY(why, "it does not answer: 'gmem kill' ends it");
+			return -ETIMEDOUT;
+		}
+		got = ready < 0 ? -1 : recv(socket, line + used, 1, 0);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0) {
+			SAY(why, "it ended before it answered");
+			return -EPIPE;
+		}
+		if (line[used] == '\n') {
+			line[used] = '\0';
+			return 0;
+		}
+		used++;
+	}
+	SAY(why, "its answer is too long");
+	return -EMSGSIZE;
+}
+
+int control_exchange(int socket, struct json_object *request, int timeout,
+		     struct json_object **answer, char *why)
+{
+	const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
+	char line[ANSWER_LINE];
+	int ret;
+
+	*answer = NULL;
+	if (send(socket, text, strlen(text), MSG_NOSIGNAL | MSG_MORE) < 0 ||
+	    send(socket, "\n", 1, MSG_NOSIGNAL) < 0) {
+		/* It may have said why it closes. */
+		if (errno != EPIPE) {
+			ret = -errno;
+			SAY(why, "asking it: %s", strerror(-ret));
+			return ret;
+		}
+	}
+	ret = receive_line(socket, line, sizeof(line), timeout, why);
+	if (ret)
+		return ret;
+	*answer = json_tokener_parse(line);
+	if (json_object_is_type(*answer, json_type_object))
+		return 0;
+	json_object_put(*answer);
+	*answer = NULL;
+	SAY(why, "its answer is no JSON object: it is another version of gmem's");
+	return -EPROTO;
+}
+
+const char *answer_text(struct json_object *answer, const char *member)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(answer, member, &value) ?
+	       json_object_get_string(value) : "";
+}
+
+uint64_t answer_number(struct json_object *answer, const char *member)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(answer, member, &value) ?
+	       json_object_get_uint64(value) : 0;
+}
+
+bool answer_is_ok(struct json_object *answer)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(answer, "ok", &value) && json_object_get_boolean(value);
+}
+
+int control_say_failed(const char *name, const char *why, bool json)
+{
+	struct json_object *answer;
+
+	fprintf(stderr, "gmem: %s: %s\n", name, why);
+	if (!json)
+		return EXIT_FAILED;
+	answer = json_object_new_object();
+	json_object_object_add(answer, "ok", json_object_new_boolean(false));
+	json_object_object_add(answer, "name", json_object_new_string(name));
+	json_object_object_add(answer, "error", json_object_new_string(why));
+	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+	json_object_put(answer);
+	return EXIT_FAILED;
+}
+
+int control_wait_gone(const char *name, int timeout)
+{
+	uint64_t limit = now_ns() + timeout * 1000000ULL;
+	char why[NAMES_WHY];
+	pid_t pid;
+
+	while (vm_find(name, &pid, why) != -ESRCH) {
+		if (now_ns() > limit)
+			return -ETIMEDOUT;
+		usleep(LOOK_AGAIN);
+	}
+	return 0;
+}
+
+/* What the VM said. */
+static int judge(const char *name, struct json_object *answer, bool json)
+{
+	char why[2 * CONTROL_WHY];
+	const char *todo = answer_text(answer, "todo");
+
+	if (answer_is_ok(answer)) {
+		if (json)
+			printf("%s\n", json_object_to_json_string_ext(answer,
+								      JSON_C_TO_STRING_PLAIN));
+		return EXIT_DONE;
+	}
+	snprintf(why, sizeof(why), "%s%s%s", answer_text(answer, "error"), *todo ? ": " : "",
+		 todo);
+	make_printable(why);
+	return control_say_failed(name, why, json);
+}
+
+int control_ask(const char *name, struct json_object *request, int timeout, bool json,
+		struct json_object **answer)
+{
+	struct json_object *own = NULL;
+	char why[CONTROL_WHY];
+	int status, ret, socket = control_connect(name, why);
+
+	ret = socket < 0 ? socket : control_exchange(socket, request, timeout, &own, why);
+	json_object_put(request);
+	if (socket >= 0)
+		close(socket);
+	status = ret ? control_say_failed(name, why, json) : judge(name, own, json);
+	if (answer && !status)
+		*answer = own;
+	else
+		json_object_put(own);
+	return status;
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: MIT
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control/names.h"
+
+#define ROOTS_BASE	"/run/gmem"
+
+/* How often to look again at a name that another process has, and after how many us. */
+#define ATTEMPTS	12
+#define ATTEMPT_EVERY	20000
+
+#define SAY(why, ...) snprintf(why, NAMES_WHY, __VA_ARGS__)
+
+int vm_name_check(const char *name, char *why)
+{
+	size_t length = 0;
+
+	while (isascii(name[length]) && (isalnum(name[length]) || strchr("._-", name[length])) &&
+	       name[length])
+		length++;
+	if (length && length < VM_NAME_LENGTH && !name[length] && *name != '.' && *name != '-')
+		return 0;
+	SAY(why, "a name has 1 to %d letters, digits, '.', '_' and '-', "
+	    "and begins with none of '.' and '-'", VM_NAME_LENGTH - 1);
+	return -EINVAL;
+}
+
+/* ---- The folder of all names ---- */
+
+static int base_path(char *path, size_t size, char *why)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+
+	if (!geteuid()) {
+		snprintf(path, size, ROOTS_BASE);
+		return 0;
+	}
+	if (!runtime || *runtime != '/') {
+		SAY(why, "XDG_RUNTIME_DIR names no folder: "
+		    "set it to one of yours that others can't write to");
+		return -ENOENT;
+	}
+	if (snprintf(path, size, "%s/gmem", runtime) < (int)size)
+		return 0;
+	SAY(why, "XDG_RUNTIME_DIR is too long a path");
+	return -ENAMETOOLONG;
+}
+
+/* Nobody else may put something in the place of a name's folder. */
+static int check_base(int base, const char *path, char *why)
+{
+	struct stat st;
+
+	if (fstat(base, &st)) {
+		SAY(why, "%.256s: %m", path);
+		return -errno;
+	}
+	if (st.st_uid == geteuid() && !(st.st_mode & 077))
+		return 0;
+	SAY(why, "%.256s: others than this user can use it: chown it, and chmod 700", path);
+	return -EPERM;
+}
+
+/* -ENOENT where there is none and it was not to be made. */
+static int open_base(bool make, char *why)
+{
+	char path[PATH_MAX];
+	int ret = base_path(path, sizeof(path), why);
+	int base;
+
+	if (ret)
+		return ret;
+	if (make && mkdir(path, 0700) && errno != EEXIST) {
+		ret = -errno;
+		SAY(why, "making %.256s: %s", path, strerror(-ret));
+		return ret;
+	}
+	base = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (base < 0) {
+		ret = -errno;
+		SAY(why, "%.256s: %s", path, strerror(-ret));
+		return ret;
+	}
+	ret = check_base(base, path, why);
+	if (!ret)
+		return base;
+	close(base);
+	return ret;
+}
+
+int vm_control_path(const char *name, char *path, size_t size, char *why)
+{
+	size_t most = sizeof(((struct sockaddr_un *)0)->sun_path);
+	char base[PATH_MAX];
+	int length, ret = base_path(base, sizeof(base), why);
+
+	if (ret)
+		return ret;
+	length = snprintf(path, size, "%s/%s/control", base, name);
+	if (length < (int)size && length < (int)most)
+		return 0;
+	SAY(why, "the path of its control socket would have %d bytes, more than the %zu "
+	    "of a socket's: choose a shorter name, or XDG_RUNTIME_DIR",
+	    length, most - 1);
+	return -ENAMETOOLONG;
+}
+
+/* ---- One name ---- */
+
+/* Of the open file, not of the process: who opens and closes it otherwise does no harm. */
+static int lock_file(int fd, int command, struct flock *lock)
+{
+	*lock = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	return fcntl(fd, command, lock);
+}
+
+static pid_t read_pid(int dir)
+{
+	int fd = openat(dir, "pid", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	char text[24] = "";
+	ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return length > 0 ? atoi(text) : 0;
+}
+
+static int write_pid(int dir)
+{
+	int fd = openat(dir, "pid", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	char text[24];
+	int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	int ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, length) != length)
+		ret = -EIO;
+	close(fd);
+	return ret;
+}
+
+static void close_all(struct vm_claim *claim)
+{
+	if (claim->lock >= 0)
+		close(claim->lock);
+	if (claim->dir >= 0)
+		close(claim->dir);
+	claim->lock = -1;
+	claim->dir = -1;
+}
+
+/*
+ * Make its folder, and lock it. -EAGAIN: another has just removed or locked it. The lock
+ * goes last when a folder is removed: a file that was locked and is there belongs to it.
+ */
+static int try_to_claim(struct vm_claim *claim)
+{
+	struct flock lock;
+	struct stat st;
+	int ret;
+
+	if (mkdirat(claim->base, claim->name, 0700) && errno != EEXIST)
+		return -errno;
+	claim->dir = openat(claim->base, claim->name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (claim->dir >= 0)
+		claim->lock = openat(claim->dir, "lock",
+				     O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (claim->lock < 0) {
+		ret = errno == ENOENT ? -EAGAIN : -errno;
+		close_all(claim);
+		return ret;
+	}
+	ret = 0;
+	if (lock_file(claim->lock, F_OFD_SETLK, &lock))
+		ret = errno == EACCES ? -EAGAIN : -errno;
+	else if (fstat(claim->lock, &st) || !st.st_nlink)
+		ret = -EAGAIN;
+	if (ret)
+		close_all(claim);
+	return ret;
+}
+
+static void remove_folder(struct vm_claim *claim)
+{
+	unlinkat(claim->dir, "control", 0);
+	unlinkat(claim->dir, "pid", 0);
+	unlinkat(claim->dir, "lock", 0);
+	unlinkat(claim->base, claim->name, AT_REMOVEDIR);
+}
+
+static int claim_in(struct vm_claim *claim, int base, const char *name, int attempts)
+{
+	int ret = -EAGAIN, i;
+
+	*claim = (struct vm_claim){ .base = base, .dir = -1, .lock = -1 };
+	snprintf(claim->name, sizeof(claim->name), "%s", name);
+	for (i = 0; i < attempts && ret == -EAGAIN; i++) {
+		if (i)
+			usleep(ATTEMPT_EVERY);
+		ret = try_to_claim(claim);
+	}
+	return ret;
+}
+
+static pid_t pid_in(int base, const char *name)
+{
+	int dir = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	pid_t pid = dir < 0 ? 0 : read_pid(dir);
+
+	if (dir >= 0)
+		close(dir);
+	return pid;
+}
+
+int vm_claim(struct vm_claim *claim, const char *name, char *why)
+{
+	int base, ret = vm_name_check(name, why);
+
+	if (ret)
+		return ret;
+	base = open_base(true, why);
+	if (base < 0)
+		return base;
+	ret = claim_in(claim, base, name, ATTEMPTS);
+	if (!ret) {
+		/* Of one that was killed, if there was any. */
+		unlinkat(claim->dir, "control", 0);
+		ret = write_pid(claim->dir);
+		if (!ret)
+			return 0;
+		vm_release(claim);
+		SAY(why, "writing its pid: %s", strerror(-ret));
+		return ret;
+	}
+	if (ret == -EAGAIN) {
+		SAY(why, "there is one of this name, process %d: "
+		    "choose another, or end that by 'gmem stop %s'",
+		    (int)pid_in(base, name), name);
+		ret = -EEXIST;
+	} else {
+		SAY(why, "making its folder: %s", strerror(-ret));
+	}
+	close(base);
+	claim->base = -1;
+	return ret;
+}
+
+void vm_release(struct vm_claim *claim)
+{
+	if (claim->base < 0)
+		return;
+	remove_folder(claim);
+	close_all(claim);
+	close(claim->base);
+	claim->base = -1;
+}
+
+/* ---- Others' names ---- */
+
+/* True: the name's folder is locked. */
+static bool lives(int base, const char *name)
+{
+	char path[VM_NAME_LENGTH + 8];
+	struct flock lock = { .l_type = F_UNLCK };
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/lock", name);
+	fd = openat(base, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	if (lock_file(fd, F_OFD_GETLK, &lock))
+		lock.l_type = F_UNLCK;
+	close(fd);
+	return lock.l_type != F_UNLCK;
+}
+
+/* What nobody has is removed, unless somebody is about to have it. */
+static void clean(int base, const char *name)
+{
+	struct vm_claim claim;
+
+	if (claim_in(&claim, base, name, 1))
+		return;
+	remove_folder(&claim);
+	close_all(&claim);
+}
+
+int vm_find(const char *name, pid_t *pid, char *why)
+{
+	int base, ret = vm_name_check(name, why);
+
+	if (ret)
+		return ret;
+	base = open_base(false, why);
+	if (base < 0 && base != -ENOENT)
+		return base;
+	if (base >= 0 && lives(base, name)) {
+		*pid = pid_in(base, name);
+		close(base);
+		return 0;
+	}
+	if (base >= 0 && !faccessat(base, name, F_OK, AT_SYMLINK_NOFOLLOW))
+		clean(base, name);
+	if (base >= 0)
+		close(base);
+	SAY(why, "there is no such VM: 'gmem ps' lists them");
+	return -ESRCH;
+}
+
+int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why)
+{
+	struct dirent **entries;
+	int base = open_base(false, why);
+	int i, nr, ret = 0;
+
+	if (base == -ENOENT && getenv("XDG_RUNTIME_DIR"))
+		return 0;
+	if (base == -ENOENT && !geteuid())
+		return 0;
+	if (base < 0)
+		return base;
+	nr = scandirat(base, ".", &entries, NULL, alphasort);
+	if (nr < 0) {
+		ret = -errno;
+		SAY(why, "listing the VMs: %s", strerror(-ret));
+	}
+	for (i = 0; i < nr; i++) {
+		const char *name = entries[i]->d_name;
+		char unused[NAMES_WHY];
+
+		if (!vm_name_check(name, unused)) {
+			if (lives(base, name))
+				found(name, pid_in(base, name), data);
+			else
+				clean(base, name);
+		}
+		free(entries[i]);
+	}
+	if (nr >= 0)
+		free(entries);
+	close(base);
+	return ret;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMs by name: a folder each, in /run/gmem for root and in $XDG_RUNTIME_DIR/gmem for
+ * others. A lock on a file there, which the VMM holds, tells that it lives: what a
+ * process that was killed has left behind is recognised, and removed.
+ */
+#ifndef VMM_CONTROL_NAMES_H
+#define VMM_CONTROL_NAMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define VM_NAME_LENGTH	64	/* with its end */
+#define NAMES_WHY	512
+
+/*
+ * struct vm_claim - a name that this process has
+ * @base: the folder of all names, or -1: it has none
+ * @dir: that of this one
+ * @lock: the locked file
+ */
+struct vm_claim {
+	int base;
+	int dir;
+	int lock;
+	char name[VM_NAME_LENGTH];
+};
+
+#define VM_CLAIM_NONE { .base = -1, .dir = -1, .lock = -1 }
+
+/*
+ * Functions return 0 or -errno, and then say in @why, which has room for NAMES_WHY
+ * bytes, what is wrong and what to do.
+ */
+
+/* Is it one: letters, digits, '.', '_' and '-', and the first is no sign? -EINVAL: no. */
+int vm_name_check(const char *name, char *why);
+
+/* Have a name. -EEXIST: another VM has it. */
+int vm_claim(struct vm_claim *claim, const char *name, char *why);
+
+/* Give it up, and remove its folder. */
+void vm_release(struct vm_claim *claim);
+
+/* The path of a VM's control socket, which must fit in a socket's address. */
+int vm_control_path(const char *name, char *path, size_t size, char *why);
+
+/*
+ * The process that has the name, 0 where that is not known. -ESRCH: there is none, and
+ * what it may have left is removed.
+ */
+int vm_find(const char *name, pid_t *pid, char *why);
+
+/* Call @found with each name that a VM has, in alphabetical order. */
+int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why);
+
+#endif /* VMM_CONTROL_NAMES_H */

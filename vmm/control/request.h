@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* What may be asked of a VM by its control socket: docs/control.md. */
+#ifndef VMM_CONTROL_REQUEST_H
+#define VMM_CONTROL_REQUEST_H
+
+#include <stddef.h>
+
+#define CONTROL_LINE	8192	/* bytes of a request, with its end */
+#define CONTROL_PATH	4096
+#define CONTROL_WHY	512
+
+enum request_kind {
+	REQUEST_STATUS,
+	REQUEST_PAUSE,
+	REQUEST_RESUME,
+	REQUEST_STOP,
+	REQUEST_KILL,
+	REQUEST_CONSOLE,
+	REQUEST_SNAPSHOT,
+};
+
+/*
+ * struct request - one that is read
+ * @path: of a snapshot: an absolute one
+ */
+struct request {
+	enum request_kind kind;
+	char path[CONTROL_PATH];
+};
+
+/*
+ * Read a line, without its end, which may be any bytes. Returns 0; or -EINVAL, and says
+ * in @why, which has room for CONTROL_WHY bytes, what is wrong.
+ */
+int request_read(const char *line, size_t length, struct request *request, char *why);
+
+#endif /* VMM_CONTROL_REQUEST_H */

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "common/status.h"
+#include "common/version.h"
+#include "control/names.h"
+#include "control/request.h"
+#include "control/server.h"
+
+#define CONNECTIONS	16
+
+/*
+ * struct connection - one client. Its requests are answered one after another: while an
+ *	answer is not written, nothing more is read from it
+ * @used: bytes of @line, which may have several requests
+ * @answer: what is to be written, or NULL; of @size bytes @wrote are
+ * @last: it is closed when that is written
+ */
+struct connection {
+	struct control_server *server;
+	struct event event;
+	size_t used;
+	char line[CONTROL_LINE];
+	char *answer;
+	size_t size;
+	size_t wrote;
+	bool last;
+};
+
+/* @began: when the guest came here */
+struct control_server {
+	struct loop *loop;
+	char name[VM_NAME_LENGTH];
+	uint64_t began;
+	struct event listener;
+	struct connection connections[CONNECTIONS];
+};
+
+/* ---- Answers ---- */
+
+static void add_boolean(struct json_object *object, const char *member, bool is)
+{
+	json_object_object_add(object, member, json_object_new_boolean(is));
+}
+
+static struct json_object *answer_ok(void)
+{
+	struct json_object *answer = json_object_new_object();
+
+	add_boolean(answer, "ok", true);
+	return answer;
+}
+
+/* @todo: what the client's user can do, or NULL */
+static struct json_object *answer_error(const char *why, const char *todo)
+{
+	struct json_object *answer = json_object_new_object();
+	char text[CONTROL_WHY];
+
+	snprintf(text, sizeof(text), "%s", why);
+	make_printable(text);
+	add_boolean(answer, "ok", false);
+	json_object_object_add(answer, "error", json_object_new_string(text));
+	if (todo)
+		json_object_object_add(answer, "todo", json_object_new_string(todo));
+	return answer;
+}
+
+static void add_number(struct json_object *object, const char *member, uint64_t number)
+{
+	json_object_object_add(object, member, json_object_new_uint64(number));
+}
+
+static const char *state_of(const struct control_server *server)
+{
+	const struct vcpus *vcpus = server->loop->vcpus;
+
+	return vcpus->paused ? "paused" : vcpus->going ? "running" : "stopped";
+}
+
+static struct json_object *answer_state(const struct control_server *server)
+{
+	struct json_object *answer = answer_ok();
+
+	json_object_object_add(answer, "state", json_object_new_string(state_of(server)));
+	return answer;
+}
+
+static struct json_object *answer_failed(int error)
+{
+	return answer_error(error == -ESRCH ? "the guest has just ended" : strerror(-error), NULL);
+}
+
+/* ---- Requests ---- */
+
+static uint64_t memory_of(const struct machine *machine)
+{
+	uint64_t size = 0;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++)
+		size += machine->memory[i].slot.size;
+	return size;
+}
+
+static struct json_object *do_status(struct connection *connection)
+{
+	const struct control_server *server = connection->server;
+	const struct machine *machine = server->loop->vcpus->machine;
+	struct json_object *answer = answer_state(server);
+	struct gmem_facts facts;
+
+	json_object_object_add(answer, "name", json_object_new_string(server->name));
+	add_number(answer, "pid", getpid());
+	add_number(answer, "vcpus", machine->nr_vcpus);
+	add_number(answer, "memory", memory_of(machine));
+	if (machine_view(machine) >= 0 &&
+	    !gmem_memfd_facts(0, machine_view(machine), &facts))
+		add_number(answer, "resident", facts.resident * 4096);
+	add_number(answer, "uptime", (now_ns() - server->began) / 1000000000);
+	add_boolean(answer, "console", terminal_is_attached(&server->loop->terminal));
+	json_object_object_add(answer, "version", json_object_new_string(VMM_VERSION));
+	return answer;
+}
+
+static struct json_object *do_pause(struct connection *connection)
+{
+	int ret = loop_pause(connection->server->loop);
+
+	return ret ? answer_failed(ret) : answer_state(connection->server);
+}
+
+static struct json_object *do_resume(struct connection *connection)
+{
+	int ret = loop_resume(connection->server->loop);
+
+	return ret ? answer_failed(ret) : answer_state(connection->server);
+}
+
+static struct json_object *do_stop(struct connection *connection)
+{
+	struct json_object *answer;
+	bool asked;
+	int ret = loop_stop(connection->server->loop, &asked);
+
+	if (ret)
+		return answer_failed(ret);
+	answer = answer_ok();
+	json_object_object_add(answer, "how", json_object_new_string(asked ? "asked" : "ended"));
+	return answer;
+}
+
+static struct json_object *do_kill(struct connection *connection)
+{
+	loop_end(connection->server->loop, EXIT_DONE);
+	return answer_ok();
+}
+
+static struct json_object *do_snapshot(struct connection *connection, const char *path)
+{
+	struct loop *loop = connection->server->loop;
+	struct json_object *answer;
+	char why[CONTROL_WHY];
+	int ret = loop_snapshot(loop, path);
+
+	if (ret == -ESRCH)
+		return answer_failed(ret);
+	if (ret) {
+		snprintf(why, sizeof(why), "%s, %.256s: %s", loop->vcpus->machine->step, path,
+			 ret == -EOPNOTSUPP && loop->no_snapshot ? loop->no_snapshot :
+			 strerror(-ret));
+		return answer_error(why, ret == -EEXIST ? "name a directory that is not there" :
+				    NULL);
+	}
+	answer = answer_state(connection->server);
+	json_object_object_add(answer, "path", json_object_new_string(path));
+	return answer;
+}
+
+/* ---- Connections ---- */
+
+static void drop(struct connection *connection)
+{
+	if (connection->event.fd < 0)
+		return;
+	events_remove(&connection->server->loop->vcpus->machine->events, &connection->event);
+	close(connection->event.fd);
+	connection->event.fd = -1;
+	free(connection->answer);
+	connection->answer = NULL;
+}
+
+/* False: the connection is gone, or what is left is written later. */
+static bool write_answer(struct connection *connection)
+{
+	while (connection->wrote < connection->size) {
+		ssize_t wrote = send(connection->event.fd, connection->answer + connection->wrote,
+				     connection->size - connection->wrote,
+				     MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (wrote < 0 && errno == EINTR)
+			continue;
+		if (wrote < 0) {
+			if (errno != EAGAIN)
+				drop(connection);
+			return false;
+		}
+		connection->wrote += wrote;
+	}
+	free(connection->answer);
+	connection->answer = NULL;
+	if (connection->last)
+		drop(connection);
+	return connection->event.fd >= 0;
+}
+
+static void say_answer(struct connection *connection, struct json_object *answer)
+{
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	size_t length = text ? strlen(text) : 0;
+
+	connection->answer = malloc(length + 1);
+	if (!connection->answer || !length) {
+		json_object_put(answer);
+		drop(connection);
+		return;
+	}
+	memcpy(connection->answer, text, length);
+	connection->answer[length] = '\n';
+	connection->size = length + 1;
+	connection->wrote = 0;
+	json_object_put(answer);
+	write_answer(connection);
+}
+
+/*
+ * From the answer on the connection is the console's. The bytes that came behind the
+ * request were typed.
+ */
+static void become_console(struct connection *connection, const char *typed, size_t size)
+{
+	struct loop *loop = connection->server->loop;
+	int fd;
+
+	if (terminal_is_attached(&loop->terminal)) {
+		connection->last = true;
+		say_answer(connection, answer_error("somebody is attached to the console",
+						    "have that one detach first"));
+		return;
+	}
+	say_answer(connection, answer_ok());
+	/* One that did not even take that is no reader. */
+	if (connection->event.fd < 0 || connection->answer) {
+		drop(connection);
+		return;
+	}
+	fd = connection->event.fd;
+	events_remove(&loop->vcpus->machine->events, &connection->event);
+	connection->event.fd = -1;
+	if (terminal_attach(&loop->terminal, fd))
+		close(fd);
+	else
+		terminal_type(&loop->terminal, typed, size);
+}
+
+static struct json_object *serve(struct connection *connection, const struct request *request)
+{
+	switch (request->kind) {
+	case REQUEST_STATUS:
+		return do_status(connection);
+	case REQUEST_PAUSE:
+		return do_pause(connection);
+	case REQUEST_RESUME:
+		return do_resume(connection);
+	case REQUEST_STOP:
+		return do_stop(connection);
+	case REQUEST_KILL:
+		return do_kill(connection);
+	case REQUEST_SNAPSHOT:
+		return do_snapshot(connection, request->path);
+	default:
+		return answer_error("this is not answered here", NULL);
+	}
+}
+
+static void answer_line(struct connection *connection, size_t length)
+{
+	struct request request;
+	char why[CONTROL_WHY];
+	size_t next = length + 1;
+
+	if (request_read(connection->line, length, &request, why))
+		say_answer(connection, answer_error(why, "docs/control.md has the requests"));
+	else if (request.kind == REQUEST_CONSOLE)
+		become_console(connection, connection->line + next, connection->used - next);
+	else
+		say_answer(connection, serve(connection, &request));
+	connection->used -= next;
+	memmove(connection->line, connection->line + next, connection->used);
+}
+
+/* All requests that are there, as far as their answers are taken. */
+static void answer_lines(struct connection *connection)
+{
+	while (connection->event.fd >= 0 && !connection->answer) {
+		char *end = memchr(connection->line, '\n', connection->used);
+
+		if (end) {
+			answer_line(connection, end - connection->line);
+			continue;
+		}
+		if (connection->used < sizeof(connection->line))
+			return;
+		connection->last = true;
+		connection->used = 0;
+		say_answer(connection, answer_error("a request is too long", NULL));
+	}
+}
+
+static void read_requests(struct connection *connection)
+{
+	ssize_t got = recv(connection->event.fd, connection->line + connection->used,
+			   sizeof(connection->line) - connection->used, MSG_DONTWAIT);
+
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (got <= 0) {
+		drop(connection);
+		return;
+	}
+	connection->used += got;
+	answer_lines(connection);
+}
+
+static void connection_ready(struct event *event, uint32_t ready)
+{
+	struct connection *connection = event->data;
+
+	if (connection->answer) {
+		if (write_answer(connection))
+			answer_lines(connection);
+	} else if (ready & EPOLLIN) {
+		read_requests(connection);
+	} else {
+		drop(connection);
+	}
+	/* HUP and ERR are told in any case: the writing finds that out. */
+	if (connection->event.fd >= 0)
+		events_change(&connection->server->loop->vcpus->machine->events, event,
+			      connection->answer ? EPOLLOUT : EPOLLIN);
+}
+
+/* ---- The listener ---- */
+
+static bool may_ask(int fd)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	       (!peer.uid || peer.uid == geteuid());
+}
+
+static struct connection *unused(struct control_server *server)
+{
+	int i;
+
+	for (i = 0; i < CONNECTIONS; i++)
+		if (server->connections[i].event.fd < 0)
+			return &server->connections[i];
+	return NULL;
+}
+
+static void refuse(int fd, const char *why)
+{
+	struct json_object *answer = answer_error(why, NULL);
+	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+
+	if (send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) > 0)
+		send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	json_object_put(answer);
+	close(fd);
+}
+
+static void accept_one(struct event *event, uint32_t ready)
+{
+	struct control_server *server = event->data;
+	struct connection *connection = unused(server);
+	int fd = accept4(event->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)ready;
+	if (fd < 0)
+		return;
+	if (!may_ask(fd)) {
+		refuse(fd, "this VM is another user's");
+		return;
+	}
+	if (!connection) {
+		refuse(fd, "too many are connected");
+		return;
+	}
+	connection->event.fd = fd;
+	connection->used = 0;
+	connection->last = false;
+	if (events_add(&server->loop->vcpus->machine->events, &connection->event, EPOLLIN)) {
+		close(fd);
+		connection->event.fd = -1;
+	}
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, ret;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* The file has the socket's own mode: no chmod(2) too late. */
+	if (!fchmod(fd, 0600) && !bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    !listen(fd, CONNECTIONS))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+struct control_server *control_server_open(struct loop *loop, const char *name,
+					   const char *path, int *error)
+{
+	struct control_server *server = calloc(1, sizeof(*server));
+	int i;
+
+	*error = -ENOMEM;
+	if (!server)
+		return NULL;
+	server->loop = loop;
+	server->began = now_ns();
+	snprintf(server->name, sizeof(server->name), "%s", name);
+	for (i = 0; i < CONNECTIONS; i++) {
+		struct connection *connection = &server->connections[i];
+
+		connection->server = server;
+		connection->event = (struct event){
+			.fd = -1, .ready = connection_ready, .data = connection,
+		};
+	}
+	server->listener = (struct event){
+		.fd = listen_at(path), .ready = accept_one, .data = server,
+	};
+	*error = server->listener.fd < 0 ? server->listener.fd :
+		 events_add(&loop->vcpus->machine->events, &server->listener, EPOLLIN);
+	if (!*error)
+		return server;
+	if (server->listener.fd >= 0)
+		close(server->listener.fd);
+	free(server);
+	return NULL;
+}
+
+void control_server_close(struct control_server *server)
+{
+	int i;
+
+	if (!server)
+		return;
+	for (i = 0; i < CONNECTIONS; i++)
+		drop(&server->connections[i]);
+	events_remove(&server->loop->vcpus->machine->events, &server->listener);
+	close(server->listener.fd);
+	free(server);
+}

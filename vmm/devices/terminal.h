@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The host's side of the console. What the guest prints is kept in memory, as much
+ * as there is room for; the main loop writes it to stdout and to whoever is attached,
+ * each at its own pace. A reader that stalls loses the oldest of it, and holds up
+ * nobody.
+ */
+#ifndef VMM_DEVICES_TERMINAL_H
+#define VMM_DEVICES_TERMINAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/events.h"
+
+#define TERMINAL_KEPT	(256U << 10)
+#define TERMINAL_TYPED	4096U
+
+/*
+ * struct terminal_end - a descriptor that the console is shown on, or read from
+ * @fd: -1: there is none
+ * @own: it is ours to close, and no call on it waits
+ * @socket: it is one
+ * @waits: @event is added
+ * @full: there was no room for output
+ * @held: what is typed there is not read, since there is no room for it
+ * @shown: how much of the output it has had, of all that was ever put
+ * @lost: how many bytes it will never have, and was not told about
+ */
+struct terminal_end {
+	int fd;
+	bool own;
+	bool socket;
+	bool waits;
+	bool full;
+	bool held;
+	uint64_t shown;
+	uint64_t lost;
+	struct event event;
+};
+
+/*
+ * struct terminal - the console's other end
+ * @lock: over what follows, up to @typed; nobody waits with it
+ * @kept: the output's last TERMINAL_KEPT bytes, a ring
+ * @put: how many bytes were ever put there
+ * @woken: the main loop was told that there is something to do
+ * @by_bytes: a person looks on: nothing waits for the end of its line
+ * @partial: there is part of a line that nobody has seen
+ * @lines: how many lines were put
+ * @first, @used, @typed: what was typed and the guest has not taken, a ring
+ * @events: the main loop's; all below is its thread's
+ * @timed: @timer runs; @timed_lines: what @lines was when it was started
+ * @in: stdin; @reads: it is wanted; @ready: it can't be waited for, as a file; @person:
+ *	it is a terminal in raw mode; @quit: the key to end it was the last
+ * @out: stdout
+ * @client: who is attached
+ * @came: called when there is input for the guest
+ * @show: called when the part of a line is to be put
+ * @end: called when a person has typed Ctrl-] twice
+ * @data: for these three
+ */
+struct terminal {
+	pthread_mutex_t lock;
+	char *kept;
+	uint64_t put;
+	bool woken;
+	bool by_bytes;
+	bool partial;
+	uint64_t lines;
+	unsigned int first;
+	unsigned int used;
+	char typed[TERMINAL_TYPED];
+
+	struct events *events;
+	struct event wake;
+	struct event timer;
+	bool timed;
+	uint64_t timed_lines;
+	struct terminal_end in;
+	bool reads;
+	bool ready;
+	bool person;
+	bool quit;
+	struct terminal_end out;
+	struct terminal_end client;
+	void (*came)(void *data);
+	void (*show)(void *data);
+	void (*end)(void *data);
+	void *data;
+};
+
+/* Show the console on stdout. 0 or -errno; to be closed in either case. */
+int terminal_open(struct terminal *terminal, struct events *events);
+
+/* Write what there is, if its readers take it within a second, and close. */
+void terminal_close(struct terminal *terminal);
+
+/* Read stdin, in raw mode if it is a terminal. */
+void terminal_read_stdin(struct terminal *terminal);
+
+/*
+ * Attach the socket @fd, which is the terminal's from then on: it is shown what nobody
+ * who was attached has seen yet, as far as that is kept, and what comes. 0 or -errno:
+ * -EBUSY: another is attached.
+ */
+int terminal_attach(struct terminal *terminal, int fd);
+bool terminal_is_attached(const struct terminal *terminal);
+
+/* As if it had been typed; what there is no room for is lost. The main loop's thread. */
+void terminal_type(struct terminal *terminal, const char *bytes, size_t size);
+
+/* Write what can be written without waiting. The main loop's thread. */
+void terminal_flush(struct terminal *terminal);
+
+/* ---- For the device: any thread, and no wait ---- */
+
+void terminal_put(struct terminal *terminal, const char *bytes, size_t size);
+
+/* Is part of a line to be put? If not, the terminal's @show is called later. */
+bool terminal_wants_bytes(struct terminal *terminal);
+
+/* The next byte that was typed, or -1. */
+int terminal_get(struct terminal *terminal);
+
+#endif /* VMM_DEVICES_TERMINAL_H */
