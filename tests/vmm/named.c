@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+/* Guests by name: the commands that take a NAME, on guests that run. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/status.h"
+#include "program.h"
+
+static char name[32];
+
+/* A guest that fills 8 MiB and counts. */
+static struct program *start(void)
+{
+	struct program *vm = program_start("vm", "run", name, "--memory", "8",
+					   "--socket", socket_path("a"), NULL);
+
+	wait_for_words(vm, "guest: filled, counting");
+	return vm;
+}
+
+/* The command ends with @status and says @words. */
+#define SAYS(status, words, ...) do {					\
+	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
+									\
+	wait_for_exit(p, status);					\
+	must_have_said(p, words);					\
+	program_end_last();						\
+} while (0)
+
+static void assert_not_listed(void)
+{
+	struct program *list = program_start("gmem", "ps", NULL);
+
+	wait_for_exit(list, EXIT_DONE);
+	assert_false(has_said(list, name));
+	program_end_last();
+}
+
+static void a_guest_is_listed_and_ended(void **state)
+{
+	struct program *vm = start();
+
+	(void)state;
+	SAYS(EXIT_DONE, name, "ps");
+	SAYS(EXIT_DONE, "running", "ps");
+	SAYS(EXIT_DONE, "\"state\":\"running\"", "ps", "--json");
+	SAYS(EXIT_FAILED, "there is one of this name", "run", name, "--memory", "2");
+	wait_for_counting(vm);
+	/* It reads no events: nobody can ask it. */
+	SAYS(EXIT_DONE, "no power button", "stop", name);
+	wait_for_exit(vm, EXIT_DONE);
+	assert_not_listed();
+	SAYS(EXIT_FAILED, "there is no such VM", "stop", name);
+	SAYS(EXIT_FAILED, "there is no such VM", "kill", name);
+	SAYS(EXIT_FAILED, "there is no such VM", "console", name);
+	SAYS(EXIT_FAILED, "{\"ok\":false", "pause", name, "--json");
+}
+
+static void a_guest_is_paused(void **state)
+{
+	struct program *vm = start(), *taker;
+	unsigned int counts;
+
+	(void)state;
+	wait_for_counting(vm);
+	SAYS(EXIT_DONE, "paused", "pause", name);
+	SAYS(EXIT_DONE, "paused", "ps");
+	listen_for(300);
+	counts = vm->counts;
+	listen_for(2000);
+	assert_int_equal(vm->counts, counts);
+	/* It would run there. */
+	taker = program_start("B", "takeover", "--socket", socket_path("a"), NULL);
+	wait_for_exit(taker, EXIT_FAILED);
+	must_have_said(taker, "the guest is paused");
+	program_end_last();
+	listen_for(1000);
+	assert_int_equal(vm->counts, counts);
+	SAYS(EXIT_DONE, "\"state\":\"paused\"", "pause", name, "--json");
+	SAYS(EXIT_DONE, "running", "resume", name);
+	wait_for_counting(vm);
+	SAYS(EXIT_DONE, "running", "resume", name);
+	SAYS(EXIT_FAILED, "making a snapshot of this kind of guest", "snapshot", name,
+	     "/tmp/never-made");
+	wait_for_counting(vm);
+	SAYS(EXIT_DONE, "ended", "kill", name);
+	wait_for_exit(vm, EXIT_DONE);
+	assert_int_equal(access("/tmp/never-made", F_OK), -1);
+}
+
+static void a_console_is_attached(void **state)
+{
+	struct program *vm = start(), *console;
+
+	(void)state;
+	console = program_start("console", "console", name, NULL);
+	wait_for_words(console, "guest: filling");
+	wait_for_counting(console);
+	SAYS(EXIT_FAILED, "somebody is attached", "console", name);
+	kill(console->child.pid, SIGTERM);
+	wait_for_exit(console, EXIT_DONE);
+	must_have_said(console, "detached");
+	program_end_last();
+	console = program_start("console", "console", name, NULL);
+	wait_for_counting(console);
+	assert_false(has_said(console, "guest: filling"));
+	kill(vm->child.pid, SIGTERM);
+	wait_for_exit(console, EXIT_DONE);
+	must_have_said(console, "the VM has ended");
+}
+
+static void what_a_killed_one_left(void **state)
+{
+	struct program *vm = start();
+
+	(void)state;
+	kill(vm->child.pid, SIGKILL);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	assert_not_listed();
+	programs_end(NULL);
+	vm = start();
+	SAYS(EXIT_DONE, "running", "ps");
+	kill(vm->child.pid, SIGKILL);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	programs_end(NULL);
+	start();
+}
+
+/* Its process does nothing any more, not even when it is asked to end. */
+static void one_that_hangs(void **state)
+{
+	struct program *vm = start();
+
+	(void)state;
+	kill(vm->child.pid, SIGSTOP);
+	SAYS(EXIT_DONE, "no-answer", "ps");
+	SAYS(EXIT_FAILED, "it does not answer", "pause", name);
+	SAYS(EXIT_DONE, "ended", "kill", name);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	assert_true(WIFSIGNALED(vm->child.status));
+	assert_not_listed();
+}
+
+static void names_that_cannot_be(void **state)
+{
+	(void)state;
+	SAYS(EXIT_FAILED, "letters, digits", "run", "a/b", "--memory", "2");
+	SAYS(EXIT_FAILED, "letters, digits", "run", "", "--memory", "2");
+	SAYS(EXIT_FAILED, "letters, digits", "kill", "../a");
+	SAYS(EXIT_FAILED, "letters, digits", "restore", "/nowhere", "a b");
+}
+
+#define TEST(function) \
+	cmocka_unit_test_teardown(function, programs_end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_guest_is_listed_and_ended),
+		TEST(a_guest_is_paused),
+		TEST(a_console_is_attached),
+		TEST(what_a_killed_one_left),
+		TEST(one_that_hangs),
+		TEST(names_that_cannot_be),
+	};
+
+	snprintf(name, sizeof(name), "test-%d", (int)getpid());
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, sockets_make, sockets_remove);
+}
