@@ -22,6 +22,7 @@ static const struct command commands[] = {
 	{ "snapshot", cmd_snapshot, "keep a guest in a directory" },
 	{ "stop", cmd_stop, "ask a guest to shut down" },
 	{ "kill", cmd_kill, "end a guest as it stands" },
+	{ "doctor", cmd_doctor, "check what gmem needs of this host" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },

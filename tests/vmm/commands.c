@@ -34,6 +34,13 @@ static void help_is_given(void **state)
 	ENDS(EXIT_DONE, "gmem " VMM_VERSION, "run", "--version");
 }
 
+static void the_doctor_answers(void **state)
+{
+	(void)state;
+	ENDS(EXIT_DONE, "the KVM modules are gmem's", "doctor");
+	ENDS(EXIT_DONE, "{\"check\":\"gmem\",\"state\":\"good\"", "doctor", "--json");
+}
+
 static void wrong_command_lines(void **state)
 {
 	(void)state;
@@ -172,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(help_is_given),
+		TEST(the_doctor_answers),
 		TEST(wrong_command_lines),
 		TEST(sockets_that_cannot_be),
 		TEST(a_socket_that_is_taken),

@@ -86,6 +86,17 @@ static void what_is_no_kernel(void **state)
 	ENDS(EXIT_USAGE, "a Linux guest has 64 MiB to", "--kernel", kernel(), "--memory", "62");
 }
 
+/* Before the guest starts, not when it is to be kept. */
+static void where_no_snapshot_can_be(void **state)
+{
+	(void)state;
+	ENDS(EXIT_FAILED, "--snapshot /tmp: File exists", "--kernel", kernel(),
+	     "--snapshot", "/tmp");
+	ENDS(EXIT_FAILED, "make the directory above it first", "--kernel", kernel(),
+	     "--snapshot", "/nowhere/kept");
+	ENDS(EXIT_FAILED, "name a directory", "--kernel", kernel(), "--snapshot", "");
+}
+
 static void too_much_to_load(void **state)
 {
 	char line[4096];
@@ -130,6 +141,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_no_kernel),
+		TEST(where_no_snapshot_can_be),
 		TEST(too_much_to_load),
 		TEST(options_that_make_no_sense),
 	};

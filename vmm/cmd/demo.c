@@ -22,6 +22,7 @@
 #include "common/status.h"
 #include "demo/steps.h"
 #include "guest/layout.h"
+#include "machine/machine.h"
 #include "options.h"
 
 #include <gmem.h>
@@ -247,6 +248,13 @@ static int tidy(struct demo *demo, int status)
 	return status;
 }
 
+static int no_kvm(int error, const char *step)
+{
+	say_failed(error, "%s", step);
+	say_todo(kvm_todo(error));
+	return EXIT_FAILED;
+}
+
 static int prepare(struct demo *demo)
 {
 	ssize_t length = readlink("/proc/self/exe", demo->self,
@@ -255,11 +263,11 @@ static int prepare(struct demo *demo)
 	int caps;
 
 	if (kvm < 0)
-		return say_failed(kvm, "opening /dev/kvm");
+		return no_kvm(kvm, "opening /dev/kvm");
 	caps = gmem_check_extension(kvm, KVM_CAP_GMEM);
 	close(kvm);
 	if (caps <= 0 || !(caps & KVM_GMEM_CAP_LINK))
-		return say_failed(-ENOTTY, "asking KVM for KVM_LINK_GUEST_MEMFD");
+		return no_kvm(-ENOTTY, "asking KVM for KVM_LINK_GUEST_MEMFD");
 	if (length < 0)
 		return say_failed(-errno, "finding this program");
 	strcpy(demo->folder, "/tmp/gmem-demo-XXXXXX");

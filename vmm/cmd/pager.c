@@ -113,9 +113,12 @@ static int open_files(struct page_server *server,
 		return say_failed(-errno, "watching for signals");
 	server->listener = options->socket ? listen_again(options->socket) :
 					     options->socket_fd;
-	if (server->listener < 0)
-		return say_failed(server->listener, "listening on %s",
-				  options->socket);
+	if (server->listener < 0) {
+		say_failed(server->listener, "listening on %s", options->socket);
+		if (server->listener == -EADDRINUSE)
+			say_todo("another gmem is listening there");
+		return EXIT_FAILED;
+	}
 	return check_listener(server->listener);
 }
 

@@ -92,7 +92,7 @@ static void show(const char *name, pid_t pid, void *data)
 	if (!status)
 		return;
 	if (list->json)
-		printf("%s\n", json_object_to_json_string_ext(status, JSON_C_TO_STRING_PLAIN));
+		control_print(status);
 	else if (!list->shown++)
 		printf(FORMAT, "NAME", "STATE", "PID", "CPUS", "MEMORY", "RESIDENT", "UPTIME");
 	if (!list->json)

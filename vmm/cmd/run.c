@@ -191,6 +191,9 @@ int cmd_run(int argc, char **argv)
 	report_to(options.report_fd);
 	loop_block_signals(options.serving.snapshot);
 
+	status = serve_check(&options.serving);
+	if (status)
+		return status;
 	status = serve_as(&options.serving, options.name);
 	if (status)
 		return status;

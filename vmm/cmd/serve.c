@@ -8,6 +8,22 @@
 #include "control/server.h"
 #include "handover/source.h"
 #include "loop.h"
+#include "snapshot/snapshot.h"
+
+int serve_check(const struct serving *serving)
+{
+	const char *todo;
+	int ret;
+
+	if (!serving->snapshot)
+		return 0;
+	ret = snapshot_check_place(serving->snapshot, &todo);
+	if (!ret)
+		return 0;
+	say_failed(ret, "--snapshot %s", serving->snapshot);
+	say_todo(todo);
+	return EXIT_FAILED;
+}
 
 int serve_as(struct serving *serving, const char *name)
 {

@@ -22,6 +22,9 @@ struct serving {
 	const char *no_snapshot;
 };
 
+/* Will its directory take a snapshot? Says why not. 0, or the status to exit with. */
+int serve_check(const struct serving *serving);
+
 /* Have the name, if there is one. Says what is wrong. 0, or the status to exit with. */
 int serve_as(struct serving *serving, const char *name);
 

@@ -45,8 +45,12 @@ static int take_and_run(const struct takeover_options *options, int listener)
 	destination.prepare = prepare;
 	destination.data = &loop;
 	ret = destination_take(&destination, options->socket, options->kill_source);
-	status = ret ? say_failed(ret, "%s (%s)", destination.step, options->socket) :
-		       run_taken(&destination, &loop, options->check);
+	if (ret) {
+		status = say_failed(ret, "%s (%s)", destination.step, options->socket);
+		say_todo(destination.todo);
+	} else {
+		status = run_taken(&destination, &loop, options->check);
+	}
 	loop_close(&loop);
 	destination_close(&destination);
 	return status;

@@ -16,25 +16,6 @@
 /* For how long a reader of messages may stall, ms: then they are lost. */
 #define PATIENCE	1000
 
-/* What a person can do about an error that has one usual cause here. */
-static const struct {
-	int error;
-	const char *hint;
-} hints[] = {
-	{ ENOTTY, "this KVM is not gmem's: load the modules that 'make kmod' built" },
-	{ EOPNOTSUPP, "this KVM has no such VMs: load the modules that 'make kmod' built" },
-	{ EACCES, "run it as root, or as a user of the group kvm" },
-	{ EADDRINUSE, "another gmem may be listening there; if none is, remove the file" },
-	{ ECONNREFUSED, "the process that made the socket is gone: remove the file" },
-	{ EPERM, "both processes must be of the same user" },
-	{ EBADMSG, "the process at the other end speaks something else" },
-	{ EPROTO, "the process at the other end breaks the protocol" },
-	{ EPROTONOSUPPORT, "the process at the other end is of another version of gmem" },
-	{ EBADF, "a descriptor that came is not guest memory, or can shrink, or is too small" },
-	{ EMFILE, "raise the limit of open files (ulimit -n)" },
-	{ ETIMEDOUT, "the process at the other end does not answer: see what it does" },
-};
-
 uint64_t now_ns(void)
 {
 	struct timespec time;
@@ -89,16 +70,18 @@ int say_failed(int error, const char *what, ...)
 {
 	char text[512];
 	va_list args;
-	size_t i;
 
 	va_start(args, what);
 	vsnprintf(text, sizeof(text), what, args);
 	va_end(args);
 	say_line(STDERR_FILENO, "gmem: %s: %s\n", text, strerror(-error));
-	for (i = 0; i < sizeof(hints) / sizeof(hints[0]); i++)
-		if (hints[i].error == -error)
-			say_line(STDERR_FILENO, "      %s%s\n", hints[i].hint, "");
 	return EXIT_FAILED;
+}
+
+void say_todo(const char *todo)
+{
+	if (todo)
+		say_line(STDERR_FILENO, "      %s%s\n", todo, "");
 }
 
 void make_printable(char *text)

@@ -9,12 +9,12 @@
 /* CLOCK_MONOTONIC: the same clock in all processes of the host. */
 uint64_t now_ns(void);
 
-/*
- * "gmem: what: why", and what to do about it where that is known from @error,
- * a negative errno. Returns EXIT_FAILED.
- */
+/* "gmem: what: why", @error being a negative errno. Returns EXIT_FAILED. */
 int say_failed(int error, const char *what, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* What a person can do about it, which depends on what failed; NULL: nothing is known. */
+void say_todo(const char *todo);
 
 /* Text of another process is shown to a person: no control characters. */
 void make_printable(char *text);

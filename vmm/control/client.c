@@ -98,7 +98,7 @@ static int receive_line(int socket, char *line, size_t size, int timeout, char *
 int control_exchange(int socket, struct json_object *request, int timeout,
 		     struct json_object **answer, char *why)
 {
-	const char *text = json_object_to_json_string_ext(request, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_object_to_json_string_ext(request, CONTROL_JSON);
 	char line[ANSWER_LINE];
 	int ret;
 
@@ -147,6 +147,11 @@ bool answer_is_ok(struct json_object *answer)
 	return json_object_object_get_ex(answer, "ok", &value) && json_object_get_boolean(value);
 }
 
+void control_print(struct json_object *object)
+{
+	printf("%s\n", json_object_to_json_string_ext(object, CONTROL_JSON));
+}
+
 int control_say_failed(const char *name, const char *why, bool json)
 {
 	struct json_object *answer;
@@ -158,7 +163,7 @@ int control_say_failed(const char *name, const char *why, bool json)
 	json_object_object_add(answer, "ok", json_object_new_boolean(false));
 	json_object_object_add(answer, "name", json_object_new_string(name));
 	json_object_object_add(answer, "error", json_object_new_string(why));
-	printf("%s\n", json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN));
+	control_print(answer);
 	json_object_put(answer);
 	return EXIT_FAILED;
 }
@@ -185,8 +190,7 @@ static int judge(const char *name, struct json_object *answer, bool json)
 
 	if (answer_is_ok(answer)) {
 		if (json)
-			printf("%s\n", json_object_to_json_string_ext(answer,
-								      JSON_C_TO_STRING_PLAIN));
+			control_print(answer);
 		return EXIT_DONE;
 	}
 	snprintf(why, sizeof(why), "%s%s%s", answer_text(answer, "error"), *todo ? ": " : "",

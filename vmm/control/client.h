@@ -26,6 +26,9 @@ int control_connect(const char *name, char *why);
 int control_exchange(int socket, struct json_object *request, int timeout,
 		     struct json_object **answer, char *why);
 
+/* Print it on stdout, in a line. */
+void control_print(struct json_object *object);
+
 /* {"command": @command} */
 struct json_object *control_request(const char *command);
 

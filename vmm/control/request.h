@@ -9,6 +9,9 @@
 #define CONTROL_PATH	4096
 #define CONTROL_WHY	512
 
+/* How JSON is written, a line each: for json_object_to_json_string_ext(). */
+#define CONTROL_JSON	(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
+
 enum request_kind {
 	REQUEST_STATUS,
 	REQUEST_PAUSE,

@@ -226,7 +226,7 @@ static bool write_answer(struct connection *connection)
 
 static void say_answer(struct connection *connection, struct json_object *answer)
 {
-	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_object_to_json_string_ext(answer, CONTROL_JSON);
 	size_t length = text ? strlen(text) : 0;
 
 	connection->answer = malloc(length + 1);
@@ -384,7 +384,7 @@ static struct connection *unused(struct control_server *server)
 static void refuse(int fd, const char *why)
 {
 	struct json_object *answer = answer_error(why, NULL);
-	const char *text = json_object_to_json_string_ext(answer, JSON_C_TO_STRING_PLAIN);
+	const char *text = json_object_to_json_string_ext(answer, CONTROL_JSON);
 
 	if (send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE) > 0)
 		send(fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "common/peer.h"
 #include "common/say.h"
 #include "handover/destination.h"
 #include "handover/dialogue.h"
@@ -148,6 +149,9 @@ int destination_take(struct destination *destination, const char *path,
 		ret = become_owner(destination);
 	if (ret && ret != -ECANCELED && source_died(destination))
 		return 0;
+	/* Where it was not KVM, it is the source, or what came from it. */
+	destination->todo = destination->machine.todo ? destination->machine.todo :
+							peer_todo(ret);
 	if (ret) {
 		if (destination->socket >= 0 && ret != -ECANCELED)
 			send_abort(destination->socket, ret, destination->step);

@@ -20,6 +20,7 @@
  *	guest is ours alone, or NULL. 0 or -errno
  * @data: for it
  * @step: what was tried last, for the message if it failed
+ * @todo: what a person can do about that, or NULL
  */
 struct destination {
 	int socket;
@@ -30,6 +31,7 @@ struct destination {
 	int (*prepare)(void *data);
 	void *data;
 	const char *step;
+	const char *todo;
 };
 
 /* The state before destination_take(). */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "boot/counting.h"
+#include "common/peer.h"
 #include "common/say.h"
 #include "handover/dialogue.h"
 #include "handover/source.h"
@@ -79,6 +80,12 @@ static enum guest_owner give(int socket, const struct gmem_peer *peer)
 	return ret > 0 ? THEIRS : OURS;
 }
 
+static void say_peer_failed(int error, const char *step, const struct gmem_peer *peer)
+{
+	say_failed(error, "%s to process %d", step, (int)peer->pid);
+	say_todo(peer_todo(error));
+}
+
 static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
 				  const struct gmem_peer *peer)
 {
@@ -104,7 +111,7 @@ static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
 		return owner;
 	}
 	if (ret != -ECANCELED)
-		say_failed(ret, "%s to process %d", step, (int)peer->pid);
+		say_peer_failed(ret, step, peer);
 	send_abort(socket, ret, step);
 	return OURS;
 }
@@ -140,6 +147,8 @@ int source_listen(const char *path, int *listener)
 	if (!path || *listener >= 0)
 		return 0;
 	say_failed(*listener, "listening on %s", path);
+	if (*listener == -EADDRINUSE)
+		say_todo("another gmem may be listening there; if none is, remove the file");
 	return *listener;
 }
 

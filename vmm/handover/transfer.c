@@ -70,6 +70,8 @@ static int link_view(struct machine *machine, int theirs)
 
 	machine->step = "linking the guest's memory (KVM_LINK_GUEST_MEMFD)";
 	view = gmem_memfd_link(machine->vm, theirs);
+	if (view == -ENOTTY)
+		machine->todo = kvm_todo(view);
 	close(theirs);
 	if (view >= 0 && !gmem_memfd_facts(0, view, &facts))
 		report("linked", "fd=%d ino=%" PRIu64, view, facts.ino);

@@ -10,6 +10,40 @@
 #include "common/status.h"
 #include "machine/machine.h"
 
+const char *kvm_todo(int error)
+{
+	switch (-error) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return "load the KVM modules that 'make kmod' built; 'gmem doctor' tells more";
+	case EACCES:
+	case EPERM:
+		return "run it as root, or as a user of the group kvm";
+	case ENOTTY:
+	case EOPNOTSUPP:
+	case EINVAL:
+		return "this KVM is not gmem's: load the modules that 'make kmod' built";
+	}
+	return NULL;
+}
+
+static int fail_kvm(struct machine *machine, int error)
+{
+	machine->todo = kvm_todo(error);
+	return error;
+}
+
+int machine_say_failed(const struct machine *machine, int error)
+{
+	if (*machine->why)
+		fprintf(stderr, "gmem: %s: %s\n", machine->step, machine->why);
+	else
+		say_failed(error, "%s", machine->step);
+	say_todo(machine->todo);
+	return EXIT_FAILED;
+}
+
 int machine_create(struct machine *machine, uint64_t vm_type)
 {
 	int types, ret;
@@ -22,16 +56,16 @@ int machine_create(struct machine *machine, uint64_t vm_type)
 	ret = events_open(&machine->events);
 	if (ret)
 		return ret;
-	machine->step = "opening /dev/kvm (are the KVM modules loaded?)";
+	machine->step = "opening /dev/kvm";
 	machine->kvm = gmem_kvm_open();
 	if (machine->kvm < 0)
-		return machine->kvm;
+		return fail_kvm(machine, machine->kvm);
 	machine->step = "creating a VM with private memory";
 	types = gmem_check_extension(machine->kvm, KVM_CAP_VM_TYPES);
 	if (types < 0 || vm_type > 30 || !(types & 1 << vm_type))
-		return -EOPNOTSUPP;
+		return fail_kvm(machine, -EOPNOTSUPP);
 	machine->vm = gmem_vm_create(machine->kvm, vm_type);
-	return machine->vm < 0 ? machine->vm : 0;
+	return machine->vm < 0 ? fail_kvm(machine, machine->vm) : 0;
 }
 
 /* Where a slot is all private, KVM wants an address that nobody uses. */
@@ -117,14 +151,6 @@ int machine_fail(struct machine *machine, int error, const char *why, ...)
 	vsnprintf(machine->why, sizeof(machine->why), why, args);
 	va_end(args);
 	return error;
-}
-
-int machine_say_failed(const struct machine *machine, int error)
-{
-	if (!*machine->why)
-		return say_failed(error, "%s", machine->step);
-	fprintf(stderr, "gmem: %s: %s\n", machine->step, machine->why);
-	return EXIT_FAILED;
 }
 
 int machine_view(const struct machine *machine)

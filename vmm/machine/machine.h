@@ -41,6 +41,7 @@ struct machine_memory {
  * @virtio: its virtio devices, in the order of the bus
  * @step: what was tried last, for the message if it failed
  * @why: what was wrong, where an errno would not say it; else empty
+ * @todo: what a person can do about that, or NULL
  *
  * Functions return 0 or -errno. A machine that failed half-way is still closed
  * with machine_close().
@@ -67,7 +68,14 @@ struct machine {
 	unsigned int nr_virtio;
 	const char *step;
 	char why[256];
+	const char *todo;
 };
+
+/* What a person can do where KVM can't be opened, or is not gmem's; or NULL. */
+const char *kvm_todo(int error);
+
+/* Tell a person of an error of a function here. Returns EXIT_FAILED. */
+int machine_say_failed(const struct machine *machine, int error);
 
 /* Open KVM and create a VM of a type, without memory and vCPU. */
 int machine_create(struct machine *machine, uint64_t vm_type);
@@ -75,9 +83,6 @@ int machine_create(struct machine *machine, uint64_t vm_type);
 /* Keep why something failed, for machine_say_failed(). Returns @error. */
 int machine_fail(struct machine *machine, int error, const char *why, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* Tell a person of an error of a function here. Returns EXIT_FAILED. */
-int machine_say_failed(const struct machine *machine, int error);
 
 /* Own a descriptor, which is closed if that fails. Returns it, or -errno. */
 int machine_add_fd(struct machine *machine, int fd);

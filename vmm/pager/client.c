@@ -15,8 +15,10 @@
 
 #include <gmem.h>
 
+#include "common/peer.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "machine/machine.h"
 #include "pager/client.h"
 
 #define REPLY_TIMEOUT	10000	/* ms */
@@ -203,8 +205,11 @@ int pager_client_start(struct pager_client *client, const char *path, int view)
 	if (!ret)
 		return 0;
 	pager_client_stop(client);
-	if (ret != -ECANCELED)	/* that was said */
+	if (ret != -ECANCELED) {	/* that was said */
 		say_failed(ret, "%s: %s", path, step);
+		/* The only one that KVM gives. */
+		say_todo(ret == -ENOTTY ? kvm_todo(ret) : peer_todo(ret));
+	}
 	return EXIT_FAILED;
 }
 

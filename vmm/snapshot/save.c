@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm_gmem.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +146,34 @@ static bool can_be_kept(const struct machine *machine)
 {
 	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
 	       machine_view(machine) >= 0 && !machine->nr_virtio;
+}
+
+int snapshot_check_place(const char *dir, const char **todo)
+{
+	char parent[PATH_MAX];
+	struct stat st;
+	char *end;
+
+	*todo = "name a directory that is not there yet";
+	if (!lstat(dir, &st))
+		return -EEXIST;
+	*todo = *dir ? NULL : "name a directory";
+	if (errno != ENOENT || !*dir)
+		return -errno;
+	if (snprintf(parent, sizeof(parent), "%s", dir) >= (int)sizeof(parent))
+		return -ENAMETOOLONG;
+	/* "a/b/" is "b" in "a", and so is "a/b". */
+	end = parent + strlen(parent);
+	while (end > parent && end[-1] == '/')
+		end--;
+	while (end > parent && end[-1] != '/')
+		end--;
+	strcpy(end, ".");
+	if (!access(parent, W_OK | X_OK))
+		return 0;
+	if (errno == ENOENT)
+		*todo = "make the directory above it first";
+	return -errno;
 }
 
 int snapshot_save(struct machine *machine, const char *path)

@@ -30,6 +30,12 @@ struct snapshot {
 int snapshot_save(struct machine *machine, const char *dir);
 
 /*
+ * Can a snapshot be kept in @dir? It must not be there, and can be made. 0 or -errno;
+ * *todo: what a person can do about it, or NULL. It may change until it is made.
+ */
+int snapshot_check_place(const char *dir, const char **todo);
+
+/*
  * Open and check the files. Returns 0 or -errno: EBADMSG: `state` is not one, or
  * damaged; EPROTONOSUPPORT: of another version; EPROTO: it says what no guest that
  * was saved here can be. To be closed in any case.

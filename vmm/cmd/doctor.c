@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+/* gmem doctor: whether this host has what gmem needs, and what to do about it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/kvm.h>
+#include <linux/kvm_gmem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <gmem.h>
+
+#include "commands.h"
+#include "common/status.h"
+#include "control/client.h"
+#include "control/names.h"
+#include "options.h"
+
+/* Good, or something can't be used, or nothing can. */
+enum health { GOOD, LACKING, BROKEN };
+
+/*
+ * struct finding - what a check has found
+ * @found: a sentence
+ * @todo: what a person can do, or NULL
+ */
+struct finding {
+	char found[NAMES_WHY];
+	const char *todo;
+};
+
+#define FOUND(finding, ...) snprintf((finding)->found, sizeof((finding)->found), __VA_ARGS__)
+
+static enum health check_kvm(struct finding *finding)
+{
+	int kvm = gmem_kvm_open();
+
+	if (kvm >= 0) {
+		close(kvm);
+		FOUND(finding, "/dev/kvm can be used");
+		return GOOD;
+	}
+	FOUND(finding, "/dev/kvm: %s", strerror(-kvm));
+	if (kvm == -EACCES || kvm == -EPERM)
+		finding->todo = "run it as root, or as a user of the group kvm";
+	else
+		finding->todo = "load kvm.ko and kvm-amd.ko or kvm-intel.ko; "
+				"the firmware must have virtualization on";
+	return BROKEN;
+}
+
+/* An extension's value, or -errno: none, if KVM can't be opened. */
+static int extension(long number)
+{
+	int kvm = gmem_kvm_open(), ret;
+
+	if (kvm < 0)
+		return kvm;
+	ret = gmem_check_extension(kvm, number);
+	close(kvm);
+	return ret;
+}
+
+static enum health check_gmem(struct finding *finding)
+{
+	int caps = extension(KVM_CAP_GMEM);
+
+	if (caps > 0) {
+		FOUND(finding, "the KVM modules are gmem's (KVM_CAP_GMEM: 0x%x)", caps);
+		return GOOD;
+	}
+	FOUND(finding, "the KVM modules are not gmem's, or are not loaded");
+	finding->todo = "load those that 'make kmod' built: README.md, Using the modules on a host";
+	return BROKEN;
+}
+
+static enum health check_private(struct finding *finding)
+{
+	int types = extension(KVM_CAP_VM_TYPES);
+
+	if (types > 0 && types & 1 << KVM_X86_SW_PROTECTED_VM) {
+		FOUND(finding, "VMs can have private memory");
+		return GOOD;
+	}
+	FOUND(finding, "VMs can't have private memory: no --private, and no demo");
+	finding->todo = "use a kernel with KVM_SW_PROTECTED_VM, and KVM's tdp_mmu";
+	return LACKING;
+}
+
+static enum health check_io_uring(struct finding *finding)
+{
+	struct io_uring ring;
+	int ret = io_uring_queue_init(1, &ring, 0);
+
+	if (!ret) {
+		io_uring_queue_exit(&ring);
+		FOUND(finding, "there are io_urings");
+		return GOOD;
+	}
+	FOUND(finding, "no io_uring: %s: disks and page servers read one thing after another",
+	      strerror(-ret));
+	finding->todo = ret == -EPERM ? "sysctl kernel.io_uring_disabled=0" : NULL;
+	return LACKING;
+}
+
+static enum health check_tun(struct finding *finding)
+{
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), error = errno;
+
+	if (fd >= 0) {
+		close(fd);
+		FOUND(finding, "/dev/net/tun can be used");
+		return GOOD;
+	}
+	FOUND(finding, "/dev/net/tun: %s: no network by a tap", strerror(error));
+	finding->todo = error == EACCES ? "have the tap made, and its user set, by root" :
+					  "modprobe tun";
+	return LACKING;
+}
+
+static enum health check_passt(struct finding *finding)
+{
+	const char *path = getenv("PATH");
+	char *folders = strdup(path ? path : "/usr/bin:/bin"), *rest = folders, *folder;
+	char program[512] = "";
+
+	while (folders && (folder = strsep(&rest, ":"))) {
+		snprintf(program, sizeof(program), "%s/passt", folder);
+		if (!access(program, X_OK))
+			break;
+		*program = '\0';
+	}
+	free(folders);
+	if (*program) {
+		FOUND(finding, "%.400s", program);
+		return GOOD;
+	}
+	FOUND(finding, "passt is not installed: no network without root");
+	finding->todo = "install the package passt";
+	return LACKING;
+}
+
+static void pass_over(const char *name, pid_t pid, void *data)
+{
+	(void)name;
+	(void)pid;
+	++*(unsigned int *)data;
+}
+
+static enum health check_names(struct finding *finding)
+{
+	unsigned int count = 0;
+
+	if (vm_each(pass_over, &count, finding->found)) {
+		finding->todo = "guests run without a name only, until then";
+		return LACKING;
+	}
+	FOUND(finding, "VMs can have names; %u of this user have", count);
+	return GOOD;
+}
+
+static const struct {
+	const char *name;
+	enum health (*check)(struct finding *finding);
+} checks[] = {
+	{ "kvm", check_kvm },
+	{ "gmem", check_gmem },
+	{ "private", check_private },
+	{ "io_uring", check_io_uring },
+	{ "tun", check_tun },
+	{ "passt", check_passt },
+	{ "names", check_names },
+};
+
+static void show_json(const char *name, const char *state, const struct finding *finding)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_object_object_add(object, "check", json_object_new_string(name));
+	json_object_object_add(object, "state", json_object_new_string(state));
+	json_object_object_add(object, "found", json_object_new_string(finding->found));
+	if (finding->todo)
+		json_object_object_add(object, "todo", json_object_new_string(finding->todo));
+	control_print(object);
+	json_object_put(object);
+}
+
+int cmd_doctor(int argc, char **argv)
+{
+	static const char *const states[] = { "good", "lacking", "broken" };
+	long json = 0;
+	const struct option_row rows[] = {
+		{ .name = "json", .number = &json, .help = "print a JSON object a check" },
+		{ .name = NULL },
+	};
+	enum health worst = GOOD;
+	size_t i;
+	int status = options_read(argc, argv, rows,
+				  "Check what gmem needs of this host, and say what to do.");
+
+	if (status)
+		return status < 0 ? EXIT_DONE : status;
+	for (i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
+		struct finding finding = { .todo = NULL };
+		enum health health = checks[i].check(&finding);
+
+		worst = health > worst ? health : worst;
+		if (json) {
+			show_json(checks[i].name, states[health], &finding);
+			continue;
+		}
+		printf("%-8s %-8s %s\n", checks[i].name, states[health], finding.found);
+		if (finding.todo)
+			printf("%-17s to do: %s\n", "", finding.todo);
+	}
+	return worst == BROKEN ? EXIT_FAILED : EXIT_DONE;
+}
