@@ -78,8 +78,8 @@ int loop_resume(struct loop *loop);
 int loop_snapshot(struct loop *loop, const char *path);
 
 /*
- * Press the power button; *asked: the guest has one. If not, the loop ends, and the guest
- * with it. 0 or -errno.
+ * Press the power button, and have the guest go on if it is paused; *asked: it has one.
+ * If not, the loop ends, and the guest with it. 0 or -errno.
  */
 int loop_stop(struct loop *loop, bool *asked);
 
