@@ -250,7 +250,7 @@ static void addresses_are_those_of_the_devices(void **state)
 	says("SystemIO, 0x%04lX, One)", POWER_PORT + POWER_EVENTS);
 	says("0x%08lX,\n", SERIAL_IRQ);
 	says("0x%08lX,\n", POWER_IRQ);
-	says("0x%02lX", POWER_OFF_KIND);
+	says("// _S5_: S5 System State\n    {\n        0x%02lX,", POWER_OFF_KIND);
 }
 
 int main(void)
