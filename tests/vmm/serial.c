@@ -169,6 +169,10 @@ static void states_that_cannot_be(void **state)
 	assert_int_equal(serial_restore(&serial, &wrong), -EINVAL);
 	wrong = (struct serial_state){ .used = SERIAL_FIFO + 1 };
 	assert_int_equal(serial_restore(&serial, &wrong), -EINVAL);
+	wrong = (struct serial_state){ .interrupts = 0x10 };
+	assert_int_equal(serial_restore(&serial, &wrong), -EINVAL);
+	wrong = (struct serial_state){ .fifo = UART_FCR_CLEAR_RCVR };
+	assert_int_equal(serial_restore(&serial, &wrong), -EINVAL);
 	wrong = (struct serial_state){ .used = 255, .first = 255 };
 	assert_int_equal(serial_restore(&serial, &wrong), -EINVAL);
 }

@@ -226,9 +226,9 @@ uint8_t serial_in(struct serial *serial, uint16_t reg)
 
 int serial_restore(struct serial *serial, const struct serial_state *state)
 {
-	if (state->interrupts > 0xf || state->fifo & ~UART_FCR_ENABLE_FIFO ||
-	    state->empty > 1 || state->raised > 1 ||
-	    state->first >= SERIAL_FIFO || state->used > SERIAL_FIFO)
+	if (state->interrupts > 0xf || state->fifo & ~FIFO_KEPT || state->empty > 1 ||
+	    state->raised > 1 || state->overrun > 1 || state->first >= SERIAL_FIFO ||
+	    state->used > SERIAL_FIFO)
 		return -EINVAL;
 	serial->now = *state;
 	return gmem_vm_set_irq(serial->vm, SERIAL_IRQ, !!state->raised);
