@@ -219,6 +219,20 @@ static void close_transport(struct virtio_device *device)
 	pthread_mutex_destroy(&device->lock);
 }
 
+int virtio_drain_all(struct machine *machine, uint64_t until)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < machine->nr_virtio; i++) {
+		struct virtio_device *device = machine->virtio[i];
+
+		if (device->ops->drain)
+			ret = device->ops->drain(device, until);
+	}
+	return ret;
+}
+
 void virtio_close_all(struct machine *machine)
 {
 	while (machine->nr_virtio) {

@@ -36,6 +36,8 @@ struct virtio_device;
  * @reset: forget the driver. Returns false where guest memory is still in use: then
  *	virtio_reset_done() follows. Nothing is touched after that
  * @idle: is nothing in flight, so that the state is complete?
+ * @drain: wait until nothing is in flight, or CLOCK_MONOTONIC has come to @until ns: 0 or
+ *	-ETIMEDOUT. NULL where nothing ever is
  * @close: let go of what the device has, and free it
  * @read_config, @write_config: within the device's configuration, by a vCPU with the
  *	device's lock held
@@ -48,6 +50,7 @@ struct virtio_ops {
 	void (*kick)(struct virtio_device *device, uint16_t queue);
 	bool (*reset)(struct virtio_device *device);
 	bool (*idle)(const struct virtio_device *device);
+	int (*drain)(struct virtio_device *device, uint64_t until);
 	void (*close)(struct virtio_device *device);
 	void (*read_config)(struct virtio_device *device, uint32_t offset, void *data,
 			    uint32_t size);
@@ -111,6 +114,12 @@ struct virtio_device {
  */
 int virtio_init(struct virtio_device *device, const struct virtio_ops *ops,
 		struct machine *machine);
+
+/*
+ * Of a machine whose vCPUs stand still: wait until all of its devices are idle, or until
+ * CLOCK_MONOTONIC has come to @until ns. 0 or -ETIMEDOUT.
+ */
+int virtio_drain_all(struct machine *machine, uint64_t until);
 
 /* Close all devices of a machine whose guest runs no more. */
 void virtio_close_all(struct machine *machine);

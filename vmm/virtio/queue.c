@@ -118,10 +118,27 @@ static uint16_t avail_index(const struct virtq *queue)
 	return __atomic_load_n(&avail_ring(queue)->idx, __ATOMIC_ACQUIRE);
 }
 
+int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain)
+{
+	const struct vring_desc *table = machine_shared(queue->machine, queue->now.desc,
+							queue->now.size * sizeof(*table));
+	int ret;
+
+	chain->head = head;
+	chain->nr_out = 0;
+	chain->nr_in = 0;
+	chain->out_size = 0;
+	chain->in_size = 0;
+	ret = queue->broken ? -EPROTO :
+	      follow(queue, chain, table, queue->now.size, head, false);
+	if (ret)
+		queue->broken = true;
+	return ret;
+}
+
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 {
-	const struct vring_desc *table;
-	uint16_t waiting;
+	uint16_t waiting, head;
 	int ret;
 
 	if (queue->broken)
@@ -129,21 +146,15 @@ int virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 	waiting = avail_index(queue) - queue->now.next_avail;
 	if (!waiting)
 		return 0;
-	chain->nr_out = 0;
-	chain->nr_in = 0;
-	chain->out_size = 0;
-	chain->in_size = 0;
-	chain->head = __atomic_load_n(&avail_ring(queue)->ring[queue->now.next_avail %
-							       queue->now.size],
-				      __ATOMIC_RELAXED);
-	table = machine_shared(queue->machine, queue->now.desc,
-			       queue->now.size * sizeof(*table));
-	ret = waiting > queue->now.size ? -EPROTO :
-	      follow(queue, chain, table, queue->now.size, chain->head, false);
-	if (ret) {
+	if (waiting > queue->now.size) {
 		queue->broken = true;
-		return ret;
+		return -EPROTO;
 	}
+	head = __atomic_load_n(&avail_ring(queue)->ring[queue->now.next_avail % queue->now.size],
+			       __ATOMIC_RELAXED);
+	ret = virtq_chain_at(queue, head, chain);
+	if (ret)
+		return ret;
 	queue->now.next_avail++;
 	return 1;
 }

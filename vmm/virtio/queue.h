@@ -74,6 +74,9 @@ void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx);
  */
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 
+/* A request that was taken before, by its head: 0 or -EPROTO, likewise. */
+int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain);
+
 /* Put the last one back: virtq_pop() is going to return it again. */
 void virtq_unpop(struct virtq *queue);
 
