@@ -8,6 +8,7 @@
 
 #include "boot/counting.h"
 #include "boot/linux.h"
+#include "cmd/disks.h"
 #include "cmd/serve.h"
 #include "commands.h"
 #include "common/say.h"
@@ -24,6 +25,8 @@ struct run_options {
 	struct linux_guest linux_guest;
 	long private;
 	long rng;
+	struct option_list disk_options;
+	struct disks disks;
 	const char *name;
 	const char *pager;
 	struct serving serving;
@@ -68,6 +71,12 @@ static int check(const struct run_options *options)
 	}
 	if (options->serving.snapshot && (!linux_guest->kernel || options->private)) {
 		fprintf(stderr, "gmem: --snapshot is for a --kernel without --private\n");
+		return EXIT_USAGE;
+	}
+	if (options->disk_options.nr &&
+	    (!linux_guest->kernel || options->private || options->serving.snapshot)) {
+		fprintf(stderr,
+			"gmem: --disk is for a --kernel without --private or --snapshot\n");
 		return EXIT_USAGE;
 	}
 	if (options->serving.snapshot_on && !options->serving.snapshot) {
@@ -136,7 +145,31 @@ static int boot(struct machine *machine, struct run_options *options)
 		machine->step = "giving the guest its devices";
 		ret = rng_add(machine);
 	}
+	if (!ret)
+		ret = disks_add(&options->disks, machine);
 	return ret;
+}
+
+/* With all options read. Returns the status to exit with. */
+static int start(struct run_options *options)
+{
+	struct machine machine;
+	int status, ret;
+
+	report_to(options->report_fd);
+	loop_block_signals(options->serving.snapshot);
+	status = serve_check(&options->serving);
+	if (!status)
+		status = serve_as(&options->serving, options->name);
+	if (status)
+		return status;
+	ret = boot(&machine, options);
+	status = ret ? machine_say_failed(&machine, ret) :
+		       run_paged(&machine, options);
+	virtio_close_all(&machine);
+	machine_close(&machine);
+	vm_release(&options->serving.claim);
+	return status;
 }
 
 int cmd_run(int argc, char **argv)
@@ -163,6 +196,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "all of its memory is private" },
 		{ .name = "rng", .number = &options.rng,
 		  .help = "a source of random bytes" },
+		{ .name = "disk", .argument = "PATH", .list = &options.disk_options,
+		  .help = DISKS_HELP },
 		{ .name = "socket", .argument = "PATH", .text = &options.serving.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
@@ -176,8 +211,7 @@ int cmd_run(int argc, char **argv)
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
 	};
-	struct machine machine;
-	int status, ret;
+	int status;
 
 	status = options_read(argc, argv, rows,
 			      "Start a guest: on private memory, one that fills it and counts; or Linux.");
@@ -186,22 +220,10 @@ int cmd_run(int argc, char **argv)
 	status = check(&options);
 	if (!status)
 		status = read_memory(&options);
-	if (status)
-		return status;
-	report_to(options.report_fd);
-	loop_block_signals(options.serving.snapshot);
-
-	status = serve_check(&options.serving);
-	if (status)
-		return status;
-	status = serve_as(&options.serving, options.name);
-	if (status)
-		return status;
-	ret = boot(&machine, &options);
-	status = ret ? machine_say_failed(&machine, ret) :
-		       run_paged(&machine, &options);
-	virtio_close_all(&machine);
-	machine_close(&machine);
-	vm_release(&options.serving.claim);
+	if (!status)
+		status = disks_read(&options.disks, &options.disk_options);
+	if (!status)
+		status = start(&options);
+	disks_free(&options.disks);
 	return status;
 }

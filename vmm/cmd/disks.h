@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* The option --disk, which may be given several times. */
+#ifndef VMM_CMD_DISKS_H
+#define VMM_CMD_DISKS_H
+
+#include "options.h"
+#include "virtio/block.h"
+
+#define DISKS_HELP	"a disk: PATH[,readonly][,cache=none][,serial=TEXT]; may be given again"
+
+/*
+ * struct disks - the disks of a guest
+ * @paths: what @all refers to
+ * @step: what failed, in words
+ */
+struct disks {
+	unsigned int nr;
+	struct block_options all[OPTION_VALUES];
+	char *paths[OPTION_VALUES];
+	char step[DISK_WHY + 128];
+};
+
+/* Understand the options. 0, or the status to exit with, after a word on it. */
+int disks_read(struct disks *disks, const struct option_list *list);
+
+/* Give the machine all of them. 0, or -errno with the machine's step. */
+int disks_add(struct disks *disks, struct machine *machine);
+
+void disks_free(struct disks *disks);
+
+#endif /* VMM_CMD_DISKS_H */

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The Virtual I/O Device specification 1.2, 5.2. A request is a header and data to read,
+ * then data to write and a byte for the status, cut into descriptors in any way.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/say.h"
+#include "machine/machine.h"
+#include "virtio/block.h"
+#include "virtio/device.h"
+#include "virtio/inflight.h"
+
+#define CLASS_STORAGE	0x010000
+#define SECTOR_SHIFT	9
+#define SECTOR		(1U << SECTOR_SHIFT)
+#define MOST_ZEROED	(1U << 21)	/* sectors a range: 1 GiB */
+#define CONFIG_SIZE	offsetof(struct virtio_blk_config, max_secure_erase_sectors)
+#define BIT(feature)	(1ULL << (feature))
+
+/*
+ * struct block_request - a request in flight, by its head
+ * @disk: what the disk was asked to do
+ * @status: where in the guest's memory the status goes
+ * @iov, @ranges: what @disk refers to
+ */
+struct block_request {
+	struct disk_request disk;
+	uint8_t *status;
+	struct iovec iov[VIRTQ_SEGMENTS];
+	struct disk_range ranges[DISK_RANGES];
+};
+
+/*
+ * struct block - a disk of the guest's
+ * @inflight: all of its state that the transport has not
+ * @requests: by head, VIRTQ_SIZE of them
+ */
+struct block {
+	struct virtio_device device;
+	struct disk disk;
+	struct virtio_blk_config config;
+	char serial[BLOCK_SERIAL];
+	struct inflight inflight;
+	struct block_request *requests;
+};
+
+static struct block *block_of(struct virtio_device *device)
+{
+	return (struct block *)device;
+}
+
+struct inflight *block_inflight(struct virtio_device *device)
+{
+	return &block_of(device)->inflight;
+}
+
+/* ---- The end of a request ---- */
+
+/*
+ * Bytes are counted from the first that is to be written, and the status is the last: with
+ * data before it that is not there, it does not count.
+ */
+static void finish(struct block *block, uint16_t head, uint8_t *status, uint8_t code,
+		   uint64_t written, bool whole)
+{
+	struct virtq *queue = &block->device.queues[0];
+
+	if (block->device.resetting || queue->broken) {
+		inflight_drop(&block->inflight, head);
+		return;
+	}
+	*status = code;
+	written += whole;
+	inflight_push(&block->inflight, queue, head,
+		      written > UINT32_MAX ? UINT32_MAX : written);
+}
+
+static void done(struct disk *disk, struct disk_request *request)
+{
+	struct block *block = disk->data;
+	struct block_request *own = (struct block_request *)request;
+	bool is_read = request->kind == DISK_READ;
+
+	finish(block, own - block->requests, own->status,
+	       request->result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK,
+	       is_read ? request->moved : 0, !is_read || request->moved == request->size);
+}
+
+static void settled(struct disk *disk)
+{
+	struct block *block = disk->data;
+
+	if (!block->device.resetting) {
+		virtio_tell(&block->device, 0);
+	} else if (!disk->in_flight) {
+		inflight_clear(&block->inflight, 0);
+		virtio_reset_done(&block->device);
+	}
+}
+
+/* ---- The beginning of a request ---- */
+
+/* Copy the pieces without @skip bytes at the beginning and with @size bytes after these. */
+static unsigned int cut(const struct iovec *from, unsigned int nr, uint64_t skip,
+			uint64_t size, struct iovec *to)
+{
+	unsigned int count = 0;
+
+	for (; nr && size; nr--, from++) {
+		uint64_t part;
+
+		if (skip >= from->iov_len) {
+			skip -= from->iov_len;
+			continue;
+		}
+		part = from->iov_len - skip;
+		if (part > size)
+			part = size;
+		to[count++] = (struct iovec){ (char *)from->iov_base + skip, part };
+		size -= part;
+		skip = 0;
+	}
+	return count;
+}
+
+/* Where the last byte to be written goes, or NULL. */
+static uint8_t *last_byte(const struct virtq_chain *chain)
+{
+	const struct iovec *last = &chain->iov[chain->nr_out + chain->nr_in - 1];
+
+	return chain->nr_in ? (uint8_t *)last->iov_base + last->iov_len - 1 : NULL;
+}
+
+/*
+ * struct parsed - a request as the driver made it
+ * @out, @in: bytes of data to read, and to write without the status
+ */
+struct parsed {
+	const struct virtq_chain *chain;
+	uint32_t type;
+	uint64_t sector;
+	uint64_t out;
+	uint64_t in;
+};
+
+static int begin_move(struct block *block, struct block_request *own,
+		      const struct parsed *parsed)
+{
+	const struct virtq_chain *chain = parsed->chain;
+	struct disk_request *request = &own->disk;
+	bool write = parsed->type == VIRTIO_BLK_T_OUT;
+
+	*request = (struct disk_request){
+		.kind = write ? DISK_WRITE : DISK_READ, .iov = own->iov,
+		.size = write ? parsed->out : parsed->in,
+		.durable = write && !virtio_has(&block->device, VIRTIO_BLK_F_FLUSH),
+	};
+	if (request->size % SECTOR || (write ? parsed->in : parsed->out) ||
+	    parsed->sector > UINT64_MAX >> SECTOR_SHIFT)
+		return -EINVAL;
+	request->offset = parsed->sector << SECTOR_SHIFT;
+	if (!disk_holds(&block->disk, request->offset, request->size))
+		return -EINVAL;
+	request->nr_iov = write ?
+		cut(chain->iov, chain->nr_out, sizeof(struct virtio_blk_outhdr), parsed->out,
+		    own->iov) :
+		cut(chain->iov + chain->nr_out, chain->nr_in, 0, parsed->in, own->iov);
+	return disk_begin(&block->disk, request);
+}
+
+static int begin_flush(struct block *block, struct block_request *own,
+		       const struct parsed *parsed)
+{
+	if (parsed->out || parsed->in)
+		return -EINVAL;
+	own->disk = (struct disk_request){ .kind = DISK_FLUSH };
+	return disk_begin(&block->disk, &own->disk);
+}
+
+static int read_range(const struct block *block, const struct parsed *parsed,
+		      unsigned int number, struct disk_range *range)
+{
+	struct virtio_blk_discard_write_zeroes wire;
+	uint32_t flags, allowed = parsed->type == VIRTIO_BLK_T_WRITE_ZEROES ?
+				  VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
+	uint64_t sector;
+
+	virtq_read(parsed->chain, sizeof(struct virtio_blk_outhdr) + number * sizeof(wire),
+		   &wire, sizeof(wire));
+	flags = le32toh(wire.flags);
+	sector = le64toh(wire.sector);
+	if (flags & ~allowed)
+		return -EOPNOTSUPP;
+	if (le32toh(wire.num_sectors) > MOST_ZEROED || sector > UINT64_MAX >> SECTOR_SHIFT)
+		return -EINVAL;
+	*range = (struct disk_range){
+		.offset = sector << SECTOR_SHIFT,
+		.size = (uint64_t)le32toh(wire.num_sectors) << SECTOR_SHIFT, .unmap = flags,
+	};
+	return disk_holds(&block->disk, range->offset, range->size) ? 0 : -EINVAL;
+}
+
+static int begin_ranges(struct block *block, struct block_request *own,
+			const struct parsed *parsed)
+{
+	const uint64_t each = sizeof(struct virtio_blk_discard_write_zeroes);
+	bool zero = parsed->type == VIRTIO_BLK_T_WRITE_ZEROES;
+	uint64_t i, nr = parsed->out / each;
+
+	if (!virtio_has(&block->device, zero ? VIRTIO_BLK_F_WRITE_ZEROES :
+			VIRTIO_BLK_F_DISCARD))
+		return -EOPNOTSUPP;
+	if (parsed->in || parsed->out % each || !nr || nr > DISK_RANGES)
+		return -EINVAL;
+	for (i = 0; i < nr; i++) {
+		int ret = read_range(block, parsed, i, &own->ranges[i]);
+
+		if (ret)
+			return ret;
+	}
+	own->disk = (struct disk_request){
+		.kind = zero ? DISK_ZERO : DISK_DISCARD, .ranges = own->ranges,
+		.nr_ranges = nr,
+		.durable = zero && !virtio_has(&block->device, VIRTIO_BLK_F_FLUSH),
+	};
+	return disk_begin(&block->disk, &own->disk);
+}
+
+/* 1: it is answered already; 0: its end is told; or -errno */
+static int tell_serial(struct block *block, const struct parsed *parsed)
+{
+	if (parsed->out || !parsed->in)
+		return -EINVAL;
+	virtq_write(parsed->chain, 0, block->serial,
+		    parsed->in < BLOCK_SERIAL ? parsed->in : BLOCK_SERIAL);
+	return 1;
+}
+
+static int begin(struct block *block, struct block_request *own,
+		 const struct parsed *parsed)
+{
+	switch (parsed->type) {
+	case VIRTIO_BLK_T_IN:
+	case VIRTIO_BLK_T_OUT:
+		return begin_move(block, own, parsed);
+	case VIRTIO_BLK_T_FLUSH:
+		return begin_flush(block, own, parsed);
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		return begin_ranges(block, own, parsed);
+	case VIRTIO_BLK_T_GET_ID:
+		return tell_serial(block, parsed);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void serve_taken(struct block *block, const struct virtq_chain *chain)
+{
+	struct block_request *own = &block->requests[chain->head];
+	struct virtio_blk_outhdr header;
+	struct parsed parsed = { .chain = chain };
+	uint8_t *status = last_byte(chain);
+	uint64_t written = 0;
+	int ret = -EINVAL;
+
+	if (!status) {
+		/* There is no way to answer. */
+		inflight_drop(&block->inflight, chain->head);
+		block->device.queues[0].broken = true;
+		return;
+	}
+	own->status = status;
+	if (chain->out_size >= sizeof(header)) {
+		virtq_read(chain, 0, &header, sizeof(header));
+		parsed.type = le32toh(header.type);
+		parsed.sector = le64toh(header.sector);
+		parsed.out = chain->out_size - sizeof(header);
+		parsed.in = chain->in_size - 1;
+		ret = begin(block, own, &parsed);
+	}
+	if (!ret)
+		return;
+	if (ret > 0)
+		written = parsed.in < BLOCK_SERIAL ? parsed.in : BLOCK_SERIAL;
+	finish(block, chain->head, status,
+	       ret > 0 ? VIRTIO_BLK_S_OK :
+	       ret == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR,
+	       written, written + 1 == chain->in_size);
+}
+
+static bool serve(struct virtio_device *device, struct virtq_chain *chain)
+{
+	struct block *block = block_of(device);
+
+	if (inflight_begin(&block->inflight, chain->head))
+		serve_taken(block, chain);
+	else	/* one that is not answered yet is offered again */
+		device->queues[0].broken = true;
+	return true;
+}
+
+/* ---- What the transport asks for ---- */
+
+static void kick(struct virtio_device *device, uint16_t queue)
+{
+	virtio_serve(device, queue, serve);
+	disk_go(&block_of(device)->disk);
+}
+
+/* What was in flight when the state was kept is asked of the disk again. */
+static int reissue(struct block *block)
+{
+	struct virtq *queue = &block->device.queues[0];
+	uint16_t heads[VIRTQ_SIZE];
+	struct virtq_chain chain;
+	int i, nr, ret;
+
+	nr = inflight_recover(&block->inflight, queue->now.next_used, heads);
+	for (i = 0; i < nr; i++) {
+		ret = virtq_chain_at(queue, heads[i], &chain);
+		if (ret)
+			return ret;
+		serve_taken(block, &chain);
+	}
+	return nr < 0 || queue->broken ? -EPROTO : 0;
+}
+
+static int start(struct virtio_device *device)
+{
+	struct block *block = block_of(device);
+
+	return device->queues[0].broken ? 0 : reissue(block);
+}
+
+static bool reset(struct virtio_device *device)
+{
+	struct block *block = block_of(device);
+
+	if (block->disk.in_flight)
+		return false;
+	inflight_clear(&block->inflight, 0);
+	return true;
+}
+
+static bool idle(const struct virtio_device *device)
+{
+	return !((const struct block *)device)->disk.in_flight;
+}
+
+static int drain(struct virtio_device *device, uint64_t until)
+{
+	return disk_drain(&block_of(device)->disk, until);
+}
+
+static void read_config(struct virtio_device *device, uint32_t offset, void *data,
+			uint32_t size)
+{
+	memcpy(data, (char *)&block_of(device)->config + offset, size);
+}
+
+/* Where requests do not end, their memory stays. */
+static void close_block(struct virtio_device *device)
+{
+	struct block *block = block_of(device);
+
+	disk_close(&block->disk);
+	if (block->disk.in_flight)
+		return;
+	free(block->requests);
+	free(block);
+}
+
+/* ---- Setting up ---- */
+
+static uint8_t exponent(uint32_t blocks)
+{
+	return __builtin_ctz(blocks);
+}
+
+static void describe(struct block *block)
+{
+	const struct disk_geometry *geometry = &block->disk.geometry;
+
+	block->config = (struct virtio_blk_config){
+		.capacity = htole64(geometry->size >> SECTOR_SHIFT),
+		.seg_max = htole32(VIRTQ_SEGMENTS - 2),
+		.blk_size = htole32(geometry->block),
+		.physical_block_exp = exponent(geometry->physical / geometry->block),
+		.min_io_size = htole16(geometry->minimal / geometry->block),
+		.opt_io_size = htole32(geometry->optimal / geometry->block),
+	};
+	block->device.features = BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
+				 BIT(VIRTIO_BLK_F_TOPOLOGY) | BIT(VIRTIO_BLK_F_FLUSH);
+	if (block->disk.readonly) {
+		block->device.features |= BIT(VIRTIO_BLK_F_RO);
+		return;
+	}
+	block->device.features |= BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+	block->config.max_discard_sectors = htole32(MOST_ZEROED);
+	block->config.max_discard_seg = htole32(DISK_RANGES);
+	block->config.discard_sector_alignment = htole32(geometry->physical >> SECTOR_SHIFT);
+	block->config.max_write_zeroes_sectors = htole32(MOST_ZEROED);
+	block->config.max_write_zeroes_seg = htole32(DISK_RANGES);
+	block->config.write_zeroes_may_unmap = 1;
+}
+
+static int prepare(struct block *block, struct machine *machine,
+		   const struct block_options *options, char *why)
+{
+	int ret = disk_open(&block->disk, &options->disk, why);
+
+	if (ret)
+		return ret;
+	block->disk.done = done;
+	block->disk.settled = settled;
+	block->disk.data = block;
+	snprintf(why, DISK_WHY, "it cannot be served");
+	block->requests = calloc(VIRTQ_SIZE, sizeof(*block->requests));
+	if (!block->requests)
+		return -ENOMEM;
+	memcpy(block->serial, options->serial, strnlen(options->serial, BLOCK_SERIAL));
+	inflight_clear(&block->inflight, 0);
+	return disk_start(&block->disk, &machine->events);
+}
+
+int block_add(struct machine *machine, const struct block_options *options, char *why)
+{
+	static const struct virtio_ops ops = {
+		.name = "block", .type = VIRTIO_ID_BLOCK, .class = CLASS_STORAGE,
+		.start = start, .kick = kick, .reset = reset, .idle = idle, .drain = drain,
+		.close = close_block, .read_config = read_config,
+	};
+	struct block *block = calloc(1, sizeof(*block));
+	int ret;
+
+	snprintf(why, DISK_WHY, "there is no memory for it");
+	if (!block)
+		return -ENOMEM;
+	block->device.nr_queues = 1;
+	block->device.config_size = CONFIG_SIZE;
+	ret = prepare(block, machine, options, why);
+	if (ret) {
+		close_block(&block->device);
+		return ret;
+	}
+	describe(block);
+	report("disk", "serial=%s engine=%s", options->serial, block->disk.engine->name);
+	return virtio_init(&block->device, &ops, machine);
+}
