@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@
 
 #include "common/say.h"
 #include "disk/disk.h"
+
+#define LEFT_FOR	1000000000ULL	/* ns */
+#define PAUSE		20		/* ms */
 
 /* Does a descriptor of a process, by its file in fdinfo, hold a lock on this inode? */
 static bool holds(int dir, const char *name, const char *inode)
@@ -75,43 +79,54 @@ static void command_of(const char *pid, char *command, size_t size)
  * The kernel does not tell whose such a lock is, but shows each process's. In a place
  * without /proc, or with processes of others, there may be none to name.
  */
-static void name_holder(int fd, char *why)
+static bool name_holder(int fd, char *why)
 {
 	char inode[64], command[32];
 	struct dirent *entry;
+	bool found = false;
 	struct stat st;
-	DIR *dir = opendir("/proc");
+	DIR *dir;
 
-	snprintf(why, DISK_WHY,
-		 "another process has it locked: 'fuser -v' on it, as root, names the process");
-	if (!dir || fstat(fd, &st)) {
-		if (dir)
-			closedir(dir);
-		return;
-	}
+	if (fstat(fd, &st))
+		return false;
 	snprintf(inode, sizeof(inode), " %02x:%02x:%" PRIu64 " ", major(st.st_dev),
 		 minor(st.st_dev), (uint64_t)st.st_ino);
-	while ((entry = readdir(dir))) {
+	dir = opendir("/proc");
+	while (dir && !found && (entry = readdir(dir))) {
 		if (!isdigit(entry->d_name[0]) || !process_holds(entry->d_name, inode))
 			continue;
 		command_of(entry->d_name, command, sizeof(command));
 		snprintf(why, DISK_WHY, "process %.20s (%s) has it locked", entry->d_name,
 			 command);
-		break;
+		found = true;
 	}
-	closedir(dir);
+	if (dir)
+		closedir(dir);
+	return found;
 }
 
+/*
+ * The lock of a VMM that was killed is left for a moment: its ring has the file still. No
+ * process has such a lock.
+ */
 int disk_lock(int fd, bool readonly, char *why)
 {
 	struct flock all = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	uint64_t until = now_ns() + LEFT_FOR;
 
-	if (!fcntl(fd, F_OFD_SETLK, &all))
-		return 0;
-	if (errno != EAGAIN && errno != EACCES) {
-		snprintf(why, DISK_WHY, "it cannot be locked");
-		return -errno;
+	while (fcntl(fd, F_OFD_SETLK, &all)) {
+		if (errno != EAGAIN && errno != EACCES) {
+			snprintf(why, DISK_WHY, "it cannot be locked");
+			return -errno;
+		}
+		if (name_holder(fd, why))
+			return -EBUSY;
+		if (now_ns() >= until) {
+			snprintf(why, DISK_WHY, "another process has it locked: "
+				 "'fuser -v' on it, as root, names the process");
+			return -EBUSY;
+		}
+		poll(NULL, 0, PAUSE);
 	}
-	name_holder(fd, why);
-	return -EBUSY;
+	return 0;
 }

@@ -31,9 +31,12 @@ struct ring {
 	bool said;
 };
 
+/* That the file can be let go of is for its lock: a ring's own end takes a while. */
 static int restrict_ring(struct io_uring *uring)
 {
 	struct io_uring_restriction allowed[] = {
+		{ .opcode = IORING_RESTRICTION_REGISTER_OP,
+		  .register_op = IORING_UNREGISTER_FILES },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_READV },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
@@ -128,6 +131,7 @@ static void ring_close(struct disk *disk)
 
 	events_remove(disk->events, &ring->retry);
 	close(ring->retry.fd);
+	io_uring_unregister_files(&ring->uring);
 	io_uring_queue_exit(&ring->uring);
 	free(ring);
 	disk->engine_data = NULL;
