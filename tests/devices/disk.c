@@ -24,10 +24,6 @@
 #define MOST	65536UL		/* of a request */
 #define SECOND	1000000000ULL
 
-int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring,
-			       unsigned int flags);
-int __real_io_uring_submit(struct io_uring *ring);
-
 static bool no_rings;
 static unsigned int no_memory;
 static char dir[64], path[128], why[DISK_WHY];
@@ -282,7 +278,8 @@ static void many_at_once(void **state)
 static void other_requests(void **state)
 {
 	struct disk_range ranges[] = {
-		{ .offset = 4096, .size = 8192 }, { .offset = 65536, .size = 131072, .unmap = true },
+		{ .offset = 4096, .size = 8192 },
+		{ .offset = 65536, .size = 131072, .unmap = true },
 	};
 	struct disk_request request = {
 		.kind = DISK_ZERO, .ranges = ranges, .nr_ranges = 2, .durable = true,
@@ -449,8 +446,8 @@ static void options(void **state)
 	assert_string_equal(disks.all[0].serial, "disk0");
 	assert_false(disks.all[0].disk.readonly || disks.all[0].disk.direct);
 	disks_free(&disks);
-	assert_int_equal(read_option(&disks, "a,,b,,,readonly,cache=none,serial=12345678901234567890"),
-			 0);
+	assert_int_equal(read_option(&disks, "a,,b,,,readonly,cache=none,"
+				     "serial=12345678901234567890"), 0);
 	assert_string_equal(disks.all[0].disk.path, "a,b,");
 	assert_string_equal(disks.all[0].serial, "12345678901234567890");
 	assert_true(disks.all[0].disk.readonly && disks.all[0].disk.direct);
@@ -465,21 +462,24 @@ static struct how ring, threads = { .by_threads = true };
 static struct how ring_direct = { .direct = true };
 static struct how threads_direct = { .by_threads = true, .direct = true };
 
-#define EACH(function) \
-	cmocka_unit_test_prestate(function, &ring), \
-	cmocka_unit_test_prestate(function, &threads), \
-	cmocka_unit_test_prestate(function, &ring_direct), \
-	cmocka_unit_test_prestate(function, &threads_direct)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_no_disk),
 		cmocka_unit_test(its_sizes),
 		cmocka_unit_test(one_writer_or_readers),
-		EACH(many_at_once),
-		EACH(other_requests),
-		EACH(closing_waits),
+		cmocka_unit_test_prestate(many_at_once, &ring),
+		cmocka_unit_test_prestate(many_at_once, &threads),
+		cmocka_unit_test_prestate(many_at_once, &ring_direct),
+		cmocka_unit_test_prestate(many_at_once, &threads_direct),
+		cmocka_unit_test_prestate(other_requests, &ring),
+		cmocka_unit_test_prestate(other_requests, &threads),
+		cmocka_unit_test_prestate(other_requests, &ring_direct),
+		cmocka_unit_test_prestate(other_requests, &threads_direct),
+		cmocka_unit_test_prestate(closing_waits, &ring),
+		cmocka_unit_test_prestate(closing_waits, &threads),
+		cmocka_unit_test_prestate(closing_waits, &ring_direct),
+		cmocka_unit_test_prestate(closing_waits, &threads_direct),
 		cmocka_unit_test_prestate(a_kernel_without_memory, &ring),
 		cmocka_unit_test_prestate(a_ring_is_restricted, &ring),
 		cmocka_unit_test_prestate(a_lock_of_a_dead_process, &ring),

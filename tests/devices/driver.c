@@ -54,6 +54,8 @@ static void add_memory(struct driver *driver, uint64_t gpa, void *host, uint64_t
 /* Its ordinary memory is of the heap: who goes past its end is found out. */
 void driver_open(struct driver *driver)
 {
+	static void *huge;
+
 	*driver = (struct driver){
 		.machine = {
 			.kvm = -1, .vm = -1, .events.epoll = -1,
@@ -64,11 +66,12 @@ void driver_open(struct driver *driver)
 	pci_init(&driver->machine.pci);
 	driver->machine.pc.present = true;
 	driver->memory = calloc(1, MEMORY);
-	driver->huge = mmap(NULL, HUGE_MEMORY, PROT_READ | PROT_WRITE,
+	if (!huge)
+		huge = mmap(NULL, HUGE_MEMORY, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	assert(driver->memory && driver->huge != MAP_FAILED);
+	assert(driver->memory && huge != MAP_FAILED);
 	add_memory(driver, 0, driver->memory, MEMORY);
-	add_memory(driver, HUGE_GPA, driver->huge, HUGE_MEMORY);
+	add_memory(driver, HUGE_GPA, huge, HUGE_MEMORY);
 	memset(interrupts, 0, sizeof(interrupts));
 }
 
@@ -76,7 +79,6 @@ void driver_close(struct driver *driver)
 {
 	virtio_close_all(&driver->machine);
 	events_close(&driver->machine.events);
-	munmap(driver->huge, HUGE_MEMORY);
 	free(driver->memory);
 }
 

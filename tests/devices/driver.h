@@ -44,7 +44,6 @@
 struct driver {
 	struct machine machine;
 	uint8_t *memory;
-	uint8_t *huge;
 	struct virtio_device *device;
 	uint64_t features;
 	uint16_t size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmocka wants these before it. */
+/* What cmocka wants before it, and what tests answer in place of liburing. */
 #ifndef TESTS_DEVICES_UNIT_H
 #define TESTS_DEVICES_UNIT_H
 
@@ -8,5 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <liburing.h>
+
+int __real_io_uring_queue_init(unsigned int entries, struct io_uring *ring,
+			       unsigned int flags);
+int __real_io_uring_submit(struct io_uring *ring);
 
 #endif /* TESTS_DEVICES_UNIT_H */

@@ -134,9 +134,12 @@ static unsigned int cut(const struct iovec *from, unsigned int nr, uint64_t skip
 /* Where the last byte to be written goes, or NULL. */
 static uint8_t *last_byte(const struct virtq_chain *chain)
 {
-	const struct iovec *last = &chain->iov[chain->nr_out + chain->nr_in - 1];
+	const struct iovec *last;
 
-	return chain->nr_in ? (uint8_t *)last->iov_base + last->iov_len - 1 : NULL;
+	if (!chain->nr_in)
+		return NULL;
+	last = &chain->iov[chain->nr_out + chain->nr_in - 1];
+	return (uint8_t *)last->iov_base + last->iov_len - 1;
 }
 
 /*
