@@ -159,12 +159,15 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 	}
 }
 
-/* Flushes what it has to of all that was taken out, then frees it. */
+/*
+ * Flushes what it has to of all that was taken out, then frees it. Where there was no page
+ * nothing leaves, and no cache has a line of it.
+ */
 static void gmem_punch_finish(struct gmem_punch *punch)
 {
 	struct folio *folio;
 
-	if (punch->flushed < punch->next) {
+	if (punch->held) {
 		mutex_lock(&punch->gi->views_lock);
 		gmem_flush(punch->gi, punch->flushed, punch->next);
 		mutex_unlock(&punch->gi->views_lock);
