@@ -8,9 +8,7 @@
 
 #include "common/say.h"
 #include "common/status.h"
-#if __has_include("devices/power.h")
 #include "devices/power.h"
-#endif
 #include "handover/source.h"
 #include "loop.h"
 #include "snapshot/snapshot.h"
@@ -120,29 +118,16 @@ int loop_snapshot(struct loop *loop, const char *path)
 	return ret;
 }
 
-/* False: this guest has no button, or gmem was built without that device. */
-static bool has_button(const struct loop *loop)
-{
-#if __has_include("devices/power.h")
-	return loop->vcpus->machine->pc.present;
-#else
-	(void)loop;
-	return false;
-#endif
-}
-
 int loop_stop(struct loop *loop, bool *asked)
 {
-	int ret = 0;
+	int ret;
 
-	*asked = has_button(loop);
+	*asked = loop->vcpus->machine->pc.present;
 	if (!*asked) {
 		loop_end(loop, EXIT_DONE);
 		return 0;
 	}
-#if __has_include("devices/power.h")
 	ret = power_press(loop->vcpus->machine);
-#endif
 	/* One that stands still hears nothing. */
 	return ret ? ret : loop_resume(loop);
 }

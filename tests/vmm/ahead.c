@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "common/page-bits.h"
 #include "image/reader.h"
 #include "pager/ahead.h"
-#include "pager/page-bits.h"
 
 #define PAGES	4096U
 #define WINDOW	16U

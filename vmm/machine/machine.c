@@ -3,6 +3,7 @@
 #include <linux/kvm_gmem.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -98,6 +99,7 @@ int machine_add_memory(struct machine *machine, const struct gmem_slot *slot)
 		return -E2BIG;
 	memory->slot = *slot;
 	memory->host = map_shared(slot);
+	memory->shared = NULL;
 	if (memory->host == MAP_FAILED)
 		return -errno;
 	machine->nr_memory++;
@@ -179,6 +181,7 @@ void machine_close(struct machine *machine)
 			&machine->memory[--machine->nr_memory];
 
 		munmap(memory->host, memory->slot.size);
+		free(memory->shared);
 	}
 	while (machine->nr_fds)
 		close_fd(&machine->fds[--machine->nr_fds]);

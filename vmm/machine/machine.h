@@ -25,16 +25,19 @@ struct virtio_device;
  * struct machine_memory - one memslot
  * @slot: as bound, with descriptors that the machine owns
  * @host: the shared memory behind it, mapped
+ * @shared: a bit a page of memory that begins private: it was converted; or NULL
  */
 struct machine_memory {
 	struct gmem_slot slot;
 	void *host;
+	unsigned char *shared;
 };
 
 /*
  * struct machine - a VM
  * @fds: what its memory is made of; slots may share one
  * @vcpus: by KVM's number of them
+ * @nr_shared: pages of private memory that machine_share() has converted
  * @device_lock: held by the vCPU or the main loop that is in a device of @pc or @pci;
  *	nothing waits with it but for that
  * @events: what the main loop waits for
@@ -56,6 +59,7 @@ struct machine {
 	struct machine_memory memory[MACHINE_SLOTS];
 	unsigned int nr_ranges;
 	struct gmem_range ranges[MACHINE_RANGES];
+	uint64_t nr_shared;
 	unsigned int nr_vcpus;
 	struct gmem_vcpu vcpus[MACHINE_VCPUS];
 	pthread_mutex_t device_lock;

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_gmem.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/page-bits.h"
 #include "machine/cpuid.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
@@ -106,8 +108,7 @@ int machine_add_ram(struct machine *machine, uint64_t size)
 	return ret;
 }
 
-static const struct machine_memory *memory_at(const struct machine *machine, uint64_t gpa,
-					      uint64_t size)
+static struct machine_memory *memory_at(struct machine *machine, uint64_t gpa, uint64_t size)
 {
 	unsigned int i;
 
@@ -134,24 +135,50 @@ static bool begins_private(const struct machine *machine, const struct machine_m
 	return is_protected(machine) && memory->slot.private_fd == memory->slot.shared_fd;
 }
 
-int machine_share(struct machine *machine, uint64_t gpa, uint64_t size)
+/* The next run of pages from *@page on that were not converted: its length, or 0. */
+static uint64_t next_private(const struct machine_memory *memory, uint64_t *page, uint64_t end)
 {
-	const struct machine_memory *memory;
-	uint64_t start = gpa & ~(PAGE - 1);
-	uint64_t end = (gpa + size + PAGE - 1) & ~(PAGE - 1);
+	uint64_t nr = 0;
+
+	while (*page < end && page_is_set(memory->shared, *page))
+		(*page)++;
+	while (*page + nr < end && !page_is_set(memory->shared, *page + nr))
+		nr++;
+	return nr;
+}
+
+static int share_pages(struct machine *machine, struct machine_memory *memory, uint64_t page,
+		       uint64_t end)
+{
+	uint64_t nr;
 	int ret;
 
-	if (!size || end <= start)
-		return -EINVAL;
-	memory = memory_at(machine, start, end - start);
-	if (!memory)
+	if (!memory->shared)
+		memory->shared = calloc(1, memory->slot.size / PAGE / 8 + 1);
+	if (!memory->shared)
+		return -ENOMEM;
+	while ((nr = next_private(memory, &page, end))) {
+		ret = gmem_convert(memory->slot.private_fd,
+				   memory->slot.private_offset + page * PAGE, nr * PAGE, 0);
+		if (ret)
+			return ret;
+		machine->nr_shared += nr;
+		for (; nr; nr--)
+			page_set(memory->shared, page++, true);
+	}
+	return 0;
+}
+
+int machine_share(struct machine *machine, uint64_t gpa, uint64_t size)
+{
+	struct machine_memory *memory = memory_at(machine, gpa, size);
+
+	if (!size || !memory)
 		return -EINVAL;
 	if (!begins_private(machine, memory))
 		return 0;
-	ret = gmem_convert(memory->slot.private_fd,
-			   memory->slot.private_offset + (start - memory->slot.gpa),
-			   end - start, 0);
-	return ret;
+	gpa -= memory->slot.gpa;
+	return share_pages(machine, memory, gpa / PAGE, (gpa + size - 1) / PAGE + 1);
 }
 
 static int populate(struct machine *machine, uint64_t gpa, const void *data,

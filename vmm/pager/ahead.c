@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include "common/page-bits.h"
 #include "image/reader.h"
 #include "pager/ahead.h"
-#include "pager/page-bits.h"
 
 bool ahead_is_taken(const struct ahead *ahead, uint32_t page)
 {

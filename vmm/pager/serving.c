@@ -8,8 +8,8 @@
 
 #include <gmem.h>
 
+#include "common/page-bits.h"
 #include "common/say.h"
-#include "pager/page-bits.h"
 #include "pager/serving.h"
 
 #define EVENTS		64	/* that are taken in one go */

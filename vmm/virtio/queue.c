@@ -13,6 +13,17 @@
 
 #define MOST_BYTES	(1ULL << 32)
 
+/*
+ * Memory at a guest address, which the host may use: in a guest whose memory is private,
+ * from now on for good. NULL where there is none.
+ */
+static void *memory_at(const struct virtq *queue, uint64_t gpa, uint64_t size)
+{
+	if (machine_share(queue->machine, gpa, size))
+		return NULL;
+	return machine_shared(queue->machine, gpa, size);
+}
+
 static uint64_t avail_size(const struct virtq *queue)
 {
 	return sizeof(struct vring_avail) + (queue->now.size + 1) * sizeof(uint16_t);
@@ -26,12 +37,12 @@ static uint64_t used_size(const struct virtq *queue)
 
 static struct vring_avail *avail_ring(const struct virtq *queue)
 {
-	return machine_shared(queue->machine, queue->now.avail, avail_size(queue));
+	return memory_at(queue, queue->now.avail, avail_size(queue));
 }
 
 static struct vring_used *used_ring(const struct virtq *queue)
 {
-	return machine_shared(queue->machine, queue->now.used, used_size(queue));
+	return memory_at(queue, queue->now.used, used_size(queue));
 }
 
 static bool makes_sense(const struct virtq *queue)
@@ -42,7 +53,7 @@ static bool makes_sense(const struct virtq *queue)
 	       !(now->desc % VRING_DESC_ALIGN_SIZE) &&
 	       !(now->avail % VRING_AVAIL_ALIGN_SIZE) &&
 	       !(now->used % VRING_USED_ALIGN_SIZE) &&
-	       machine_shared(queue->machine, now->desc,
+	       memory_at(queue, now->desc,
 			      now->size * sizeof(struct vring_desc)) &&
 	       avail_ring(queue) && used_ring(queue);
 }
@@ -69,7 +80,7 @@ static int add(struct virtq *queue, struct virtq_chain *chain, const struct vrin
 	if (chain->nr_out + chain->nr_in == VIRTQ_SEGMENTS || (!in && chain->nr_in) ||
 	    *size + desc->len > MOST_BYTES)
 		return -EPROTO;
-	iov->iov_base = machine_shared(queue->machine, desc->addr, desc->len);
+	iov->iov_base = memory_at(queue, desc->addr, desc->len);
 	iov->iov_len = desc->len;
 	if (!iov->iov_base)
 		return -EPROTO;
@@ -102,7 +113,7 @@ static int follow(struct virtq *queue, struct virtq_chain *chain,
 			if (indirect || desc.flags & VRING_DESC_F_NEXT ||
 			    desc.len % sizeof(desc) || !inner || inner > VIRTQ_SEGMENTS)
 				return -EPROTO;
-			table = machine_shared(queue->machine, desc.addr, desc.len);
+			table = memory_at(queue, desc.addr, desc.len);
 			return table ? follow(queue, chain, table, inner, 0, true) : -EPROTO;
 		}
 		ret = add(queue, chain, &desc);
@@ -120,7 +131,7 @@ static uint16_t avail_index(const struct virtq *queue)
 
 int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain)
 {
-	const struct vring_desc *table = machine_shared(queue->machine, queue->now.desc,
+	const struct vring_desc *table = memory_at(queue, queue->now.desc,
 							queue->now.size * sizeof(*table));
 	int ret;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A bit for each page of an image. */
-#ifndef VMM_PAGER_PAGE_BITS_H
-#define VMM_PAGER_PAGE_BITS_H
+#ifndef VMM_COMMON_PAGE_BITS_H
+#define VMM_COMMON_PAGE_BITS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,4 +19,4 @@ static inline void page_set(unsigned char *bits, uint32_t page, bool to)
 		bits[page / 8] &= ~(1 << page % 8);
 }
 
-#endif /* VMM_PAGER_PAGE_BITS_H */
+#endif /* VMM_COMMON_PAGE_BITS_H */
