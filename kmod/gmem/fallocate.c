@@ -107,6 +107,7 @@ static pgoff_t gmem_punch_until(struct gmem_inode *gi, pgoff_t start, pgoff_t en
  * struct gmem_punch - a hole, being punched part by part
  * @gi: the inode
  * @flushed: page offset up to which no flush is owed any more
+ * @has_flushed: a flush was made
  * @next: page offset up to which pages were taken out
  * @held: folios that were taken out since, and are to be freed after a flush: a list by
  *	  folio->private, each with a reference
@@ -120,6 +121,7 @@ static pgoff_t gmem_punch_until(struct gmem_inode *gi, pgoff_t start, pgoff_t en
 struct gmem_punch {
 	struct gmem_inode *gi;
 	pgoff_t flushed;
+	bool has_flushed;
 	pgoff_t next;
 	struct folio *held;
 	unsigned long nr_held;
@@ -160,18 +162,19 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 }
 
 /*
- * Flushes what it has to of all that was taken out, then frees it. Where there was no page
- * nothing leaves, and no cache has a line of it.
+ * Flushes what it has to of all that was taken out, then frees it. Each hole flushes once at
+ * least. After that, where there was no page nothing leaves.
  */
 static void gmem_punch_finish(struct gmem_punch *punch)
 {
 	struct folio *folio;
 
-	if (punch->held) {
+	if (punch->held || !punch->has_flushed) {
 		mutex_lock(&punch->gi->views_lock);
 		gmem_flush(punch->gi, punch->flushed, punch->next);
 		mutex_unlock(&punch->gi->views_lock);
 		punch->flushed = punch->next;
+		punch->has_flushed = true;
 	}
 
 	while ((folio = punch->held)) {
