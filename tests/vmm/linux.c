@@ -116,6 +116,22 @@ static void too_much_to_load(void **state)
 	ENDS(EXIT_FAILED, "that is too much memory", "--kernel", kernel(), "--memory", "4T");
 }
 
+static void what_is_no_disk(void **state)
+{
+	(void)state;
+	ENDS(EXIT_FAILED, "disk /nowhere: it cannot be opened", "--kernel", kernel(),
+	     "--disk", "/nowhere");
+	ENDS(EXIT_FAILED, "neither a file nor a block device", "--kernel", kernel(),
+	     "--disk", "/dev/null");
+	ENDS(EXIT_USAGE, "behind the path there may be", "--kernel", kernel(),
+	     "--disk", "/dev/null,rw");
+	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--disk", "/dev/null");
+	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--kernel", kernel(), "--private",
+	     "--disk", "/dev/null");
+	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--kernel", kernel(), "--snapshot",
+	     "/tmp/s", "--disk", "/dev/null");
+}
+
 static void options_that_make_no_sense(void **state)
 {
 	(void)state;
@@ -143,6 +159,7 @@ int main(void)
 		TEST(what_is_no_kernel),
 		TEST(where_no_snapshot_can_be),
 		TEST(too_much_to_load),
+		TEST(what_is_no_disk),
 		TEST(options_that_make_no_sense),
 	};
 
