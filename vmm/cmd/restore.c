@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "cmd/devices.h"
 #include "cmd/serve.h"
 #include "commands.h"
 #include "common/interrupt.h"
@@ -12,6 +13,7 @@
 #include "options.h"
 #include "pager/client.h"
 #include "snapshot/snapshot.h"
+#include "virtio/device.h"
 
 /*
  * struct restore_options - what the command was given
@@ -24,6 +26,7 @@ struct restore_options {
 	const char *pager;
 	const char *keep;
 	const char *keep_on;
+	struct devices devices;
 	long report_fd;
 };
 
@@ -88,7 +91,7 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 	return status;
 }
 
-static int restore(struct snapshot *snapshot, const struct restore_options *options,
+static int restore(struct snapshot *snapshot, struct restore_options *options,
 		   const struct serving *serving)
 {
 	const char *pager = options->pager;
@@ -97,6 +100,8 @@ static int restore(struct snapshot *snapshot, const struct restore_options *opti
 	int status;
 	int ret = snapshot_build(snapshot, &machine);
 
+	if (!ret)
+		ret = devices_add(&options->devices, &machine);
 	if (ret)
 		status = machine_say_failed(&machine, ret);
 	else
@@ -106,6 +111,7 @@ static int restore(struct snapshot *snapshot, const struct restore_options *opti
 		if (pager)
 			pager_client_stop(&client);
 	}
+	virtio_close_all(&machine);
 	machine_close(&machine);
 	return status;
 }
@@ -124,6 +130,32 @@ static int check(const struct restore_options *options)
 	return wrong ? EXIT_USAGE : 0;
 }
 
+/* With all options read. Returns the status to exit with. */
+static int start(struct restore_options *options, const char *name)
+{
+	struct serving serving = {
+		.snapshot = options->keep, .snapshot_on = options->keep_on,
+		/* What is not here yet would be missing there. */
+		.no_snapshot = options->pager ? "its memory comes from a page server" : NULL,
+	};
+	struct snapshot snapshot;
+	int status, ret;
+
+	report_to(options->report_fd);
+	loop_block_signals(options->keep);
+	status = serve_check(&serving);
+	if (!status)
+		status = serve_as(&serving, name);
+	if (status)
+		return status;
+	ret = snapshot_open(&snapshot, options->path);
+	status = ret ? say_no_snapshot(&snapshot, options->path, ret) :
+		       restore(&snapshot, options, &serving);
+	snapshot_close(&snapshot);
+	vm_release(&serving.claim);
+	return status;
+}
+
 int cmd_restore(int argc, char **argv)
 {
 	const char *first = NULL, *second = NULL, *name;
@@ -135,6 +167,7 @@ int cmd_restore(int argc, char **argv)
 		  .help = "for 'gmem ps' and the commands that take a NAME" },
 		{ .name = "snapshot", .argument = "DIR", .text = &options.path,
 		  .help = "the same as the operand DIR" },
+		DEVICE_ROWS(&options.devices),
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "memory comes from the page server that listens here" },
 		{ .name = "keep", .argument = "DIR", .text = &options.keep,
@@ -146,9 +179,7 @@ int cmd_restore(int argc, char **argv)
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
 	};
-	struct serving serving = { .socket = NULL };
-	struct snapshot snapshot;
-	int status, ret;
+	int status;
 
 	status = options_read(argc, argv, rows, "Have a guest go on from a snapshot.");
 	if (status)
@@ -159,23 +190,10 @@ int cmd_restore(int argc, char **argv)
 				     "needs DIR%s", options.path ? second : "");
 	options.path = options.path ? options.path : first;
 	status = check(&options);
-	if (status)
-		return status;
-	report_to(options.report_fd);
-	loop_block_signals(options.keep);
-
-	status = serve_as(&serving, name);
-	if (status)
-		return status;
-	serving.snapshot = options.keep;
-	serving.snapshot_on = options.keep_on;
-	/* What is not here yet would be missing there. */
-	if (options.pager)
-		serving.no_snapshot = "its memory comes from a page server";
-	ret = snapshot_open(&snapshot, options.path);
-	status = ret ? say_no_snapshot(&snapshot, options.path, ret) :
-		       restore(&snapshot, &options, &serving);
-	snapshot_close(&snapshot);
-	vm_release(&serving.claim);
+	if (!status)
+		status = devices_read(&options.devices);
+	if (!status)
+		status = start(&options, name);
+	devices_free(&options.devices);
 	return status;
 }

@@ -8,7 +8,7 @@
 
 #include "boot/counting.h"
 #include "boot/linux.h"
-#include "cmd/disks.h"
+#include "cmd/devices.h"
 #include "cmd/serve.h"
 #include "commands.h"
 #include "common/say.h"
@@ -19,14 +19,11 @@
 #include "options.h"
 #include "pager/client.h"
 #include "virtio/device.h"
-#include "virtio/rng.h"
 
 struct run_options {
 	struct linux_guest linux_guest;
 	long private;
-	long rng;
-	struct option_list disk_options;
-	struct disks disks;
+	struct devices devices;
 	const char *name;
 	const char *pager;
 	struct serving serving;
@@ -73,10 +70,8 @@ static int check(const struct run_options *options)
 		fprintf(stderr, "gmem: --snapshot is for a --kernel without --private\n");
 		return EXIT_USAGE;
 	}
-	if (options->disk_options.nr &&
-	    (!linux_guest->kernel || options->private || options->serving.snapshot)) {
-		fprintf(stderr,
-			"gmem: --disk is for a --kernel without --private or --snapshot\n");
+	if (devices_any(&options->devices) && !linux_guest->kernel) {
+		fprintf(stderr, "gmem: --rng and --disk are for a --kernel\n");
 		return EXIT_USAGE;
 	}
 	if (options->serving.snapshot_on && !options->serving.snapshot) {
@@ -141,13 +136,7 @@ static int boot(struct machine *machine, struct run_options *options)
 	linux_guest->memory = options->bytes;
 	linux_guest->cpus = options->cpus;
 	ret = linux_boot(machine, linux_guest);
-	if (!ret && options->rng) {
-		machine->step = "giving the guest its devices";
-		ret = rng_add(machine);
-	}
-	if (!ret)
-		ret = disks_add(&options->disks, machine);
-	return ret;
+	return ret ? ret : devices_add(&options->devices, machine);
 }
 
 /* With all options read. Returns the status to exit with. */
@@ -194,10 +183,7 @@ int cmd_run(int argc, char **argv)
 		  .help = "its command line; the console is ttyS0" },
 		{ .name = "private", .number = &options.private,
 		  .help = "all of its memory is private" },
-		{ .name = "rng", .number = &options.rng,
-		  .help = "a source of random bytes" },
-		{ .name = "disk", .argument = "PATH", .list = &options.disk_options,
-		  .help = DISKS_HELP },
+		DEVICE_ROWS(&options.devices),
 		{ .name = "socket", .argument = "PATH", .text = &options.serving.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
@@ -221,9 +207,9 @@ int cmd_run(int argc, char **argv)
 	if (!status)
 		status = read_memory(&options);
 	if (!status)
-		status = disks_read(&options.disks, &options.disk_options);
+		status = devices_read(&options.devices);
 	if (!status)
 		status = start(&options);
-	disks_free(&options.disks);
+	devices_free(&options.devices);
 	return status;
 }

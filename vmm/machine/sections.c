@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "machine/sections.h"
+#include "virtio/state.h"
 
 #define ALIGN		8U
 #define PADDED(size)	(((size) + ALIGN - 1) & ~(ALIGN - 1))
@@ -75,6 +76,27 @@ static int load_pci(struct machine *machine, unsigned int number, const void *st
 	return 0;
 }
 
+static unsigned int count_virtio(const struct machine *machine)
+{
+	return machine->nr_virtio;
+}
+
+static void save_virtio(const struct machine *machine, unsigned int number, void *state)
+{
+	struct virtio_saved saved;
+
+	virtio_save(machine->virtio[number], &saved);
+	memcpy(state, &saved, sizeof(saved));
+}
+
+static int load_virtio(struct machine *machine, unsigned int number, const void *state)
+{
+	struct virtio_saved saved;
+
+	memcpy(&saved, state, sizeof(saved));
+	return virtio_restore(machine->virtio[number], &saved);
+}
+
 #define ROW(device, its_version)					\
 	{ .name = #device, .version = its_version,			\
 	  .size = sizeof(struct device##_state),			\
@@ -86,6 +108,8 @@ const struct section machine_sections[] = {
 	ROW(power, 1),
 	ROW(rtc, 1),
 	ROW(pci, 1),
+	{ .name = "virtio", .version = 1, .size = sizeof(struct virtio_saved),
+	  .count = count_virtio, .save = save_virtio, .load = load_virtio },
 	{ .name = NULL },
 };
 

@@ -14,8 +14,10 @@
 #include "common/say.h"
 #include "machine/sections.h"
 #include "snapshot/snapshot.h"
+#include "virtio/device.h"
 
-#define RANGES	64
+#define RANGES		64
+#define DRAIN_NS	10000000000ULL	/* for requests in flight */
 
 static int write_range(int fd, const char *bytes, uint64_t offset, uint64_t size)
 {
@@ -145,7 +147,7 @@ static int write_state(struct machine *machine, int dir)
 static bool can_be_kept(const struct machine *machine)
 {
 	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
-	       machine_view(machine) >= 0 && !machine->nr_virtio;
+	       machine_view(machine) >= 0;
 }
 
 int snapshot_check_place(const char *dir, const char **todo)
@@ -183,6 +185,10 @@ int snapshot_save(struct machine *machine, const char *path)
 	machine->step = "making a snapshot of this kind of guest";
 	if (!can_be_kept(machine))
 		return -EOPNOTSUPP;
+	machine->step = "waiting for the devices";
+	ret = virtio_drain_all(machine, now_ns() + DRAIN_NS);
+	if (ret)
+		return ret;
 	machine->step = "making the snapshot's directory";
 	if (mkdir(path, 0700))
 		return -errno;

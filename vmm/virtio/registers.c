@@ -397,6 +397,13 @@ void registers_reset(struct virtio_device *device)
 	}
 }
 
+void registers_ask_start(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->lock);
+	ask(device, ASKED_START);
+	pthread_mutex_unlock(&device->lock);
+}
+
 uint64_t registers_doorbell(const struct virtio_device *device, uint16_t queue)
 {
 	return pci_bar(&device->function) + NOTIFY + queue * NOTIFY_STEP;

@@ -11,6 +11,9 @@ int registers_init(struct virtio_device *device);
 /* Registers as they are after a reset. The device's lock is held. */
 void registers_reset(struct virtio_device *device);
 
+/* Have the main loop begin to serve a device whose registers say that its driver is ready. */
+void registers_ask_start(struct virtio_device *device);
+
 /* Where the guest writes to say that there are requests in a queue. */
 uint64_t registers_doorbell(const struct virtio_device *device, uint16_t queue);
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A queue's addresses and indexes are checked where it begins to be served: see
+ * virtq_start(). What was pushed before and not told is told at the first opportunity:
+ * a queue that has just begun tells in any case.
+ */
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#include "virtio/registers.h"
+#include "virtio/state.h"
+
+void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
+{
+	struct virtio_device *that = (struct virtio_device *)device;
+	uint16_t i;
+
+	memset(saved, 0, sizeof(*saved));
+	saved->type = device->ops->type;
+	pci_function_save(&device->function, saved->config);
+	msix_save(&that->msix, &saved->msix);
+	pthread_mutex_lock(&that->lock);
+	/* The driver has asked for a reset that was not carried out: it is now. */
+	if (device->asked == ASKED_RESET)
+		registers_reset(that);
+	saved->registers = device->now;
+	pthread_mutex_unlock(&that->lock);
+	for (i = 0; device->started && i < device->nr_queues; i++) {
+		uint16_t vector = saved->registers.queues[i].vector;
+
+		saved->registers.queues[i] = device->queues[i].now;
+		saved->registers.queues[i].vector = vector;
+	}
+}
+
+static bool good_queue(const struct virtio_device *device, const struct virtq_state *queue)
+{
+	return queue->size && queue->size <= VIRTQ_SIZE && !(queue->size & (queue->size - 1)) &&
+	       queue->enabled <= 1 &&
+	       (queue->vector < device->msix.nr || queue->vector == VIRTIO_NO_VECTOR);
+}
+
+static bool is_good(const struct virtio_device *device, const struct virtio_saved *saved)
+{
+	const struct virtio_state *registers = &saved->registers;
+	uint16_t i;
+
+	if (saved->type != device->ops->type ||
+	    (registers->status & VIRTIO_CONFIG_S_FEATURES_OK &&
+	     registers->driver_features & ~device->features) ||
+	    (registers->config_vector >= device->msix.nr &&
+	     registers->config_vector != VIRTIO_NO_VECTOR))
+		return false;
+	for (i = 0; i < device->nr_queues; i++)
+		if (!good_queue(device, &registers->queues[i]))
+			return false;
+	return true;
+}
+
+int virtio_restore(struct virtio_device *device, const struct virtio_saved *saved)
+{
+	if (!is_good(device, saved))
+		return -EINVAL;
+	pthread_mutex_lock(&device->lock);
+	device->now = saved->registers;
+	pthread_mutex_unlock(&device->lock);
+	pci_function_restore(&device->function, saved->config);
+	msix_restore(&device->msix, &saved->msix);
+	if (device->now.status & VIRTIO_CONFIG_S_DRIVER_OK)
+		registers_ask_start(device);
+	return 0;
+}
