@@ -151,6 +151,9 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 		for (unsigned int i = 0; i < folio_batch_count(&batch); i++) {
 			struct folio *folio = batch.folios[i];
 
+			/* Else a part of it may stay in use. */
+			if (WARN_ON_ONCE(folio_test_large(folio)))
+				continue;
 			folio_get(folio);
 			folio->private = punch->held;
 			punch->held = folio;

@@ -33,13 +33,17 @@ static bool kvm_move_stop_pit(struct kvm_pit *pit)
 /* How long a move waits for an ioctl that is raising an interrupt. */
 #define KVM_MOVE_IRQ_PATIENCE	msecs_to_jiffies(50)
 
+/* Added to kvm->irq_ioctls while a move holds them up: the count is negative then. */
+#define KVM_MOVE_IRQS_HELD	INT_MIN
+
 /**
  * kvm_move_begin_irq() - an ioctl is about to raise an interrupt
  * @kvm: the VM
  *
  * It may sleep: an event channel's page may have to come first. So this holds nothing that
  * others wait for (irq_srcu, say, on which every VM's teardown depends by way of irqfds);
- * a move that finds it gives up.
+ * a move that finds it gives up. It is held up only while a move has all vCPUs' mutexes:
+ * before that, the interrupt may be what a vCPU in HLT needs to leave.
  *
  * Context: Process context, no lock held. Followed by kvm_move_end_irq() where it succeeds.
  * Return: 0: no move begins to read interrupt controllers meanwhile; -EIO for a dead VM;
@@ -47,16 +51,9 @@ static bool kvm_move_stop_pit(struct kvm_pit *pit)
  */
 int kvm_move_begin_irq(struct kvm *kvm)
 {
-	for (;;) {
-		atomic_inc(&kvm->irq_ioctls);
-		/* The count, then the flag; a move has them the other way round. */
-		smp_mb__after_atomic();
-		if (!atomic_read(&kvm->move_in_progress))
-			break;
-
+	while (atomic_inc_return(&kvm->irq_ioctls) < 0) {
 		kvm_move_end_irq(kvm);
-		if (wait_var_event_killable(&kvm->move_in_progress,
-					    !atomic_read(&kvm->move_in_progress)))
+		if (wait_var_event_killable(&kvm->irq_ioctls, atomic_read(&kvm->irq_ioctls) >= 0))
 			return -EINTR;
 	}
 	if (likely(!READ_ONCE(kvm->vm_dead)))
@@ -74,31 +71,48 @@ int kvm_move_begin_irq(struct kvm *kvm)
  */
 void kvm_move_end_irq(struct kvm *kvm)
 {
-	if (!atomic_dec_and_test(&kvm->irq_ioctls) || !atomic_read(&kvm->move_in_progress))
-		return;
-
-	wake_up_var(&kvm->irq_ioctls);
+	if (atomic_dec_return(&kvm->irq_ioctls) == KVM_MOVE_IRQS_HELD)
+		wake_up_var(&kvm->irq_ioctls);
 }
 
 /**
- * kvm_move_wait_irqs() - wait for ioctls that are raising interrupts
- * @src: the source, whose move_in_progress is set: no more of them begin
+ * kvm_move_hold_irqs() - hold up ioctls that raise interrupts
+ * @src: the source, whose vCPUs are locked
  *
- * Context: Process context; the locks of both VMs are held.
- * Return: 0; -EBUSY where one of them takes long.
+ * Context: Process context; the locks of both VMs are held. Followed by
+ * kvm_move_release_irqs() where it succeeds.
+ * Return: 0: none is raising one; -EBUSY where one of them takes long.
  */
-int kvm_move_wait_irqs(struct kvm *src)
+int kvm_move_hold_irqs(struct kvm *src)
 {
-	smp_mb(); /* pairs with kvm_move_begin_irq() */
-	return wait_var_event_timeout(&src->irq_ioctls, !atomic_read(&src->irq_ioctls),
-				      KVM_MOVE_IRQ_PATIENCE) ? 0 : -EBUSY;
+	atomic_add(KVM_MOVE_IRQS_HELD, &src->irq_ioctls);
+	if (wait_var_event_timeout(&src->irq_ioctls,
+				   atomic_read(&src->irq_ioctls) == KVM_MOVE_IRQS_HELD,
+				   KVM_MOVE_IRQ_PATIENCE))
+		return 0;
+
+	kvm_move_release_irqs(src);
+	return -EBUSY;
+}
+
+/**
+ * kvm_move_release_irqs() - let them go on, to find the VM dead or alive
+ * @src: the source
+ *
+ * Context: after kvm_move_hold_irqs().
+ */
+void kvm_move_release_irqs(struct kvm *src)
+{
+	/* A full barrier, and so before the look at who sleeps. */
+	atomic_sub_return(KVM_MOVE_IRQS_HELD, &src->irq_ioctls);
+	wake_up_var(&src->irq_ioctls);
 }
 
 /**
  * kvm_move_silence() - let nobody raise an interrupt in a dead VM any more
  * @kvm: the source, which was declared dead
  *
- * Ioctls that send interrupts have been waited for, by kvm_move_wait_irqs().
+ * Ioctls that send interrupts are held up, by kvm_move_hold_irqs().
  * A LAPIC's timer, which concerns it alone, is stopped where it is read.
  *
  * Context: may sleep; waits for interrupts that are on their way.

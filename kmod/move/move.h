@@ -75,7 +75,6 @@ bool kvm_move_can_move_vcpus(struct kvm *kvm);
 int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 
 /* vms.c */
-void kvm_move_done(struct kvm *kvm);
 void kvm_move_wake_vcpus(struct kvm *kvm);
 int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun);
 int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);

@@ -19,28 +19,13 @@
 #define KVM_MOVE_POLL_MIN_US	10ULL
 #define KVM_MOVE_POLL_MAX_US	1000ULL
 
-/**
- * kvm_move_done() - a VM takes part in no move any more
- * @kvm: the VM, whose move_in_progress the caller has set
- *
- * Context: Any.
- */
-void kvm_move_done(struct kvm *kvm)
-{
-	atomic_set_release(&kvm->move_in_progress, 0);
-	/* An ioctl that sleeps in kvm_move_begin_irq() was put into the queue before it looked. */
-	smp_mb();
-	wake_up_var(&kvm->move_in_progress);
-}
-EXPORT_SYMBOL_GPL(kvm_move_done);
-
 static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 {
 	if (atomic_cmpxchg_acquire(&dst->move_in_progress, 0, 1))
 		return -EBUSY;
 
 	if (atomic_cmpxchg_acquire(&src->move_in_progress, 0, 1)) {
-		kvm_move_done(dst);
+		atomic_set_release(&dst->move_in_progress, 0);
 		return -EBUSY;
 	}
 	return 0;
@@ -69,8 +54,8 @@ EXPORT_SYMBOL_GPL(kvm_move_wake_vcpus);
 
 static void kvm_move_end(struct kvm *dst, struct kvm *src)
 {
-	kvm_move_done(src);
-	kvm_move_done(dst);
+	atomic_set_release(&src->move_in_progress, 0);
+	atomic_set_release(&dst->move_in_progress, 0);
 }
 
 /*
@@ -255,9 +240,11 @@ static int kvm_move_locked(struct kvm *dst, struct kvm *src, u64 flags)
 
 	r = kvm_move_check_fresh(dst);
 	if (!r)
-		r = kvm_move_wait_irqs(src);
-	if (!r)
+		r = kvm_move_hold_irqs(src);
+	if (!r) {
 		r = kvm_move_parts(dst, src, flags);
+		kvm_move_release_irqs(src);
+	}
 
 	kvm_move_unlock_vcpus(src, ULONG_MAX);
 out_dst:

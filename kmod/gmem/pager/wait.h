@@ -53,7 +53,7 @@ struct gmem_waits {
 /**
  * struct gmem_wait - somebody waits for a page
  * @kvm: the VM, or NULL: a host fault; constant, as all up to @seq
- * @vcpu: the vCPU that is loaded, if it is in the midst of an access of KVM's
+ * @vcpu: the vCPU whose mutex the task has, if it is in an access of KVM's own
  * @task: the task that sleeps; NULL: a guest's task does
  * @gi: the inode, which has a pager
  * @index: page offset
