@@ -313,6 +313,11 @@ static bool serve(struct virtio_device *device, struct virtq_chain *chain)
 
 /* ---- What the transport asks for ---- */
 
+static void restored(struct virtio_device *device)
+{
+	inflight_clear(&block_of(device)->inflight, device->now.queues[0].next_used);
+}
+
 static void kick(struct virtio_device *device, uint16_t queue)
 {
 	virtio_serve(device, queue, serve);
@@ -440,6 +445,7 @@ int block_add(struct machine *machine, const struct block_options *options, char
 	static const struct virtio_ops ops = {
 		.name = "block", .type = VIRTIO_ID_BLOCK, .class = CLASS_STORAGE,
 		.start = start, .kick = kick, .reset = reset, .idle = idle, .drain = drain,
+		.restored = restored,
 		.close = close_block, .read_config = read_config,
 	};
 	struct block *block = calloc(1, sizeof(*block));

@@ -38,6 +38,8 @@ struct virtio_device;
  * @idle: is nothing in flight, so that the state is complete?
  * @drain: wait until nothing is in flight, or CLOCK_MONOTONIC has come to @until ns: 0 or
  *	-ETIMEDOUT. NULL where nothing ever is
+ * @restored: the registers were taken over from a device in which nothing was in flight;
+ *	or NULL
  * @close: let go of what the device has, and free it
  * @read_config, @write_config: within the device's configuration, by a vCPU with the
  *	device's lock held
@@ -51,6 +53,7 @@ struct virtio_ops {
 	bool (*reset)(struct virtio_device *device);
 	bool (*idle)(const struct virtio_device *device);
 	int (*drain)(struct virtio_device *device, uint64_t until);
+	void (*restored)(struct virtio_device *device);
 	void (*close)(struct virtio_device *device);
 	void (*read_config)(struct virtio_device *device, uint32_t offset, void *data,
 			    uint32_t size);

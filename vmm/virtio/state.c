@@ -67,6 +67,8 @@ int virtio_restore(struct virtio_device *device, const struct virtio_saved *save
 	pthread_mutex_unlock(&device->lock);
 	pci_function_restore(&device->function, saved->config);
 	msix_restore(&device->msix, &saved->msix);
+	if (device->ops->restored)
+		device->ops->restored(device);
 	if (device->now.status & VIRTIO_CONFIG_S_DRIVER_OK)
 		registers_ask_start(device);
 	return 0;
