@@ -8,6 +8,34 @@
 
 #include "boot/file.h"
 
+/*
+ * A copy: the file itself may be changed or cut while it is looked at, and what was
+ * checked must be what is used.
+ */
+static int read_all(struct file *file, struct machine *machine, int fd, uint64_t size)
+{
+	uint64_t done = 0;
+	ssize_t got;
+
+	file->bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (file->bytes == MAP_FAILED)
+		return machine_fail(machine, -errno, "%s: %s", file->path, strerror(errno));
+	file->size = size;
+	while (done < size) {
+		got = pread(fd, (char *)file->bytes + done, size - done, done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return machine_fail(machine, -errno, "%s: %s", file->path,
+					    strerror(errno));
+		if (!got)
+			return machine_fail(machine, -ENODATA, "%s: it became shorter",
+					    file->path);
+		done += got;
+	}
+	return 0;
+}
+
 static int map(struct file *file, struct machine *machine, int fd)
 {
 	struct stat st;
@@ -18,14 +46,10 @@ static int map(struct file *file, struct machine *machine, int fd)
 		return machine_fail(machine, -EINVAL, "%s: not a regular file", file->path);
 	if (!st.st_size)
 		return machine_fail(machine, -EINVAL, "%s: the file is empty", file->path);
-	file->bytes = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (file->bytes == MAP_FAILED)
-		return machine_fail(machine, -errno, "%s: %s", file->path, strerror(errno));
-	file->size = st.st_size;
-	return 0;
+	return read_all(file, machine, fd, st.st_size);
 }
 
-int file_map(struct file *file, struct machine *machine, const char *path)
+int file_read(struct file *file, struct machine *machine, const char *path)
 {
 	/* O_NONBLOCK: nobody waits for a writer of a FIFO. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -39,7 +63,7 @@ int file_map(struct file *file, struct machine *machine, const char *path)
 	return ret;
 }
 
-void file_unmap(struct file *file)
+void file_free(struct file *file)
 {
 	if (file->size)
 		munmap(file->bytes, file->size);

@@ -7,7 +7,7 @@
 
 #include "machine/machine.h"
 
-/* struct file - its content, mapped */
+/* struct file - a copy of its content */
 struct file {
 	const char *path;
 	void *bytes;
@@ -15,9 +15,9 @@ struct file {
 };
 
 /* 0 or -errno, with what is wrong with it in machine->why. */
-int file_map(struct file *file, struct machine *machine, const char *path);
+int file_read(struct file *file, struct machine *machine, const char *path);
 
-/* May be called after file_map() has failed. */
-void file_unmap(struct file *file);
+/* May be called after file_read() has failed. */
+void file_free(struct file *file);
 
 #endif /* VMM_BOOT_FILE_H */

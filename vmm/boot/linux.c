@@ -43,7 +43,7 @@ int boot_load_initrd(struct boot *boot, uint64_t kernel_end, uint64_t top)
 	if (!boot->guest->initrd)
 		return 0;
 	machine->step = "loading the initrd";
-	ret = file_map(&initrd, machine, boot->guest->initrd);
+	ret = file_read(&initrd, machine, boot->guest->initrd);
 	if (ret)
 		return ret;
 	if (top > boot->low)
@@ -57,7 +57,7 @@ int boot_load_initrd(struct boot *boot, uint64_t kernel_end, uint64_t top)
 		boot->initrd_size = initrd.size;
 		ret = machine_load(machine, boot->initrd, initrd.bytes, initrd.size);
 	}
-	file_unmap(&initrd);
+	file_free(&initrd);
 	return ret;
 }
 
@@ -127,7 +127,7 @@ int linux_boot(struct machine *machine, const struct linux_guest *guest)
 	int ret;
 
 	machine->step = "reading the kernel";
-	ret = file_map(&boot.kernel, machine, guest->kernel);
+	ret = file_read(&boot.kernel, machine, guest->kernel);
 	if (!ret)
 		ret = machine_add_pc(machine);
 	if (!ret)
@@ -145,6 +145,6 @@ int linux_boot(struct machine *machine, const struct linux_guest *guest)
 		ret = load_tables(machine);
 	if (!ret)
 		ret = load_reset_vector(machine);
-	file_unmap(&boot.kernel);
+	file_free(&boot.kernel);
 	return ret;
 }

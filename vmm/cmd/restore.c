@@ -123,6 +123,8 @@ static int check(const struct restore_options *options)
 
 	if (options->keep_on && !options->keep)
 		wrong = "--keep-on is for a --keep";
+	else if (options->pager && devices_any(&options->devices))
+		wrong = "a guest with a --pager has no --rng or --disk yet";
 	else if (options->keep && options->pager)
 		wrong = "a guest with a --pager cannot be kept yet";
 	if (wrong)

@@ -135,7 +135,7 @@ void msix_signal(struct msix *msix, uint32_t vector)
 {
 	uint64_t one = 1;
 
-	if (vector >= msix->nr)
+	if (vector >= msix->nr || msix->fds[vector] < 0)
 		return;
 	pthread_mutex_lock(&msix->lock);
 	if (may_signal(msix, vector)) {

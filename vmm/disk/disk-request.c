@@ -118,7 +118,8 @@ static bool wants_bounce(const struct disk *disk, const struct disk_request *req
 		return false;
 	for (i = 0; i < request->nr_iov; i++)
 		if (((uintptr_t)request->iov[i].iov_base | request->iov[i].iov_len) &
-		    (disk->geometry.memory - 1))
+		    (disk->geometry.memory - 1) ||
+		    request->iov[i].iov_len & (disk->geometry.block - 1))
 			return true;
 	return false;
 }

@@ -9,19 +9,34 @@
 #include "guest/layout.h"
 #include "machine/exits.h"
 
+/*
+ * The vCPU that completed the awaited line stands still, and no other: asked with the
+ * lock that the line was written under.
+ */
+static enum verdict after_output(struct machine *machine)
+{
+	if (!machine->console.came)
+		return GO_ON;
+	machine->console.awaited = NULL;
+	machine->console.came = false;
+	return STAND_STILL;
+}
+
 /* The demonstration's guest knows two ports. */
 static enum verdict exit_io_counting(struct machine *machine, struct kvm_run *run,
 				     int *status)
 {
 	const char *data = (char *)run + run->io.data_offset;
+	enum verdict verdict;
 
 	if (run->io.direction == KVM_EXIT_IO_OUT &&
 	    run->io.port == GUEST_PORT_CONSOLE) {
 		pthread_mutex_lock(&machine->device_lock);
 		console_write(&machine->console, data,
 			      (size_t)run->io.size * run->io.count);
+		verdict = after_output(machine);
 		pthread_mutex_unlock(&machine->device_lock);
-		return GO_ON;
+		return verdict;
 	}
 	if (run->io.direction == KVM_EXIT_IO_OUT &&
 	    run->io.port == GUEST_PORT_END) {
@@ -55,15 +70,17 @@ static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int er
 			    int *status)
 {
 	enum power_request request;
+	enum verdict verdict;
 
 	(void)error;
 	if (!machine->pc.present)
 		return exit_io_counting(machine, run, status);
 	pthread_mutex_lock(&machine->device_lock);
 	request = exit_io_pci(machine, run) ? POWER_STAYS : pc_io(&machine->pc, run);
+	verdict = after_output(machine);
 	pthread_mutex_unlock(&machine->device_lock);
 	if (request == POWER_STAYS)
-		return GO_ON;
+		return verdict;
 	*status = EXIT_DONE;
 	say(request == POWER_RESETS ? "the guest reset itself" : "the guest powered off");
 	return ENDED;

@@ -5,7 +5,8 @@
 
 #include "machine/machine.h"
 
-enum verdict { GO_ON, ENDED };
+/* STAND_STILL: the exit completed the line that is waited for. */
+enum verdict { GO_ON, STAND_STILL, ENDED };
 
 /*
  * Handle the exit that @vcpu's run page tells. @error: what gmem_vcpu_run() returned.

@@ -211,7 +211,8 @@ static int load_one(const struct section *section, struct machine *machine, unsi
 	ret = section->load(machine, header->number, content);
 	if (ret)
 		return machine_fail(machine, ret == -EINVAL ? -EPROTO : ret,
-				    "the state of '%s' is none", header->name);
+				    "the state of '%s', number %u, is none of this machine's",
+				    header->name, header->number);
 	return 0;
 }
 

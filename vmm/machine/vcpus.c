@@ -33,10 +33,6 @@ static void end(struct vcpus *vcpus, int status)
 /* The next KVM_RUN completes the exit, and then the thread ends. */
 static void stand_still(struct vcpu_thread *thread)
 {
-	struct console *console = &thread->vcpus->machine->console;
-
-	console->awaited = NULL;
-	console->came = false;
 	gmem_vcpu_set_immediate_exit(thread->vcpu, 1);
 	tell(thread->vcpus->still_fd, "the awaited line");
 }
@@ -56,6 +52,7 @@ static void *run_loop(void *data)
 	struct kvm_run *run = thread->vcpu->run;
 	bool first = !thread->vcpu->id;
 	int status = EXIT_FAILED;
+	enum verdict verdict;
 	int ret;
 
 	while (sem_wait(&vcpus->gate))
@@ -81,9 +78,10 @@ static void *run_loop(void *data)
 		if (first)
 			report("first-exit", "left=%" PRIu64, vcpus->left_ns);
 		first = false;
-		if (exit_handle(vcpus->machine, thread->vcpu, ret, &status) == ENDED)
+		verdict = exit_handle(vcpus->machine, thread->vcpu, ret, &status);
+		if (verdict == ENDED)
 			break;
-		if (vcpus->machine->console.came)
+		if (verdict == STAND_STILL)
 			stand_still(thread);
 	}
 	end(vcpus, status);

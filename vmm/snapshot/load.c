@@ -159,7 +159,8 @@ static int populate_pages(const struct image *image, int view, char *buffer,
  */
 static int populate_data(const struct image *image, int view, char *buffer)
 {
-	uint32_t data, hole = 0, good;
+	uint64_t data, hole = 0;
+	uint32_t good;
 	int error, ret = 0;
 	off_t at;
 
@@ -169,10 +170,13 @@ static int populate_data(const struct image *image, int view, char *buffer)
 			return -errno;
 		/* ENXIO: there is no more. */
 		data = at < 0 ? image->pages : at / PAGE;
+		/* The file may have grown. */
+		if (data > image->pages)
+			data = image->pages;
 		good = image_check_hole(image, hole, data - hole, &error);
 		if (error)
 			return wrong_page(hole + good, error);
-		if (at < 0)
+		if (data == image->pages)
 			return 0;
 		at = lseek(image->fd, data * PAGE, SEEK_HOLE);
 		if (at < 0)

@@ -186,6 +186,7 @@ int snapshot_save(struct machine *machine, const char *path)
 	if (!can_be_kept(machine))
 		return -EOPNOTSUPP;
 	machine->step = "waiting for the devices";
+	virtio_attend_all(machine);
 	ret = virtio_drain_all(machine, now_ns() + DRAIN_NS);
 	if (ret)
 		return ret;

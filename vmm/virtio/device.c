@@ -8,11 +8,26 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "machine/machine.h"
 #include "virtio/device.h"
 #include "virtio/registers.h"
 
 /* ---- What a register has asked for ---- */
+
+/* A driver that is told nothing of a queue out of bounds would wait for ever. */
+static void fail_if_broken(struct virtio_device *device)
+{
+	uint16_t i;
+
+	for (i = 0; i < device->nr_queues; i++) {
+		if (!device->queues[i].now.enabled || !device->queues[i].broken)
+			continue;
+		say("the guest's %s: queue %u can't be served", device->ops->name, i);
+		virtio_fail(device);
+		return;
+	}
+}
 
 static void start(struct virtio_device *device)
 {
@@ -31,6 +46,7 @@ static void start(struct virtio_device *device)
 		return;
 	}
 	device->started = true;
+	fail_if_broken(device);
 	/* Doorbells that rang before were not heeded. */
 	for (i = 0; i < device->nr_queues; i++)
 		device->ops->kick(device, i);
@@ -84,11 +100,21 @@ static void kicked(struct event *event, uint32_t ready)
 	device->ops->kick(device, event - device->doorbells);
 }
 
+/* Come back to a queue when others had their turn. */
+static void ring(const struct event *doorbell)
+{
+	uint64_t one = 1;
+
+	if (write(doorbell->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		say_failed(-errno, "coming back to a queue");
+}
+
 void virtio_serve(struct virtio_device *device, uint16_t index,
 		  bool (*serve)(struct virtio_device *device, struct virtq_chain *chain))
 {
 	struct virtq *queue = &device->queues[index];
 	struct virtq_chain chain;
+	uint32_t served = 0;
 	int ret;
 
 	if (!device->started || queue->broken)
@@ -96,10 +122,16 @@ void virtio_serve(struct virtio_device *device, uint16_t index,
 	do {
 		virtq_disarm(queue);
 		while ((ret = virtq_pop(queue, &chain)) == 1) {
-			if (serve(device, &chain))
+			if (!serve(device, &chain)) {
+				virtq_unpop(queue);
+				virtio_tell(device, index);
+				return;
+			}
+			/* A guest can add requests as fast as they are served. */
+			if (++served < queue->now.size)
 				continue;
-			virtq_unpop(queue);
 			virtio_tell(device, index);
+			ring(&device->doorbells[index]);
 			return;
 		}
 	} while (!ret && virtq_arm(queue));
@@ -216,7 +248,14 @@ static void close_transport(struct virtio_device *device)
 	}
 	close_event(device, &device->attention);
 	msix_close(&device->msix);
-	pthread_mutex_destroy(&device->lock);
+}
+
+void virtio_attend_all(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_virtio; i++)
+		attend(&machine->virtio[i]->attention, 0);
 }
 
 int virtio_drain_all(struct machine *machine, uint64_t until)

@@ -124,6 +124,9 @@ int virtio_init(struct virtio_device *device, const struct virtio_ops *ops,
  */
 int virtio_drain_all(struct machine *machine, uint64_t until);
 
+/* Carry out what the registers have asked the main loop for: by its thread. */
+void virtio_attend_all(struct machine *machine);
+
 /* Close all devices of a machine whose guest runs no more. */
 void virtio_close_all(struct machine *machine);
 

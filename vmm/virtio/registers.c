@@ -83,13 +83,15 @@ static void write_status(struct virtio_device *device, uint64_t value)
 	uint8_t was = device->now.status;
 
 	if (!value) {
-		if (was)
-			ask(device, ASKED_RESET);
+		ask(device, ASKED_RESET);
 		return;
 	}
 	if (device->asked == ASKED_RESET)
 		return;
 	value |= was & (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_DRIVER_OK);
+	/* A device that runs does so until it is reset. */
+	if (was & VIRTIO_CONFIG_S_DRIVER_OK)
+		value |= VIRTIO_CONFIG_S_FEATURES_OK;
 	if (value & VIRTIO_CONFIG_S_FEATURES_OK && !features_fit(device))
 		value &= ~VIRTIO_CONFIG_S_FEATURES_OK;
 	if (!(value & VIRTIO_CONFIG_S_FEATURES_OK))

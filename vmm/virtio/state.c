@@ -11,6 +11,18 @@
 #include "virtio/registers.h"
 #include "virtio/state.h"
 
+/* What the device's driver reads there, as far as there is any. */
+static void read_config(struct virtio_device *device, uint8_t *config)
+{
+	uint32_t size = device->config_size;
+
+	memset(config, 0, VIRTIO_SAVED_CONFIG);
+	if (size > VIRTIO_SAVED_CONFIG)
+		size = VIRTIO_SAVED_CONFIG;
+	if (size)
+		device->ops->read_config(device, 0, config, size);
+}
+
 void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
 {
 	struct virtio_device *that = (struct virtio_device *)device;
@@ -21,17 +33,23 @@ void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
 	pci_function_save(&device->function, saved->config);
 	msix_save(&that->msix, &saved->msix);
 	pthread_mutex_lock(&that->lock);
-	/* The driver has asked for a reset that was not carried out: it is now. */
-	if (device->asked == ASKED_RESET)
-		registers_reset(that);
 	saved->registers = device->now;
 	pthread_mutex_unlock(&that->lock);
+	read_config(that, saved->device_config);
 	for (i = 0; device->started && i < device->nr_queues; i++) {
 		uint16_t vector = saved->registers.queues[i].vector;
 
 		saved->registers.queues[i] = device->queues[i].now;
 		saved->registers.queues[i].vector = vector;
 	}
+}
+
+static bool same_config(struct virtio_device *device, const uint8_t *saved)
+{
+	uint8_t config[VIRTIO_SAVED_CONFIG];
+
+	read_config(device, config);
+	return !memcmp(config, saved, sizeof(config));
 }
 
 static bool good_queue(const struct virtio_device *device, const struct virtq_state *queue)
@@ -41,7 +59,7 @@ static bool good_queue(const struct virtio_device *device, const struct virtq_st
 	       (queue->vector < device->msix.nr || queue->vector == VIRTIO_NO_VECTOR);
 }
 
-static bool is_good(const struct virtio_device *device, const struct virtio_saved *saved)
+static bool is_good(struct virtio_device *device, const struct virtio_saved *saved)
 {
 	const struct virtio_state *registers = &saved->registers;
 	uint16_t i;
@@ -53,9 +71,10 @@ static bool is_good(const struct virtio_device *device, const struct virtio_save
 	     registers->config_vector != VIRTIO_NO_VECTOR))
 		return false;
 	for (i = 0; i < device->nr_queues; i++)
-		if (!good_queue(device, &registers->queues[i]))
+		if (!good_queue(device, &registers->queues[i]) ||
+		    (!registers->status && registers->queues[i].enabled))
 			return false;
-	return true;
+	return same_config(device, saved->device_config);
 }
 
 int virtio_restore(struct virtio_device *device, const struct virtio_saved *saved)

@@ -7,9 +7,12 @@
 #include "devices/pci.h"
 #include "virtio/device.h"
 
+#define VIRTIO_SAVED_CONFIG	128
+
 /*
  * struct virtio_saved - what is kept of a device whose driver waits for nothing
  * @type: VIRTIO_ID_*
+ * @device_config: of a disk its size, for instance: another device is not the same
  */
 struct virtio_saved {
 	uint32_t type;
@@ -17,9 +20,13 @@ struct virtio_saved {
 	uint8_t config[PCI_CONFIG_SIZE];
 	struct msix_state msix;
 	struct virtio_state registers;
+	uint8_t device_config[VIRTIO_SAVED_CONFIG];
 };
 
-/* Of an idle device, by the thread of the main loop, while the vCPUs stand still. */
+/*
+ * Of an idle device, by the thread of the main loop, while the vCPUs stand still, after
+ * virtio_attend_all().
+ */
 void virtio_save(const struct virtio_device *device, struct virtio_saved *saved);
 
 /*
