@@ -104,7 +104,8 @@ static void too_much_to_load(void **state)
 	(void)state;
 	memset(line, 'x', sizeof(line) - 1);
 	line[sizeof(line) - 1] = '\0';
-	ENDS(EXIT_FAILED, "the command line has 4095 bytes", "--kernel", kernel(), "--append", line);
+	ENDS(EXIT_FAILED, "the command line has 4095 bytes", "--kernel", kernel(),
+	     "--append", line);
 	/* The kernel as its own initrd: there is no room above it. */
 	ENDS(EXIT_FAILED, "there is no room for it", "--kernel", kernel(), "--initrd", kernel(),
 	     "--memory", "80");

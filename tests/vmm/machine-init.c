@@ -30,8 +30,9 @@ static char log_bytes[1 << 20];
 static void show_complaint(const char *line)
 {
 	static const char * const of[] = { "ACPI", "PCI", "pci ", "pci_bus", "acpi", "pnp", "rtc" };
-	static const char * const words[] = { "Firmware Bug", "BIOS Error", "BIOS Warning", "BIOS bug",
-					      "Fatal" };
+	static const char * const words[] = {
+		"Firmware Bug", "BIOS Error", "BIOS Warning", "BIOS bug", "Fatal",
+	};
 	bool bad = line[0] == '<' && atoi(line + 1) <= WARNING;
 	size_t i;
 

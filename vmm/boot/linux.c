@@ -30,7 +30,8 @@ int boot_check_room(struct boot *boot, uint64_t end)
 	if (end <= boot->low)
 		return 0;
 	return machine_fail(boot->machine, -EINVAL,
-			    "%s needs memory up to %" PRIu64 " MiB, and the guest has %" PRIu64 " MiB there: it is too small for its kernel",
+			    "%s needs memory up to %" PRIu64 " MiB, and the guest has %" PRIu64
+			    " MiB there: it is too small for its kernel",
 			    boot->kernel.path, (end + (1 << 20) - 1) >> 20, boot->low >> 20);
 }
 
@@ -50,7 +51,8 @@ int boot_load_initrd(struct boot *boot, uint64_t kernel_end, uint64_t top)
 		top = boot->low;
 	if (top < kernel_end || top - kernel_end < initrd.size + PAGE) {
 		ret = machine_fail(machine, -EINVAL,
-				   "%s has %" PRIu64 " MiB, and there is no room for it beside the kernel in %" PRIu64 " MiB",
+				   "%s has %" PRIu64 " MiB: no room for it beside the kernel in %"
+				   PRIu64 " MiB",
 				   initrd.path, initrd.size >> 20, boot->low >> 20);
 	} else {
 		boot->initrd = PAGE_OF(top - initrd.size);

@@ -14,9 +14,10 @@ struct devices {
 };
 
 /* Rows of a table of options. */
-#define DEVICE_ROWS(devices)							\
+#define RNG_ROW(devices)							\
 	{ .name = "rng", .number = &(devices)->rng,				\
-	  .help = "a source of random bytes" },				\
+	  .help = "a source of random bytes" }
+#define DISK_ROW(devices)							\
 	{ .name = "disk", .argument = "PATH", .list = &(devices)->disk_options,	\
 	  .help = DISKS_HELP }
 

@@ -7,8 +7,10 @@
 #include "devices/rtc.h"
 
 /* Registers */
-enum { SECOND = 0, MINUTE = 2, HOUR = 4, WEEKDAY = 6, DAY, MONTH, YEAR,
-       CONTROL_A, CONTROL_B, FLAGS_C, VALID_D, CENTURY = 0x32 };
+enum {
+	SECOND = 0, MINUTE = 2, HOUR = 4, WEEKDAY = 6, DAY, MONTH, YEAR,
+	CONTROL_A, CONTROL_B, FLAGS_C, VALID_D, CENTURY = 0x32
+};
 
 #define A_UPDATING	0x80	/* for an instant, which is over here */
 #define A_32_KHZ	0x26	/* as firmware leaves it */

@@ -142,7 +142,7 @@ int sections_save(const struct section *table, const struct machine *machine,
 				.length = section->size,
 			};
 
-			strncpy(header.name, section->name, SECTION_NAME - 1);
+			memcpy(header.name, section->name, strlen(section->name));
 			memcpy(at, &header, sizeof(header));
 			section->save(machine, i, at + sizeof(header));
 			at += sizeof(header) + PADDED(section->size);

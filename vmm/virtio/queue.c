@@ -53,8 +53,7 @@ static bool makes_sense(const struct virtq *queue)
 	       !(now->desc % VRING_DESC_ALIGN_SIZE) &&
 	       !(now->avail % VRING_AVAIL_ALIGN_SIZE) &&
 	       !(now->used % VRING_USED_ALIGN_SIZE) &&
-	       memory_at(queue, now->desc,
-			      now->size * sizeof(struct vring_desc)) &&
+	       memory_at(queue, now->desc, now->size * sizeof(struct vring_desc)) &&
 	       avail_ring(queue) && used_ring(queue);
 }
 
