@@ -37,6 +37,18 @@ int gmem_memfd_create(int vm, uint64_t size, uint64_t flags);
 int gmem_memfd_link(int vm, int memfd);
 
 /*
+ * gmem_punch - free pages of a guest memory inode
+ * @view: a view of it
+ * @offset, @size: which, multiples of the page size
+ *
+ * The pages are unmapped from every view and every mapping, zeroed and freed; they are
+ * missing afterwards: what touches one next finds zeroes, or what the inode's pager
+ * gives, who is told. Returns 0. Errors: EBADF, EINVAL (alignment, not inside the inode,
+ * @size is 0), EBUSY (a page is in use by the kernel and stays), EINTR.
+ */
+int gmem_punch(int view, uint64_t offset, uint64_t size);
+
+/*
  * struct gmem_facts - what the kernel tells about a view and its inode
  * @ino: inode number: the same for all views of one inode
  * @size: of the inode

@@ -35,6 +35,14 @@ int gmem_memfd_link(int vm, int memfd)
 	return gmem_ioctl(vm, KVM_LINK_GUEST_MEMFD, &link);
 }
 
+int gmem_punch(int view, uint64_t offset, uint64_t size)
+{
+	if (offset > INT64_MAX || size > INT64_MAX - offset)
+		return -EINVAL;
+	return fallocate(view, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size) ?
+	       -errno : 0;
+}
+
 static const struct {
 	const char *key;
 	size_t offset;
