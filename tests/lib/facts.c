@@ -2,6 +2,7 @@
 /* What the library makes of fdinfo; it has the file under test inside. */
 #include "../../lib/memory/memfd.c"
 
+#include <sys/mman.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
@@ -68,10 +69,35 @@ static void linking_what_is_no_descriptor(void **state)
 	assert_int_equal(gmem_memfd_link(-1, 0), -EBADF);
 }
 
+/* A memfd stands in for the inode: the call is the same. */
+static void a_hole_is_what_was_asked_for(void **state)
+{
+	char bytes[3 * 4096];
+	int fd = memfd_create("holes", MFD_CLOEXEC);
+
+	(void)state;
+	memset(bytes, 7, sizeof(bytes));
+	assert_int_equal(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+	assert_int_equal(gmem_punch(fd, 4096, 4096), 0);
+	assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), sizeof(bytes));
+	assert_int_equal(bytes[4095], 7);
+	assert_int_equal(bytes[4096], 0);
+	assert_int_equal(bytes[8191], 0);
+	assert_int_equal(bytes[8192], 7);
+	assert_int_equal(lseek(fd, 0, SEEK_END), sizeof(bytes));
+	assert_int_equal(gmem_punch(fd, 0, 0), -EINVAL);
+	assert_int_equal(gmem_punch(fd, 1ULL << 63, 4096), -EINVAL);
+	assert_int_equal(gmem_punch(fd, 4096, ~0ULL), -EINVAL);
+	close(fd);
+	assert_int_equal(gmem_punch(fd, 0, 4096), -EBADF);
+	assert_int_equal(gmem_punch(-1, 0, 4096), -EBADF);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_lines_are_read),
+		cmocka_unit_test(a_hole_is_what_was_asked_for),
 		cmocka_unit_test(lines_that_are_missing_or_no_numbers),
 		cmocka_unit_test(descriptors_that_are_no_guest_memory),
 		cmocka_unit_test(linking_what_is_no_descriptor),

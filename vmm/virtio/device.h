@@ -148,6 +148,7 @@ void virtio_reset_done(struct virtio_device *device);
 /*
  * Serve a queue: call @serve for each request until there is none. It returns false
  * where the request cannot be taken now: it is put back, and comes at the next kick.
+ * After many the rest comes in the loop's next turn.
  */
 void virtio_serve(struct virtio_device *device, uint16_t queue,
 		  bool (*serve)(struct virtio_device *device, struct virtq_chain *chain));

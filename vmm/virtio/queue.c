@@ -174,14 +174,26 @@ void virtq_unpop(struct virtq *queue)
 	queue->now.next_avail--;
 }
 
-void virtq_push(struct virtq *queue, uint16_t head, uint32_t written)
+void virtq_push_all(struct virtq *queue, const struct virtq_done *done, uint16_t nr)
 {
 	struct vring_used *used = used_ring(queue);
-	struct vring_used_elem *element = &used->ring[queue->now.next_used % queue->now.size];
+	uint16_t i;
 
-	element->id = head;
-	element->len = written;
-	__atomic_store_n(&used->idx, ++queue->now.next_used, __ATOMIC_RELEASE);
+	for (i = 0; i < nr; i++) {
+		uint16_t at = (uint16_t)(queue->now.next_used + i) % queue->now.size;
+
+		used->ring[at].id = done[i].head;
+		used->ring[at].len = done[i].written;
+	}
+	queue->now.next_used += nr;
+	__atomic_store_n(&used->idx, queue->now.next_used, __ATOMIC_RELEASE);
+}
+
+void virtq_push(struct virtq *queue, uint16_t head, uint32_t written)
+{
+	const struct virtq_done done = { .head = head, .written = written };
+
+	virtq_push_all(queue, &done, 1);
 }
 
 /* ---- Doorbells and interrupts ---- */

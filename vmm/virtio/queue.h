@@ -83,6 +83,15 @@ void virtq_unpop(struct virtq *queue);
 /* A request is done: so many bytes of its buffers were written. */
 void virtq_push(struct virtq *queue, uint16_t head, uint32_t written);
 
+/* struct virtq_done - a request, and how many bytes of its buffers were written */
+struct virtq_done {
+	uint16_t head;
+	uint32_t written;
+};
+
+/* So many are done, at most the queue's size, and the driver sees all of them or none. */
+void virtq_push_all(struct virtq *queue, const struct virtq_done *done, uint16_t nr);
+
 /* Is the driver to be told now of what was pushed? */
 bool virtq_must_tell(struct virtq *queue);
 
