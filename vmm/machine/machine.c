@@ -155,6 +155,23 @@ int machine_fail(struct machine *machine, int error, const char *why, ...)
 	return error;
 }
 
+/* That it fails is no harm: the pages only stay. */
+void machine_discard(struct machine *machine, void *host, uint64_t size)
+{
+	const uint64_t page = 4096;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++) {
+		const struct gmem_slot *slot = &machine->memory[i].slot;
+		uint64_t at = (char *)host - (char *)machine->memory[i].host;
+		uint64_t from = (at + page - 1) & -page, to = (at + size) & -page;
+
+		if (at < slot->size && size <= slot->size - at && from < to &&
+		    slot->private_fd >= 0 && slot->private_fd == slot->shared_fd)
+			gmem_punch(slot->shared_fd, slot->shared_offset + from, to - from);
+	}
+}
+
 int machine_view(const struct machine *machine)
 {
 	unsigned int i;

@@ -106,6 +106,12 @@ int machine_add_vcpus(struct machine *machine, unsigned int count);
  */
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
 
+/*
+ * Give what machine_shared() has returned back to the host, by the whole pages inside:
+ * they are zeroes at the next touch. Memory that is not in a guest memory inode stays.
+ */
+void machine_discard(struct machine *machine, void *host, uint64_t size);
+
 /* Sealed memory for machine_add_memory(): a descriptor, or -errno. */
 int machine_shared_memory(uint64_t size);
 
