@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 #include "cmd/devices.h"
 #include "machine/machine.h"
+#include "virtio/balloon.h"
 #include "virtio/rng.h"
 
 bool devices_any(const struct devices *devices)
 {
-	return devices->rng || devices->disk_options.nr;
+	return devices->rng || devices->balloon || devices->disk_options.nr ||
+	       devices->net_options.nr;
 }
 
-int devices_read(struct devices *devices)
+int devices_read(struct devices *devices, const char *name)
 {
-	return disks_read(&devices->disks, &devices->disk_options);
+	int status = disks_read(&devices->disks, &devices->disk_options);
+
+	return status ? status :
+	       nets_read(&devices->nets, &devices->net_options, name ? name : "");
 }
 
 int devices_add(struct devices *devices, struct machine *machine)
@@ -20,7 +25,16 @@ int devices_add(struct devices *devices, struct machine *machine)
 	machine->step = "giving the guest its devices";
 	if (devices->rng)
 		ret = rng_add(machine);
-	return ret ? ret : disks_add(&devices->disks, machine);
+	if (!ret)
+		ret = disks_add(&devices->disks, machine);
+	if (!ret && devices->balloon)
+		ret = balloon_add(machine);
+	return ret;
+}
+
+int devices_connect(struct devices *devices, struct machine *machine)
+{
+	return nets_add(&devices->nets, machine);
 }
 
 void devices_free(struct devices *devices)

@@ -102,9 +102,9 @@ static int restore(struct snapshot *snapshot, struct restore_options *options,
 
 	if (!ret)
 		ret = devices_add(&options->devices, &machine);
-	if (ret)
-		status = machine_say_failed(&machine, ret);
-	else
+	status = ret ? machine_say_failed(&machine, ret) :
+		       devices_connect(&options->devices, &machine);
+	if (!status)
 		status = prepare(snapshot, &machine, pager, &client);
 	if (!status) {
 		status = serve_guest(&machine, serving);
@@ -124,7 +124,7 @@ static int check(const struct restore_options *options)
 	if (options->keep_on && !options->keep)
 		wrong = "--keep-on is for a --keep";
 	else if (options->pager && devices_any(&options->devices))
-		wrong = "a guest with a --pager has no --rng or --disk yet";
+		wrong = "a guest with a --pager has no virtio devices yet";
 	else if (options->keep && options->pager)
 		wrong = "a guest with a --pager cannot be kept yet";
 	if (wrong)
@@ -171,6 +171,8 @@ int cmd_restore(int argc, char **argv)
 		  .help = "the same as the operand DIR" },
 		RNG_ROW(&options.devices),
 		DISK_ROW(&options.devices),
+		NET_ROW(&options.devices),
+		BALLOON_ROW(&options.devices),
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
 		  .help = "memory comes from the page server that listens here" },
 		{ .name = "keep", .argument = "DIR", .text = &options.keep,
@@ -194,7 +196,7 @@ int cmd_restore(int argc, char **argv)
 	options.path = options.path ? options.path : first;
 	status = check(&options);
 	if (!status)
-		status = devices_read(&options.devices);
+		status = devices_read(&options.devices, name);
 	if (!status)
 		status = start(&options, name);
 	devices_free(&options.devices);

@@ -71,7 +71,7 @@ static int check(const struct run_options *options)
 		return EXIT_USAGE;
 	}
 	if (devices_any(&options->devices) && !linux_guest->kernel) {
-		fprintf(stderr, "gmem: --rng and --disk are for a --kernel\n");
+		fprintf(stderr, "gmem: --rng, --disk, --net and --balloon are for a --kernel\n");
 		return EXIT_USAGE;
 	}
 	if (options->serving.snapshot_on && !options->serving.snapshot) {
@@ -154,7 +154,9 @@ static int start(struct run_options *options)
 		return status;
 	ret = boot(&machine, options);
 	status = ret ? machine_say_failed(&machine, ret) :
-		       run_paged(&machine, options);
+		       devices_connect(&options->devices, &machine);
+	if (!status)
+		status = run_paged(&machine, options);
 	virtio_close_all(&machine);
 	machine_close(&machine);
 	vm_release(&options->serving.claim);
@@ -185,6 +187,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "all of its memory is private" },
 		RNG_ROW(&options.devices),
 		DISK_ROW(&options.devices),
+		NET_ROW(&options.devices),
+		BALLOON_ROW(&options.devices),
 		{ .name = "socket", .argument = "PATH", .text = &options.serving.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
@@ -208,7 +212,7 @@ int cmd_run(int argc, char **argv)
 	if (!status)
 		status = read_memory(&options);
 	if (!status)
-		status = devices_read(&options.devices);
+		status = devices_read(&options.devices, options.name);
 	if (!status)
 		status = start(&options);
 	devices_free(&options.devices);

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What network cards are plugged into: passt, played by this program where it is started
+ * by that name, and a tap interface in a network namespace of the test's own.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "cmd/nets.h"
+#include "common/events.h"
+#include "common/say.h"
+#include "net/port.h"
+#include "unit.h"
+#include "virtio/net.h"
+
+#define PREFIX	4
+#define DATA	(NET_HEADER + NET_FRAME_LEAST)	/* where a frame's own content begins */
+
+/* ---- passt, as the test wants it ---- */
+
+enum { ECHO, DIE, NONSENSE, HANG_UP, STALL, EMPTY };
+
+static void all(int fd, void *bytes, size_t size, bool out)
+{
+	ssize_t done;
+
+	for (; size; size -= done, bytes = (char *)bytes + done) {
+		done = out ? write(fd, bytes, size) : read(fd, bytes, size);
+		if (done <= 0)
+			_exit(4);
+	}
+}
+
+/* Frames come torn at each place, and several at once. */
+static void echo(int fd, uint8_t *frame, size_t size)
+{
+	all(fd, frame, 2, true);
+	usleep(2000);
+	all(fd, frame + 2, 5, true);
+	usleep(2000);
+	all(fd, frame + 7, PREFIX + size - 7, true);
+	all(fd, frame, PREFIX + size, true);
+}
+
+static void answer(int fd)
+{
+	static uint8_t frame[PREFIX + 65536];
+	uint32_t size, wrong = htonl(0x10000), none = 0;
+
+	all(fd, frame, PREFIX, false);
+	memcpy(&size, frame, PREFIX);
+	size = ntohl(size);
+	if (size > 65535)
+		_exit(6);
+	all(fd, frame + PREFIX, size, false);
+	switch (frame[PREFIX + NET_FRAME_LEAST]) {
+	case DIE:
+		_exit(5);
+	case NONSENSE:
+		all(fd, &wrong, sizeof(wrong), true);
+		break;
+	case EMPTY:
+		all(fd, &none, sizeof(none), true);
+		break;
+	case HANG_UP:
+		close(fd);
+		pause();
+		break;
+	case STALL:
+		usleep(200000);
+		break;
+	default:
+		echo(fd, frame, size);
+	}
+}
+
+static int play_passt(char **argv)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *how = getenv("FAKE_PASST");
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+
+	if (how && !strcmp(how, "dies"))
+		return 3;
+	if (how && !strcmp(how, "hangs"))
+		return pause();
+	for (; *argv && strcmp(*argv, "--socket"); argv++)
+		;
+	strcpy(address.sun_path, argv[1]);
+	usleep(30000);
+	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(listener, 0))
+		return 4;
+	fd = accept(listener, NULL, NULL);
+	for (;;)
+		answer(fd);
+}
+
+/* ---- The card ---- */
+
+static struct events events;
+static struct net_port *port;
+static uint8_t frame[NET_BUFFER];
+static size_t sizes[512];
+static unsigned int received, came_ready, links;
+static char why[NET_WHY];
+
+static void frames(struct net_card *card)
+{
+	size_t size;
+
+	(void)card;
+	while ((size = port->ops->receive(port, frame)))
+		sizes[received++ % 512] = size;
+}
+
+static void card_is_ready(struct net_card *card)
+{
+	(void)card;
+	came_ready++;
+}
+
+static void link_changed(struct net_card *card)
+{
+	(void)card;
+	links++;
+}
+
+static struct net_card card = {
+	.frames = frames, .ready = card_is_ready, .link = link_changed,
+};
+
+static void take(struct net_port *opened)
+{
+	if (!opened)
+		fail_msg("%s", why);
+	port = opened;
+	port->card = &card;
+	port->ops->want(port, true);
+}
+
+/* The loop, until a number is reached; not for ever. */
+static void until(const unsigned int *number, unsigned int value)
+{
+	uint64_t end = now_ns() + 8000000000ULL;
+
+	while (*number < value && now_ns() < end)
+		assert_int_equal(events_wait(&events, 50), 0);
+	assert_true(*number >= value);
+}
+
+static int send_as(int what, size_t size)
+{
+	static uint8_t sent[NET_BUFFER];
+	struct iovec iov[2] = {
+		{ .iov_base = sent, .iov_len = 20 },
+		{ .iov_base = sent + 20, .iov_len = size - 20 },
+	};
+	size_t i;
+
+	for (i = DATA + 1; i < size; i++)
+		sent[i] = i % 253;
+	sent[DATA] = what;
+	return port->ops->send(port, iov, 2, size);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	received = 0;
+	came_ready = 0;
+	links = 0;
+	port = NULL;
+	unsetenv("FAKE_PASST");
+	return events_open(&events);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	if (port)
+		port->ops->close(port);
+	events_close(&events);
+	return 0;
+}
+
+/* ---- passt ---- */
+
+static void frames_come_whole(void **state)
+{
+	(void)state;
+	take(passt_open(&events, 0, why));
+	assert_int_equal(port->features, 0);
+	assert_int_equal(send_as(ECHO, DATA + 100), 0);
+	until(&received, 2);
+	assert_int_equal(sizes[0], DATA + 100);
+	assert_int_equal(sizes[1], DATA + 100);
+	assert_int_equal(frame[DATA + 99], (DATA + 99) % 253);
+	assert_int_equal(frame[0], 0);
+	assert_int_equal(send_as(ECHO, NET_HEADER + 65535), 0);
+	until(&received, 4);
+	assert_int_equal(sizes[3], NET_HEADER + 65535);
+	assert_int_equal(frame[NET_HEADER + 65534], (NET_HEADER + 65534) % 253);
+	/* One that passt does not take is lost, and tears nothing. */
+	assert_int_equal(send_as(ECHO, NET_HEADER + 65536), 0);
+	assert_int_equal(send_as(ECHO, DATA + 7), 0);
+	until(&received, 6);
+	assert_int_equal(sizes[5], DATA + 7);
+}
+
+static void who_wants_none_gets_none(void **state)
+{
+	(void)state;
+	take(passt_open(&events, 0, why));
+	port->ops->want(port, false);
+	assert_int_equal(send_as(ECHO, DATA + 100), 0);
+	usleep(50000);
+	events_wait(&events, 50);
+	assert_int_equal(received, 0);
+	port->ops->want(port, true);
+	until(&received, 2);
+}
+
+static void a_full_socket_refuses_and_tears_nothing(void **state)
+{
+	unsigned int sent = 0;
+
+	(void)state;
+	take(passt_open(&events, 0, why));
+	assert_int_equal(send_as(STALL, DATA + 100), 0);
+	while (!send_as(ECHO + 9, 40000))
+		assert_true(++sent < 1000);
+	assert_true(sent > 1);
+	until(&came_ready, 1);
+	until(&received, 2 * sent);
+	assert_int_equal(sizes[(received - 1) % 512], 40000);
+	assert_int_equal(frame[39999], 39999 % 253);
+	assert_int_equal(links, 0);
+}
+
+static void started_again(int what)
+{
+	take(passt_open(&events, 0, why));
+	assert_int_equal(send_as(what, DATA + 100), 0);
+	until(&links, 1);
+	assert_false(port->up);
+	assert_int_equal(send_as(ECHO, DATA + 100), 0);	/* lost */
+	until(&links, 2);
+	assert_true(port->up);
+	assert_int_equal(received, 0);
+	assert_int_equal(send_as(ECHO, DATA + 50), 0);
+	until(&received, 2);
+	assert_int_equal(sizes[0], DATA + 50);
+}
+
+static void death_starts_it_again(void **state)
+{
+	(void)state;
+	started_again(DIE);
+}
+
+static void a_connection_that_ends_starts_it_again(void **state)
+{
+	(void)state;
+	started_again(HANG_UP);
+}
+
+static void a_size_too_large_starts_it_again(void **state)
+{
+	(void)state;
+	started_again(NONSENSE);
+}
+
+static void a_size_too_small_starts_it_again(void **state)
+{
+	(void)state;
+	started_again(EMPTY);
+}
+
+static void death_while_the_card_waits(void **state)
+{
+	(void)state;
+	take(passt_open(&events, 0, why));
+	port->ops->want(port, false);
+	assert_int_equal(send_as(DIE, DATA + 100), 0);
+	until(&links, 2);
+	assert_true(port->up);
+}
+
+static void one_that_dies_at_once_is_an_error(void **state)
+{
+	(void)state;
+	setenv("FAKE_PASST", "dies", 1);
+	assert_null(passt_open(&events, 0, why));
+	assert_non_null(strstr(why, "passt: it has ended at once (status 3)\n"));
+}
+
+static void one_that_never_answers_is_an_error(void **state)
+{
+	(void)state;
+	setenv("FAKE_PASST", "hangs", 1);
+	assert_null(passt_open(&events, 0, why));
+	assert_non_null(strstr(why, "passt: it does not answer"));
+}
+
+static void one_that_is_missing_is_an_error(void **state)
+{
+	char *path = strdup(getenv("PATH"));
+
+	(void)state;
+	setenv("PATH", "/nonexistent", 1);
+	assert_null(passt_open(&events, 0, why));
+	setenv("PATH", path, 1);
+	free(path);
+	assert_non_null(strstr(why, "passt: there is no such program\n"));
+	assert_non_null(strstr(why, "apt install passt"));
+}
+
+/* It died, and cannot be started for a while. */
+static void it_is_tried_until_it_works(void **state)
+{
+	(void)state;
+	take(passt_open(&events, 0, why));
+	setenv("FAKE_PASST", "dies", 1);
+	assert_int_equal(send_as(DIE, DATA + 100), 0);
+	until(&links, 1);
+	for (unsigned int i = 0; i < 10; i++)
+		events_wait(&events, 50);
+	assert_false(port->up);
+	unsetenv("FAKE_PASST");
+	until(&links, 2);
+	assert_true(port->up);
+}
+
+/* ---- tap ---- */
+
+static bool own_network;
+
+static int make_tap(const char *name, int flags, bool keep)
+{
+	struct ifreq request = { .ifr_flags = flags };
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	strcpy(request.ifr_name, name);
+	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETPERSIST, 1)) {
+		close(fd);
+		return -errno;
+	}
+	if (keep)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static void bring_up(const char *name)
+{
+	struct ifreq request = { .ifr_flags = IFF_UP };
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	strcpy(request.ifr_name, name);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	request.ifr_mtu = 1400;
+	assert_int_equal(ioctl(fd, SIOCSIFMTU, &request), 0);
+	close(fd);
+}
+
+/* Where this user may have no network of its own there is nothing to plug into. */
+static void need_network(void)
+{
+	if (!own_network) {
+		print_message("# no network namespace here\n");
+		skip();
+	}
+}
+
+static void a_tap_carries_frames(void **state)
+{
+	(void)state;
+	need_network();
+	assert_int_equal(make_tap("t0", IFF_TAP | IFF_NO_PI, false), 0);
+	bring_up("t0");
+	take(tap_open(&events, "t0", why));
+	assert_int_equal(port->mtu, 1400);
+	assert_true(port->features & 1ULL << VIRTIO_NET_F_HOST_TSO6);
+	assert_int_equal(port->ops->offload(port, port->features), 0);
+	assert_int_equal(port->ops->offload(port, 1ULL << VIRTIO_NET_F_GUEST_TSO4), 0);
+	assert_int_equal(port->ops->offload(port, 0), 0);
+	assert_int_equal(send_as(0, DATA + 40), 0);
+	assert_int_equal(send_as(0, NET_HEADER + NET_FRAME_LEAST + 7), 0);
+	/* The host's IPv6 says something of itself. */
+	until(&received, 1);
+	assert_true(sizes[0] > DATA);
+}
+
+static void a_tap_that_is_deleted_is_told_once(void **state)
+{
+	int fd;
+
+	(void)state;
+	need_network();
+	assert_int_equal(make_tap("t1", IFF_TAP | IFF_NO_PI, false), 0);
+	take(tap_open(&events, "t1", why));
+	assert_int_equal(system("ip link del t1"), 0);
+	until(&links, 1);
+	assert_false(port->up);
+	for (fd = 0; fd < 5; fd++)
+		events_wait(&events, 10);
+	assert_int_equal(links, 1);
+	assert_int_equal(send_as(0, DATA + 40), 0);
+	port->ops->want(port, false);
+	port->ops->want(port, true);
+	assert_int_equal(port->ops->offload(port, 0), 0);
+}
+
+static void refused(const char *name, const char *words)
+{
+	*why = '\0';
+	assert_null(tap_open(&events, name, why));
+	if (!strstr(why, words))
+		fail_msg("%s", why);
+}
+
+static void wrong_interfaces_are_errors(void **state)
+{
+	int fd;
+
+	(void)state;
+	refused("", "no interface can have this name");
+	refused("a-name-that-is-too-long", "no interface can have this name");
+	refused("missing0", "tap missing0: there is no such interface\n");
+	refused("missing0", "as root: ip tuntap add");
+	need_network();
+	assert_int_equal(if_nametoindex("missing0"), 0);
+	refused("lo", "no tap interface");
+	assert_int_equal(make_tap("n0", IFF_TUN | IFF_NO_PI, false), 0);
+	refused("n0", "no tap interface");
+	assert_int_equal(make_tap("m0", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE, false), 0);
+	refused("m0", "no tap interface");
+	fd = make_tap("t2", IFF_TAP | IFF_NO_PI, true);
+	assert_true(fd >= 0);
+	refused("t2", "another process has it open");
+	assert_int_equal(ioctl(fd, TUNSETOWNER, 4242), 0);
+	close(fd);
+}
+
+/* ---- The option ---- */
+
+static int read_option(const char *option, struct nets *nets)
+{
+	struct option_list list = { .nr = 1, .values = { option } };
+	int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY), ret;
+
+	dup2(null, STDERR_FILENO);
+	ret = nets_read(nets, &list, "web");
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(null);
+	return ret;
+}
+
+static void options_are_understood(void **state)
+{
+	static const uint8_t mac[] = { 2, 0, 0, 0, 0xab, 7 };
+	struct nets nets, again;
+
+	(void)state;
+	assert_int_equal(read_option("user", &nets), 0);
+	assert_int_equal(*nets.all[0].tap, 0);
+	assert_int_equal(read_option("user,mtu=1400", &again), 0);
+	assert_memory_equal(nets.all[0].mac, again.all[0].mac, 6);
+	assert_int_equal(again.all[0].mtu, 1400);
+	assert_int_equal(read_option("tap=t0,mac=02:00:00:00:aB:07", &nets), 0);
+	assert_string_equal(nets.all[0].tap, "t0");
+	assert_memory_equal(nets.all[0].mac, mac, 6);
+}
+
+static void wrong_options_are_refused(void **state)
+{
+	static const char *const wrong[] = {
+		"", "users", "tap", "tap=", "tap=a-name-of-16-chars", "user,", "user,,",
+		"user,mac=", "user,mac=02:00:00:00:00:0", "user,mac=03:00:00:00:00:07",
+		"user,mac=02:00:00:00:00:0g", "user,mac=02-00:00:00:00:07", "user,mtu=",
+		"user,mtu=67", "user,mtu=65521", "user,mtu=-5", "user,mtu=1400x", "user,tap=t0",
+		"mtu=1400",
+	};
+	struct nets nets;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+		if (!read_option(wrong[i], &nets))
+			fail_msg("%s", wrong[i]);
+}
+
+static void enter_network(void)
+{
+	int fd;
+
+	own_network = (!unshare(CLONE_NEWNET) || !unshare(CLONE_NEWUSER | CLONE_NEWNET));
+	fd = own_network ? make_tap("probe", IFF_TAP | IFF_NO_PI, true) : -1;
+	own_network = fd >= 0;
+	if (own_network)
+		close(fd);
+}
+
+int main(int argc, char **argv)
+{
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest claims[] = {
+		CLAIM(frames_come_whole),
+		CLAIM(who_wants_none_gets_none),
+		CLAIM(a_full_socket_refuses_and_tears_nothing),
+		CLAIM(death_starts_it_again),
+		CLAIM(a_connection_that_ends_starts_it_again),
+		CLAIM(a_size_too_large_starts_it_again),
+		CLAIM(a_size_too_small_starts_it_again),
+		CLAIM(death_while_the_card_waits),
+		CLAIM(one_that_dies_at_once_is_an_error),
+		CLAIM(one_that_never_answers_is_an_error),
+		CLAIM(one_that_is_missing_is_an_error),
+		CLAIM(it_is_tried_until_it_works),
+		CLAIM(a_tap_carries_frames),
+		CLAIM(a_tap_that_is_deleted_is_told_once),
+		CLAIM(wrong_interfaces_are_errors),
+		CLAIM(options_are_understood),
+		CLAIM(wrong_options_are_refused),
+	};
+	char dir[] = "/tmp/gmem-ports-XXXXXX", path[64], self[256], all_paths[128];
+	ssize_t size;
+	int ret;
+
+	if (argc > 1 && !strcmp(argv[0], "passt"))
+		return play_passt(argv);
+	size = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	assert_true(size > 0 && mkdtemp(dir));
+	self[size] = '\0';
+	chmod(dir, 0755);
+	snprintf(path, sizeof(path), "%s/passt", dir);
+	assert_int_equal(symlink(self, path), 0);
+	snprintf(all_paths, sizeof(all_paths), "%s:/usr/sbin:/sbin:/usr/bin:/bin", dir);
+	setenv("PATH", all_paths, 1);
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	enter_network();
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	ret = cmocka_run_group_tests(claims, NULL, NULL);
+	unlink(path);
+	/* Nothing else is left there. */
+	return rmdir(dir) ? 1 : ret;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The option --net, which may be given several times. */
+#ifndef VMM_CMD_NETS_H
+#define VMM_CMD_NETS_H
+
+#include "options.h"
+
+#define NETS_HELP	"a network card: user|tap=NAME[,mac=ADDRESS][,mtu=N]; may be given again"
+
+struct machine;
+
+/*
+ * struct net_options - a card
+ * @tap: its interface, or empty: passt
+ * @mac: its address
+ * @mtu: or 0
+ */
+struct net_options {
+	char tap[16];
+	uint8_t mac[6];
+	uint16_t mtu;
+};
+
+struct nets {
+	unsigned int nr;
+	struct net_options all[OPTION_VALUES];
+};
+
+/*
+ * Understand the options of the guest @name, from which addresses are made that are not
+ * given. 0, or the status to exit with, after a word on it.
+ */
+int nets_read(struct nets *nets, const struct option_list *list, const char *name);
+
+/* Give the machine all of them. 0, or the status to exit with, after a word on it. */
+int nets_add(const struct nets *nets, struct machine *machine);
+
+#endif /* VMM_CMD_NETS_H */

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a network card is plugged into on the host: a tap interface, or passt. A frame
+ * begins with the header of virtio-net. Nothing here waits. All of it is called by the
+ * thread of the main loop.
+ */
+#ifndef VMM_NET_PORT_H
+#define VMM_NET_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+struct events;
+struct net_port;
+
+#define NET_HEADER	12U			/* struct virtio_net_hdr_mrg_rxbuf */
+#define NET_FRAME_LEAST	14U			/* an Ethernet header */
+#define NET_FRAME_MOST	65553U			/* 64 KiB less one, of IP, with a VLAN tag */
+#define NET_BUFFER	(NET_HEADER + NET_FRAME_MOST)
+#define NET_WHY		256U			/* room for an error in words */
+
+/*
+ * struct net_port_ops - what a kind of port does
+ * @send: a frame in @nr pieces, @size bytes in all. 0: it has gone, or is lost as frames
+ *	can be; -EAGAIN: not now, and card_ready() is called once it can be
+ * @receive: the next frame into @buffer, of NET_BUFFER bytes. Its size, or 0: there is none
+ * @want: does the card take frames? Only then card_frames() is called
+ * @offload: the driver has settled these of VIRTIO_NET_F_*. 0 or -errno
+ * @close: let go of all, and free it
+ */
+struct net_port_ops {
+	int (*send)(struct net_port *port, const struct iovec *iov, unsigned int nr,
+		    size_t size);
+	size_t (*receive)(struct net_port *port, void *buffer);
+	void (*want)(struct net_port *port, bool frames);
+	int (*offload)(struct net_port *port, uint64_t features);
+	void (*close)(struct net_port *port);
+};
+
+/*
+ * struct net_card - what a port calls
+ * @frames: there are frames to receive
+ * @ready: a send that was refused can be tried again
+ * @link: the port's @up has changed
+ */
+struct net_card {
+	void (*frames)(struct net_card *card);
+	void (*ready)(struct net_card *card);
+	void (*link)(struct net_card *card);
+};
+
+/*
+ * struct net_port - a port; kinds of ports have it as their first member
+ * @features: those of VIRTIO_NET_F_* that it can carry out
+ * @mtu: of the host's side, or 0 where it has none of its own
+ * @up: does anybody listen?
+ * @card: set before its first @want
+ */
+struct net_port {
+	const struct net_port_ops *ops;
+	struct events *events;
+	uint64_t features;
+	uint16_t mtu;
+	bool up;
+	struct net_card *card;
+};
+
+/*
+ * Open the interface @name, which exists, or start passt; @mtu: what passt tells the
+ * guest, 0 for its own choice. NULL with the reason in words in @why, of NET_WHY bytes.
+ */
+struct net_port *tap_open(struct events *events, const char *name, char *why);
+struct net_port *passt_open(struct events *events, uint16_t mtu, char *why);
+
+#endif /* VMM_NET_PORT_H */

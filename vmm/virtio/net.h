@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* A network card for the guest. */
+#ifndef VMM_VIRTIO_NET_H
+#define VMM_VIRTIO_NET_H
+
+#include <stdint.h>
+
+#define NET_MAC	6U
+
+struct machine;
+struct net_port;
+
+/*
+ * Give a machine one, plugged into a port, which is the card's from here on in any case;
+ * @mtu: the largest packet that the guest is to send, 0: the port's. 0 or -errno.
+ */
+int net_add(struct machine *machine, struct net_port *port, const uint8_t *mac,
+	    uint16_t mtu);
+
+/* The address of a card by its name, the same each time. */
+void net_mac(const char *name, uint8_t *mac);
+
+#endif /* VMM_VIRTIO_NET_H */
