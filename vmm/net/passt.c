@@ -78,9 +78,10 @@ static struct passt *passt_of(struct net_port *port)
 static void run_program(struct passt *passt, int parent, int failed)
 {
 	char mtu[8];
+	/* --one-off: it is to end with us, and drops the death signal with its rights. */
 	char *arguments[] = {
-		"passt", "--foreground", "--quiet", "--socket", passt->address.sun_path,
-		passt->mtu ? "--mtu" : NULL, mtu, NULL,
+		"passt", "--foreground", "--quiet", "--one-off",
+		"--socket", passt->address.sun_path, passt->mtu ? "--mtu" : NULL, mtu, NULL,
 	};
 	sigset_t none;
 	int null, err;
