@@ -197,8 +197,10 @@ static int try_to_connect(struct passt *passt)
 		close(fd);
 		return -err;
 	}
-	passt->in_from = passt->in_to = 0;
-	passt->out_from = passt->out_to = 0;
+	passt->in_from = 0;
+	passt->in_to = 0;
+	passt->out_from = 0;
+	passt->out_to = 0;
 	passt->served = true;
 	passt->port.up = true;
 	wait_for(passt);
@@ -250,7 +252,7 @@ static void next_step(struct passt *passt)
 			return;
 		}
 		if (!passt->told)
-			say("passt: it cannot be started again: %s: the guest has no network until it can",
+			say("passt: it cannot be started again: %s: there is no network until it can",
 			    strerror(-ret));
 		passt->told = true;
 		set_timer(passt, PAUSE);
