@@ -7,7 +7,7 @@
  *	the same, with the last view				last_release
  *	gmem_huge_clear(): a hole in a folio that can't be split	hole_in_unsplit_folio
  *	kvm_gmem_unmap(): KVM had it mapped when it went	tests/sev/poison_mapped
- *	gmem_folio_clear_freed(): once more, after a hole's flush	none: an encrypted guest's only
+ *	gmem_folio_clear_freed(): again, after a hole's flush	none: encrypted guests only
  *	gmem_folio_make_zero(): a launch update failed there	none: SNP's launch updates only
  *
  * Beside each bad page is a good one that is cleared. The first two need a lab with

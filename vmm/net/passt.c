@@ -79,7 +79,7 @@ static void run_program(struct passt *passt, int parent, int failed)
 {
 	char mtu[8];
 	/* --one-off: it is to end with us, and drops the death signal with its rights. */
-	char *arguments[] = {
+	char *const arguments[] = {
 		"passt", "--foreground", "--quiet", "--one-off",
 		"--socket", passt->address.sun_path, passt->mtu ? "--mtu" : NULL, mtu, NULL,
 	};
@@ -252,7 +252,7 @@ static void next_step(struct passt *passt)
 			return;
 		}
 		if (!passt->told)
-			say("passt: it cannot be started again: %s: there is no network until it can",
+			say("passt: it can't be started again: %s: there is no network till then",
 			    strerror(-ret));
 		passt->told = true;
 		set_timer(passt, PAUSE);

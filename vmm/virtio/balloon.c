@@ -114,8 +114,11 @@ static bool report_##queue(struct virtio_device *device, struct virtq_chain *cha
 	virtq_push(&device->queues[queue], chain->head, 0); \
 	return true; \
 }
+
 REPORT(2)
+
 REPORT(3)
+
 REPORT(4)
 
 static void kick(struct virtio_device *device, uint16_t queue)
