@@ -107,7 +107,7 @@ static void too_much_to_load(void **state)
 	ENDS(EXIT_FAILED, "the command line has 4095 bytes", "--kernel", kernel(),
 	     "--append", line);
 	/* The kernel as its own initrd: there is no room above it. */
-	ENDS(EXIT_FAILED, "there is no room for it", "--kernel", kernel(), "--initrd", kernel(),
+	ENDS(EXIT_FAILED, "no room for it beside the kernel", "--kernel", kernel(), "--initrd", kernel(),
 	     "--memory", "80");
 	ENDS(EXIT_FAILED, "it is too small for its kernel", "--kernel", big_kernel(),
 	     "--memory", "64");
@@ -126,11 +126,8 @@ static void what_is_no_disk(void **state)
 	     "--disk", "/dev/null");
 	ENDS(EXIT_USAGE, "behind the path there may be", "--kernel", kernel(),
 	     "--disk", "/dev/null,rw");
-	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--disk", "/dev/null");
-	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--kernel", kernel(), "--private",
-	     "--disk", "/dev/null");
-	ENDS(EXIT_USAGE, "--disk is for a --kernel", "--kernel", kernel(), "--snapshot",
-	     "/tmp/s", "--disk", "/dev/null");
+	ENDS(EXIT_USAGE, "--net and --balloon are for a --kernel", "--disk", "/dev/null");
+	ENDS(EXIT_USAGE, "--net and --balloon are for a --kernel", "--net", "user");
 }
 
 static void options_that_make_no_sense(void **state)
