@@ -48,13 +48,15 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-net demo bench shell
+.PHONY: check test test-debug test-disk test-net demo bench shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
+test-disk: qemu kmod vmm tests ## run a Linux guest's disks by io_uring and by threads
+	@lab/run --timeout 1500 -- tests/boot/disk 'io_uring threads'
 test-net: qemu kmod vmm tests ## run the network of Linux guests: passt, a tap, a balloon
 	@tests/run net
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
