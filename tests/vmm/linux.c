@@ -107,7 +107,8 @@ static void too_much_to_load(void **state)
 	ENDS(EXIT_FAILED, "the command line has 4095 bytes", "--kernel", kernel(),
 	     "--append", line);
 	/* The kernel as its own initrd: there is no room above it. */
-	ENDS(EXIT_FAILED, "no room for it beside the kernel", "--kernel", kernel(), "--initrd", kernel(),
+	ENDS(EXIT_FAILED, "no room for it beside the kernel", "--kernel", kernel(),
+	     "--initrd", kernel(),
 	     "--memory", "80");
 	ENDS(EXIT_FAILED, "it is too small for its kernel", "--kernel", big_kernel(),
 	     "--memory", "64");
