@@ -211,7 +211,7 @@ static int load_one(const struct section *section, struct machine *machine, unsi
 	ret = section->load(machine, header->number, content);
 	if (ret)
 		return machine_fail(machine, ret == -EINVAL ? -EPROTO : ret,
-				    "the state of '%s', number %u, is none of this machine's",
+				    "the state of '%s' is none of this machine's: number %u",
 				    header->name, header->number);
 	return 0;
 }
