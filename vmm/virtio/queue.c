@@ -35,16 +35,6 @@ static uint64_t used_size(const struct virtq *queue)
 	       queue->now.size * sizeof(struct vring_used_elem);
 }
 
-static struct vring_avail *avail_ring(const struct virtq *queue)
-{
-	return memory_at(queue, queue->now.avail, avail_size(queue));
-}
-
-static struct vring_used *used_ring(const struct virtq *queue)
-{
-	return memory_at(queue, queue->now.used, used_size(queue));
-}
-
 static bool makes_sense(const struct virtq *queue)
 {
 	const struct virtq_state *now = &queue->now;
@@ -52,9 +42,17 @@ static bool makes_sense(const struct virtq *queue)
 	return now->size && now->size <= VIRTQ_SIZE && !(now->size & (now->size - 1)) &&
 	       !(now->desc % VRING_DESC_ALIGN_SIZE) &&
 	       !(now->avail % VRING_AVAIL_ALIGN_SIZE) &&
-	       !(now->used % VRING_USED_ALIGN_SIZE) &&
-	       memory_at(queue, now->desc, now->size * sizeof(struct vring_desc)) &&
-	       avail_ring(queue) && used_ring(queue);
+	       !(now->used % VRING_USED_ALIGN_SIZE);
+}
+
+/* Once: its addresses do not change while it is served. */
+static bool find_memory(struct virtq *queue)
+{
+	queue->desc = memory_at(queue, queue->now.desc,
+				queue->now.size * sizeof(struct vring_desc));
+	queue->avail = memory_at(queue, queue->now.avail, avail_size(queue));
+	queue->used = memory_at(queue, queue->now.used, used_size(queue));
+	return queue->desc && queue->avail && queue->used;
 }
 
 void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx)
@@ -62,7 +60,7 @@ void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx)
 	queue->machine = machine;
 	queue->event_idx = event_idx;
 	queue->told_valid = false;
-	queue->broken = !makes_sense(queue);
+	queue->broken = !makes_sense(queue) || !find_memory(queue);
 }
 
 /* ---- Requests ---- */
@@ -125,13 +123,11 @@ static int follow(struct virtq *queue, struct virtq_chain *chain,
 
 static uint16_t avail_index(const struct virtq *queue)
 {
-	return __atomic_load_n(&avail_ring(queue)->idx, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(&queue->avail->idx, __ATOMIC_ACQUIRE);
 }
 
 int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain)
 {
-	const struct vring_desc *table = memory_at(queue, queue->now.desc,
-							queue->now.size * sizeof(*table));
 	int ret;
 
 	chain->head = head;
@@ -140,7 +136,7 @@ int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain
 	chain->out_size = 0;
 	chain->in_size = 0;
 	ret = queue->broken ? -EPROTO :
-	      follow(queue, chain, table, queue->now.size, head, false);
+	      follow(queue, chain, queue->desc, queue->now.size, head, false);
 	if (ret)
 		queue->broken = true;
 	return ret;
@@ -160,7 +156,7 @@ int virtq_pop(struct virtq *queue, struct virtq_chain *chain)
 		queue->broken = true;
 		return -EPROTO;
 	}
-	head = __atomic_load_n(&avail_ring(queue)->ring[queue->now.next_avail % queue->now.size],
+	head = __atomic_load_n(&queue->avail->ring[queue->now.next_avail % queue->now.size],
 			       __ATOMIC_RELAXED);
 	ret = virtq_chain_at(queue, head, chain);
 	if (ret)
@@ -176,7 +172,7 @@ void virtq_unpop(struct virtq *queue)
 
 void virtq_push_all(struct virtq *queue, const struct virtq_done *done, uint16_t nr)
 {
-	struct vring_used *used = used_ring(queue);
+	struct vring_used *used = queue->used;
 	uint16_t i;
 
 	for (i = 0; i < nr; i++) {
@@ -201,7 +197,7 @@ void virtq_push(struct virtq *queue, uint16_t head, uint32_t written)
 /* Behind the available ring: the entry of the used ring that the driver waits for. */
 static uint16_t used_event(const struct virtq *queue)
 {
-	return __atomic_load_n(&avail_ring(queue)->ring[queue->now.size], __ATOMIC_RELAXED);
+	return __atomic_load_n(&queue->avail->ring[queue->now.size], __ATOMIC_RELAXED);
 }
 
 bool virtq_must_tell(struct virtq *queue)
@@ -214,14 +210,14 @@ bool virtq_must_tell(struct virtq *queue)
 	queue->told = queue->now.next_used;
 	queue->told_valid = true;
 	if (!queue->event_idx)
-		return !(__atomic_load_n(&avail_ring(queue)->flags, __ATOMIC_RELAXED) &
+		return !(__atomic_load_n(&queue->avail->flags, __ATOMIC_RELAXED) &
 			 VRING_AVAIL_F_NO_INTERRUPT);
 	return !valid || vring_need_event(used_event(queue), queue->now.next_used, told);
 }
 
 static void ask_for_doorbells(struct virtq *queue, bool on)
 {
-	struct vring_used *used = used_ring(queue);
+	struct vring_used *used = queue->used;
 
 	if (!queue->event_idx)
 		__atomic_store_n(&used->flags, on ? 0 : VRING_USED_F_NO_NOTIFY,

@@ -11,6 +11,9 @@
 #define VIRTQ_SEGMENTS	256U	/* of a chain, at most */
 
 struct machine;
+struct vring_avail;
+struct vring_desc;
+struct vring_used;
 
 /*
  * struct virtq_state - all that a queue is; a snapshot carries it as it stands
@@ -39,6 +42,7 @@ struct virtq_state {
  * @machine: whose memory it is in
  * @event_idx: the driver has taken VIRTIO_F_EVENT_IDX
  * @told: @now.next_used when the driver was last told, if @told_valid
+ * @desc, @avail, @used: its memory, once it is served and not @broken from the start
  * @broken: the driver has done what no driver may: nothing is done for it any more
  */
 struct virtq {
@@ -47,6 +51,9 @@ struct virtq {
 	bool event_idx;
 	bool told_valid;
 	uint16_t told;
+	const struct vring_desc *desc;
+	struct vring_avail *avail;
+	struct vring_used *used;
 	bool broken;
 };
 
