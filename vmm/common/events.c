@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/events.h"
+#include "common/say.h"
 
 #define AT_ONCE	32
 
@@ -45,6 +46,15 @@ void events_remove(struct events *events, struct event *event)
 	for (i = 0; i < events->nr; i++)
 		if (events->current[i] == event)
 			events->current[i] = NULL;
+}
+
+void event_raise(int eventfd, const char *what)
+{
+	uint64_t one = 1;
+
+	/* EAGAIN: it is signalled as often as can be counted. */
+	if (write(eventfd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		say_failed(-errno, "%s", what);
 }
 
 int events_wait(struct events *events, int timeout)

@@ -43,6 +43,9 @@ int events_change(struct events *events, struct event *event, uint32_t mask);
  */
 void events_remove(struct events *events, struct event *event);
 
+/* Signal an eventfd that the loop, or KVM, waits for; a failure is told as one of @what. */
+void event_raise(int eventfd, const char *what);
+
 /*
  * Wait for @timeout ms at most (-1: for as long as it takes), and call the functions
  * of what is ready. 0, also where a signal came; or -errno.

@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/events.h"
 #include "common/say.h"
 #include "devices/msix.h"
 
@@ -133,16 +134,12 @@ void msix_configured(struct msix *msix)
 
 void msix_signal(struct msix *msix, uint32_t vector)
 {
-	uint64_t one = 1;
-
 	if (vector >= msix->nr || msix->fds[vector] < 0)
 		return;
 	pthread_mutex_lock(&msix->lock);
 	if (may_signal(msix, vector)) {
 		msix->now.pending &= ~(1U << vector);
-		/* Never full: KVM empties it at once. */
-		if (write(msix->fds[vector], &one, sizeof(one)) < 0 && errno != EAGAIN)
-			say_failed(-errno, "raising an interrupt");
+		event_raise(msix->fds[vector], "raising an interrupt");
 	} else {
 		msix->now.pending |= 1U << vector;
 	}

@@ -100,15 +100,6 @@ static void kicked(struct event *event, uint32_t ready)
 	device->ops->kick(device, event - device->doorbells);
 }
 
-/* Come back to a queue when others had their turn. */
-static void ring(const struct event *doorbell)
-{
-	uint64_t one = 1;
-
-	if (write(doorbell->fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		say_failed(-errno, "coming back to a queue");
-}
-
 void virtio_serve(struct virtio_device *device, uint16_t index,
 		  bool (*serve)(struct virtio_device *device, struct virtq_chain *chain))
 {
@@ -131,7 +122,7 @@ void virtio_serve(struct virtio_device *device, uint16_t index,
 			if (++served < queue->now.size)
 				continue;
 			virtio_tell(device, index);
-			ring(&device->doorbells[index]);
+			event_raise(device->doorbells[index].fd, "coming back to a queue");
 			return;
 		}
 	} while (!ret && virtq_arm(queue));

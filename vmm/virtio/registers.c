@@ -4,15 +4,13 @@
  * page: common configuration, interrupt status, the device's configuration, doorbells,
  * MSI-X table and pending bits.
  */
-#include <errno.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/say.h"
+#include "common/events.h"
 #include "machine/machine.h"
 #include "virtio/registers.h"
 
@@ -70,11 +68,8 @@ static bool features_fit(const struct virtio_device *device)
 
 static void ask(struct virtio_device *device, int what)
 {
-	uint64_t one = 1;
-
 	device->asked = what;
-	if (write(device->attention.fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		say_failed(-errno, "telling the main loop of a device");
+	event_raise(device->attention.fd, "telling the main loop of a device");
 }
 
 /* After a 0 the old status is read until the device has let go of guest memory. */
