@@ -80,8 +80,8 @@ static void kvm_move_unlock_vcpus(struct kvm *kvm, unsigned long nr)
  * kvm_move_let_pass() - an ioctl lets a move go first
  * @vcpu: the vCPU whose mutex the ioctl is about to take
  *
- * Who tries for a mutex, and does not queue for it, may never get it from threads that
- * do. So while a move tries, who comes later waits here. Those that were in the queue
+ * A task that tries for a mutex, and does not queue for it, may never get it from threads
+ * that do. So while a move tries, later ioctls wait here. Those that were in the queue
  * before, one for each thread at most, go first.
  *
  * Context: An ioctl of the vCPU, no lock held.
@@ -133,7 +133,7 @@ int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 	WRITE_ONCE(vcpu->move_waits, true);
 	r = kvm_move_try_vcpu(vcpu, begun);
 	WRITE_ONCE(vcpu->move_waits, false);
-	/* Who sleeps in kvm_move_let_pass() was put into the queue before it looked. */
+	/* A sleeper in kvm_move_let_pass() was put into the queue before it looked. */
 	smp_mb();
 	wake_up_var(&vcpu->move_waits);
 	return r;

@@ -357,7 +357,7 @@ static void a_kernel_without_memory(void **state)
 	free(memory);
 }
 
-/* Whoever has the ring: no other files, no other requests. */
+/* The ring takes no other files and no other requests. */
 static void a_ring_is_restricted(void **state)
 {
 	struct io_uring *ring;

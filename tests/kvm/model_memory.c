@@ -14,7 +14,7 @@ static void put_content(struct model_page *page, uint64_t content)
 	page->content = content;
 }
 
-/* Who touches a missing page has one of zeroes. */
+/* A touch of a missing page makes one of zeroes. */
 static uint64_t touch(struct model_page *page)
 {
 	if (page->state != MODEL_CONTENT)
