@@ -117,7 +117,18 @@ void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end);
 bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu);
 
 /* access/xen.c */
-bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed);
+bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm);
+#ifdef CONFIG_KVM_XEN
+void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+int kvm_gmem_await_shinfo(struct kvm *kvm);
+#else
+static inline void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src) {}
+
+static inline int kvm_gmem_await_shinfo(struct kvm *kvm)
+{
+	return 0;
+}
+#endif
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
 int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data);

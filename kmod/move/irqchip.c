@@ -112,8 +112,9 @@ void kvm_move_release_irqs(struct kvm *src)
  * kvm_move_silence() - let nobody raise an interrupt in a dead VM any more
  * @kvm: the source, which was declared dead
  *
- * Ioctls that send interrupts are held up, by kvm_move_hold_irqs().
- * A LAPIC's timer, which concerns it alone, is stopped where it is read.
+ * Ioctls that send interrupts are held up, by kvm_move_hold_irqs(), and irqfds are gone, by
+ * kvm_move_memory_finish(). A LAPIC's timer, which concerns it alone, is stopped where it is
+ * read.
  *
  * Context: may sleep; waits for interrupts that are on their way.
  * Return: whether the PIT's timer was armed.
@@ -122,10 +123,8 @@ bool kvm_move_silence(struct kvm *kvm)
 {
 	bool armed = false;
 
-	WARN_ON_ONCE(!kvm->vm_dead);
+	WARN_ON_ONCE(!kvm->vm_dead || atomic_read(&kvm->nr_irqfds));
 
-	synchronize_srcu_expedited(&kvm->irq_srcu);
-	kvm_irqfd_release(kvm);
 	if (kvm->arch.vpit)
 		armed = kvm_move_stop_pit(kvm->arch.vpit);
 	if (ioapic_in_kernel(kvm))

@@ -3,6 +3,7 @@
  * A VM's memory context: its attributes, and what memslots derive from them.
  */
 #include <linux/kvm_host.h>
+#include <linux/wait_bit.h>
 
 #include "../attrs/vm.h"
 #include "../gmem/access.h"
@@ -237,20 +238,45 @@ void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
 
+/*
+ * Waits for the source's irqfds, and not for another VM's, as kvm_irqfd_release() does. Each
+ * has raised what it took from its eventfd by then, and a kworker that does so waits for
+ * nothing. There are no new ones in a dead VM.
+ */
+static void kvm_move_end_irqfds(struct kvm *src)
+{
+	kvm_irqfd_deactivate_all(src);
+	wait_var_event(&src->nr_irqfds, !atomic_read(&src->nr_irqfds));
+}
+
+static void kvm_move_evtchns(struct kvm *dst, struct kvm *src)
+{
+	struct kvm_vcpu *s, *d;
+	unsigned long i;
+
+	kvm_for_each_vcpu(i, s, src) {
+		d = kvm_get_vcpu_by_id(dst, s->vcpu_id);
+		if (d)
+			kvm_gmem_move_evtchns(d, s);
+	}
+}
+
 /**
  * kvm_move_memory_finish() - undo the locking of kvm_move_memory_prepare()
  * @dst: the destination
  * @src: the source, dead
  *
  * An irqfd of the source takes no count from its eventfd any more: what was signalled is
- * for the destination's VMM.
+ * for the destination's VMM. An event that was left to a vCPU goes to the destination's of
+ * the same vcpu_id, if there is one.
  *
- * Context: after kvm_move_memory_commit().
+ * Context: after kvm_move_memory_commit(), with kvm->lock and all vcpu->mutex of both.
  */
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
 {
 	kvm_move_unlock_memory(src);
 	kvm_move_unlock_memory(dst);
-	kvm_irqfd_release(src);
+	kvm_move_end_irqfds(src);
+	kvm_move_evtchns(dst, src);
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_finish);

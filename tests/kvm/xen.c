@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Xen event channels whose shared page a pager owes: whoever raises an event does not wait
- * for it, least of all a kworker, for which every VM's end on the host would wait.
+ * for it, least of all a kworker, for which every VM's end on the host would wait. A move
+ * takes along what was left to a vCPU.
  */
 #include <sys/eventfd.h>
 
 #include "claims.h"
 #include "mapped.h"
+#include "moving.h"
 #include "own.h"
 #include "xenevents.h"
 
@@ -62,7 +64,6 @@ static void signal_event(void)
 	uint64_t one = 1;
 
 	TEST_ASSERT_EQ(write(event, &one, sizeof(one)), sizeof(one));
-	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
 }
 
 /* Of a kworker that waits, the first would be in wait for it, the second for the first. */
@@ -85,18 +86,26 @@ static void guest_pending(void)
 	GUEST_RETURN(((volatile uint64_t *)page_gva(SHARED_PAGE))[XEN_PENDING + PORT / 64]);
 }
 
+static void expect_found(void)
+{
+	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result),
+		       1ULL << PORT % 64);
+}
+
 /* The guest finds it, once the page is there. */
-static void expect_event_pending(void)
+static void expect_event_pending(bool asked)
 {
 	pthread_t thread;
 
 	machine_prepare(m, guest_pending, 0, 0, 0);
 	pthread_create(&thread, NULL, run, NULL);
-	usleep(50000);
+	if (asked)
+		usleep(50000);
+	else
+		expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	pthread_join(thread, NULL);
-	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result),
-		       1ULL << PORT % 64);
+	expect_found();
 }
 
 static void kworker(void)
@@ -104,7 +113,7 @@ static void kworker(void)
 	begin(false);
 	signal_event();
 	expect_teardown();
-	expect_event_pending();
+	expect_event_pending(false);
 }
 
 static void kworker_by_address(void)
@@ -112,7 +121,7 @@ static void kworker_by_address(void)
 	begin(true);
 	signal_event();
 	expect_teardown();
-	expect_event_pending();
+	expect_event_pending(false);
 }
 
 /* Whoever asks for it does not wait, either. */
@@ -123,7 +132,7 @@ static void ioctl_sends(void)
 	begin(false);
 	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
-	expect_event_pending();
+	expect_event_pending(true);
 }
 
 static void *raise_line(void *arg)
@@ -135,20 +144,53 @@ static void *raise_line(void *arg)
 }
 
 /* The ioctl waits in a host fault. It holds nothing that a teardown waits for. */
-static void irq_line_waits_alone(void)
+static void irq_line_waits(bool with_kworker)
 {
 	pthread_t thread;
 
 	begin(true);
 	pthread_create(&thread, NULL, raise_line, NULL);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+	if (with_kworker)
+		signal_event();
 	expect_teardown();
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	machine_prepare(m, guest_pending, 0, 0, 0);
 	run(NULL);
-	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result),
-		       1ULL << PORT % 64);
+	expect_found();
+}
+
+static void irq_line_waits_alone(void)
+{
+	irq_line_waits(false);
+}
+
+/* It has the mutex of the shared page's cache. */
+static void kworker_beside_a_wait(void)
+{
+	irq_line_waits(true);
+}
+
+/* The destination's VMM says there what is shared, as it does with all that no move takes along. */
+static void moved(void)
+{
+	struct machine *dst;
+
+	require_move();
+	begin(false);
+	signal_event();
+	expect_teardown();
+	dst = destination(m);
+	move(dst, m);
+	m = dst;
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	xen_configure(m->vm);
+	xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
+	set_vcpu_page();
+	machine_prepare(m, guest_pending, 0, 0, 0);
+	run(NULL);
+	expect_found();
 }
 
 /* The memory goes: so does the event, and nobody looks for it. */
@@ -166,6 +208,8 @@ static const struct claim claims[] = {
 	CLAIM(kworker_by_address, "so it does where the VMM says where it has the page mapped"),
 	CLAIM(ioctl_sends, "KVM_XEN_HVM_EVTCHN_SEND does not wait"),
 	CLAIM(irq_line_waits_alone, "KVM_IRQ_LINE may wait in a host fault, and holds up nobody"),
+	CLAIM(kworker_beside_a_wait, "a kworker does not wait for that ioctl, either"),
+	CLAIM(moved, "a move without vCPUs takes along what was left to a vCPU"),
 	CLAIM(view_goes, "where the memory goes, the event goes with it"),
 };
 

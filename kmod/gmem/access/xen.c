@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Xen event channels of a guest whose shared page a pager owes.
+ * Xen event channels of a guest whose shared page is not at hand.
  *
  * An event is put into pages that KVM shares with the guest, by whoever raises it: often a
- * kworker, on behalf of an irqfd, which may not wait. It makes a note with the vCPU that the
- * event is for. That vCPU waits for the page, in KVM_RUN, where nothing is held, and puts the
- * event there. So nobody else waits, and no event is lost.
+ * kworker, on behalf of an irqfd. That one may wait for nothing: not for a pager that owes the
+ * page, not for memory, and not for gpc->refresh_lock, whose holder may wait for either. For
+ * the end of any irqfd on this host waits for it. So it makes a note with the vCPU that the
+ * event is for. That vCPU gets the page, in KVM_RUN, and puts the event there. An ioctl leaves
+ * the event to the vCPU, too, if a pager owes the page. No event is lost.
  */
 #include "../access.h"
 #include "../gmem.h"
@@ -53,28 +55,23 @@ static bool gmem_ask_for_shinfo(struct kvm *kvm, gpa_t gpa)
 }
 
 /**
- * kvm_gmem_defer_evtchn() - leave an event to its vCPU, if the shared page is owed
+ * kvm_gmem_defer_evtchn() - leave an event to its vCPU, if the shared page can't be had here
  * @xe: the event, whose vCPU was looked up
  * @kvm: the VM
- * @failed: the page could not be had. Where it is known by its address in userspace, a kthread
- *	    has not waited for it then, and leaves that to the vCPU too
  *
- * Context: Process context, may sleep; no lock held.
+ * A kthread leaves each event to its vCPU: it does not look for the page.
+ *
+ * Context: Process context, may sleep where it is not a kthread; no lock held.
  * Return: whether it was left to the vCPU.
  */
-bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed)
+bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm)
 {
 	struct gfn_to_pfn_cache *gpc = &kvm->arch.xen.shinfo_cache;
 	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, READ_ONCE(xe->vcpu_idx));
-	gpa_t gpa = READ_ONCE(gpc->gpa);
 
-	/* A dead VM's vCPU would never send it: the caller is told. */
-	if (READ_ONCE(kvm->vm_dead))
-		return false;
 	if (!vcpu || !READ_ONCE(gpc->active) || xe->port >= KVM_GMEM_EVTCHNS)
 		return false;
-
-	if (kvm_is_error_gpa(gpa) ? !failed || gmem_may_wait() : !gmem_ask_for_shinfo(kvm, gpa))
+	if (gmem_may_wait() && !gmem_ask_for_shinfo(kvm, READ_ONCE(gpc->gpa)))
 		return false;
 
 	set_bit(xe->port, vcpu->arch.xen.gmem_evtchns);
@@ -115,6 +112,39 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 		clear_bit(port, xen->gmem_evtchns);
 		send(&xe, vcpu->kvm);
 	}
+}
+
+/**
+ * kvm_gmem_move_evtchns() - take the events along that were left to a vCPU
+ * @dst: the destination's vCPU
+ * @src: the source's, of the same vcpu_id
+ *
+ * Those that are on their way into the vCPU's own page go along too: KVM tells userspace of
+ * neither.
+ *
+ * Context: vcpu->mutex of both is held; nobody raises events in the source any more.
+ */
+void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
+{
+	struct kvm_vcpu_xen *d = &dst->arch.xen, *s = &src->arch.xen;
+
+	if (s->gmem_deferred) {
+		bitmap_or(d->gmem_evtchns, d->gmem_evtchns, s->gmem_evtchns, KVM_GMEM_EVTCHNS);
+		d->gmem_deferred = true;
+	}
+	d->evtchn_pending_sel |= s->evtchn_pending_sel;
+}
+
+/**
+ * kvm_gmem_await_shinfo() - have the shared page come before an ioctl writes to it
+ * @kvm: the VM
+ *
+ * Context: as kvm_gmem_await_ioctl().
+ * Return: likewise.
+ */
+int kvm_gmem_await_shinfo(struct kvm *kvm)
+{
+	return kvm_gmem_await_ioctl(kvm, READ_ONCE(kvm->arch.xen.shinfo_cache.gpa));
 }
 
 /**
