@@ -102,9 +102,20 @@ int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return kvm_gmem_await_ioctl(vcpu->kvm, sregs->cr3);
 }
 
-/* The page that KVM reads, writes or maps when a process sets the MSR. */
-static gpa_t gmem_msr_page(const struct kvm_msr_entry *msr)
+/* By which a guest asks for Xen's hypercall page: any number, as the VMM has it. */
+static bool gmem_msr_is_xen(struct kvm *kvm, const struct kvm_msr_entry *msr)
 {
+	return msr->index && msr->index == READ_ONCE(kvm->arch.xen_hvm_config.msr);
+}
+
+/* The page that KVM reads, writes or maps when a process sets the MSR. */
+static gpa_t gmem_msr_page(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msr)
+{
+	u64 apf = vcpu->arch.apf.msr_en_val;
+
+	if (gmem_msr_is_xen(vcpu->kvm, msr))
+		return msr->data & PAGE_MASK;
+
 	switch (msr->index) {
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
@@ -112,12 +123,27 @@ static gpa_t gmem_msr_page(const struct kvm_msr_entry *msr)
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:
 		return msr->data & KVM_MSR_ENABLED ? msr->data & ~KVM_MSR_ENABLED : INVALID_GPA;
+	case MSR_KVM_ASYNC_PF_ACK:
+		/* The guest may be told of the next page at once. */
+		return msr->data & 1 && apf & KVM_ASYNC_PF_ENABLED ? apf & ~0x3fULL : INVALID_GPA;
 	case HV_X64_MSR_HYPERCALL:
 		return msr->data & HV_X64_MSR_HYPERCALL_ENABLE ?
 		       msr->data & HV_X64_MSR_HYPERCALL_PAGE_ADDRESS_MASK : INVALID_GPA;
 	default:
 		return INVALID_GPA;
 	}
+}
+
+static int gmem_await_msr(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msr)
+{
+	struct kvm *kvm = vcpu->kvm;
+	int r;
+
+	r = kvm_gmem_await_ioctl(kvm, gmem_msr_page(vcpu, msr));
+	/* Xen's shared page may be laid out anew, too: by the mode that the vCPU is in. */
+	if (!r && gmem_msr_is_xen(kvm, msr))
+		r = kvm_gmem_await_shinfo(kvm);
+	return r;
 }
 
 /**
@@ -136,7 +162,7 @@ int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs,
 
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	for (unsigned int i = 0; !r && i < nr; i++)
-		r = kvm_gmem_await_ioctl(vcpu->kvm, gmem_msr_page(&msrs[i]));
+		r = gmem_await_msr(vcpu, &msrs[i]);
 	kvm_vcpu_srcu_read_lock(vcpu);
 	return r;
 }

@@ -6,7 +6,7 @@ void xen_configure(struct kvm_vm *vm)
 {
 	struct kvm_xen_hvm_config config = {
 		.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL | KVM_XEN_HVM_CONFIG_EVTCHN_SEND,
-		.msr = 0x40000000,
+		.msr = XEN_MSR,
 	};
 	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE, .u.long_mode = 1 };
 

@@ -116,6 +116,18 @@ static bool gmem_own_is_wanted(struct gmem_own *own)
 	return own->restarts && gmem_ioctl_is_wanted(own->kvm);
 }
 
+/* Whoever has it restart is told. */
+static bool gmem_own_gives_up(struct gmem_own *own)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(own->kvm);
+
+	if (!gmem_own_is_wanted(own))
+		return false;
+	if (vcpu)
+		vcpu->gmem_gave_up = true;
+	return true;
+}
+
 static unsigned int gmem_own_state(struct gmem_own *own)
 {
 	return own->restarts ? TASK_INTERRUPTIBLE : TASK_KILLABLE;
@@ -177,7 +189,7 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 	pgoff_t index;
 	int r;
 
-	if (fatal_signal_pending(current) || gmem_own_is_wanted(own))
+	if (fatal_signal_pending(current) || gmem_own_gives_up(own))
 		return -EINTR;
 	if (kvm->vm_dead)
 		return -EIO;
@@ -239,8 +251,11 @@ static void gmem_memory_sleep(struct gmem_own *own, struct gmem_wait *wait)
  * memory cgroup, say, where nothing can be reclaimed or killed. KVM turns an access that
  * fails into MMIO or an exception, and the VMM or the guest would see what never was. So
  * it is tried again until there is memory, as the memory cgroup does for memory behind
- * userspace_addr. 0: try again. A kworker must not wait: nothing of the guest's depends
- * on how its access ends.
+ * userspace_addr. 0: try again.
+ *
+ * A kworker must not wait: nothing of the guest's depends on how its access ends. Nor does
+ * an access that would keep kvm->srcu: none of these is an instruction's, and their callers
+ * can fail, or have the page come before (kvm_gmem_await()).
  */
 static int gmem_wait_for_memory(struct gmem_own *own)
 {
@@ -249,9 +264,9 @@ static int gmem_wait_for_memory(struct gmem_own *own)
 		.kvm = kvm, .vcpu = gmem_current_vcpu(kvm), .task = current, .kind = own->kind,
 	};
 
-	if (!gmem_may_wait())
+	if (!gmem_may_wait() || own->kind == GMEM_WAIT_HELD)
 		return -ENOMEM;
-	if (fatal_signal_pending(current) || gmem_own_is_wanted(own))
+	if (fatal_signal_pending(current) || gmem_own_gives_up(own))
 		return -EINTR;
 	if (kvm->vm_dead)
 		return -EIO;
@@ -390,15 +405,20 @@ int kvm_gmem_await_ioctl(struct kvm *kvm, gpa_t gpa)
  * The walk changes nothing but accessed bits, which it finds set when it is made again.
  *
  * Context: An ioctl of @vcpu; waits for the pager, without kvm->srcu.
- * Return: 0; -EINTR where a signal or a move may have ended the walk.
+ * Return: 0; -EINTR where a signal or a move has ended the walk; -EIO where the VM has died.
  */
 int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa)
 {
+	vcpu->gmem_gave_up = false;
 	vcpu->gmem_restarts = true;
 	kvm_vcpu_srcu_read_lock(vcpu);
 	*gpa = kvm_mmu_gva_to_gpa_system(vcpu, gva, NULL);
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu->gmem_restarts = false;
 
-	return *gpa == INVALID_GPA && gmem_ioctl_is_wanted(vcpu->kvm) ? -EINTR : 0;
+	if (*gpa != INVALID_GPA)
+		return 0;
+	if (vcpu->gmem_gave_up)
+		return -EINTR;
+	return READ_ONCE(vcpu->kvm->vm_dead) ? -EIO : 0;
 }

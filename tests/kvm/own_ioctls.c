@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Ioctls that access guest memory wait for a pager: those that can start over are ended by
+ * signals, with nothing changed.
+ */
+#include <asm/kvm_para.h>
+#include <signal.h>
+
+#include "claims.h"
+#include "own.h"
+#include "xenevents.h"
+
+static struct own o;
+
+static uint64_t clock_version(void)
+{
+	return machine_call(o.m, guest_look, 3, 0, 0) & 0xffffffff;
+}
+
+static void *translate_thread(void *arg)
+{
+	struct kvm_translation *translation = arg;
+
+	vcpu_ioctl(o.m->vcpu, KVM_TRANSLATE, translation);
+	return NULL;
+}
+
+static void ioctl_translates(void)
+{
+	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+	pthread_t thread;
+
+	own_create(&o);
+	own_plant(&o, page_gpa(1));
+	pthread_create(&thread, NULL, translate_thread, &translation);
+	for (uint64_t page = 1; page < 4; page++) {
+		own_expect_event(&o, page);
+		own_expect_others_go_on(&o);
+		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
+	}
+	pthread_join(thread, NULL);
+	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
+		    "translated to %#llx", translation.physical_address);
+}
+
+/* As who restores a guest does. */
+static void *msr_thread(void *arg __attribute__((unused)))
+{
+	vcpu_set_msr(o.m->vcpu, MSR_KVM_SYSTEM_TIME_NEW, page_gpa(3) | KVM_MSR_ENABLED);
+	return NULL;
+}
+
+static void ioctl_sets_msr(void)
+{
+	pthread_t thread;
+
+	own_create(&o);
+	pthread_create(&thread, NULL, msr_thread, NULL);
+	own_expect_event(&o, 3);
+	own_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	TEST_ASSERT(clock_version(), "no clock");
+}
+
+static int ioctl_errno;
+
+static void nothing(int sig __attribute__((unused)))
+{
+}
+
+static void *interrupted_translate(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_TRANSLATE, arg) ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+static void *interrupted_msr(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_SET_MSRS, arg) < 0 ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+/* The ioctl waits for @page, and a signal ends that. */
+static void expect_interrupted(void *(*fn)(void *), void *arg, uint64_t page)
+{
+	struct sigaction action = { .sa_handler = nothing };
+
+	sigaction(SIGUSR1, &action, NULL);
+	o.done = false;
+	pthread_create(&o.thread, NULL, fn, arg);
+	own_expect_event(&o, page);
+	own_expect_others_go_on(&o);
+	/* One that comes before it sleeps ends it too. */
+	pthread_kill(o.thread, SIGUSR1);
+	pthread_join(o.thread, NULL);
+	TEST_ASSERT_EQ(ioctl_errno, EINTR);
+}
+
+static void signal_ends_translate(void)
+{
+	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+
+	own_create(&o);
+	own_plant(&o, page_gpa(1));
+	expect_interrupted(interrupted_translate, &translation, 1);
+	own_copy_table(&o, 1, page_gpa(2) | OWN_PTE);
+	expect_interrupted(interrupted_translate, &translation, 2);
+	own_copy_table(&o, 2, page_gpa(3) | OWN_PTE);
+	expect_interrupted(interrupted_translate, &translation, 3);
+	own_copy_table(&o, 3, page_gpa(4) | OWN_PTE);
+	interrupted_translate(&translation);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
+		    "translated to %#llx", translation.physical_address);
+}
+
+static void signal_ends_set_msrs(void)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entries[3];
+	} msrs = {
+		.header.nmsrs = 3,
+		.entries = {
+			{ .index = MSR_IA32_SYSENTER_EIP, .data = 0x1234 },
+			{ .index = MSR_KVM_SYSTEM_TIME_NEW, .data = page_gpa(3) | KVM_MSR_ENABLED },
+			{ .index = MSR_KVM_WALL_CLOCK_NEW, .data = page_gpa(4) },
+		},
+	};
+
+	own_create(&o);
+	expect_interrupted(interrupted_msr, &msrs, 3);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0UL);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_KVM_SYSTEM_TIME_NEW), 0UL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_interrupted(interrupted_msr, &msrs, 4);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0UL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 4, 1, NULL), 0);
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0x1234UL);
+	TEST_ASSERT(clock_version(), "no clock");
+}
+
+/* In the guest's paging of 32 bits the page at CR3 is read at once. */
+static void *sregs_thread(void *arg)
+{
+	vcpu_sregs_set(o.m->vcpu, arg);
+	return NULL;
+}
+
+/* kvm->srcu stays held: memslots would wait for the answer. */
+static void ioctl_sets_sregs(void)
+{
+	struct kvm_sregs sregs;
+	pthread_t thread;
+
+	own_create(&o);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	sregs.efer &= ~(EFER_LME | EFER_LMA);
+	sregs.cs.l = 0;
+	sregs.cr3 = page_gpa(3);
+	pthread_create(&thread, NULL, sregs_thread, &sregs);
+	own_expect_event(&o, 3);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
+}
+
+/* Xen's hypercall page, and then the shared page, which this vCPU's mode has laid out anew. */
+static void signal_ends_xen_msr(void)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} msrs = {
+		.header.nmsrs = 1,
+		.entry = { .index = XEN_MSR, .data = page_gpa(5) },
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	own_create(&o);
+	xen_configure(o.m->vm);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	xen_shared_page(o.m->vm, page_gpa(3));
+
+	expect_interrupted(interrupted_msr, &msrs, 5);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 5, 1, NULL), 0);
+	punch_pages(o.m->view, 3, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	expect_interrupted(interrupted_msr, &msrs, 3);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	/* mov $0, %eax */
+	TEST_ASSERT_EQ(machine_call(o.m, guest_look, 5, 0, 0) & 0xff, 0xb8UL);
+}
+
+/* The word in which the guest is told of the next page, after it has read the one before. */
+static void signal_ends_async_ack(void)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} msrs = {
+		.header.nmsrs = 1,
+		.entry = { .index = MSR_KVM_ASYNC_PF_ACK, .data = 1 },
+	};
+
+	own_create(&o);
+	vcpu_set_msr(o.m->vcpu, MSR_KVM_ASYNC_PF_INT, 0x50);
+	vcpu_set_msr(o.m->vcpu, MSR_KVM_ASYNC_PF_EN,
+		     page_gpa(3) | KVM_ASYNC_PF_ENABLED | KVM_ASYNC_PF_DELIVERY_AS_INT);
+	expect_interrupted(interrupted_msr, &msrs, 3);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+}
+
+static const struct claim claims[] = {
+	CLAIM(ioctl_translates, "KVM_TRANSLATE waits, while memslots change"),
+	CLAIM(ioctl_sets_msr, "so does KVM_SET_MSRS, for kvmclock's page"),
+	CLAIM(signal_ends_translate, "a signal ends KVM_TRANSLATE, which can be called again"),
+	CLAIM(signal_ends_set_msrs, "and KVM_SET_MSRS, which has set nothing then"),
+	CLAIM(signal_ends_xen_msr, "also where it has Xen's pages written"),
+	CLAIM(signal_ends_async_ack, "or the guest told of an async page fault's end"),
+	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
+};
+
+CLAIMS_MAIN(claims);
