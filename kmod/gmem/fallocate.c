@@ -127,14 +127,19 @@ struct gmem_punch {
 	unsigned long nr_held;
 };
 
+/* How many are held back in all, by all holes that are being punched. */
+static atomic_long_t gmem_punch_all_held;
+
 /*
- * How many are held back at most, and a part: 1/64 of the machine's memory. No hole has
- * more pages than that has, so it makes 65 flushes at most, whatever its size; and who
- * punches to free memory has most of it at once.
+ * At most 1/64 of the machine's memory is held back, and a part: no hole has more pages than
+ * the machine, so alone it makes 65 flushes at most, whatever its size; and who punches to free
+ * memory has most of it at once. Where many punch at once they share that, and each frees what
+ * it holds after each of its parts when it is used up.
  */
-static unsigned long gmem_punch_max_held(void)
+static bool gmem_punch_holds_too_many(const struct gmem_punch *punch)
 {
-	return totalram_pages() / 64;
+	return punch->nr_held &&
+	       atomic_long_read(&gmem_punch_all_held) > totalram_pages() / 64;
 }
 
 /*
@@ -158,6 +163,7 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 			folio->private = punch->held;
 			punch->held = folio;
 			punch->nr_held++;
+			atomic_long_inc(&gmem_punch_all_held);
 		}
 		folio_batch_release(&batch);
 		cond_resched();
@@ -186,6 +192,7 @@ static void gmem_punch_finish(struct gmem_punch *punch)
 		/* Lines of the guest's may have been written back since they were cleared. */
 		gmem_folio_clear_freed(folio);
 		folio_put(folio);
+		atomic_long_dec(&gmem_punch_all_held);
 		if (--punch->nr_held % GMEM_FREE_BATCH == 0)
 			cond_resched();
 	}
@@ -238,7 +245,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 		r = gmem_punch_locked(&punch, punch.next, gmem_punch_until(gi, punch.next, end));
 		filemap_invalidate_unlock(mapping);
 
-		if (punch.nr_held > gmem_punch_max_held())
+		if (gmem_punch_holds_too_many(&punch))
 			gmem_punch_finish(&punch);
 		cond_resched();
 	}
