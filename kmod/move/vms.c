@@ -14,10 +14,14 @@
 #include "move.h"
 #include "vcpus.h"
 
-/* How long a move waits for a vCPU that waits for a pager, and how often it looks. */
-#define KVM_MOVE_PATIENCE_US	50000ULL
-#define KVM_MOVE_POLL_MIN_US	10ULL
-#define KVM_MOVE_POLL_MAX_US	1000ULL
+/*
+ * How long a move waits for a vCPU that waits for a pager, for all vCPUs whatever they do, and
+ * how often it looks.
+ */
+#define KVM_MOVE_PATIENCE_US	(50 * USEC_PER_MSEC)
+#define KVM_MOVE_LIMIT_US	(10 * USEC_PER_SEC)
+#define KVM_MOVE_POLL_MIN_US	10LL
+#define KVM_MOVE_POLL_MAX_US	1000LL
 
 static int kvm_move_begin(struct kvm *dst, struct kvm *src)
 {
@@ -96,15 +100,22 @@ int kvm_move_let_pass(struct kvm_vcpu *vcpu)
 	       -EINTR : 0;
 }
 
+/* One whose accesses wait now and then is not stuck: the patience is for one long wait. */
 static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 {
+	ktime_t first = ktime_get(), now = first, free = first;
+
 	while (!mutex_trylock(&vcpu->mutex)) {
-		u64 waited = ktime_us_delta(ktime_get(), begun);
-		u64 pause = clamp(waited / 4, KVM_MOVE_POLL_MIN_US, KVM_MOVE_POLL_MAX_US);
+		s64 pause = clamp(ktime_us_delta(now, first) / 4, KVM_MOVE_POLL_MIN_US,
+				  KVM_MOVE_POLL_MAX_US);
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (waited > KVM_MOVE_PATIENCE_US && kvm_gmem_vcpu_waits(vcpu))
+		now = ktime_get();
+		if (!kvm_gmem_vcpu_waits(vcpu))
+			free = now;
+		if (ktime_us_delta(now, free) > KVM_MOVE_PATIENCE_US ||
+		    ktime_us_delta(now, begun) > KVM_MOVE_LIMIT_US)
 			return -EBUSY;
 		usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
 	}
@@ -118,10 +129,12 @@ static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
  *
  * One that runs leaves to userspace. But one that is in an access of KVM's own which
  * waits for a pager does so when the pager answers, and the locks of two VMs are held
- * here. Hence not by mutex_lock(), in which there is no way to notice.
+ * here. Hence not by mutex_lock(), in which there is no way to notice. Nor is it waited
+ * without end for a vCPU that is in an ioctl which waits for whatever else.
  *
  * Context: kvm->lock is held, and the VM's move_in_progress set.
- * Return: 0; -EBUSY where the vCPU waits so for long; -EINTR by a fatal signal.
+ * Return: 0; -EBUSY where the vCPU waits so for long, or all of them have been waited for
+ * too long; -EINTR by a fatal signal.
  */
 int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 {

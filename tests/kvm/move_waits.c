@@ -331,6 +331,20 @@ static void vcpu_in_an_access(void)
 	guest_expect(b, 3, 1, 0);
 }
 
+/* Whatever it is that an ioctl of a vCPU waits for. */
+static void vcpu_in_an_ioctl(void)
+{
+	struct asker mover;
+	struct hold h;
+
+	make_couple();
+	hold_vcpu(&h, a);
+	ask_move(&mover);
+	TEST_ASSERT_EQ(asker_answer(&mover), -EBUSY);
+	let_go(&h);
+	expect_as_before();
+}
+
 static const struct claim claims[] = {
 	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
 	CLAIM(killed_at_vcpu_of_destination,
@@ -346,6 +360,7 @@ static const struct claim claims[] = {
 	CLAIM(passes_at_destination, "so do those of the destination's"),
 	CLAIM(killed_where_others_wait, "and go on where it is killed"),
 	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
+	CLAIM(vcpu_in_an_ioctl, "after ten seconds, so is one in an ioctl that does not return"),
 };
 
 CLAIMS_MAIN(claims);
