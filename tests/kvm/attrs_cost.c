@@ -9,6 +9,7 @@
 
 #include "claims.h"
 #include "machine.h"
+#include "meminfo.h"
 #include "moving.h"
 
 #define SLOT	1
@@ -160,27 +161,13 @@ static void one_page_of_a_large_slot(void)
 		       time_all_but_one(4ULL << 20));
 }
 
-static uint64_t slab_bytes(void)
-{
-	uint64_t kib = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	TEST_ASSERT(f, "open /proc/meminfo");
-	while (fgets(line, sizeof(line), f) && sscanf(line, "Slab: %lu", &kib) != 1)
-		;
-	fclose(f);
-	TEST_ASSERT(kib, "no Slab in /proc/meminfo");
-	return kib * 1024;
-}
-
 static void memory(void)
 {
 	struct kvm_vm *vm = idle_vm();
-	uint64_t pages = 4 * DENSE / PAGE_SIZE, before = slab_bytes(), after;
+	uint64_t pages = 4 * DENSE / PAGE_SIZE, before = meminfo("Slab"), after;
 
 	set_every_other_page(vm, 4 * DENSE);
-	after = slab_bytes();
+	after = meminfo("Slab");
 	pr_info("%ld bytes for %lu pages\n", (long)(after - before), pages);
 	TEST_ASSERT(after < before + KEPT * pages, "%lu bytes for %lu pages", after - before,
 		    pages);

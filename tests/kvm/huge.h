@@ -5,6 +5,7 @@
 #ifndef GMEM_TESTS_HUGE_H
 #define GMEM_TESTS_HUGE_H
 
+#include "meminfo.h"
 #include "populate.h"
 
 #define HUGE_PAGES	512UL	/* pages of one */
@@ -12,16 +13,7 @@
 /* How many of them there are on this machine, on which nothing else makes any. */
 static inline uint64_t huge_folios(void)
 {
-	uint64_t kib = ~0ULL;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	TEST_ASSERT(f, "open /proc/meminfo");
-	while (fgets(line, sizeof(line), f) && sscanf(line, "FileHugePages: %lu", &kib) != 1)
-		;
-	fclose(f);
-	TEST_ASSERT(kib != ~0ULL, "no FileHugePages in /proc/meminfo");
-	return kib / (HUGE_PAGES * PAGE_SIZE / 1024);
+	return meminfo("FileHugePages") / (HUGE_PAGES * PAGE_SIZE);
 }
 
 /* None, once those of processes that have just ended are gone. */

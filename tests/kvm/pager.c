@@ -10,6 +10,7 @@
 
 #include "claims.h"
 #include "machine.h"
+#include "meminfo.h"
 #include "paging.h"
 #include "private.h"
 #include "successor.h"
@@ -421,26 +422,13 @@ static void wrong_arguments(void)
 	TEST_ASSERT(__pager(m->view, 0, PAGES, 0) >= 0, "errno %d", errno);
 }
 
-static unsigned long free_pages(void)
-{
-	unsigned long kib = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	TEST_ASSERT(f, "open /proc/meminfo");
-	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %lu", &kib) != 1)
-		;
-	fclose(f);
-	return kib / (PAGE_SIZE / 1024);
-}
-
 static void *free_at_hang_up(void *arg)
 {
 	struct pollfd fd = { .fd = *(int *)arg };
 
 	TEST_ASSERT_EQ(poll(&fd, 1, -1), 1);
 	TEST_ASSERT(fd.revents & POLLHUP, "poll says %#x", fd.revents);
-	return (void *)free_pages();
+	return (void *)memory_free();
 }
 
 /* Who waits for that to use the memory has it then. */
@@ -460,11 +448,11 @@ static void hang_up_says_that_memory_is_free(void)
 	TEST_ASSERT(pager >= 0, "errno %d", errno);
 	pthread_create(&thread, NULL, free_at_hang_up, &pager);
 	usleep(100000);
-	before = free_pages();
+	before = memory_free();
 	close(view);
 	pthread_join(thread, &after);
-	TEST_ASSERT((unsigned long)after > before + n / 10 * 9, "%lu pages were free, %lu are",
-		    before, (unsigned long)after);
+	TEST_ASSERT((uint64_t)after > before + n * PAGE_SIZE / 10 * 9,
+		    "%lu bytes were free, %lu are", before, (uint64_t)after);
 }
 
 static const struct claim claims[] = {

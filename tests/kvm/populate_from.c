@@ -12,6 +12,7 @@
 #include "claims.h"
 #include "fdinfo.h"
 #include "mapped.h"
+#include "meminfo.h"
 #include "populate.h"
 
 #define PAGES		100
@@ -147,20 +148,6 @@ static void a_private_page(void)
 	guest_expect(m, 0, 50, 3);
 }
 
-static uint64_t free_pages(void)
-{
-	unsigned long kib = 0;
-	char line[128];
-	FILE *f = fopen("/proc/meminfo", "r");
-
-	TEST_ASSERT(f, "open /proc/meminfo");
-	while (fgets(line, sizeof(line), f) && sscanf(line, "MemFree: %lu", &kib) != 1)
-		;
-	fclose(f);
-	TEST_ASSERT(kib, "no MemFree");
-	return kib / (PAGE_SIZE / 1024);
-}
-
 /* What was allocated for content that did not come is free again. */
 static void nothing_is_lost(void)
 {
@@ -169,12 +156,12 @@ static void nothing_is_lost(void)
 
 	begin();
 	TEST_ASSERT(!mprotect(content + 8 * 512, PAGE_SIZE, PROT_NONE), "mprotect");
-	before = free_pages();
+	before = memory_free();
 	for (uint64_t i = 0; i < rounds; i++)
 		TEST_ERRNO(populate(m, 0, each, content + 8 * 512), EFAULT);
-	after = free_pages();
-	TEST_ASSERT(after + rounds * each / 2 > before, "%lu pages are free, there were %lu",
-		    after, before);
+	after = memory_free();
+	TEST_ASSERT(after + rounds * each / 2 * PAGE_SIZE > before,
+		    "%lu bytes are free, there were %lu", after, before);
 }
 
 static void without_limits_on_mappings(void)

@@ -22,6 +22,7 @@
 #include <linux/kvm_gmem.h>
 
 #include "../kvm/claims.h"
+#include "../kvm/meminfo.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
@@ -213,24 +214,6 @@ static void hole_of_parts(void)
 	EXPECT_EQ(resident(vm.view), 0);
 }
 
-/* "Name: N", in kB, of /proc/meminfo; in bytes. */
-static unsigned long meminfo(const char *name)
-{
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[128], found[64];
-	unsigned long kib;
-
-	EXPECT(f);
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%63[^:]: %lu", found, &kib) == 2 && !strcmp(found, name)) {
-			fclose(f);
-			return kib << 10;
-		}
-	}
-	EXPECT(!"in /proc/meminfo");
-	return 0;
-}
-
 /* What is held back until the flush is bounded by the machine's memory. */
 static void hole_of_many_pages(void)
 {
@@ -240,11 +223,11 @@ static void hole_of_many_pages(void)
 
 	create_long(&vm, -1, false);
 	allocate(vm.view, 0, size);
-	free = meminfo("MemFree");
+	free = memory_free();
 	EXPECT_EQ(FLUSHES_OF(punch(vm.view, 0, LONG_SIZE)), part > max ? 2 : 1);
 	EXPECT_EQ(resident(vm.view), 0);
 	/* None stays back. */
-	EXPECT(meminfo("MemFree") > free + size / 10 * 9);
+	EXPECT(memory_free() > free + size / 10 * 9);
 }
 
 /* What is there already when it ends is flushed and freed. */
@@ -259,7 +242,7 @@ static void killed_hole(void)
 	create_long(&vm, -1, false);
 	for (int part = 0; part < PARTS; part++)
 		allocate(vm.view, part * PART, 32UL << 20);
-	free = meminfo("MemFree");
+	free = memory_free();
 	before = fw_flushes();
 	pid = fork();
 	if (!pid) {
@@ -273,7 +256,7 @@ static void killed_hole(void)
 	EXPECT(fw_flushes() > before);
 	printf("%ld pages are left\n", resident(vm.view));
 	punch(vm.view, 0, size);
-	EXPECT(meminfo("MemFree") > free + PARTS * (32UL << 20) / 10 * 9);
+	EXPECT(memory_free() > free + PARTS * (32UL << 20) / 10 * 9);
 }
 
 static void release(void)
