@@ -22,6 +22,7 @@
 #include "measure.h"
 
 #define ROUNDS 5
+#define SLOT_TRIES 3
 #define HUGE (2 * MIB)
 #define FAR (128 * MIB)
 #define LARGEST (512 * GIB)	/* the emulated CPU addresses 1 TiB */
@@ -90,14 +91,27 @@ static void measure_memory(uint64_t size, uint64_t step, const char *series)
 	sample("attrs-bytes", series, size, after > before ? after - before : 1);
 }
 
-static void measure_slot(int vm, uint64_t size, const char *series)
+static uint64_t time_slot(int vm, uint64_t size)
 {
 	uint64_t start;
 
 	unbind_private(vm);
 	start = now_ns();
 	add_slot(vm, size);
-	sample("attrs", series, size, now_ns() - start);
+	return now_ns() - start;
+}
+
+/* The least of some: an interrupt costs as much as a small slot. */
+static void measure_slot(int vm, uint64_t size, const char *series)
+{
+	uint64_t least = time_slot(vm, size);
+
+	for (int i = 1; i < SLOT_TRIES; i++) {
+		uint64_t ns = time_slot(vm, size);
+
+		least = ns < least ? ns : least;
+	}
+	sample("attrs", series, size, least);
 }
 
 /* @vm is closed: it has no attributes any more. */
