@@ -10,7 +10,7 @@
 #include "moving.h"
 #include "paging.h"
 #include "ring.h"
-#include "stall.h"
+#include "blocked_page.h"
 #include "successor.h"
 
 #define PAGES	PAGING_PAGES
@@ -179,17 +179,17 @@ static void answered_before_it_waits(void)
 {
 	struct machine *m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGES);
 	int pager = pager_of(m);
-	struct stall stall;
+	struct blocked_page blocked;
 	struct runner r;
 
-	stall_init(&stall);
+	blocked_page_init(&blocked);
 	give_area(m, NULL, 0);
-	give_area(m, stall.page, PAGE_SIZE);
+	give_area(m, blocked.page, PAGE_SIZE);
 	async_start(m, &r, async_tasks, PAGE, 1, 8);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, PAGE, 1);
-	stall_wait(&stall);
+	blocked_page_wait(&blocked);
 	copy(pager, 8, PAGE, 1);
-	stall_let_go(&stall, NULL, 0);
+	blocked_page_let_go(&blocked, NULL, 0);
 	async_end(m, &r);
 	TEST_ASSERT_EQ(ASYNC(m, told), 1UL);
 	TEST_ASSERT_EQ(ASYNC(m, ready), 1UL);
@@ -392,7 +392,7 @@ static void moved_without_vcpus(void)
 	move(heir, w.m);
 	copy(w.pager, 5, PAGE, 1);
 	guest_expect(heir, PAGE, 1, 5);
-	bury(w.m);
+	machine_release(w.m);
 	copy(w.pager, 5, PAGE + 1, 1);
 	guest_expect(heir, PAGE, 2, 5);
 }

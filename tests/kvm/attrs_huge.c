@@ -135,7 +135,7 @@ static void after_a_move(void)
 		change_some();
 		m = destination(source);
 		move(m, source);
-		bury(source);
+		machine_release(source);
 		expect_huge_pages();
 		change_some();
 		unmap();

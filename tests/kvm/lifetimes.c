@@ -14,7 +14,7 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
-#include "own.h"
+#include "kvm_access.h"
 #include "successor.h"
 #include "waiting.h"
 

@@ -31,7 +31,7 @@ static void memory_goes_on(void)
 	move(b, a);
 	guest_expect(b, 0, PAGES, 1);
 	guest_write(b, 0, PAGES, 2);
-	bury(a);
+	machine_release(a);
 	guest_expect(b, 0, PAGES, 2);
 }
 
@@ -166,7 +166,7 @@ static void inodes_keep_their_own(void)
 		guest_write(a, 0, 16, 1);
 		b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, 16);
 		move(b, a);
-		bury(a);
+		machine_release(a);
 		guest_expect(b, 0, 16, 1);
 		if (flags[i] == MMAP_SHARED)
 			host_expect(b, 0, 16, 1);
@@ -215,7 +215,7 @@ static void chain(void)
 	for (int i = 1; i <= 200; i++) {
 		b = destination(a);
 		move(b, a);
-		bury(a);
+		machine_release(a);
 		guest_expect(b, 0, 64, i);
 		guest_write(b, 0, 64, i + 1);
 		a = b;

@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-#include "asker.h"
+#include "async_ioctl.h"
 #include "claims.h"
 #include "moving.h"
 
@@ -121,19 +121,19 @@ static struct machine *move_while_running(struct machine *a, struct runner *r)
 		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
 		.args = { a->vm->fd },
 	};
-	struct asker mover;
+	struct async_ioctl mover;
 
 	/* It runs, and goes on to do so until it is told to stop. */
 	wait_for_round(a, rounds(a) + 1);
-	ask(&mover, b->vm->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	asker_blocked(&mover);
+	async_ioctl_start(&mover, b->vm->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	async_ioctl_blocked(&mover);
 	wait_for_round(a, rounds(a) + 1);
 	runner_stop(r);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
 	TEST_ERRNO(ioctl(a->vcpu->fd, KVM_RUN, NULL), EIO);
 	carry(b, a);
 	runner_start(r, b);
-	bury(a);
+	machine_release(a);
 	return b;
 }
 

@@ -4,7 +4,7 @@
  * behind them, and what is left when they are killed.
  */
 #include "claims.h"
-#include "hold.h"
+#include "held_lock.h"
 #include "moving.h"
 #include "paging.h"
 
@@ -12,15 +12,15 @@
 #define LOGGED_SLOT	20
 #define LOGGED_GPA	(1ULL << 34)
 
-static void hold_vcpu(struct hold *h, struct machine *m)
+static void hold_vcpu(struct held_lock *h, struct machine *m)
 {
-	hold_init(h);
-	hold(h, m->vcpu->fd, KVM_GET_REGS, h->stall.page);
+	held_lock_init(h);
+	held_lock_take(h, m->vcpu->fd, KVM_GET_REGS, h->blocked.page);
 }
 
-static void let_go(struct hold *h)
+static void let_go(struct held_lock *h)
 {
-	TEST_ASSERT_EQ(hold_let_go(h, NULL, 0), 0);
+	TEST_ASSERT_EQ(held_lock_let_go(h, NULL, 0), 0);
 }
 
 /* So that there is a dirty log to ask for. */
@@ -51,13 +51,13 @@ static struct kvm_enable_cap move_args(struct machine *src)
 }
 
 /* A move of A to B that waits for what is held. */
-static void ask_move(struct asker *mover)
+static void ask_move(struct async_ioctl *mover)
 {
 	static struct kvm_enable_cap cap;
 
 	cap = move_args(a);
-	ask(mover, b->vm->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	asker_blocked(mover);
+	async_ioctl_start(mover, b->vm->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	async_ioctl_blocked(mover);
 }
 
 /* Nothing has happened: A goes on, and B is as good a destination as before. */
@@ -69,19 +69,19 @@ static void expect_as_before(void)
 	guest_expect(b, 0, PAGES, 2);
 }
 
-static void kill_move(struct hold *h)
+static void kill_move(struct held_lock *h)
 {
-	struct asker mover;
+	struct async_ioctl mover;
 
 	ask_move(&mover);
-	asker_kill(&mover);
+	async_ioctl_kill(&mover);
 	let_go(h);
 	expect_as_before();
 }
 
 static void killed_at_vcpu_of_destination(void)
 {
-	struct hold h;
+	struct held_lock h;
 
 	make_couple();
 	hold_vcpu(&h, b);
@@ -90,7 +90,7 @@ static void killed_at_vcpu_of_destination(void)
 
 static void killed_at_vcpu_of_source(void)
 {
-	struct hold h;
+	struct held_lock h;
 
 	make_couple();
 	hold_vcpu(&h, a);
@@ -99,27 +99,27 @@ static void killed_at_vcpu_of_source(void)
 
 static void killed_at_slots_of_destination(void)
 {
-	struct hold h;
+	struct held_lock h;
 
 	make_couple();
-	hold_slots(&h, b->vm->fd, LOGGED_SLOT);
+	held_lock_take_slots(&h, b->vm->fd, LOGGED_SLOT);
 	kill_move(&h);
 }
 
 static void killed_at_slots_of_source(void)
 {
-	struct hold h;
+	struct held_lock h;
 
 	make_couple();
-	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	kill_move(&h);
 }
 
 static void busy(void)
 {
 	struct machine *c;
-	struct asker mover;
-	struct hold h;
+	struct async_ioctl mover;
+	struct held_lock h;
 
 	make_couple();
 	c = logged(destination(a));
@@ -132,7 +132,7 @@ static void busy(void)
 	TEST_ERRNO(__move(a->vm, c->vm->fd), EBUSY);
 	TEST_ERRNO(__move(b->vm, c->vm->fd), EBUSY);
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
 
 	/* Who was refused can be moved to later. */
 	guest_expect(b, 0, PAGES, 1);
@@ -173,22 +173,22 @@ static const struct queued {
 
 static void queued_at_source(void)
 {
-	struct asker mover, askers[ARRAY_SIZE(queue)];
-	struct hold h;
+	struct async_ioctl mover, ioctls[ARRAY_SIZE(queue)];
+	struct held_lock h;
 
 	make_couple();
 	new_slot.userspace_addr = (unsigned long)addr_gpa2hva(a->vm, LOGGED_GPA);
-	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
 	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
-		ask(&askers[i], queue[i].of_vcpu ? a->vcpu->fd : a->vm->fd, queue[i].request,
-		    (unsigned long)queue[i].arg);
-		asker_blocked(&askers[i]);
+		async_ioctl_start(&ioctls[i], queue[i].of_vcpu ? a->vcpu->fd : a->vm->fd,
+				  queue[i].request, (unsigned long)queue[i].arg);
+		async_ioctl_blocked(&ioctls[i]);
 	}
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(queue); i++) {
-		long answer = asker_answer(&askers[i]);
+		long answer = async_ioctl_result(&ioctls[i]);
 
 		TEST_ASSERT(answer == -EIO, "%s of the source: %ld", queue[i].name, answer);
 	}
@@ -204,22 +204,22 @@ static void guest_write_first(void)
 /* Both want to enter the guest the moment that they can. */
 static void queued_runs(void)
 {
-	struct asker mover, run_a, run_b;
-	struct hold h;
+	struct async_ioctl mover, run_a, run_b;
+	struct held_lock h;
 
 	make_couple();
 	machine_prepare(a, guest_write_first, 0, 0, 0);
 	machine_prepare(b, guest_write_first, 0, 0, 0);
-	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
-	ask(&run_a, a->vcpu->fd, KVM_RUN, 0);
-	asker_blocked(&run_a);
-	ask(&run_b, b->vcpu->fd, KVM_RUN, 0);
-	asker_blocked(&run_b);
+	async_ioctl_start(&run_a, a->vcpu->fd, KVM_RUN, 0);
+	async_ioctl_blocked(&run_a);
+	async_ioctl_start(&run_b, b->vcpu->fd, KVM_RUN, 0);
+	async_ioctl_blocked(&run_b);
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
-	TEST_ASSERT_EQ(asker_answer(&run_a), -EIO);
-	TEST_ASSERT_EQ(asker_answer(&run_b), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&run_a), -EIO);
+	TEST_ASSERT_EQ(async_ioctl_result(&run_b), 0);
 	TEST_ASSERT_KVM_EXIT_REASON(b->vcpu, KVM_EXIT_IO);
 	vcpu_run_complete_io(b->vcpu);
 	guest_expect(b, 1, PAGES - 1, 1);
@@ -228,20 +228,21 @@ static void queued_runs(void)
 /* What waits at the destination goes on with what has arrived. */
 static void queued_at_destination(void)
 {
-	struct asker mover, convert, create;
-	struct hold h;
+	struct async_ioctl mover, convert, create;
+	struct held_lock h;
 
 	make_couple();
-	hold_slots(&h, a->vm->fd, LOGGED_SLOT);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
-	ask(&convert, b->vm->fd, KVM_SET_MEMORY_ATTRIBUTES, (unsigned long)&to_shared);
-	asker_blocked(&convert);
-	ask(&create, b->vm->fd, KVM_CREATE_VCPU, 7);
-	asker_blocked(&create);
+	async_ioctl_start(&convert, b->vm->fd, KVM_SET_MEMORY_ATTRIBUTES,
+			  (unsigned long)&to_shared);
+	async_ioctl_blocked(&convert);
+	async_ioctl_start(&create, b->vm->fd, KVM_CREATE_VCPU, 7);
+	async_ioctl_blocked(&create);
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
-	TEST_ASSERT_EQ(asker_answer(&convert), 0);
-	TEST_ASSERT(asker_answer(&create) >= 0, "KVM_CREATE_VCPU of the destination");
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&convert), 0);
+	TEST_ASSERT(async_ioctl_result(&create) >= 0, "KVM_CREATE_VCPU of the destination");
 	TEST_ASSERT_EQ(guest_try_touch(b, 0), EFAULT);
 	guest_expect(b, 1, PAGES - 1, 1);
 }
@@ -249,18 +250,19 @@ static void queued_at_destination(void)
 /* Else threads that make one ioctl after another would keep a move out for ever. */
 static void later_ones_let_it_pass(struct machine *m)
 {
-	struct hold h, later;
-	struct asker mover;
+	struct held_lock h, later;
+	struct async_ioctl mover;
 
 	hold_vcpu(&h, m);
 	ask_move(&mover);
-	hold_init(&later);
-	ask(&later.asker, m->vcpu->fd, KVM_GET_REGS, (unsigned long)later.stall.page);
-	asker_blocked(&later.asker);
+	held_lock_init(&later);
+	async_ioctl_start(&later.ioctl, m->vcpu->fd, KVM_GET_REGS,
+			  (unsigned long)later.blocked.page);
+	async_ioctl_blocked(&later.ioctl);
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&mover), 0);
-	stall_let_go(&later.stall, NULL, 0);
-	TEST_ASSERT_EQ(asker_answer(&later.asker), m == a ? -EIO : 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	blocked_page_let_go(&later.blocked, NULL, 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&later.ioctl), m == a ? -EIO : 0);
 	guest_expect(b, 0, PAGES, 1);
 }
 
@@ -279,20 +281,20 @@ static void passes_at_destination(void)
 /* Who let it pass goes on when it is killed; or is killed itself, and the move goes on. */
 static void killed_where_others_wait(void)
 {
-	struct asker mover, later, victim;
-	struct hold h;
+	struct async_ioctl mover, later, victim;
+	struct held_lock h;
 
 	make_couple();
 	hold_vcpu(&h, a);
 	ask_move(&mover);
-	ask(&later, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
-	asker_blocked(&later);
-	ask(&victim, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
-	asker_blocked(&victim);
-	asker_kill(&victim);
-	asker_kill(&mover);
+	async_ioctl_start(&later, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
+	async_ioctl_blocked(&later);
+	async_ioctl_start(&victim, a->vcpu->fd, KVM_GET_REGS, (unsigned long)&regs);
+	async_ioctl_blocked(&victim);
+	async_ioctl_kill(&victim);
+	async_ioctl_kill(&mover);
 	let_go(&h);
-	TEST_ASSERT_EQ(asker_answer(&later), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&later), 0);
 	expect_as_before();
 }
 
@@ -303,7 +305,7 @@ static void killed_where_others_wait(void)
 static void vcpu_in_an_access(void)
 {
 	struct kvm_sregs *set;
-	struct asker run;
+	struct async_ioctl run;
 	int pager;
 
 	require_pager();
@@ -318,14 +320,14 @@ static void vcpu_in_an_access(void)
 	a->vcpu->run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
 	a->vcpu->run->immediate_exit = 1;
 
-	ask(&run, a->vcpu->fd, KVM_RUN, 0);
+	async_ioctl_start(&run, a->vcpu->fd, KVM_RUN, 0);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
-	asker_blocked(&run);
+	async_ioctl_blocked(&run);
 	for (int i = 0; i < 3; i++)
 		TEST_ERRNO(__move(b->vm, a->vm->fd), EBUSY);
-	TEST_ASSERT(!asker_is_done(&run), "it has ended");
+	TEST_ASSERT(!async_ioctl_is_done(&run), "it has ended");
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	TEST_ASSERT_EQ(asker_answer(&run), -EINTR);
+	TEST_ASSERT_EQ(async_ioctl_result(&run), -EINTR);
 	move(b, a);
 	guest_expect(b, 0, 3, 1);
 	guest_expect(b, 3, 1, 0);
@@ -334,13 +336,13 @@ static void vcpu_in_an_access(void)
 /* Whatever it is that an ioctl of a vCPU waits for. */
 static void vcpu_in_an_ioctl(void)
 {
-	struct asker mover;
-	struct hold h;
+	struct async_ioctl mover;
+	struct held_lock h;
 
 	make_couple();
 	hold_vcpu(&h, a);
 	ask_move(&mover);
-	TEST_ASSERT_EQ(asker_answer(&mover), -EBUSY);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), -EBUSY);
 	let_go(&h);
 	expect_as_before();
 }

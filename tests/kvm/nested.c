@@ -5,11 +5,11 @@
  * tables; and what L2 works on. With nested SVM.
  */
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "huge.h"
 #include "mapped.h"
 #include "private.h"
-#include "stray.h"
+#include "reuse.h"
 #include "svm_util.h"
 
 /* The machine's pages: the permission map takes two. */
@@ -19,12 +19,12 @@ enum { VMCB, SAVE, MSRPM, MSRPM_2, PML4, PDPT, PD, PT, DATA, STACK, PAGES };
 #define NPT_LARGE	(1 << 7)
 #define NPT_ACCESSED	(1 << 5)
 #define NPT_DIRTY	(1 << 6)
-#define STRAY_PAGES	64
+#define REUSE_PAGES	64
 #define FAR		(HUGE_PAGES + 3)	/* in the machine's second 2 MiB */
 #define PORT		0x77
 
 static struct private p;
-static struct stray stray;
+static struct reuse reuse;
 
 static uint64_t *table(uint64_t page)
 {
@@ -181,7 +181,7 @@ static void require_nested(void)
 {
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_NPT));
-	stray_init(&stray, STRAY_PAGES);
+	reuse_init(&reuse, REUSE_PAGES);
 }
 
 static void all_in_private_memory(void)
@@ -237,13 +237,13 @@ static void punched_under_l2(void)
 		TEST_ASSERT_EQ(vcpu->run->io.port, PORT);
 		punch_pages(p.m->view, VMCB, 1);
 		punch_pages(p.m->view, DATA, 1);
-		stray_take(&stray);
+		reuse_take(&reuse);
 		vcpu_run(vcpu);
 		if (get_ucall(vcpu, &p.m->said) == UCALL_ABORT)
 			REPORT_GUEST_ASSERT(p.m->said);
 		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(p.m->vm, (vm_vaddr_t)&guest_result), 1UL);
 		vcpu_run_complete_io(vcpu);
-		stray_give_back(&stray);
+		reuse_give_back(&reuse);
 	}
 }
 
@@ -267,13 +267,13 @@ static void a_part_of_a_large_page(void)
 		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m") - mapped, 2UL);
 		punch_pages(m->view, FAR, 1);
 		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m"), mapped);
-		stray_take(&stray);
+		reuse_take(&reuse);
 		vcpu_run(vcpu);
 		if (get_ucall(vcpu, &m->said) == UCALL_ABORT)
 			REPORT_GUEST_ASSERT(m->said);
 		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result), 1UL);
 		vcpu_run_complete_io(vcpu);
-		stray_give_back(&stray);
+		reuse_give_back(&reuse);
 		punch_pages(m->view, HUGE_PAGES, HUGE_PAGES);
 	}
 }
@@ -313,9 +313,9 @@ static void convert(void *arg)
 
 static void next_owner(void *arg __attribute__((unused)))
 {
-	stray_take(&stray);
+	reuse_take(&reuse);
 	usleep(1000);
-	stray_give_back(&stray);
+	reuse_give_back(&reuse);
 }
 
 static void holes_and_conversions(void)
@@ -324,7 +324,7 @@ static void holes_and_conversions(void)
 
 	require_nested();
 	m = in_place();
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "L1", try_l2, m },
 		{ "punch", punch, m },
 		{ "convert", convert, m },

@@ -7,7 +7,7 @@
 
 #include "claims.h"
 #include "mapped.h"
-#include "own.h"
+#include "kvm_access.h"
 #include "populate.h"
 
 #define PAGES	PAGING_PAGES
@@ -177,10 +177,10 @@ static void host_waits(void)
 /* KVM's own access, of an instruction that it emulates. */
 static void own_access_waits(void)
 {
-	struct own o;
+	struct kvm_access o;
 
 	require_pager();
-	own_create(&o);
+	kvm_access_create(&o);
 	/* Its pager's claim on a page is over; it is allocated, and owed anew. */
 	punch_pages(o.m->view, 0, PAGES);
 	allocate_pages(o.m->view, 0, PAGES);
@@ -190,13 +190,13 @@ static void own_access_waits(void)
 	while (has_event(o.pager, 0))
 		next_event(o.pager);
 
-	own_start(&o, guest_own_read, 3, 0);
-	own_expect_event(&o, 3);
+	kvm_access_start(&o, guest_kvm_read, 3, 0);
+	kvm_access_expect_event(&o, 3);
 	usleep(20000);
 	TEST_ASSERT(!o.done, "KVM has the page");
 	copy(o.pager, 6, 3, 1);
-	own_end(&o, KVM_EXIT_IO);
-	TEST_ASSERT_EQ(own_result(&o), pattern_word(6, 3, 0));
+	kvm_access_end(&o, KVM_EXIT_IO);
+	TEST_ASSERT_EQ(kvm_access_result(&o), pattern_word(6, 3, 0));
 }
 
 static const struct claim claims[] = {

@@ -9,22 +9,22 @@
 #include <sched.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "interrupts.h"
 #include "mapped.h"
 #include "private.h"
 #include "runner.h"
-#include "stray.h"
+#include "reuse.h"
 
 #define PAGES		8
 #define VECTOR		0x50
 #define APF_VECTOR	0x51
-#define STRAY_PAGES	64
+#define REUSE_PAGES	64
 
 enum { CLOCK, STEAL, EOI, APF, AREAS };	/* pages */
 
 static struct machine *m;
-static struct stray stray;
+static struct reuse reuse;
 
 /* Of the guest: what came. */
 static volatile uint64_t interrupts, eois_saved, woken;
@@ -113,7 +113,7 @@ static void begin(void)
 	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, MMAP_SHARED);
 	machine_bind(m, 0);
 	m->host = map_view(m->view, PAGES);
-	stray_init(&stray, STRAY_PAGES);
+	reuse_init(&reuse, REUSE_PAGES);
 	vm_install_exception_handler(m->vm, VECTOR, on_interrupt);
 	vm_install_exception_handler(m->vm, APF_VECTOR, on_page_ready);
 	machine_call(m, guest_code_begin, 0, 0, 0);
@@ -187,9 +187,9 @@ static void areas_follow_holes(void)
 			make_shared(m->view, 0, AREAS);
 		expect_all();
 		punch_pages(m->view, 0, AREAS);
-		stray_take(&stray);
+		reuse_take(&reuse);
 		expect_all();
-		stray_give_back(&stray);
+		reuse_give_back(&reuse);
 	}
 }
 
@@ -217,14 +217,14 @@ static void update_clock(void *arg __attribute__((unused)))
 
 static void next_owner(void *arg __attribute__((unused)))
 {
-	stray_take(&stray);
+	reuse_take(&reuse);
 	usleep(1000);
-	stray_give_back(&stray);
+	reuse_give_back(&reuse);
 }
 
 static void holes_and_conversions(void)
 {
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "work", work, NULL },
 		{ "clock", update_clock, NULL },
 		{ "punch", punch, NULL },
@@ -233,7 +233,7 @@ static void holes_and_conversions(void)
 	};
 
 	begin();
-	HAMMER(blows);
+	STRESS(ops);
 	make_private(m->view, 0, AREAS);
 	expect_all();
 }

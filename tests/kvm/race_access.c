@@ -7,16 +7,16 @@
 #include <string.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "private.h"
-#include "stray.h"
+#include "reuse.h"
 
 #define PAGES	8
 #define CLOCK	0	/* pages: of kvmclock, of steal time, and the guest's own */
 #define STEAL	1
 #define FIRST	2
 #define VALUE	0xa5a5a5a5a5a5a5a5
-#define STRAY_PAGES	64
+#define REUSE_PAGES	64
 
 static struct private p;
 
@@ -77,27 +77,27 @@ static void convert(void *arg __attribute__((unused)))
 
 static void next_owner(void *arg)
 {
-	stray_take(arg);
+	reuse_take(arg);
 	usleep(1000);
-	stray_give_back(arg);
+	reuse_give_back(arg);
 }
 
 static void holes_and_conversions(void)
 {
-	struct stray stray;
-	const struct blow blows[] = {
+	struct reuse reuse;
+	const struct stress_op ops[] = {
 		{ "use", use, NULL },
 		{ "clock", clock, NULL },
 		{ "punch", punch, NULL },
 		{ "convert", convert, NULL },
-		{ "next owner", next_owner, &stray },
+		{ "next owner", next_owner, &reuse },
 	};
 
 	allow_forced_emulation();
-	stray_init(&stray, STRAY_PAGES);
+	reuse_init(&reuse, REUSE_PAGES);
 	p = private_create(PAGES);
 	machine_call(p.m, guest_code_begin, 0, 0, 0);
-	HAMMER(blows);
+	STRESS(ops);
 	machine_free(p.m);
 }
 

@@ -4,7 +4,7 @@
  */
 #include "claims.h"
 #include "fdinfo.h"
-#include "hammer.h"
+#include "stress.h"
 #include "machine.h"
 
 #define PAGES	16
@@ -50,7 +50,7 @@ static void one_range_from_two_vms(void)
 	a = machine_create(PAGES);
 	guest_write(a, 0, PAGES, 1);
 	b = machine_link(a->view, PAGES);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "guest A", expect_where_bound, a },
 		{ "guest B", expect_where_bound, b },
 		{ "A's slot", unbind_and_bind, a },
@@ -69,7 +69,7 @@ static void unbind_against_punch(void)
 	require_link();
 	a = machine_create(PAGES);
 	b = machine_link(a->view, PAGES);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "guest A", touch_where_bound, a },
 		{ "A's slot", unbind_and_bind, a },
 		{ "B's slot", unbind_and_bind, b },

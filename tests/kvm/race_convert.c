@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "mapped.h"
 
 #define PAGES	4
@@ -142,14 +142,14 @@ static void attack_end(struct attack *a, bool may_refuse)
 static void against_loads_and_stores(void)
 {
 	struct attack a = { 0 };
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "conversions", keep_a_secret, &a },
 		{ "stores", store, &a },
 		{ "loads", load, &a },
 	};
 
 	attack_begin(&a);
-	HAMMER(blows);
+	STRESS(ops);
 	attack_end(&a, false);
 }
 
@@ -175,7 +175,7 @@ static void take_away(void *arg)
 static void against_unmapping(void)
 {
 	struct attack a = { 0 };
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "conversions", keep_a_secret, &a },
 		{ "unmapping", take_away, &a },
 		{ "stores", store_often, &a },
@@ -183,34 +183,34 @@ static void against_unmapping(void)
 	};
 
 	attack_begin(&a);
-	HAMMER(blows);
+	STRESS(ops);
 	attack_end(&a, false);
 }
 
 static void against_gup(void)
 {
 	struct attack a = { 0 };
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "conversions", keep_a_secret, &a },
 		{ "process_vm_writev", store_by_process_vm, &a },
 		{ "stores", store, &a },
 	};
 
 	attack_begin(&a);
-	HAMMER(blows);
+	STRESS(ops);
 	attack_end(&a, true);
 }
 
 static void against_held_pages(void)
 {
 	struct attack a = { 0 };
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "conversions", keep_a_secret, &a },
 		{ "pages in a pipe", hold_in_a_pipe, &a },
 	};
 
 	attack_begin(&a);
-	HAMMER(blows);
+	STRESS(ops);
 	attack_end(&a, true);
 }
 
@@ -243,7 +243,7 @@ static void convert_and_look(void *arg)
 static void against_first_touches(void)
 {
 	struct attack a = { 0 };
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "conversions", convert_and_look, &a },
 		{ "stores", store, &a },
 		{ "more stores", store, &a },
@@ -252,7 +252,7 @@ static void against_first_touches(void)
 	};
 
 	attack_begin(&a);
-	HAMMER(blows);
+	STRESS(ops);
 	attack_end(&a, false);
 }
 
@@ -304,13 +304,13 @@ static void against_guests(void)
 	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 	b = mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES);
 
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "guest A", guest_writes_or_faults, a },
 		{ "guest B", guest_writes_or_faults, b },
 		{ "conversions", convert_there_and_back, a },
 	};
 
-	HAMMER(blows);
+	STRESS(ops);
 	for (uint64_t page = 0; page < PAGES; page++)
 		guest_try_write(a, page, 1);
 	host_expect(a, 0, PAGES, 1);
@@ -324,7 +324,7 @@ static void against_holes_and_touches(void)
 	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 	b = mapped_link(KVM_X86_DEFAULT_VM, a->view, PAGES);
 
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "guest A", guest_writes_or_faults, a },
 		{ "guest B", guest_writes_or_faults, b },
 		{ "the host", touch_all, b },
@@ -332,7 +332,7 @@ static void against_holes_and_touches(void)
 		{ "conversions", convert_there_and_back, a },
 	};
 
-	HAMMER(blows);
+	STRESS(ops);
 }
 
 /* Mappings come, go, move and fork while their pages are converted. */
@@ -365,13 +365,13 @@ static void fork_and_touch(void *arg)
 static void against_mappings(void)
 {
 	struct machine *m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "mappings", remap, m },
 		{ "forks", fork_and_touch, m },
 		{ "conversions", convert_there_and_back, m },
 	};
 
-	HAMMER(blows);
+	STRESS(ops);
 }
 
 /* Does all of it by turns until it is killed. */

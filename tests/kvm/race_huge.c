@@ -9,7 +9,7 @@
 #include "claims.h"
 #include "huge.h"
 #include "sealing.h"
-#include "stray.h"
+#include "reuse.h"
 
 #define KEPT	16	/* pages that no hole has any of */
 #define ROUNDS	60
@@ -35,7 +35,7 @@ static void *look(void *m)
 	return NULL;
 }
 
-static void begin(struct stray *stray)
+static void begin(struct reuse *reuse)
 {
 	cpu_set_t cpu;
 
@@ -43,7 +43,7 @@ static void begin(struct stray *stray)
 	require_link();
 	a = machine_create(HUGE_PAGES);
 	b = machine_link(a->view, HUGE_PAGES);
-	stray_init(stray, HUGE_PAGES);
+	reuse_init(reuse, HUGE_PAGES);
 
 	/* What one CPU frees it hands out next. */
 	CPU_ZERO(&cpu);
@@ -58,7 +58,7 @@ static void end(void)
 }
 
 /* Punches while both guests look, and has somebody else take the pages. */
-static void punch_under_guests(struct stray *stray, uint64_t first, uint64_t n)
+static void punch_under_guests(struct reuse *reuse, uint64_t first, uint64_t n)
 {
 	pthread_t guests[2];
 	cpu_set_t any;
@@ -80,27 +80,27 @@ static void punch_under_guests(struct stray *stray, uint64_t first, uint64_t n)
 		pthread_join(guests[i], NULL);
 
 	TEST_ASSERT_EQ(resident(a->view), HUGE_PAGES - n);
-	stray_take(stray);
+	reuse_take(reuse);
 }
 
 static void freed_pages_are_out_of_reach(void)
 {
 	void *content = pattern_pages(0, HUGE_PAGES, 1);
-	struct stray stray;
+	struct reuse reuse;
 
-	begin(&stray);
+	begin(&reuse);
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t first = KEPT + random() % (HUGE_PAGES - KEPT);
 		uint64_t n = 1 + random() % (HUGE_PAGES - first);
 
 		TEST_ASSERT_EQ(populate(a, 0, HUGE_PAGES, content), (long)HUGE_PAGES);
 		TEST_ASSERT_EQ(huge_folios(), 1UL);
-		punch_under_guests(&stray, first, n);
+		punch_under_guests(&reuse, first, n);
 		guest_expect(a, 0, first, 1);
 		guest_expect(b, first + n, HUGE_PAGES - first - n, 1);
 		guest_expect(a, first, n, 0);
 		guest_expect(b, first, n, 0);
-		stray_give_back(&stray);
+		reuse_give_back(&reuse);
 		punch_pages(a->view, 0, HUGE_PAGES);
 	}
 	end();

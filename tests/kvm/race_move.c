@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "moving.h"
 
 #define RING	8
@@ -63,7 +63,7 @@ static void rings(void)
 		pthread_join(threads[i], NULL);
 }
 
-/* The hammer's two VMs are dead after their first move: new ones each round. */
+/* The two VMs are dead after their first move: new ones each round. */
 struct couple {
 	struct kvm_vm *a, *b;
 	pthread_rwlock_t lock;
@@ -127,7 +127,7 @@ static void there_and_back(void)
 	require_move();
 	c.a = idle_vm();
 	c.b = idle_vm();
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "A to B", there, &c },
 		{ "B to A", back, &c },
 		{ "attributes", convert, &c },

@@ -271,7 +271,7 @@ static int check_abc(void)
 		owner = abc[i];
 	}
 	for (int i = 0; i < 3; i++)
-		bury(abc[i]);
+		machine_release(abc[i]);
 	return won;
 }
 

@@ -6,7 +6,7 @@
  * memslot's after the slot is bound: punching must not look at them by then.
  */
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "machine.h"
 #include "svm_util.h"
 
@@ -93,7 +93,7 @@ static void bind_against_punch(void)
 	struct race race = { .vm = vm_with_rmaps() };
 
 	race.view = vm_create_guest_memfd(race.vm, SIZE, 0);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "slot", bind_and_unbind, &race },
 		{ "hole", punch, &race },
 	}));

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "moving.h"
 #include "populate.h"
 #include "sealing.h"
@@ -76,7 +76,7 @@ static void look(void *arg __attribute__((unused)))
 
 static void whole_or_not_at_all(void)
 {
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "the guest", look, NULL },
 		{ "holes, populated", empty_and_populate, pattern_pages(0, PAGES, 0) },
 		{ "populated, too", populate_too, pattern_pages(0, PAGES, 0) },
@@ -85,7 +85,7 @@ static void whole_or_not_at_all(void)
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
 	m = machine_create(PAGES);
-	HAMMER(blows);
+	STRESS(ops);
 	machine_free(m);
 }
 
@@ -122,14 +122,14 @@ static void make_shared(void *arg __attribute__((unused)))
 
 static void not_after_a_conversion(void)
 {
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "populated", populate_private, pattern_pages(0, MANY, 1) },
 		{ "made shared, made private", make_shared, NULL },
 	};
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
 	m = machine_create(MANY);
-	HAMMER(blows);
+	STRESS(ops);
 	machine_free(m);
 }
 
@@ -166,7 +166,7 @@ static void not_after_a_move(void)
 		move(dst, m);
 		expect_nothing_more(dst->view, "the VM was moved");
 		pthread_join(thread, NULL);
-		bury(m);
+		machine_release(m);
 		machine_free(dst);
 	}
 }

@@ -7,15 +7,15 @@
 
 #include "claims.h"
 #include "fdinfo.h"
-#include "hammer.h"
+#include "stress.h"
 #include "mapped.h"
-#include "stray.h"
+#include "reuse.h"
 
 #define PAGES	64
 
 struct hole {
 	struct machine *m;
-	struct stray stray;
+	struct reuse reuse;
 };
 
 static void write_all(void *arg)
@@ -59,15 +59,15 @@ static void punch_and_watch_the_pages(void *arg)
 	sched_setaffinity(0, sizeof(cpu), &cpu);
 
 	punch_pages(h->m->view, 0, PAGES);
-	stray_take(&h->stray);
+	reuse_take(&h->reuse);
 	sched_yield();
-	stray_give_back(&h->stray);
+	reuse_give_back(&h->reuse);
 }
 
 static void hole_init(struct hole *h, struct machine *m)
 {
 	h->m = m;
-	stray_init(&h->stray, 2 * PAGES);
+	reuse_init(&h->reuse, 2 * PAGES);
 }
 
 static void freed_pages_are_out_of_reach(void)
@@ -79,7 +79,7 @@ static void freed_pages_are_out_of_reach(void)
 	a = machine_create(PAGES);
 	b = machine_link(a->view, PAGES);
 	hole_init(&hole, a);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "guest A writes", write_all, a },
 		{ "guest B writes", write_all, b },
 		{ "holes", punch_and_watch_the_pages, &hole },
@@ -97,7 +97,7 @@ static void guests_see_old_or_zero(void)
 	a = machine_create(PAGES);
 	b = machine_link(a->view, PAGES);
 	hole_init(&hole, b);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "guest A writes", write_all, a },
 		{ "guest B reads", audit_all, b },
 		{ "holes", punch_and_watch_the_pages, &hole },
@@ -110,7 +110,7 @@ static void one_vm_alone(void)
 	struct hole hole;
 
 	hole_init(&hole, m);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "the guest writes", write_all, m },
 		{ "holes", punch_and_watch_the_pages, &hole },
 	}));
@@ -145,7 +145,7 @@ static void the_host_and_two_guests(void)
 	a = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 	b = mapped_link(KVM_X86_DEFAULT_VM, a->view, PAGES);
 	hole_init(&hole, b);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "guest A writes", write_all, a },
 		{ "guest B reads", audit_all, b },
 		{ "the host writes", host_writes_all, a },
@@ -190,7 +190,7 @@ static void allocate_punch_link(void)
 	require_link();
 	a = machine_create(PAGES);
 	linker = (struct linker){ idle_vm(), a->view };
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "allocations", allocate_all, a },
 		{ "holes", punch_some, a },
 		{ "links that allocate", link_allocate_close, &linker },

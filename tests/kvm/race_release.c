@@ -4,7 +4,7 @@
  */
 #include "claims.h"
 #include "fdinfo.h"
-#include "hammer.h"
+#include "stress.h"
 #include "machine.h"
 
 #define PAGES	16
@@ -65,7 +65,7 @@ static void release_against_other_guests(void)
 	a = machine_create(PAGES);
 	b = machine_bare(PAGES);
 	pair = (struct pair){ b, a };
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "the guest that stays", write_and_check, a },
 		{ "a view that comes and goes", link_bind_touch_close, &pair },
 	}));
@@ -110,7 +110,7 @@ static void release_against_own_guest(void)
 	a = machine_create(PAGES);
 	b = machine_link(a->view, PAGES);
 	pair = (struct pair){ b, a };
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "the guest whose view goes", touch_what_is_there, b },
 		{ "its view is closed and linked", relink, &pair },
 		{ "holes, so that it faults", punch_all, a },
@@ -156,7 +156,7 @@ static void vm_death_with_bindings(void)
 
 	require_link();
 	a = machine_create(PAGES);
-	HAMMER(((struct blow[]){
+	STRESS(((struct stress_op[]){
 		{ "the guest that stays", touch_all, a },
 		{ "VMs that die with a binding", create_link_and_die, a },
 		{ "VMs that die without having run", create_bind_and_die, a },
@@ -187,7 +187,7 @@ static void pass_on(void *arg)
 
 static void link_against_release(void)
 {
-	struct blow blows[ARRAY_SIZE(ring)];
+	struct stress_op ops[ARRAY_SIZE(ring)];
 	struct machine *a;
 
 	require_link();
@@ -196,11 +196,11 @@ static void link_against_release(void)
 	for (size_t i = 0; i < ARRAY_SIZE(ring); i++) {
 		ring[i].vm = idle_vm();
 		ring[i].view = i ? -1 : a->view;
-		blows[i] = (struct blow){ "a link and a close", pass_on, (void *)i };
+		ops[i] = (struct stress_op){ "a link and a close", pass_on, (void *)i };
 	}
 	/* The first in the ring stays, so that there is always one to link. */
-	blows[0] = (struct blow){ "the guest that stays", write_and_check, a };
-	HAMMER(blows);
+	ops[0] = (struct stress_op){ "the guest that stays", write_and_check, a };
+	STRESS(ops);
 
 	for (size_t i = 1; i < ARRAY_SIZE(ring); i++) {
 		if (ring[i].view >= 0)

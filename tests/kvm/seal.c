@@ -14,7 +14,7 @@
 #include "mapped.h"
 #include "moving.h"
 #include "sealing.h"
-#include "stall.h"
+#include "blocked_page.h"
 
 #define PAGES	4
 #define SIZE	(PAGES * PAGE_SIZE)
@@ -236,19 +236,19 @@ static void content_is_frozen(void)
 /* Content that does not come before the inode is sealed. */
 struct late {
 	int view;
-	struct stall stall;
+	struct blocked_page blocked;
 	int (*fill)(struct late *l);
 	int err;
 };
 
 static int late_populate(struct late *l)
 {
-	return populate(l->view, 1, l->stall.page);
+	return populate(l->view, 1, l->blocked.page);
 }
 
 static int late_write(struct late *l)
 {
-	return pwrite(l->view, l->stall.page, PAGE_SIZE, PAGE_SIZE) < 0 ? errno : 0;
+	return pwrite(l->view, l->blocked.page, PAGE_SIZE, PAGE_SIZE) < 0 ? errno : 0;
 }
 
 static void *late_main(void *arg)
@@ -269,11 +269,11 @@ static void too_late(int (*fill)(struct late *l), uint64_t seals)
 	require_seals();
 	l.view = vm_create_guest_memfd(m->vm, SIZE, GUEST_MEMFD_FLAG_WRITE |
 				       GUEST_MEMFD_FLAG_INIT_SHARED);
-	stall_init(&l.stall);
+	blocked_page_init(&l.blocked);
 	TEST_ASSERT(!pthread_create(&thread, NULL, late_main, &l), "pthread_create");
-	stall_wait(&l.stall);
+	blocked_page_wait(&l.blocked);
 	seal(l.view, seals);
-	stall_let_go(&l.stall, NULL, 0);
+	blocked_page_let_go(&l.blocked, NULL, 0);
 	pthread_join(thread, NULL);
 	TEST_ASSERT_EQ(l.err, EPERM);
 	TEST_ASSERT_EQ(resident(l.view), 0UL);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "mapped.h"
 #include "private.h"
 #include "svm_util.h"
@@ -26,7 +26,7 @@ static void guest_load(uint64_t page)
 	GUEST_RETURN(*(volatile uint64_t *)page_gva(page));
 }
 
-static void guest_own_load(uint64_t page)
+static void guest_kvm_load(uint64_t page)
 {
 	volatile uint64_t *at = page_gva(page);
 	uint64_t value;
@@ -118,10 +118,10 @@ static void emulated(void)
 	struct machine *m;
 
 	allow_forced_emulation();
-	m = touched(guest_own_load);
+	m = touched(guest_kvm_load);
 	add_memory(m, 0);
 	set_private(m, true);
-	TEST_ASSERT_EQ(machine_call(m, guest_own_load, PAGE, 0, 0), 0UL);
+	TEST_ASSERT_EQ(machine_call(m, guest_kvm_load, PAGE, 0, 0), 0UL);
 	expect_memory(m);
 }
 

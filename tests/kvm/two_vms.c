@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #include "claims.h"
-#include "hold.h"
+#include "held_lock.h"
 #include "machine.h"
 #include "successor.h"
 
@@ -56,16 +56,16 @@ static struct kvm_vm *vm_with_vcpu(unsigned long type, uint32_t id)
 static void refused(const struct operation *op, struct kvm_vm *dst, struct kvm_vm *src)
 {
 	struct kvm_enable_cap cap = args_of(op, src);
-	struct asker asker;
+	struct async_ioctl mover;
 	int tries = 0;
 
 	/* By a process of its own: one that waits for a lock is to be seen to. */
-	ask(&asker, dst->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	while (!asker_is_done(&asker)) {
+	async_ioctl_start(&mover, dst->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	while (!async_ioctl_is_done(&mover)) {
 		TEST_ASSERT(tries++ < 200, "%s is not refused, but waits", op->name);
 		usleep(5000);
 	}
-	TEST_ASSERT_EQ(asker_answer(&asker), -EBUSY);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), -EBUSY);
 }
 
 static void refused_meanwhile(void)
@@ -76,13 +76,13 @@ static void refused_meanwhile(void)
 		struct kvm_enable_cap cap = args_of(&operations[1], a);
 		struct kvm_vcpu *vcpu = list_first_entry(&a->vcpus, struct kvm_vcpu, list);
 		struct kvm_vm *c = vm_with_vcpu(type, 2);
-		struct asker mover;
-		struct hold h;
+		struct async_ioctl mover;
+		struct held_lock h;
 
-		hold_init(&h);
-		hold(&h, vcpu->fd, KVM_GET_REGS, h.stall.page);
-		ask(&mover, b->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-		asker_blocked(&mover);
+		held_lock_init(&h);
+		held_lock_take(&h, vcpu->fd, KVM_GET_REGS, h.blocked.page);
+		async_ioctl_start(&mover, b->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+		async_ioctl_blocked(&mover);
 		for (size_t i = 0; i < OPERATIONS; i++) {
 			refused(&operations[i], a, b);
 			refused(&operations[i], b, a);
@@ -91,8 +91,8 @@ static void refused_meanwhile(void)
 			refused(&operations[i], b, c);
 			refused(&operations[i], c, b);
 		}
-		TEST_ASSERT_EQ(hold_let_go(&h, NULL, 0), 0);
-		TEST_ASSERT_EQ(asker_answer(&mover), -EINVAL);
+		TEST_ASSERT_EQ(held_lock_let_go(&h, NULL, 0), 0);
+		TEST_ASSERT_EQ(async_ioctl_result(&mover), -EINVAL);
 	}
 }
 

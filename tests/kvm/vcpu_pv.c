@@ -9,7 +9,7 @@
 #include "claims.h"
 #include "interrupts.h"
 #include "runner.h"
-#include "stall.h"
+#include "blocked_page.h"
 #include "successor.h"
 #include "ucall_common.h"
 
@@ -363,7 +363,7 @@ static void replace_slot(struct kvm_vm *vm, void *where)
 	vm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
-static bool touched(struct stall *s, int ms)
+static bool touched(struct blocked_page *s, int ms)
 {
 	struct pollfd p = { .fd = s->uffd, .events = POLLIN };
 
@@ -376,28 +376,28 @@ static void untouched_before_it_runs(void)
 	struct kvm_vcpu *src = pv_ancestor(all_of_it), *dst;
 	struct shared copy;
 	struct kvm_regs regs;
-	struct stall stall;
+	struct blocked_page blocked;
 	struct runner r;
 	struct ucall uc;
 
 	run_to_sync(src, 1);
 	memcpy(&copy, (void *)host_shared(src->vm), sizeof(copy));
 	dst = successor(src);
-	stall_init(&stall);
-	TEST_ASSERT(!fcntl(stall.uffd, F_SETFL, O_NONBLOCK), "fcntl");
-	replace_slot(dst->vm, stall.page);
+	blocked_page_init(&blocked);
+	TEST_ASSERT(!fcntl(blocked.uffd, F_SETFL, O_NONBLOCK), "fcntl");
+	replace_slot(dst->vm, blocked.page);
 
 	move_vcpus(dst->vm, src->vm);
 	vcpu_regs_get(dst, &regs);
 	vcpu_get_msr(dst, MSR_KVM_STEAL_TIME);
-	TEST_ASSERT(!touched(&stall, 100), "touched before KVM_RUN");
+	TEST_ASSERT(!touched(&blocked, 100), "touched before KVM_RUN");
 	TEST_ASSERT(!memcmp(&copy, (void *)host_shared(src->vm), sizeof(copy)),
 		    "written through the source's memslot");
 
 	runner_start(&r, dst);
-	TEST_ASSERT(touched(&stall, 20000), "not touched by KVM_RUN");
+	TEST_ASSERT(touched(&blocked, 20000), "not touched by KVM_RUN");
 	TEST_ASSERT(!r.ended, "KVM_RUN did not wait");
-	stall_let_go(&stall, &copy, sizeof(copy));
+	blocked_page_let_go(&blocked, &copy, sizeof(copy));
 	runner_wait(&r);
 	if (get_ucall(dst, &uc) == UCALL_ABORT)
 		REPORT_GUEST_ASSERT(uc);

@@ -10,7 +10,7 @@
 #include <sys/uio.h>
 
 #include "claims.h"
-#include "hammer.h"
+#include "stress.h"
 #include "mapped.h"
 
 #define PAGES	64
@@ -269,13 +269,13 @@ static void punch_page(void *arg)
 static void against_touches(void)
 {
 	struct machine *m = writable(KVM_X86_DEFAULT_VM);
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "writes", write_page, m },
 		{ "the guest", look, m },
 		{ "holes", punch_page, m },
 	};
 
-	HAMMER(blows);
+	STRESS(ops);
 }
 
 static const struct claim claims[] = {

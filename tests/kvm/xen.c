@@ -9,7 +9,7 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
-#include "own.h"
+#include "kvm_access.h"
 #include "xenevents.h"
 
 #define SHARED_PAGE	3

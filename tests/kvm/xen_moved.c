@@ -13,7 +13,7 @@
 #include "mapped.h"
 #include "moving.h"
 #include "private.h"
-#include "stall.h"
+#include "blocked_page.h"
 #include "xenevents.h"
 
 #define PAGES		8
@@ -61,7 +61,7 @@ static void set_timer(unsigned int port, uint64_t ms)
 }
 
 struct sending {
-	struct stall stall;
+	struct blocked_page blocked;
 	pthread_t thread;
 	int err;
 };
@@ -71,7 +71,7 @@ static void *send_late(void *arg)
 {
 	struct sending *s = arg;
 
-	s->err = ioctl(src->vm->fd, KVM_XEN_HVM_EVTCHN_SEND, s->stall.page) ? errno : 0;
+	s->err = ioctl(src->vm->fd, KVM_XEN_HVM_EVTCHN_SEND, s->blocked.page) ? errno : 0;
 	return NULL;
 }
 
@@ -94,15 +94,15 @@ static void expect_none_after(void)
 
 	events_before();
 	xen_irqfd(src->vm, event.fd, IRQFD);
-	stall_init(&s.stall);
+	blocked_page_init(&s.blocked);
 	TEST_ASSERT(!pthread_create(&s.thread, NULL, send_late, &s), "thread");
-	stall_wait(&s.stall);
+	blocked_page_wait(&s.blocked);
 	expires = now_ms() + TIMER_MS * claim_slowness();
 	set_timer(TIMER, TIMER_MS * claim_slowness());
 
 	move(dst, src);
 	TEST_ASSERT(now_ms() < expires, "the move was too slow");
-	stall_let_go(&s.stall, &evtchn, sizeof(evtchn));
+	blocked_page_let_go(&s.blocked, &evtchn, sizeof(evtchn));
 	pthread_join(s.thread, NULL);
 	TEST_ASSERT_EQ(s.err, EFAULT);
 	TEST_ASSERT(!eventfd_write(event.fd, 1), "write to an eventfd");

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 

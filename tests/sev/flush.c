@@ -21,8 +21,8 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "../kvm/claims.h"
-#include "../kvm/meminfo.h"
+#include "../kvm/lib/claims.h"
+#include "../kvm/lib/meminfo.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "es.h"
 #include "expect.h"
 #include "firmware.h"

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 #include "owner.h"

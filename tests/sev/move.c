@@ -10,8 +10,8 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "../kvm/claims.h"
-#include "../kvm/hold.h"
+#include "../kvm/lib/claims.h"
+#include "../kvm/lib/held_lock.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
@@ -39,14 +39,14 @@ static void capability(void)
 	}
 }
 
-static void ask_move(struct asker *mover, struct pair *p, struct kvm_enable_cap *cap)
+static void ask_move(struct async_ioctl *mover, struct pair *p, struct kvm_enable_cap *cap)
 {
 	*cap = (struct kvm_enable_cap){
 		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
 		.args = { p->src.fd },
 	};
-	ask(mover, p->dst.fd, KVM_ENABLE_CAP, (unsigned long)cap);
-	asker_blocked(mover);
+	async_ioctl_start(mover, p->dst.fd, KVM_ENABLE_CAP, (unsigned long)cap);
+	async_ioctl_blocked(mover);
 }
 
 /* The locks that a move takes, in their order. */
@@ -56,26 +56,26 @@ enum lock { DST_VM, SRC_VM, DST_VCPU, SRC_VCPU, DST_SLOTS, SRC_SLOTS };
 static const struct kvm_sev_init refused = { .flags = -1 };
 
 /* By a command that copies its argument under the lock. */
-static void hold_vm(struct hold *h, struct vm *vm, int id)
+static void hold_vm(struct held_lock *h, struct vm *vm, int id)
 {
 	static struct kvm_sev_cmd cmd;
 
-	hold_init(h);
+	held_lock_init(h);
 	cmd = (struct kvm_sev_cmd){
 		.id = id,
-		.data = (uintptr_t)h->stall.page,
+		.data = (uintptr_t)h->blocked.page,
 		.sev_fd = vm->sev,
 	};
-	hold(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &cmd);
+	held_lock_take(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &cmd);
 }
 
-static void hold_vcpu(struct hold *h, int vcpu)
+static void hold_vcpu(struct held_lock *h, int vcpu)
 {
-	hold_init(h);
-	hold(h, vcpu, KVM_GET_MP_STATE, h->stall.page);
+	held_lock_init(h);
+	held_lock_take(h, vcpu, KVM_GET_MP_STATE, h->blocked.page);
 }
 
-static void hold_lock(struct hold *h, struct pair *p, enum lock lock)
+static void hold_lock(struct held_lock *h, struct pair *p, enum lock lock)
 {
 	switch (lock) {
 	case DST_VM:
@@ -87,9 +87,9 @@ static void hold_lock(struct hold *h, struct pair *p, enum lock lock)
 	case SRC_VCPU:
 		return hold_vcpu(h, p->vcpu[0]);
 	case DST_SLOTS:
-		return hold_slots(h, p->dst.fd, LOGGED_SLOT);
+		return held_lock_take_slots(h, p->dst.fd, LOGGED_SLOT);
 	case SRC_SLOTS:
-		return hold_slots(h, p->src.fd, LOGGED_SLOT);
+		return held_lock_take_slots(h, p->src.fd, LOGGED_SLOT);
 	}
 }
 
@@ -97,15 +97,15 @@ static void kill_move(enum lock lock)
 {
 	for (int kind = 0; kind < PAIR_KINDS; kind++) {
 		struct kvm_enable_cap cap;
-		struct asker mover;
+		struct async_ioctl mover;
 		struct pair p;
-		struct hold h;
+		struct held_lock h;
 
 		pair_create(&p, kind, 1);
 		hold_lock(&h, &p, lock);
 		ask_move(&mover, &p, &cap);
-		asker_kill(&mover);
-		hold_let_go(&h, &refused, sizeof(refused));
+		async_ioctl_kill(&mover);
+		held_lock_let_go(&h, &refused, sizeof(refused));
 		pair_expect_as_before(&p);
 	}
 }
@@ -144,10 +144,10 @@ static void busy(void)
 {
 	for (int kind = 0; kind < PAIR_KINDS; kind++) {
 		struct kvm_enable_cap cap;
-		struct asker mover;
+		struct async_ioctl mover;
 		struct vm other;
 		struct pair p;
-		struct hold h;
+		struct held_lock h;
 
 		pair_create(&p, kind, 1);
 		vm_create_destination(&other, &p.src, p.es);
@@ -159,8 +159,8 @@ static void busy(void)
 		EXPECT_EQ(vm_try_move(&p.dst, &other), -EBUSY);
 		EXPECT_EQ(vm_try_mirror(&other, &p.src), -EBUSY);
 		EXPECT_EQ(vm_try_mirror(&other, &p.dst), -EBUSY);
-		asker_kill(&mover);
-		EXPECT_EQ(hold_let_go(&h, NULL, 0), 0);
+		async_ioctl_kill(&mover);
+		EXPECT_EQ(held_lock_let_go(&h, NULL, 0), 0);
 		pair_expect_as_before(&p);
 	}
 }

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"

@@ -12,8 +12,8 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "../kvm/asker.h"
-#include "../kvm/claims.h"
+#include "../kvm/lib/async_ioctl.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
@@ -139,7 +139,7 @@ static void vcpu_waits(void)
 {
 	struct kvm_gmem_event event;
 	struct kvm_sregs sregs;
-	struct asker run;
+	struct async_ioctl run;
 	struct pair p;
 	int pager;
 
@@ -153,13 +153,13 @@ static void vcpu_waits(void)
 	p.run[0]->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
 	p.run[0]->immediate_exit = 1;
 
-	ask(&run, p.vcpu[0], KVM_RUN, 0);
+	async_ioctl_start(&run, p.vcpu[0], KVM_RUN, 0);
 	EXPECT_EQ(read(pager, &event, sizeof(event)), sizeof(event));
-	asker_blocked(&run);
+	async_ioctl_blocked(&run);
 	EXPECT_EQ(vm_try_move(&p.dst, &p.src), -EBUSY);
-	EXPECT(!asker_is_done(&run));
+	EXPECT(!async_ioctl_is_done(&run));
 	give_page(pager);
-	EXPECT_EQ(asker_answer(&run), -EINTR);
+	EXPECT_EQ(async_ioctl_result(&run), -EINTR);
 
 	p.run[0]->immediate_exit = 0;
 	EXPECT_EQ(ioctl(p.vcpu[0], KVM_SET_SREGS, &sregs), 0);

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "es.h"
 #include "expect.h"
 #include "firmware.h"

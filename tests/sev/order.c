@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 

@@ -9,9 +9,9 @@
 #include <linux/falloc.h>
 #include <sys/ioctl.h>
 
-#include "../kvm/claims.h"
-#include "../kvm/clearing.h"
-#include "../kvm/poison.h"
+#include "../kvm/lib/claims.h"
+#include "../kvm/lib/clearing.h"
+#include "../kvm/lib/poison.h"
 #include "es.h"
 #include "expect.h"
 #include "firmware.h"

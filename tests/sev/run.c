@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "../kvm/claims.h"
+#include "../kvm/lib/claims.h"
 #include "expect.h"
 #include "firmware.h"
 #include "vm.h"

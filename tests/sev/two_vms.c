@@ -14,8 +14,8 @@
 
 #include <linux/kvm_gmem.h>
 
-#include "../kvm/claims.h"
-#include "../kvm/hold.h"
+#include "../kvm/lib/claims.h"
+#include "../kvm/lib/held_lock.h"
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
@@ -76,9 +76,9 @@ static void refused_while(const struct operation *op)
 {
 	static struct kvm_sev_cmd status = { .id = KVM_SEV_GUEST_STATUS };
 	struct kvm_enable_cap cap;
-	struct asker asker;
+	struct async_ioctl mover;
 	struct vm a, b, c;
-	struct hold h;
+	struct held_lock h;
 
 	printf("%s\n", op->name);
 	create_default(&a);
@@ -87,16 +87,16 @@ static void refused_while(const struct operation *op)
 	EXPECT_EQ(vm_sev(&a, KVM_SEV_INIT, NULL), SEV_RET_SUCCESS);
 	EXPECT_EQ(vm_start(&a, NULL, 0), SEV_RET_SUCCESS);
 
-	hold_init(&h);
-	status.data = (uintptr_t)h.stall.page;
+	held_lock_init(&h);
+	status.data = (uintptr_t)h.blocked.page;
 	status.sev_fd = a.sev;
-	hold(&h, a.fd, KVM_MEMORY_ENCRYPT_OP, &status);
+	held_lock_take(&h, a.fd, KVM_MEMORY_ENCRYPT_OP, &status);
 	cap = args_of(op, &a);
-	ask(&asker, b.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	asker_blocked(&asker);
+	async_ioctl_start(&mover, b.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	async_ioctl_blocked(&mover);
 	others_are_refused(&a, &b, &c);
-	EXPECT_EQ(hold_let_go(&h, NULL, 0), 0);
-	EXPECT_EQ(asker_answer(&asker), op->result);
+	EXPECT_EQ(held_lock_let_go(&h, NULL, 0), 0);
+	EXPECT_EQ(async_ioctl_result(&mover), op->result);
 }
 
 static void refused_meanwhile(void)
@@ -140,7 +140,7 @@ static int add_owed_page(struct pair *p)
 }
 
 /* The guest goes on in the owed page. */
-static void run_into_owed(struct asker *runner, struct pair *p)
+static void run_into_owed(struct async_ioctl *runner, struct pair *p)
 {
 	struct pollfd pager = { .fd = add_owed_page(p), .events = POLLIN };
 	struct kvm_regs regs = { .rflags = 2 };
@@ -150,27 +150,27 @@ static void run_into_owed(struct asker *runner, struct pair *p)
 	sregs.cs.base = OWED_GPA;
 	EXPECT_EQ(ioctl(p->vcpu[0], KVM_SET_SREGS, &sregs), 0);
 	EXPECT_EQ(ioctl(p->vcpu[0], KVM_SET_REGS, &regs), 0);
-	ask(runner, p->vcpu[0], KVM_RUN, 0);
+	async_ioctl_start(runner, p->vcpu[0], KVM_RUN, 0);
 	EXPECT_EQ(poll(&pager, 1, 20000), 1);
 	usleep(100000);
-	EXPECT(!asker_is_done(runner));
+	EXPECT(!async_ioctl_is_done(runner));
 }
 
 static void waiting_vcpu(void)
 {
 	struct kvm_enable_cap cap;
-	struct asker runner, mover;
+	struct async_ioctl runner, mover;
 	struct pair p;
 
 	pair_create(&p, PAIR_GMEM, 1);
 	run_into_owed(&runner, &p);
 	cap = args_of(&operations[2], &p.src);
-	ask(&mover, p.dst.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	for (int i = 0; i < 400 && !asker_is_done(&mover); i++)
+	async_ioctl_start(&mover, p.dst.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	for (int i = 0; i < 400 && !async_ioctl_is_done(&mover); i++)
 		usleep(5000);
-	EXPECT(asker_is_done(&mover));
-	EXPECT_EQ(asker_answer(&mover), 0);
-	EXPECT_EQ(asker_answer(&runner), -EINTR);
+	EXPECT(async_ioctl_is_done(&mover));
+	EXPECT_EQ(async_ioctl_result(&mover), 0);
+	EXPECT_EQ(async_ioctl_result(&runner), -EINTR);
 }
 
 static const struct claim claims[] = {

@@ -41,7 +41,7 @@ struct machine *destination(struct machine *src)
  * Not by the library, which deletes memslots first. All that refers to the VM
  * goes, mappings too, so that it is destroyed.
  */
-void bury(struct machine *m)
+void machine_release(struct machine *m)
 {
 	struct userspace_mem_region *region;
 	struct kvm_vcpu *vcpu;

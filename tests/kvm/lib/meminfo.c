@@ -42,7 +42,8 @@ uint64_t memory_free(void)
 	unsigned long n;
 
 	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, " pages free %lu", &n) == 1 || sscanf(line, " count: %lu", &n) == 1)
+		if (sscanf(line, " pages free %lu", &n) == 1 ||
+		    sscanf(line, " count: %lu", &n) == 1)
 			pages += n;
 	}
 	fclose(f);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A page that comes late: see stall.h.
+ * A page that comes late: see blocked_page.h.
  */
 #include <err.h>
 #include <fcntl.h>
@@ -11,11 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "stall.h"
+#include "blocked_page.h"
 
 #define PAGE 4096
 
-void stall_init(struct stall *s)
+void blocked_page_init(struct blocked_page *s)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
@@ -32,7 +32,7 @@ void stall_init(struct stall *s)
 		err(1, "set userfaultfd up");
 }
 
-void stall_wait(struct stall *s)
+void blocked_page_wait(struct blocked_page *s)
 {
 	struct uffd_msg message;
 
@@ -40,7 +40,7 @@ void stall_wait(struct stall *s)
 		err(1, "read userfaultfd");
 }
 
-void stall_let_go(struct stall *s, const void *content, size_t size)
+void blocked_page_let_go(struct blocked_page *s, const void *content, size_t size)
 {
 	unsigned char page[PAGE] = { 0 };
 	struct uffdio_copy copy = {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads against each other: see hammer.h.
+ * Threads against each other: see stress.h.
  */
 #include <pthread.h>
 
-#include "hammer.h"
+#include "stress.h"
 #include "test_util.h"
 
 static bool stop;
 
 struct thread {
 	pthread_t id;
-	const struct blow *blow;
+	const struct stress_op *op;
 	unsigned long rounds;
 };
 
@@ -20,7 +20,7 @@ static void *thread_main(void *arg)
 	struct thread *t = arg;
 
 	do {
-		t->blow->round(t->blow->arg);
+		t->op->round(t->op->arg);
 		t->rounds++;
 	} while (!__atomic_load_n(&stop, __ATOMIC_RELAXED));
 	return NULL;
@@ -33,14 +33,14 @@ static unsigned int hammer_seconds(void)
 	return text ? atoi_positive("GMEM_TEST_SECONDS", text) : 3;
 }
 
-void hammer(const struct blow *blows, size_t n)
+void stress(const struct stress_op *ops, size_t n)
 {
 	struct thread *threads = calloc(n, sizeof(*threads));
 
 	TEST_ASSERT(threads, "out of memory");
 	stop = false;
 	for (size_t i = 0; i < n; i++) {
-		threads[i].blow = &blows[i];
+		threads[i].op = &ops[i];
 		TEST_ASSERT(!pthread_create(&threads[i].id, NULL, thread_main, &threads[i]),
 			    "pthread_create");
 	}
@@ -48,7 +48,7 @@ void hammer(const struct blow *blows, size_t n)
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (size_t i = 0; i < n; i++) {
 		pthread_join(threads[i].id, NULL);
-		pr_info("%s: %lu rounds\n", blows[i].name, threads[i].rounds);
+		pr_info("%s: %lu rounds\n", ops[i].name, threads[i].rounds);
 	}
 	free(threads);
 }

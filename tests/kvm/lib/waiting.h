@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "own.h"
+#include "kvm_access.h"
 #include "paging.h"
 #include "runner.h"
 
@@ -41,7 +41,7 @@ struct waiting {
 	enum waiting_kind kind;
 	struct machine *m;
 	int pager;
-	struct own o;
+	struct kvm_access o;
 	struct runner r;
 	pthread_t thread;
 	volatile bool done;

@@ -143,7 +143,7 @@ void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags)
 		async_start(w->m, &w->r, async_tasks, WAITING_PAGE, 1, 0);
 		break;
 	case WAITING_OWN:
-		begin_run(w, guest_own_read);
+		begin_run(w, guest_kvm_read);
 		break;
 	case WAITING_HELD:
 		begin_xen(w, flags);

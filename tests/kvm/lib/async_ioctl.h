@@ -4,38 +4,38 @@
  * memory and files, so that KVM takes it for the VM's; it can be seen to wait,
  * and be killed while it does.
  */
-#ifndef GMEM_TESTS_ASKER_H
-#define GMEM_TESTS_ASKER_H
+#ifndef GMEM_TESTS_ASYNC_IOCTL_H
+#define GMEM_TESTS_ASYNC_IOCTL_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
 /**
- * struct asker - such a process
+ * struct async_ioctl - such a process
  * @fd: asked of what
  * @request: the ioctl
  * @arg: its argument
- * @answer: what it returned, or -errno
+ * @result: what it returned, or -errno
  * @pid: the process
  * @stack: its stack
  */
-struct asker {
+struct async_ioctl {
 	int fd;
 	unsigned long request;
 	unsigned long arg;
-	long answer;
+	long result;
 	pid_t pid;
 	void *stack;
 };
 
-void ask(struct asker *a, int fd, unsigned long request, unsigned long arg);
+void async_ioctl_start(struct async_ioctl *a, int fd, unsigned long request, unsigned long arg);
 /* Waits until it sleeps in the kernel where only what is fatal wakes it: for a lock. */
-void asker_blocked(struct asker *a);
-/* Has it ended? If so, asker_answer() does not wait. */
-bool asker_is_done(const struct asker *a);
+void async_ioctl_blocked(struct async_ioctl *a);
+/* Has it ended? If so, async_ioctl_result() does not wait. */
+bool async_ioctl_is_done(const struct async_ioctl *a);
 /* Waits for its end: what the ioctl returned, or -errno. */
-long asker_answer(struct asker *a);
+long async_ioctl_result(struct async_ioctl *a);
 /* Kills it, and waits for its end. */
-void asker_kill(struct asker *a);
+void async_ioctl_kill(struct async_ioctl *a);
 
-#endif /* GMEM_TESTS_ASKER_H */
+#endif /* GMEM_TESTS_ASYNC_IOCTL_H */

@@ -15,7 +15,7 @@ void move(struct machine *dst, struct machine *src);
 struct machine *destination(struct machine *src);
 
 /* Lets go of a machine that was moved: no ioctl of it can be made any more. */
-void bury(struct machine *m);
+void machine_release(struct machine *m);
 
 /* Skips where these modules can't move a software-protected VM. */
 void require_move(void);

@@ -9,14 +9,14 @@
 
 #include "cgroup.h"
 #include "claims.h"
-#include "own.h"
+#include "kvm_access.h"
 
 static int limit;		/* memory.max of this process's group, open */
 static volatile bool go;	/* the vCPU's thread, which is there before the limit */
 
 static void *run_thread(void *arg)
 {
-	struct own *o = arg;
+	struct kvm_access *o = arg;
 
 	while (!go)
 		usleep(1000);
@@ -44,20 +44,20 @@ static void enter_group(void)
 }
 
 /* A guest of which all is there that it needs for such an access, but page 3. */
-static struct own create(void)
+static struct kvm_access create(void)
 {
-	struct own o = { };
+	struct kvm_access o = { };
 
 	enter_group();
 	allow_forced_emulation();
 	o.p = private_create(PAGING_PAGES);
 	o.m = o.p.m;
-	TEST_ASSERT_EQ(machine_call(o.m, guest_own_read, 1, 0, 0), 0UL);
+	TEST_ASSERT_EQ(machine_call(o.m, guest_kvm_read, 1, 0, 0), 0UL);
 	return o;
 }
 
 /* One KVM_RUN of @fn, for which there is no memory for a while. */
-static void run_short_of_memory(struct own *o, void *fn, uint64_t a, uint64_t b)
+static void run_short_of_memory(struct kvm_access *o, void *fn, uint64_t a, uint64_t b)
 {
 	machine_prepare(o->m, fn, a, b, 0);
 	TEST_ASSERT(!pthread_create(&o->thread, NULL, run_thread, o), "thread");
@@ -70,28 +70,28 @@ static void run_short_of_memory(struct own *o, void *fn, uint64_t a, uint64_t b)
 
 static void reads(void)
 {
-	struct own o = create();
+	struct kvm_access o = create();
 
-	run_short_of_memory(&o, guest_own_read, 3, 0);
-	TEST_ASSERT_EQ(own_result(&o), 0UL);
+	run_short_of_memory(&o, guest_kvm_read, 3, 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
 }
 
 static void writes(void)
 {
-	struct own o = create();
+	struct kvm_access o = create();
 
-	run_short_of_memory(&o, guest_own_write, 3, 0x1234);
-	own_result(&o);
-	TEST_ASSERT_EQ(machine_call(o.m, guest_own_read, 3, 0, 0), 0x1234UL);
+	run_short_of_memory(&o, guest_kvm_write, 3, 0x1234);
+	kvm_access_result(&o);
+	TEST_ASSERT_EQ(machine_call(o.m, guest_kvm_read, 3, 0, 0), 0x1234UL);
 }
 
 static void exchanges(void)
 {
-	struct own o = create();
+	struct kvm_access o = create();
 
-	run_short_of_memory(&o, guest_own_exchange, 3, 0);
-	TEST_ASSERT_EQ(own_result(&o), 0UL);
-	TEST_ASSERT_EQ(machine_call(o.m, guest_own_read, 3, 0, 0), ~0UL);
+	run_short_of_memory(&o, guest_kvm_exchange, 3, 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
+	TEST_ASSERT_EQ(machine_call(o.m, guest_kvm_read, 3, 0, 0), ~0UL);
 }
 
 static const struct claim claims[] = {

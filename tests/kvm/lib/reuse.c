@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whoever gets a page next: see stray.h.
+ * Whoever gets a page next: see reuse.h.
  */
 #include "mapped.h"
-#include "stray.h"
+#include "reuse.h"
 
 #define MARK	0x6b63696c6b636f43
 
-void stray_init(struct stray *s, uint64_t npages)
+void reuse_init(struct reuse *s, uint64_t npages)
 {
 	struct kvm_vm *vm;
 
@@ -19,14 +19,14 @@ void stray_init(struct stray *s, uint64_t npages)
 	s->words = map_view(s->view, npages);
 }
 
-void stray_take(struct stray *s)
+void reuse_take(struct reuse *s)
 {
 	allocate_pages(s->view, 0, s->npages);
 	for (uint64_t i = 0; i < s->npages * PAGE_SIZE / sizeof(*s->words); i++)
 		s->words[i] = MARK;
 }
 
-void stray_give_back(struct stray *s)
+void reuse_give_back(struct reuse *s)
 {
 	for (uint64_t i = 0; i < s->npages * PAGE_SIZE / sizeof(*s->words); i++)
 		TEST_ASSERT(s->words[i] == MARK, "word %lu of a page of somebody else is %lx", i,

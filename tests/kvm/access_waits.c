@@ -11,22 +11,22 @@
 #include "claims.h"
 #include "interrupts.h"
 #include "mapped.h"
-#include "own.h"
+#include "kvm_access.h"
 #include "ring.h"
 #include "svm_util.h"
 
 #define VALUE	0x1122334455667788
 #define VECTOR	0x51
 
-static struct own o;
+static struct kvm_access o;
 
 /* Up to where @fn has KVM wait for a page; memslots are updated there. */
 static void begin(void *fn, uint64_t page, uint64_t b)
 {
-	own_create(&o);
-	own_start(&o, fn, page, b);
-	own_expect_event(&o, page);
-	own_expect_others_go_on(&o);
+	kvm_access_create(&o);
+	kvm_access_start(&o, fn, page, b);
+	kvm_access_expect_event(&o, page);
+	kvm_access_expect_others_go_on(&o);
 }
 
 static void begin_and_copy(void *fn, uint64_t page, uint64_t b)
@@ -52,22 +52,22 @@ static uint64_t found(uint64_t page, uint64_t i)
 
 static void reads(void)
 {
-	begin_and_copy(guest_own_read, 3, 0);
-	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	begin_and_copy(guest_kvm_read, 3, 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
 }
 
 static void writes(void)
 {
-	begin_and_copy(guest_own_write, 3, VALUE);
-	own_result(&o);
+	begin_and_copy(guest_kvm_write, 3, VALUE);
+	kvm_access_result(&o);
 	TEST_ASSERT_EQ(found(3, 0), VALUE);
 	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
 }
 
 static void exchanges(void)
 {
-	begin_and_copy(guest_own_exchange, 3, word(3, 0));
-	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	begin_and_copy(guest_kvm_exchange, 3, word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
 	TEST_ASSERT_EQ(found(3, 0), ~word(3, 0));
 	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
 }
@@ -76,7 +76,7 @@ static void exchanges(void)
 
 static void guest_from_device(uint64_t page)
 {
-	void *from = (void *)OWN_DEVICE, *to = page_gva(page);
+	void *from = (void *)ACCESS_DEVICE, *to = page_gva(page);
 
 	asm volatile("movsq" : "+S"(from), "+D"(to) :: "memory");
 	GUEST_RETURN(0);
@@ -88,29 +88,29 @@ static void device_read_begin(uint64_t page)
 	struct kvm_run *run;
 	uint64_t value = VALUE;
 
-	own_create(&o);
+	kvm_access_create(&o);
 	run = o.m->vcpu->run;
-	own_start(&o, guest_from_device, page, 0);
-	own_end(&o, KVM_EXIT_MMIO);
-	TEST_ASSERT(!run->mmio.is_write && run->mmio.phys_addr == OWN_DEVICE, "another access");
+	kvm_access_start(&o, guest_from_device, page, 0);
+	kvm_access_end(&o, KVM_EXIT_MMIO);
+	TEST_ASSERT(!run->mmio.is_write && run->mmio.phys_addr == ACCESS_DEVICE, "another access");
 	memcpy(run->mmio.data, &value, sizeof(value));
-	own_resume(&o);
-	own_expect_event(&o, page);
-	own_expect_others_go_on(&o);
+	kvm_access_resume(&o);
+	kvm_access_expect_event(&o, page);
+	kvm_access_expect_others_go_on(&o);
 }
 
 static void device_is_read_once(void)
 {
 	device_read_begin(3);
 	copy(o.pager, 1, 3, 1);
-	own_result(&o);
+	kvm_access_result(&o);
 	TEST_ASSERT_EQ(found(3, 0), VALUE);
 	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
 }
 
 static void guest_to_device(uint64_t page)
 {
-	void *from = page_gva(page), *to = (void *)OWN_DEVICE;
+	void *from = page_gva(page), *to = (void *)ACCESS_DEVICE;
 
 	asm volatile(KVM_FEP "movsq" : "+S"(from), "+D"(to) :: "memory");
 	GUEST_RETURN(0);
@@ -122,52 +122,52 @@ static void device_is_written_once(void)
 
 	begin_and_copy(guest_to_device, 3, 0);
 	run = o.m->vcpu->run;
-	own_end(&o, KVM_EXIT_MMIO);
-	TEST_ASSERT(run->mmio.is_write && run->mmio.phys_addr == OWN_DEVICE, "another access");
+	kvm_access_end(&o, KVM_EXIT_MMIO);
+	TEST_ASSERT(run->mmio.is_write && run->mmio.phys_addr == ACCESS_DEVICE, "another access");
 	TEST_ASSERT_EQ(*(uint64_t *)run->mmio.data, word(3, 0));
-	own_resume(&o);
-	own_result(&o);
+	kvm_access_resume(&o);
+	kvm_access_result(&o);
 }
 
 /* ---- page tables */
 
 static void walks_owed_tables(void)
 {
-	own_create(&o);
-	own_plant(&o, page_gpa(1));
-	own_start(&o, guest_own_read_tree, 0, 0);
+	kvm_access_create(&o);
+	kvm_access_plant(&o, page_gpa(1));
+	kvm_access_start(&o, guest_kvm_read_tree, 0, 0);
 	for (uint64_t page = 1; page < 4; page++) {
-		own_expect_event(&o, page);
-		own_expect_others_go_on(&o);
-		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
+		kvm_access_expect_event(&o, page);
+		kvm_access_expect_others_go_on(&o);
+		kvm_access_copy_table(&o, page, page_gpa(page + 1) | ACCESS_PTE);
 	}
-	own_expect_event(&o, 4);
-	own_expect_others_go_on(&o);
+	kvm_access_expect_event(&o, 4);
+	kvm_access_expect_others_go_on(&o);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
 	for (uint64_t page = 1; page < 4; page++)
-		TEST_ASSERT_EQ(found(page, 0), page_gpa(page + 1) | OWN_PTE | OWN_ACCESSED);
+		TEST_ASSERT_EQ(found(page, 0), page_gpa(page + 1) | ACCESS_PTE | ACCESS_PTE_USED);
 }
 
 /* What a walk has found in a slot is not good any more when that slot is another. */
 static void walks_anew(void)
 {
-	uint64_t *old, *new, entry = page_gpa(2) | OWN_PTE;
+	uint64_t *old, *new, entry = page_gpa(2) | ACCESS_PTE;
 
-	own_create(&o);
-	old = own_tables(&o, entry);
-	own_plant(&o, OWN_TABLES);
-	own_start(&o, guest_own_read_tree, 0, 0);
-	own_expect_event(&o, 2);
-	new = own_tables(&o, entry);
-	own_copy_table(&o, 2, page_gpa(3) | OWN_PTE);
-	own_expect_event(&o, 3);
-	own_copy_table(&o, 3, page_gpa(4) | OWN_PTE);
-	own_expect_event(&o, 4);
+	kvm_access_create(&o);
+	old = kvm_access_tables(&o, entry);
+	kvm_access_plant(&o, ACCESS_TABLES);
+	kvm_access_start(&o, guest_kvm_read_tree, 0, 0);
+	kvm_access_expect_event(&o, 2);
+	new = kvm_access_tables(&o, entry);
+	kvm_access_copy_table(&o, 2, page_gpa(3) | ACCESS_PTE);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_copy_table(&o, 3, page_gpa(4) | ACCESS_PTE);
+	kvm_access_expect_event(&o, 4);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
 	TEST_ASSERT_EQ(*old, entry);
-	TEST_ASSERT_EQ(*new, entry | OWN_ACCESSED);
+	TEST_ASSERT_EQ(*new, entry | ACCESS_PTE_USED);
 }
 
 /*
@@ -176,19 +176,19 @@ static void walks_anew(void)
  */
 static void no_translation_without_tables(void)
 {
-	uint64_t self = OWN_TABLES | OWN_PTE | OWN_ACCESSED;
+	uint64_t self = ACCESS_TABLES | ACCESS_PTE | ACCESS_PTE_USED;
 
-	own_create(&o);
-	own_tables(&o, self);
-	own_plant(&o, page_gpa(1) | OWN_ACCESSED);
+	kvm_access_create(&o);
+	kvm_access_tables(&o, self);
+	kvm_access_plant(&o, page_gpa(1) | ACCESS_PTE_USED);
 	*(uint64_t *)(o.p.behind + PAGE_SIZE) = self;
-	own_start(&o, guest_own_read_tree, 0, 0);
-	own_expect_event(&o, 1);
+	kvm_access_start(&o, guest_kvm_read_tree, 0, 0);
+	kvm_access_expect_event(&o, 1);
 	machine_unbind(o.m);
 	while (!o.done)
 		usleep(1000);
 	memset(o.p.behind + PAGE_SIZE, BEHIND, sizeof(self));
-	TEST_ASSERT_EQ(own_result(&o), PF_VECTOR);
+	TEST_ASSERT_EQ(kvm_access_result(&o), PF_VECTOR);
 }
 
 /*
@@ -206,7 +206,7 @@ static void l2_reads_tree(void)
 {
 	uint64_t value;
 
-	asm volatile(KVM_FEP "mov %1, %0" : "=r"(value) : "m"(*OWN_TREE));
+	asm volatile(KVM_FEP "mov %1, %0" : "=r"(value) : "m"(*ACCESS_TREE));
 	l2_found = value;
 	vmmcall();
 }
@@ -217,12 +217,12 @@ static void l1_runs_l2(uint64_t svm_gva)
 	struct svm_test_data *svm = (void *)svm_gva;
 	uint64_t *pdpt = page_gva(PDPT);
 
-	*(uint64_t *)page_gva(PML4) = page_gpa(PDPT) | OWN_PTE;
-	pdpt[0] = OWN_PTE | LARGE;
-	pdpt[OWN_TABLES >> 30] = OWN_TABLES | OWN_PTE | LARGE;
-	pdpt[L2_GPA >> 30] = page_gpa(PD) | OWN_PTE;
-	*(uint64_t *)page_gva(L2_PD) = (L2_GPA + L2_PT * PAGE_SIZE) | OWN_PTE;
-	*(uint64_t *)page_gva(L2_PT) = (L2_GPA + L2_DATA * PAGE_SIZE) | OWN_PTE;
+	*(uint64_t *)page_gva(PML4) = page_gpa(PDPT) | ACCESS_PTE;
+	pdpt[0] = ACCESS_PTE | LARGE;
+	pdpt[ACCESS_TABLES >> 30] = ACCESS_TABLES | ACCESS_PTE | LARGE;
+	pdpt[L2_GPA >> 30] = page_gpa(PD) | ACCESS_PTE;
+	*(uint64_t *)page_gva(L2_PD) = (L2_GPA + L2_PT * PAGE_SIZE) | ACCESS_PTE;
+	*(uint64_t *)page_gva(L2_PT) = (L2_GPA + L2_DATA * PAGE_SIZE) | ACCESS_PTE;
 
 	generic_svm_setup(svm, l2_reads_tree, &stack[500]);
 	svm->vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
@@ -234,26 +234,26 @@ static void l1_runs_l2(uint64_t svm_gva)
 
 static void walks_anew_nested(void)
 {
-	uint64_t *old, *new, entry = (L2_GPA + L2_PD * PAGE_SIZE) | OWN_PTE;
+	uint64_t *old, *new, entry = (L2_GPA + L2_PD * PAGE_SIZE) | ACCESS_PTE;
 	vm_vaddr_t svm;
 
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
-	own_create(&o);
-	old = own_tables(&o, entry);
-	own_plant(&o, OWN_TABLES);
+	kvm_access_create(&o);
+	old = kvm_access_tables(&o, entry);
+	kvm_access_plant(&o, ACCESS_TABLES);
 	copy(o.pager, 1, L2_DATA, 1);
 	for (uint64_t page = PML4; page < L2_DATA; page++) {
 		if (page != PD)
-			own_copy_table(&o, page, 0);
+			kvm_access_copy_table(&o, page, 0);
 	}
 	vcpu_alloc_svm(o.m->vm, &svm);
-	own_start(&o, l1_runs_l2, svm, 0);
-	own_expect_event(&o, PD);
-	new = own_tables(&o, entry);
-	own_copy_table(&o, PD, MACHINE_GPA | OWN_PTE | LARGE);
-	TEST_ASSERT_EQ(own_result(&o), word(L2_DATA, 0));
+	kvm_access_start(&o, l1_runs_l2, svm, 0);
+	kvm_access_expect_event(&o, PD);
+	new = kvm_access_tables(&o, entry);
+	kvm_access_copy_table(&o, PD, MACHINE_GPA | ACCESS_PTE | LARGE);
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(L2_DATA, 0));
 	TEST_ASSERT_EQ(*old, entry);
-	TEST_ASSERT_EQ(*new, entry | OWN_ACCESSED);
+	TEST_ASSERT_EQ(*new, entry | ACCESS_PTE_USED);
 }
 
 /* ---- what guest and KVM share */
@@ -274,7 +274,7 @@ static void wall_clock(void)
 {
 	begin(guest_wall_clock, 3, 0);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	own_result(&o);
+	kvm_access_result(&o);
 	TEST_ASSERT(found(3, 0), "no wall clock");
 }
 
@@ -289,7 +289,7 @@ static void kvmclock(void)
 
 	begin(guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	own_result(&o);
+	kvm_access_result(&o);
 	version = clock_version();
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 	touch_clock(o.m);
@@ -301,7 +301,7 @@ static void kvmclock_that_is_owed_later(void)
 {
 	uint64_t version;
 
-	own_create(&o);
+	kvm_access_create(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	machine_call(o.m, guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
 	TEST_ASSERT(clock_version(), "no clock");
@@ -311,13 +311,13 @@ static void kvmclock_that_is_owed_later(void)
 	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
 
 	touch_clock(o.m);
-	own_start(&o, guest_word, 4, 0);
-	own_expect_event(&o, 3);
-	own_expect_others_go_on(&o);
+	kvm_access_start(&o, guest_word, 4, 0);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(own_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
 	version = clock_version();
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 }
@@ -333,7 +333,7 @@ static void steal_time(void)
 
 	begin(guest_msr, 3, MSR_KVM_STEAL_TIME);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	own_result(&o);
+	kvm_access_result(&o);
 	version = machine_call(o.m, guest_steal_version, 3, 0, 0);
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 }
@@ -352,7 +352,7 @@ static void cached(void)
 {
 	begin(guest_async, 3, 0);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	TEST_ASSERT_EQ(own_result(&o), ~0U);
+	TEST_ASSERT_EQ(kvm_access_result(&o), ~0U);
 }
 
 static void guest_vmsave(uint64_t page)
@@ -365,7 +365,7 @@ static void mapped(void)
 {
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
 	begin_and_copy(guest_vmsave, 3, 0);
-	TEST_ASSERT_EQ(own_result(&o), 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0);
 	/* FS, where VMSAVE puts it, and what it leaves alone. */
 	TEST_ASSERT(found(3, 0x440 / 8) != word(3, 0x440 / 8), "nothing was saved");
 	TEST_ASSERT_EQ(found(3, 0), word(3, 0));
@@ -394,7 +394,7 @@ static void smm(void)
 
 	require_pager();
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_X86_SMM));
-	o = (struct own){ .m = machine_of_type(KVM_X86_DEFAULT_VM, 1) };
+	o = (struct kvm_access){ .m = machine_of_type(KVM_X86_DEFAULT_VM, 1) };
 	view = vm_create_guest_memfd(o.m->vm, SMRAM_PAGES * PAGE_SIZE, MMAP_SHARED);
 	host = (uint8_t *)map_view(view, SMRAM_PAGES);
 	vm_set_user_memory_region2(o.m->vm, SMM_SLOT, KVM_MEM_GUEST_MEMFD, SMRAM,
@@ -404,12 +404,12 @@ static void smm(void)
 	o.other = vm_vcpu_add(o.m->vm, 1, guest_smi);
 	vcpu_set_msr(o.m->vcpu, MSR_IA32_SMBASE, SMRAM);
 
-	own_start(&o, guest_smi, 0, 0);
-	own_expect_event(&o, SMI_STATE);
+	kvm_access_start(&o, guest_smi, 0, 0);
+	kvm_access_expect_event(&o, SMI_STATE);
 	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, PAGE_SIZE, host);
 	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, 0, NULL);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, SMI_STATE, 1, NULL), 0);
-	TEST_ASSERT_EQ(own_result(&o), VALUE);
+	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
 }
 
 /* ---- the very slot goes: as if it had gone before the instruction */
@@ -424,7 +424,7 @@ static struct kvm_run *expect_mmio(bool is_write, uint64_t page)
 {
 	struct kvm_run *run = o.m->vcpu->run;
 
-	own_end(&o, KVM_EXIT_MMIO);
+	kvm_access_end(&o, KVM_EXIT_MMIO);
 	TEST_ASSERT(run->mmio.is_write == is_write && run->mmio.phys_addr == page_gpa(page) &&
 		    run->mmio.len == 8, "another access: to %#llx", run->mmio.phys_addr);
 	return run;
@@ -434,28 +434,28 @@ static void slot_goes_reading(void)
 {
 	uint64_t value = VALUE;
 
-	begin_and_unbind(guest_own_read, 3, 0);
+	begin_and_unbind(guest_kvm_read, 3, 0);
 	memcpy(expect_mmio(false, 3)->mmio.data, &value, sizeof(value));
-	own_resume(&o);
-	TEST_ASSERT_EQ(own_result(&o), VALUE);
+	kvm_access_resume(&o);
+	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
 	/* The pager still owes it to who has the slot next. */
 	machine_bind(o.m, 0);
-	own_start(&o, guest_own_read, 3, 0);
+	kvm_access_start(&o, guest_kvm_read, 3, 0);
 	copy(o.pager, 1, 3, 1);
-	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
 }
 
 static void slot_goes_exchanging(void)
 {
 	uint64_t old = ~VALUE;
 
-	begin_and_unbind(guest_own_exchange, 3, old);
+	begin_and_unbind(guest_kvm_exchange, 3, old);
 	/* The emulator reads, and sees what it can do. */
 	memcpy(expect_mmio(false, 3)->mmio.data, &old, sizeof(old));
-	own_resume(&o);
+	kvm_access_resume(&o);
 	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
-	own_resume(&o);
-	own_result(&o);
+	kvm_access_resume(&o);
+	kvm_access_result(&o);
 }
 
 /* The device's word is not lost, and the device not asked again. */
@@ -464,15 +464,15 @@ static void slot_goes_device_read(void)
 	device_read_begin(3);
 	machine_unbind(o.m);
 	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
-	own_resume(&o);
-	own_result(&o);
+	kvm_access_resume(&o);
+	kvm_access_result(&o);
 }
 
 static void slot_goes_mapped(void)
 {
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
 	begin_and_unbind(guest_vmsave, 3, 0);
-	TEST_ASSERT_EQ(own_result(&o), GP_VECTOR);
+	TEST_ASSERT_EQ(kvm_access_result(&o), GP_VECTOR);
 }
 
 static void slot_goes_shared(void)
@@ -481,7 +481,7 @@ static void slot_goes_shared(void)
 
 	for (int i = 0; i < 2; i++) {
 		begin_and_unbind(guest_msr, 3, msrs[i]);
-		own_result(&o);
+		kvm_access_result(&o);
 		machine_free(o.m);
 		close(o.pager);
 	}
@@ -490,7 +490,7 @@ static void slot_goes_shared(void)
 /* The slot stays, but has nothing any more. */
 static void view_goes(void)
 {
-	begin(guest_own_read, 3, 0);
+	begin(guest_kvm_read, 3, 0);
 	machine_close_view(o.m);
 	expect_mmio(false, 3);
 }
@@ -502,49 +502,49 @@ static void ring_answers(void)
 	struct kvm_gmem_event event;
 	struct ring ring;
 
-	own_create(&o);
+	kvm_access_create(&o);
 	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER_RING,
 		       "these modules have no ring");
 	ring_open(&ring, o.pager, 4, 4, 0);
-	own_start(&o, guest_own_read, 3, 0);
+	kvm_access_start(&o, guest_kvm_read, 3, 0);
 	event = ring_next_event(&ring);
 	TEST_ASSERT(event.offset == 3 * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
 		    "event at %#llx, flags %#x", event.offset, event.flags);
-	own_expect_others_go_on(&o);
+	kvm_access_expect_others_go_on(&o);
 	ring_copy(&ring, 1, 3);
 	while (!ring_is_done(&ring))
 		ring_enter(&ring);
-	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
 	TEST_ASSERT(!ring.head->wake, "a sleeper, %#x", ring.head->wake);
 }
 
 static void pager_dies(void)
 {
-	begin(guest_own_read, 3, 0);
+	begin(guest_kvm_read, 3, 0);
 	for (int i = 0; i < 5; i++) {
 		close(o.pager);
-		own_expect_others_go_on(&o);
+		kvm_access_expect_others_go_on(&o);
 		o.pager = __pager(o.m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
 		TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
-		own_expect_event(&o, 3);
+		kvm_access_expect_event(&o, 3);
 	}
 	copy(o.pager, 1, 3, 1);
-	TEST_ASSERT_EQ(own_result(&o), word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
 }
 
 /* What an emulator can't read is MMIO to it. */
 static void pager_fails(void)
 {
-	begin(guest_own_read, 3, 0);
+	begin(guest_kvm_read, 3, 0);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_FAIL, 3, 1, NULL), 0);
 	expect_mmio(false, 3);
 }
 
 static void hole(void)
 {
-	begin(guest_own_read, 3, 0);
+	begin(guest_kvm_read, 3, 0);
 	punch_pages(o.m->view, 3, 1);
-	TEST_ASSERT_EQ(own_result(&o), 0UL);
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
 }
 
 static void nothing(int sig __attribute__((unused)))
@@ -560,13 +560,13 @@ static void signals_wait(void)
 	device_read_begin(3);
 	for (int i = 0; i < 10; i++) {
 		pthread_kill(o.thread, SIGUSR1);
-		own_expect_others_go_on(&o);
+		kvm_access_expect_others_go_on(&o);
 	}
 	copy(o.pager, 1, 3, 1);
 	pthread_join(o.thread, NULL);
 	TEST_ASSERT_EQ(o.err, EINTR);
-	own_resume(&o);
-	own_result(&o);
+	kvm_access_resume(&o);
+	kvm_access_result(&o);
 	TEST_ASSERT_EQ(found(3, 0), VALUE);
 }
 
@@ -579,10 +579,10 @@ static void killed(void)
 	TEST_ASSERT(!pipe(told), "pipe");
 	pid = fork();
 	if (!pid) {
-		begin(guest_own_read, 3, 0);
+		begin(guest_kvm_read, 3, 0);
 		TEST_ASSERT_EQ(write(told[1], "!", 1), 1);
 		for (;;)
-			own_expect_others_go_on(&o);
+			kvm_access_expect_others_go_on(&o);
 	}
 	TEST_ASSERT_EQ(read(told[0], &byte, 1), 1);
 	kill(pid, SIGKILL);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * An ioctl asked by a process of its own: see asker.h.
+ * An ioctl asked by a process of its own: see async_ioctl.h.
  */
 #include <err.h>
 #include <sched.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "asker.h"
+#include "async_ioctl.h"
 
 #define STACK_SIZE 65536
 
@@ -26,16 +26,16 @@ static long raw_syscall(long number, long a, long b, long c)
 	return ret;
 }
 
-static int asker_main(void *arg)
+static int async_ioctl_main(void *arg)
 {
-	struct asker *a = arg;
+	struct async_ioctl *a = arg;
 
-	a->answer = raw_syscall(SYS_ioctl, a->fd, a->request, a->arg);
+	a->result = raw_syscall(SYS_ioctl, a->fd, a->request, a->arg);
 	raw_syscall(SYS_exit_group, 0, 0, 0);
 	return 0;
 }
 
-void ask(struct asker *a, int fd, unsigned long request, unsigned long arg)
+void async_ioctl_start(struct async_ioctl *a, int fd, unsigned long request, unsigned long arg)
 {
 	a->fd = fd;
 	a->request = request;
@@ -43,13 +43,13 @@ void ask(struct asker *a, int fd, unsigned long request, unsigned long arg)
 	a->stack = malloc(STACK_SIZE);
 	if (!a->stack)
 		err(1, "a stack");
-	a->pid = clone(asker_main, (char *)a->stack + STACK_SIZE,
+	a->pid = clone(async_ioctl_main, (char *)a->stack + STACK_SIZE,
 		       CLONE_VM | CLONE_FILES | SIGCHLD, a);
 	if (a->pid < 0)
 		err(1, "clone");
 }
 
-static char asker_state(const struct asker *a)
+static char asker_state(const struct async_ioctl *a)
 {
 	char path[64], state = 0;
 	FILE *f;
@@ -62,7 +62,7 @@ static char asker_state(const struct asker *a)
 	return state;
 }
 
-void asker_blocked(struct asker *a)
+void async_ioctl_blocked(struct async_ioctl *a)
 {
 	char state;
 
@@ -70,19 +70,19 @@ void asker_blocked(struct asker *a)
 	for (int times = 0; times < 3; ) {
 		state = asker_state(a);
 		if (state == 'Z')
-			errx(1, "an ioctl was to wait, and returned %ld", a->answer);
+			errx(1, "an ioctl was to wait, and returned %ld", a->result);
 		times = state == 'D' ? times + 1 : 0;
 		usleep(5000);
 	}
 }
 
-bool asker_is_done(const struct asker *a)
+bool async_ioctl_is_done(const struct async_ioctl *a)
 {
 	return asker_state(a) == 'Z';
 }
 
 /* Returns how it ended. */
-static int asker_reap(struct asker *a)
+static int async_ioctl_reap(struct async_ioctl *a)
 {
 	int status;
 
@@ -92,21 +92,21 @@ static int asker_reap(struct asker *a)
 	return status;
 }
 
-long asker_answer(struct asker *a)
+long async_ioctl_result(struct async_ioctl *a)
 {
-	int status = asker_reap(a);
+	int status = async_ioctl_reap(a);
 
 	if (!WIFEXITED(status))
 		errx(1, "a process that made an ioctl ended with status %#x", status);
-	return a->answer;
+	return a->result;
 }
 
-void asker_kill(struct asker *a)
+void async_ioctl_kill(struct async_ioctl *a)
 {
 	int status;
 
 	kill(a->pid, SIGKILL);
-	status = asker_reap(a);
+	status = async_ioctl_reap(a);
 	if (!WIFSIGNALED(status))
 		errx(1, "a process that was to be killed ended with status %#x", status);
 }

@@ -93,7 +93,7 @@ static int64_t drop_vm(struct world_vm *vm)
 {
 	for (unsigned int i = 0; i < MODEL_INODES; i++)
 		close_view(vm, i);
-	bury(vm->machine);
+	machine_release(vm->machine);
 	munmap(vm->behind, SIZE);
 	*vm = (struct world_vm){};
 	return 0;

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "claims.h"
-#include "hammer.h"
-#include "own.h"
+#include "stress.h"
+#include "kvm_access.h"
 
 #define PAGES		8
 #define PATTERN		3
@@ -94,7 +94,7 @@ static void serve(void)
 	usleep(500);
 }
 
-/* Longer than the hammer: the last round may wait for it. */
+/* Longer than the stress run: the last round may wait for it. */
 static void *pager_thread(void *arg __attribute__((unused)))
 {
 	while (!stop)
@@ -130,7 +130,7 @@ static void other_slots(void *memory)
 static void slots_come_and_go(void)
 {
 	static char memory[PAGE_SIZE] __aligned(PAGE_SIZE);
-	const struct blow blows[] = {
+	const struct stress_op ops[] = {
 		{ "use", use, NULL },
 		{ "rebind", rebind, NULL },
 		{ "other slots", other_slots, memory },
@@ -143,7 +143,7 @@ static void slots_come_and_go(void)
 	pager = pager_of_new_view();
 	machine_bind(m, 0);
 	TEST_ASSERT(!pthread_create(&thread, NULL, pager_thread, NULL), "thread");
-	HAMMER(blows);
+	STRESS(ops);
 	stop = true;
 	pthread_join(thread, NULL);
 	printf("%lu pages served, %lu accesses to no slot\n", served, missed);

@@ -7,10 +7,10 @@
 #include <signal.h>
 
 #include "claims.h"
-#include "own.h"
+#include "kvm_access.h"
 #include "xenevents.h"
 
-static struct own o;
+static struct kvm_access o;
 
 static uint64_t clock_version(void)
 {
@@ -27,16 +27,16 @@ static void *translate_thread(void *arg)
 
 static void ioctl_translates(void)
 {
-	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+	struct kvm_translation translation = { .linear_address = (uint64_t)ACCESS_TREE };
 	pthread_t thread;
 
-	own_create(&o);
-	own_plant(&o, page_gpa(1));
+	kvm_access_create(&o);
+	kvm_access_plant(&o, page_gpa(1));
 	pthread_create(&thread, NULL, translate_thread, &translation);
 	for (uint64_t page = 1; page < 4; page++) {
-		own_expect_event(&o, page);
-		own_expect_others_go_on(&o);
-		own_copy_table(&o, page, page_gpa(page + 1) | OWN_PTE);
+		kvm_access_expect_event(&o, page);
+		kvm_access_expect_others_go_on(&o);
+		kvm_access_copy_table(&o, page, page_gpa(page + 1) | ACCESS_PTE);
 	}
 	pthread_join(thread, NULL);
 	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
@@ -54,10 +54,10 @@ static void ioctl_sets_msr(void)
 {
 	pthread_t thread;
 
-	own_create(&o);
+	kvm_access_create(&o);
 	pthread_create(&thread, NULL, msr_thread, NULL);
-	own_expect_event(&o, 3);
-	own_expect_others_go_on(&o);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	TEST_ASSERT(clock_version(), "no clock");
@@ -91,8 +91,8 @@ static void expect_interrupted(void *(*fn)(void *), void *arg, uint64_t page)
 	sigaction(SIGUSR1, &action, NULL);
 	o.done = false;
 	pthread_create(&o.thread, NULL, fn, arg);
-	own_expect_event(&o, page);
-	own_expect_others_go_on(&o);
+	kvm_access_expect_event(&o, page);
+	kvm_access_expect_others_go_on(&o);
 	/* One that comes before it sleeps ends it too. */
 	pthread_kill(o.thread, SIGUSR1);
 	pthread_join(o.thread, NULL);
@@ -101,16 +101,16 @@ static void expect_interrupted(void *(*fn)(void *), void *arg, uint64_t page)
 
 static void signal_ends_translate(void)
 {
-	struct kvm_translation translation = { .linear_address = (uint64_t)OWN_TREE };
+	struct kvm_translation translation = { .linear_address = (uint64_t)ACCESS_TREE };
 
-	own_create(&o);
-	own_plant(&o, page_gpa(1));
+	kvm_access_create(&o);
+	kvm_access_plant(&o, page_gpa(1));
 	expect_interrupted(interrupted_translate, &translation, 1);
-	own_copy_table(&o, 1, page_gpa(2) | OWN_PTE);
+	kvm_access_copy_table(&o, 1, page_gpa(2) | ACCESS_PTE);
 	expect_interrupted(interrupted_translate, &translation, 2);
-	own_copy_table(&o, 2, page_gpa(3) | OWN_PTE);
+	kvm_access_copy_table(&o, 2, page_gpa(3) | ACCESS_PTE);
 	expect_interrupted(interrupted_translate, &translation, 3);
-	own_copy_table(&o, 3, page_gpa(4) | OWN_PTE);
+	kvm_access_copy_table(&o, 3, page_gpa(4) | ACCESS_PTE);
 	interrupted_translate(&translation);
 	TEST_ASSERT_EQ(ioctl_errno, 0);
 	TEST_ASSERT(translation.valid && translation.physical_address == page_gpa(4),
@@ -131,7 +131,7 @@ static void signal_ends_set_msrs(void)
 		},
 	};
 
-	own_create(&o);
+	kvm_access_create(&o);
 	expect_interrupted(interrupted_msr, &msrs, 3);
 	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_IA32_SYSENTER_EIP), 0UL);
 	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_KVM_SYSTEM_TIME_NEW), 0UL);
@@ -158,13 +158,13 @@ static void ioctl_sets_sregs(void)
 	struct kvm_sregs sregs;
 	pthread_t thread;
 
-	own_create(&o);
+	kvm_access_create(&o);
 	vcpu_sregs_get(o.m->vcpu, &sregs);
 	sregs.efer &= ~(EFER_LME | EFER_LMA);
 	sregs.cs.l = 0;
 	sregs.cr3 = page_gpa(3);
 	pthread_create(&thread, NULL, sregs_thread, &sregs);
-	own_expect_event(&o, 3);
+	kvm_access_expect_event(&o, 3);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	vcpu_sregs_get(o.m->vcpu, &sregs);
@@ -183,7 +183,7 @@ static void signal_ends_xen_msr(void)
 	};
 
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
-	own_create(&o);
+	kvm_access_create(&o);
 	xen_configure(o.m->vm);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	xen_shared_page(o.m->vm, page_gpa(3));
@@ -214,7 +214,7 @@ static void signal_ends_async_ack(void)
 		.entry = { .index = MSR_KVM_ASYNC_PF_ACK, .data = 1 },
 	};
 
-	own_create(&o);
+	kvm_access_create(&o);
 	vcpu_set_msr(o.m->vcpu, MSR_KVM_ASYNC_PF_INT, 0x50);
 	vcpu_set_msr(o.m->vcpu, MSR_KVM_ASYNC_PF_EN,
 		     page_gpa(3) | KVM_ASYNC_PF_ENABLED | KVM_ASYNC_PF_DELIVERY_AS_INT);

@@ -3,25 +3,25 @@
  * A page whose first touch waits until it is let go: an ioctl that copies to
  * or from it stands still there, with the locks that it holds.
  */
-#ifndef GMEM_TESTS_STALL_H
-#define GMEM_TESTS_STALL_H
+#ifndef GMEM_TESTS_BLOCKED_PAGE_H
+#define GMEM_TESTS_BLOCKED_PAGE_H
 
 #include <stddef.h>
 
 /**
- * struct stall - such a page
+ * struct blocked_page - such a page
  * @page: its address
  * @uffd: the userfaultfd that holds it back
  */
-struct stall {
+struct blocked_page {
 	void *page;
 	int uffd;
 };
 
-void stall_init(struct stall *s);
+void blocked_page_init(struct blocked_page *s);
 /* Waits until somebody waits for the page. */
-void stall_wait(struct stall *s);
+void blocked_page_wait(struct blocked_page *s);
 /* Gives the page: @content, or all zeroes. */
-void stall_let_go(struct stall *s, const void *content, size_t size);
+void blocked_page_let_go(struct blocked_page *s, const void *content, size_t size);
 
-#endif /* GMEM_TESTS_STALL_H */
+#endif /* GMEM_TESTS_BLOCKED_PAGE_H */

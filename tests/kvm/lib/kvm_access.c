@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* KVM's own accesses to pages that a pager owes: see own.h. */
+/* KVM's own accesses to pages that a pager owes: see kvm_access.h. */
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "own.h"
+#include "kvm_access.h"
 
 #define OTHER_SLOT	20
 #define TABLES_SLOT	21
@@ -15,39 +15,39 @@ static void guest_counts(void)
 		GUEST_SYNC(n);
 }
 
-void own_create(struct own *o)
+void kvm_access_create(struct kvm_access *o)
 {
 	require_pager();
 	allow_forced_emulation();
-	*o = (struct own){ .p = private_create(PAGING_PAGES) };
+	*o = (struct kvm_access){ .p = private_create(PAGING_PAGES) };
 	o->m = o->p.m;
 	o->pager = pager_of(o->m);
 	o->other = vm_vcpu_add(o->m->vm, 1, guest_counts);
-	virt_map(o->m->vm, OWN_DEVICE, OWN_DEVICE, 1);
+	virt_map(o->m->vm, ACCESS_DEVICE, ACCESS_DEVICE, 1);
 }
 
 static void *run_thread(void *arg)
 {
-	struct own *o = arg;
+	struct kvm_access *o = arg;
 
 	o->err = ioctl(o->m->vcpu->fd, KVM_RUN, NULL) ? errno : 0;
 	o->done = true;
 	return NULL;
 }
 
-void own_resume(struct own *o)
+void kvm_access_resume(struct kvm_access *o)
 {
 	o->done = false;
 	TEST_ASSERT(!pthread_create(&o->thread, NULL, run_thread, o), "thread");
 }
 
-void own_start(struct own *o, void *fn, uint64_t a, uint64_t b)
+void kvm_access_start(struct kvm_access *o, void *fn, uint64_t a, uint64_t b)
 {
 	machine_prepare(o->m, fn, a, b, 0);
-	own_resume(o);
+	kvm_access_resume(o);
 }
 
-void own_expect_event(struct own *o, uint64_t page)
+void kvm_access_expect_event(struct kvm_access *o, uint64_t page)
 {
 	struct kvm_gmem_event event = next_event(o->pager);
 
@@ -56,7 +56,7 @@ void own_expect_event(struct own *o, uint64_t page)
 		    page);
 }
 
-static void set_slot(struct own *o, uint32_t slot, uint64_t gpa, uint64_t size, void *memory)
+static void set_slot(struct kvm_access *o, uint32_t slot, uint64_t gpa, uint64_t size, void *memory)
 {
 	vm_set_user_memory_region2(o->m->vm, slot, 0, gpa, size, memory, -1, 0);
 }
@@ -70,7 +70,7 @@ static void *some_page(void)
 	return memory;
 }
 
-void own_expect_others_go_on(struct own *o)
+void kvm_access_expect_others_go_on(struct kvm_access *o)
 {
 	void *memory = some_page();
 	struct ucall uc;
@@ -87,7 +87,7 @@ void own_expect_others_go_on(struct own *o)
 		    o->m->vcpu->run->exit_reason);
 }
 
-void own_end(struct own *o, uint32_t reason)
+void kvm_access_end(struct kvm_access *o, uint32_t reason)
 {
 	pthread_join(o->thread, NULL);
 	TEST_ASSERT(!o->err, "KVM_RUN: errno %d", o->err);
@@ -96,19 +96,19 @@ void own_end(struct own *o, uint32_t reason)
 		TEST_ASSERT_EQ(written_behind(&o->p, 0, PAGING_PAGES), 0UL);
 }
 
-uint64_t own_result(struct own *o)
+uint64_t kvm_access_result(struct kvm_access *o)
 {
 	struct kvm_vm *vm = o->m->vm;
 	struct ucall uc;
 
-	own_end(o, KVM_EXIT_IO);
+	kvm_access_end(o, KVM_EXIT_IO);
 	if (get_ucall(o->m->vcpu, &uc) == UCALL_ABORT)
 		REPORT_GUEST_ASSERT(uc);
 	TEST_ASSERT_EQ(uc.cmd, (uint64_t)UCALL_NONE);
 	return *(uint64_t *)addr_gva2hva(vm, (vm_vaddr_t)&guest_result);
 }
 
-void guest_own_read(uint64_t page)
+void guest_kvm_read(uint64_t page)
 {
 	volatile uint64_t *at = page_gva(page);
 	uint64_t value;
@@ -117,7 +117,7 @@ void guest_own_read(uint64_t page)
 	GUEST_RETURN(value);
 }
 
-void guest_own_write(uint64_t page, uint64_t value)
+void guest_kvm_write(uint64_t page, uint64_t value)
 {
 	volatile uint64_t *at = page_gva(page);
 
@@ -125,7 +125,7 @@ void guest_own_write(uint64_t page, uint64_t value)
 	GUEST_RETURN(0);
 }
 
-void guest_own_exchange(uint64_t page, uint64_t old)
+void guest_kvm_exchange(uint64_t page, uint64_t old)
 {
 	volatile uint64_t *at = page_gva(page);
 	uint64_t new = ~old;
@@ -134,35 +134,35 @@ void guest_own_exchange(uint64_t page, uint64_t old)
 	GUEST_RETURN(old);
 }
 
-void guest_own_read_tree(void)
+void guest_kvm_read_tree(void)
 {
 	uint64_t value = 0;
 	uint8_t vector;
 
 	asm volatile(KVM_ASM_SAFE_FEP("mov (%[at]), %[value]")
 		     : KVM_ASM_SAFE_OUTPUTS(vector, (uint64_t){ 0 }), [value] "+r"(value)
-		     : [at] "r"(OWN_TREE) : KVM_ASM_SAFE_CLOBBERS);
+		     : [at] "r"(ACCESS_TREE) : KVM_ASM_SAFE_CLOBBERS);
 	GUEST_RETURN(vector ? vector : value);
 }
 
-uint64_t *own_tables(struct own *o, uint64_t entry)
+uint64_t *kvm_access_tables(struct kvm_access *o, uint64_t entry)
 {
 	uint64_t *table = some_page();
 
 	table[0] = entry;
 	if (o->tables)
-		set_slot(o, TABLES_SLOT, OWN_TABLES, 0, NULL);
+		set_slot(o, TABLES_SLOT, ACCESS_TABLES, 0, NULL);
 	o->tables = true;
-	set_slot(o, TABLES_SLOT, OWN_TABLES, PAGE_SIZE, table);
+	set_slot(o, TABLES_SLOT, ACCESS_TABLES, PAGE_SIZE, table);
 	return table;
 }
 
-void own_plant(struct own *o, uint64_t gpa)
+void kvm_access_plant(struct kvm_access *o, uint64_t gpa)
 {
-	((uint64_t *)addr_gpa2hva(o->m->vm, o->m->vm->pgd))[OWN_TOP_ENTRY] = gpa | OWN_PTE;
+	((uint64_t *)addr_gpa2hva(o->m->vm, o->m->vm->pgd))[ACCESS_TOP_ENTRY] = gpa | ACCESS_PTE;
 }
 
-void own_copy_table(struct own *o, uint64_t page, uint64_t entry)
+void kvm_access_copy_table(struct kvm_access *o, uint64_t page, uint64_t entry)
 {
 	uint64_t *table = some_page();
 
