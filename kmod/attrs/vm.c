@@ -189,7 +189,7 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 	int r;
 
 	guard(mutex)(&kvm->slots_lock);
-	/* Who has found a gfn private puts its page in first. */
+	/* A task that has found a gfn private puts its page in first. */
 	guard(rwsem_write)(&kvm->populate_lock);
 
 	/* The VM may have died while this waited for the lock. */

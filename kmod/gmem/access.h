@@ -17,14 +17,14 @@
  *
  * An access that needs an owed page waits for it, and gives up kvm->srcu meanwhile,
  * if it is held by kvm_vcpu_srcu_read_lock(), as in KVM_RUN: memslot updates go on.
- * The memslots are others then. Who passes the address of its pointer to a slot
+ * The memslots are others then. A caller that passes the address of its pointer to a slot
  * gets the new one, and says by it that nobody up the stack goes on to use what
  * kvm->srcu has protected: a memslot, a userspace address that it had from one, a
  * device on one of KVM's buses, a generation that it would file away what it has
  * found under. That was looked up for each caller in Linux 6.12, and has to be for
  * each new one. vcpu->gmem_waits counts these waits, for those who have to know.
  * Page walks are such: they start over (kvm_gmem_read_pte(), kvm_gmem_cmpxchg_pte()).
- * Who passes a slot by value, and ioctls that hold kvm->srcu by srcu_read_lock(),
+ * Callers that pass a slot by value, and ioctls that hold kvm->srcu by srcu_read_lock(),
  * wait with it held: until their own slot is about to go, at the latest. An ioctl that would
  * has the page come before it begins, by kvm_gmem_await_ioctl().
  *

@@ -10,7 +10,7 @@
  * VM's type: one without private memory has access to all pages, as to any
  * memory; one with it has to agree.
  *
- * Who maps a page asks under invalidate_lock (the host), or after it sampled
+ * Code that maps a page asks under invalidate_lock (the host), or after it sampled
  * kvm->mmu_invalidate_seq (a stage-2 fault): a conversion that comes between
  * makes the fault start over.
  */

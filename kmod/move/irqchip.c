@@ -2,7 +2,7 @@
 /*
  * LAPIC, IOAPIC, PIC and PIT in the kernel, and silence before they are read.
  *
- * Who can raise an interrupt in the source while its vCPUs are locked: irqfds;
+ * These can raise an interrupt in the source while its vCPUs are locked: irqfds;
  * KVM_IRQ_LINE and KVM_SIGNAL_MSI; the PIT's timer and the LAPICs'; an IOAPIC's
  * delayed EOI. Each is made to stop, and waited for, before anything is read,
  * so that an interrupt was either delivered and moves, or comes to the

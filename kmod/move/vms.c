@@ -129,8 +129,8 @@ static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
  *
  * One that runs leaves to userspace. But one that is in an access of KVM's own which
  * waits for a pager does so when the pager answers, and the locks of two VMs are held
- * here. Hence not by mutex_lock(), in which there is no way to notice. Nor is it waited
- * without end for a vCPU that is in an ioctl which waits for whatever else.
+ * here. Hence not by mutex_lock(), in which there is no way to notice. The move does
+ * not wait without end either for a vCPU in an ioctl that waits for something else.
  *
  * Context: kvm->lock is held, and the VM's move_in_progress set.
  * Return: 0; -EBUSY where the vCPU waits so for long, or all of them have been waited for

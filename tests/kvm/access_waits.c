@@ -171,7 +171,7 @@ static void walks_anew(void)
 }
 
 /*
- * Nor is what is at the slot's userspace_addr a table then. All is marked as accessed, so
+ * What is at the slot's userspace_addr is no table then, either. All is marked as accessed, so
  * that no other step of the walk has to look at it again.
  */
 static void no_translation_without_tables(void)

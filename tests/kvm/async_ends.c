@@ -277,7 +277,7 @@ static void disabled(void)
 	TEST_ASSERT_EQ(ASYNC(w.m, ready), 1UL);
 }
 
-/* Who uses the modules. */
+/* How many use the modules. */
 static unsigned int users(void)
 {
 	FILE *f = fopen("/sys/module/kvm_amd/refcnt", "r");

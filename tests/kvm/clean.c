@@ -103,7 +103,7 @@ static void soft_offline_of_a_shared_page(void)
 	guest_expect(m, PAGE, 1, 4);
 }
 
-/* Nor is it split, for a page that stays where it is. */
+/* It is not split either, for a page that stays where it is. */
 static void soft_offline_of_a_huge_page(void)
 {
 	struct machine *m;

@@ -134,7 +134,7 @@ static void busy(void)
 	let_go(&h);
 	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
 
-	/* Who was refused can be moved to later. */
+	/* The VM that was refused can be moved to later. */
 	guest_expect(b, 0, PAGES, 1);
 	move(c, b);
 	guest_expect(c, 0, PAGES, 1);
@@ -278,7 +278,7 @@ static void passes_at_destination(void)
 	later_ones_let_it_pass(b);
 }
 
-/* Who let it pass goes on when it is killed; or is killed itself, and the move goes on. */
+/* Ioctls that let it pass go on when it is killed; or one is killed, and the move goes on. */
 static void killed_where_others_wait(void)
 {
 	struct async_ioctl mover, later, victim;

@@ -155,7 +155,7 @@ static void move_pages_moves_none(void)
 	end(&p);
 }
 
-/* Who has them mapped elsewhere does not matter either. */
+/* Another process that has them mapped does not matter either. */
 static void a_child_s_moves_none(void)
 {
 	unsigned long from = MASK(HERE), to = MASK(THERE);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who owns a VM's guest can be asked of any view of it, by any process that
- * holds one: gmem-vm-state in fdinfo says alive, moved or broken.
+ * Any process that holds a view can ask it which VM owns the guest: gmem-vm-state in fdinfo
+ * says alive, moved or broken.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -431,7 +431,7 @@ static void *free_at_hang_up(void *arg)
 	return (void *)memory_free();
 }
 
-/* Who waits for that to use the memory has it then. */
+/* A task that waits for that to use the memory has it then. */
 static void hang_up_says_that_memory_is_free(void)
 {
 	unsigned long n = (256UL << 20) / PAGE_SIZE, before;

@@ -239,7 +239,7 @@ static uint64_t expect_some(void)
 	return done;
 }
 
-/* Who is not to be killed is told; with more memory he goes on. */
+/* A task that must not be killed is told; with more memory it goes on. */
 static void told_of_a_limit(void)
 {
 	const char *group;

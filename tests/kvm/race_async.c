@@ -77,7 +77,7 @@ static void *by_ring(void *arg)
 			ring_enter(&ring);
 		else if (event.type == KVM_GMEM_EVENT_FAULT)
 			ring_copy(&ring, 1, page_of(&event));
-		/* Who waits says so after it was told, if it was not carried out by then. */
+		/* A waiter says so after it was told, if it was not carried out by then. */
 		while (!ring_is_done(&ring) && !stop)
 			ring_enter(&ring);
 	}

@@ -79,7 +79,7 @@ static void move_here(struct pair *p, int kind)
 	pair_add_logged_slot(&p->dst);
 	EXPECT_EQ(vm_try_move(&p->dst, &p->src), 0);
 	expect_status(&p->dst, p->handle);
-	/* Nor is it this one's. */
+	/* It is not this one's, either. */
 	lose_device(p->dst.sev);
 	expect_status(&p->dst, p->handle);
 }

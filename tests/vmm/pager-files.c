@@ -266,7 +266,7 @@ static void a_set_is_continued(void **state)
 	working_set_close(&set);
 	set_has(&image, 3, true);
 
-	/* Who has not seen the first faults begins no set. */
+	/* A server that has not seen the first faults begins no set. */
 	unlink(file_path("set"));
 	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
 	assert_int_equal(working_set_begin(&set, &image, true), 0);

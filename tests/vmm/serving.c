@@ -136,7 +136,7 @@ static int end(void **state)
 	char page[PAGE] = { 0 };
 
 	(void)state;
-	/* Who still waits is not to wait for ever. */
+	/* What still waits must not wait for ever. */
 	gmem_populate(t.view, WANTED * PAGE, page, PAGE);
 	pthread_join(t.thread, NULL);
 	serving_end(&t.serving);

@@ -6,7 +6,7 @@
 
 #include "devices/serial.h"
 
-/* What there is of the FIFO control register. */
+/* The bits of the FIFO control register that the port has. */
 #define FIFO_KEPT	(UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK)
 
 static bool has_fifo(const struct serial *serial)

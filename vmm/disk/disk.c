@@ -88,7 +88,7 @@ static int open_file(struct disk *disk, const struct disk_options *options, char
 	disk->is_file = S_ISREG(st.st_mode);
 	if (disk->is_file || disk->readonly)
 		return disk_lock(disk->fd, disk->readonly, why);
-	/* Who of us has it is known by the lock, others by O_EXCL alone. */
+	/* The lock tells of our own programs that have it, O_EXCL alone of others. */
 	fd = open_path(options, O_EXCL);
 	if (fd >= 0) {
 		close(disk->fd);

@@ -182,7 +182,7 @@ void vcpus_stop(struct vcpus *vcpus)
 		pthread_join(vcpus->threads[i].pthread, NULL);
 	sem_destroy(&vcpus->gate);
 	vcpus->going = 0;
-	/* Who goes on with the guest may print next, and may kill this process. */
+	/* The process that goes on with the guest may print next, and may kill this one. */
 	if (vcpus->machine->console.terminal)
 		terminal_flush(vcpus->machine->console.terminal);
 }

@@ -10,8 +10,8 @@ bool ahead_is_taken(const struct ahead *ahead, uint32_t page)
 }
 
 /*
- * What is given with a page. Who asks for the very page behind his last window reads in
- * order, and is given twice as much. A recorded page goes the same way as when it was
+ * What is given with a page. A reader that asks for the very page behind its last window reads
+ * in order, and is given twice as much. A recorded page goes the same way as when it was
  * asked for: what came with it was used, maybe, and is not recorded.
  */
 static struct ahead_window window_of(const struct ahead *ahead, struct ahead_runs *runs,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest in a directory: `memory`, raw, and `state`. docs/snapshot.md has the
- * format. Who reads one believes nothing of it.
+ * format. A reader believes nothing of it.
  */
 #ifndef VMM_SNAPSHOT_SNAPSHOT_H
 #define VMM_SNAPSHOT_SNAPSHOT_H

@@ -5,7 +5,7 @@
  *
  * The caller's memory may not come, for ever: it can be another's to serve. So
  * it is read with no lock held, into folios that nobody else knows; then come
- * the locks, all checks, and the folios go in. Who looks at a page finds none,
+ * the locks, all checks, and the folios go in. A look at a page finds none,
  * or all of its content.
  */
 #include <linux/file.h>

@@ -38,7 +38,7 @@ static void *gmem_fill_alloc(struct gmem_fill *fill, unsigned int max, unsigned 
 		memory = alloc_pages_exact(*nr * PAGE_SIZE, order ? light : gfp);
 		if (memory || !order)
 			return memory;
-		/* What there is not is not looked for again in this call. */
+		/* This call does not look again for what is not there. */
 		fill->order = order - 1;
 	}
 }
@@ -162,7 +162,7 @@ static bool gmem_fill_read_huge(struct gmem_fill *fill)
 {
 	fill->huge = gmem_huge_alloc(gmem_fill_is_zero(fill));
 	if (!fill->huge) {
-		/* Nor is it looked for again. */
+		/* This call does not look for it again. */
 		fill->pages_until = U64_MAX;
 		return false;
 	}

@@ -14,7 +14,7 @@
  * let go of that lock: so neither item nor vCPU goes away under it.
  *
  * The guest is told when there is something new, not what: it touches the page
- * again, gets it, waits anew, or takes the error. Who wakes everybody costs each
+ * again, gets it, waits anew, or takes the error. Waking everybody would cost each
  * guest such a touch.
  */
 #include <linux/kvm_host.h>

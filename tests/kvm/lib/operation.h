@@ -59,7 +59,7 @@ bool operation_parse(struct operation *op, const char *line);
 
 /*
  * Content of a page is a number whose lower 12 bits are 0: word i of the page is
- * that plus i, or 0 in all of the page. Who looks at a page sees that, or:
+ * that plus i, or 0 in all of the page. A look at a page sees that, or:
  */
 enum sight {
 	SEES_DEVICE = 1,	/* no memory: KVM_EXIT_MMIO */
