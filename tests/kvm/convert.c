@@ -2,12 +2,8 @@
 /*
  * KVM_SET_MEMORY_ATTRIBUTES2: pages become private or shared in place.
  */
-#include <pthread.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "claims.h"
@@ -18,12 +14,6 @@
 #define PAGES	16
 #define SIZE	(PAGES * PAGE_SIZE)
 #define PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
-
-static void require_convert(void)
-{
-	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
-		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
-}
 
 static struct machine *shared_machine(void)
 {
@@ -327,239 +317,6 @@ static void every_mapping_loses_it(void)
 	TEST_ASSERT(wait(&status) > 0 && !status, "the child's status is %#x", status);
 }
 
-/* LRU batches hold what was faulted just now; on this CPU, and on the other one. */
-static void pin_to(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
-}
-
-static void just_faulted(void)
-{
-	struct machine *m = shared_machine();
-
-	for (int i = 0; i < 300; i++) {
-		uint64_t page = i % PAGES;
-
-		pin_to(i & 1);
-		if (i % 3)
-			host_page(m, page)[0] = i;
-		else
-			guest_touch(m, page, 1);
-		pin_to(i >> 1 & 1);
-		make_private(m->view, page, 1);
-		make_shared(m->view, page, 1);
-		punch_pages(m->view, page, 1);
-	}
-}
-
-/* A page in a pipe is referenced until it is read. */
-static void vmsplice_page(int pipe_end, void *page)
-{
-	struct iovec iov = { page, PAGE_SIZE };
-
-	TEST_ASSERT_EQ(vmsplice(pipe_end, &iov, 1, 0), (ssize_t)PAGE_SIZE);
-}
-
-static void held_page_is_in_the_way(void)
-{
-	struct machine *m = shared_machine();
-	static uint64_t page[PAGE_SIZE / 8];
-	uint64_t in_the_way = ~0UL;
-	int fds[2];
-
-	TEST_ASSERT(!pipe(fds), "pipe");
-	host_write(m, 0, PAGES, 1);
-	vmsplice_page(fds[1], host_page(m, 5));
-	vmsplice_page(fds[1], host_page(m, 7));
-
-	TEST_ERRNO(__convert(m->view, 2, 10, PRIVATE, &in_the_way), EAGAIN);
-	TEST_ASSERT_EQ(in_the_way, 5UL);
-	/* Nothing has changed, before it or after it. */
-	host_expect(m, 0, PAGES, 1);
-	guest_expect(m, 0, PAGES, 1);
-	make_private(m->view, 0, 5);
-	make_private(m->view, 8, 2);
-
-	TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
-	TEST_ASSERT_EQ(page[3], pattern_word(1, 5, 3));
-	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, &in_the_way), EAGAIN);
-	TEST_ASSERT_EQ(in_the_way, 7UL);
-	TEST_ASSERT_EQ(read(fds[0], page, PAGE_SIZE), (ssize_t)PAGE_SIZE);
-	make_private(m->view, 0, PAGES);
-	host_expect_sigbus(m, 0, PAGES);
-}
-
-static void never_waits_long(void)
-{
-	struct machine *m = shared_machine();
-	struct timespec begin, end;
-	int fds[2];
-
-	TEST_ASSERT(!pipe(fds), "pipe");
-	host_write(m, 0, PAGES, 1);
-	vmsplice_page(fds[1], host_page(m, 5));
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, NULL), EAGAIN);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	TEST_ASSERT(end.tv_sec - begin.tv_sec < 5, "it took %ld s", end.tv_sec - begin.tv_sec);
-}
-
-/* <linux/io_uring.h> does not go with upstream's headers. */
-#define IORING_REGISTER_BUFFERS		0
-#define IORING_UNREGISTER_BUFFERS	1
-
-static int uring_register(void *p, size_t len, int *ring)
-{
-	uint64_t params[15] = { 0 };	/* struct io_uring_params */
-	struct iovec iov = { p, len };
-
-	*ring = syscall(SYS_io_uring_setup, 4, params);
-	TEST_ASSERT(*ring >= 0, "io_uring_setup: errno %d", errno);
-	return syscall(SYS_io_uring_register, *ring, IORING_REGISTER_BUFFERS, &iov, 1);
-}
-
-static void pinned_page_is_in_the_way(void)
-{
-	struct machine *m = shared_machine();
-	uint64_t in_the_way = ~0UL;
-	int ring;
-
-	host_write(m, 0, PAGES, 1);
-	TEST_ASSERT(!uring_register(host_page(m, 3), 2 * PAGE_SIZE, &ring),
-		    "IORING_REGISTER_BUFFERS: errno %d", errno);
-	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, &in_the_way), EAGAIN);
-	TEST_ASSERT_EQ(in_the_way, 3UL);
-	host_expect(m, 0, PAGES, 1);
-	TEST_ASSERT(!syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0),
-		    "IORING_UNREGISTER_BUFFERS: errno %d", errno);
-	make_private(m->view, 0, PAGES);
-}
-
-/* Each way that userspace has to make the kernel read or write an address. */
-static int try_process_vm(void *p)
-{
-	char byte;
-	struct iovec local = { &byte, 1 }, remote = { p, 1 };
-
-	if (process_vm_readv(getpid(), &local, 1, &remote, 1, 0) != 1)
-		return errno;
-	return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) == 1 ? 0 : errno;
-}
-
-static int try_read_into(void *p)
-{
-	int fd = open("/dev/zero", O_RDONLY), r;
-
-	r = read(fd, p, PAGE_SIZE) == PAGE_SIZE ? 0 : errno;
-	close(fd);
-	return r;
-}
-
-static int try_write_from(void *p)
-{
-	int fds[2], r;
-
-	TEST_ASSERT(!pipe(fds), "pipe");
-	r = write(fds[1], p, 1) == 1 ? 0 : errno;
-	close(fds[0]);
-	close(fds[1]);
-	return r;
-}
-
-static int try_vmsplice(void *p)
-{
-	struct iovec iov = { p, PAGE_SIZE };
-	int fds[2], r;
-
-	TEST_ASSERT(!pipe(fds), "pipe");
-	r = vmsplice(fds[1], &iov, 1, 0) == PAGE_SIZE ? 0 : errno;
-	close(fds[0]);
-	close(fds[1]);
-	return r;
-}
-
-static int try_direct_io(void *p)
-{
-	int fd = open("/tmp/convert-direct", O_RDWR | O_CREAT | O_DIRECT, 0600), r;
-
-	TEST_ASSERT(fd >= 0, "O_DIRECT: errno %d", errno);
-	r = pwrite(fd, p, PAGE_SIZE, 0) == PAGE_SIZE ? 0 : errno;
-	close(fd);
-	unlink("/tmp/convert-direct");
-	return r;
-}
-
-static int try_io_uring(void *p)
-{
-	int ring, r;
-
-	r = uring_register(p, PAGE_SIZE, &ring) ? errno : 0;
-	/* Closing the ring unpins later. */
-	syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	close(ring);
-	return r;
-}
-
-static int try_ptrace(void *p)
-{
-	int status, r;
-	pid_t pid = fork();
-
-	if (!pid) {
-		ptrace(PTRACE_TRACEME, 0, 0, 0);
-		raise(SIGSTOP);
-		_exit(0);
-	}
-	waitpid(pid, &status, 0);
-	errno = 0;
-	ptrace(PTRACE_PEEKDATA, pid, p, 0);
-	r = errno;
-	if (ptrace(PTRACE_POKEDATA, pid, p, 1) && !r)
-		r = -errno;
-	kill(pid, SIGKILL);
-	waitpid(pid, &status, 0);
-	return r;
-}
-
-static const struct {
-	const char *name;
-	int (*try)(void *p);
-	int err;
-} ways[] = {
-	{ "process_vm_readv and writev", try_process_vm, EFAULT },
-	{ "read into it", try_read_into, EFAULT },
-	{ "write from it", try_write_from, EFAULT },
-	{ "vmsplice", try_vmsplice, EFAULT },
-	{ "O_DIRECT", try_direct_io, EFAULT },
-	{ "io_uring's registered buffers", try_io_uring, EFAULT },
-	{ "ptrace", try_ptrace, EIO },
-};
-
-static void system_calls_too(void)
-{
-	struct machine *m = shared_machine();
-
-	for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
-		int r;
-
-		make_shared(m->view, 0, PAGES);
-		guest_write(m, 0, PAGES, 1);
-		r = ways[i].try(host_page(m, 1));
-		TEST_ASSERT(!r, "%s of a shared page: errno %d", ways[i].name, r);
-
-		guest_write(m, 0, PAGES, 2);
-		make_private(m->view, 0, PAGES);
-		r = ways[i].try(host_page(m, 1));
-		TEST_ASSERT(r == ways[i].err, "%s of a private page: errno %d, not %d",
-			    ways[i].name, r, ways[i].err);
-		guest_expect(m, 0, PAGES, 2);
-	}
-}
-
 /* What a balloon does: the guest gives memory back, and the host frees it. */
 static void give_back(void)
 {
@@ -619,13 +376,6 @@ static const struct claim claims[] = {
 	CLAIM(not_mapped, "what the host can't map has its shared memory at userspace_addr"),
 	CLAIM(guests_fault_again, "a conversion takes the page from every VM's stage-2 tables"),
 	CLAIM(every_mapping_loses_it, "mappings of children, second ones and locked ones lose it"),
-	CLAIM(just_faulted, "pages that were touched just now, on any CPU, convert at once"),
-	CLAIM(held_page_is_in_the_way,
-	      "a page in a pipe is EAGAIN with its offset and nothing changed"),
-	CLAIM(never_waits_long, "a page that stays held makes no conversion wait for long"),
-	CLAIM(pinned_page_is_in_the_way, "so is one that io_uring has pinned"),
-	CLAIM(system_calls_too,
-	      "system calls with a shared page's address work, with a private one's fail"),
 	CLAIM(give_back, "a guest gives pages back by conversion and hole, and takes new ones"),
 	CLAIM(hole_keeps_attributes, "a hole leaves the attributes as they are"),
 	CLAIM(ahead_of_a_fault, "KVM_PRE_FAULT_MEMORY maps pages of both kinds"),

@@ -25,6 +25,12 @@ static struct machine *mapped_machine(struct machine *m)
 	return m;
 }
 
+void require_convert(void)
+{
+	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
+		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
+}
+
 struct machine *mapped_create(uint32_t type, uint64_t npages, uint64_t flags)
 {
 	struct machine *m = machine_of_type(type, npages);

@@ -10,6 +10,9 @@
 #define MMAP_SHARED	(GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED)
 #define MMAP_PRIVATE	GUEST_MEMFD_FLAG_MMAP
 
+/* Skips where these modules convert no pages in place. */
+void require_convert(void);
+
 /*
  * A machine of a VM of @type on a new inode with @flags, or on the inode behind
  * another VM's view; its slot's userspace_addr is the mapping.
