@@ -46,11 +46,18 @@ void gmem_waits_init(struct gmem_waits *waits)
 {
 	spin_lock_init(&waits->lock);
 	waits->root = RB_ROOT;
+	INIT_LIST_HEAD(&waits->helpers);
 }
 
 static struct gmem_waits *gmem_waits_of(const struct gmem_wait *wait)
 {
 	return &wait->gi->pager->waits;
+}
+
+/* May it be asked to carry out answers? As gmem_wait_sleep() has it. */
+static bool gmem_wait_helps(const struct gmem_wait *wait)
+{
+	return wait->task && !(READ_ONCE(wait->task->flags) & PF_KTHREAD);
 }
 
 /* By page offset; at the same, whoever came first. */
@@ -89,6 +96,7 @@ static void gmem_wait_unlink(struct gmem_wait *wait)
 
 	rb_erase(&wait->node, &waits->root);
 	RB_CLEAR_NODE(&wait->node);
+	list_del_init(&wait->helper);
 	waits->nr[wait->kind]--;
 }
 
@@ -143,10 +151,27 @@ void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const
 	spin_unlock(&waits->lock);
 }
 
-/* May it be asked to carry out answers? As gmem_wait_sleep() has it. */
-static bool gmem_wait_helps(const struct gmem_wait *wait)
+/* The first that began to wait with @ring. After a ring was replaced few others are left. */
+static struct gmem_wait *gmem_waits_helper(struct gmem_waits *waits, const struct gmem_ring *ring)
 {
-	return wait->task && !(READ_ONCE(wait->task->flags) & PF_KTHREAD);
+	struct gmem_wait *wait;
+
+	list_for_each_entry(wait, &waits->helpers, helper) {
+		if (wait->ring == ring)
+			return wait;
+	}
+	return NULL;
+}
+
+static struct gmem_wait *gmem_waits_async(struct gmem_waits *waits, const struct gmem_ring *ring)
+{
+	for (struct rb_node *node = rb_first(&waits->root); node; node = rb_next(node)) {
+		struct gmem_wait *wait = rb_entry(node, struct gmem_wait, node);
+
+		if (!wait->task && wait->ring == ring)
+			return wait;
+	}
+	return NULL;
 }
 
 /**
@@ -163,31 +188,17 @@ static bool gmem_wait_helps(const struct gmem_wait *wait)
 void gmem_waits_nudge(struct gmem_pager *pager, const struct gmem_ring *ring)
 {
 	struct gmem_waits *waits = &pager->waits;
-	struct gmem_wait *wait, *found = NULL;
-	unsigned int tasks = 0;
-	struct rb_node *node;
+	struct gmem_wait *wait;
 
 	spin_lock(&waits->lock);
-	for (int kind = 0; kind < GMEM_WAIT_KINDS; kind++)
-		tasks += kind == GMEM_WAIT_ASYNC ? 0 : waits->nr[kind];
-	for (node = rb_first(&waits->root); node; node = rb_next(node)) {
-		wait = rb_entry(node, struct gmem_wait, node);
-		if (wait->ring != ring)
-			continue;
-		if (gmem_wait_helps(wait)) {
-			found = wait;
-			break;
-		}
-		if (!found && !wait->task)
-			found = wait;
-		/* Of guests' tasks there may be many. */
-		if (found && !tasks)
-			break;
+	wait = gmem_waits_helper(waits, ring);
+	if (wait) {
+		wake_up_process(wait->task);
+	} else {
+		wait = gmem_waits_async(waits, ring);
+		if (wait)
+			gmem_wait_wake(wait);
 	}
-	if (found && found->task)
-		wake_up_process(found->task);
-	else if (found)
-		gmem_wait_wake(found);
 	spin_unlock(&waits->lock);
 }
 
@@ -259,6 +270,7 @@ void gmem_wait_init(struct gmem_wait *wait, enum gmem_wait_kind kind, struct gme
 	wait->ring = gmem_ring_get(gi->pager);
 	wait->woken = false;
 	RB_CLEAR_NODE(&wait->node);
+	INIT_LIST_HEAD(&wait->helper);
 }
 
 /**
@@ -280,6 +292,8 @@ void gmem_wait_begin(struct gmem_wait *wait)
 	spin_lock(&waits->lock);
 	wait->seq = ++waits->seq;
 	rb_add(&wait->node, &waits->root, gmem_wait_less);
+	if (gmem_wait_helps(wait))
+		list_add_tail(&wait->helper, &waits->helpers);
 	waits->nr[wait->kind]++;
 	spin_unlock(&waits->lock);
 }

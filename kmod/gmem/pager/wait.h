@@ -40,12 +40,14 @@ enum gmem_wait_kind {
  * struct gmem_waits - who waits for an inode's pages
  * @lock: protects all of it; vcpu->async_pf.lock and a ring's lock are taken inside
  * @root: struct gmem_wait.node by page offset
+ * @helpers: those whose task can be asked to carry out answers
  * @seq: waits that there ever were
  * @nr: waits of each kind
  */
 struct gmem_waits {
 	spinlock_t lock; /* see above */
 	struct rb_root root;
+	struct list_head helpers;
 	u64 seq;
 	unsigned int nr[GMEM_WAIT_KINDS];
 };
@@ -62,6 +64,7 @@ struct gmem_waits {
  * @kind: in which way
  * @seq: counts the inode's waits
  * @node: in gmem_waits.root until it is woken or given up
+ * @helper: in gmem_waits.helpers, as long as @node is in the tree
  * @entry: in kvm->gmem_waits, where it has @kvm and @task
  * @woken: it is over
  */
@@ -76,6 +79,7 @@ struct gmem_wait {
 	enum gmem_wait_kind kind;
 	u64 seq;
 	struct rb_node node;
+	struct list_head helper;
 	struct list_head entry;
 	bool woken;
 };
