@@ -19,8 +19,9 @@
 /* How many pages are allocated before others get at the inode: 2 MiB. */
 #define GMEM_ALLOCATE_BATCH	512
 
-/* How many are punched: 256 MiB. */
-#define GMEM_PUNCH_BATCH	(SZ_256M >> PAGE_SHIFT)
+/* How many are punched: 256 MiB, or as few as 32 MiB where many holes are punched at once. */
+#define GMEM_PUNCH_BATCH	((unsigned long)SZ_256M >> PAGE_SHIFT)
+#define GMEM_PUNCH_LEAST	((unsigned long)SZ_32M >> PAGE_SHIFT)
 
 /* How many that were held back are freed before other tasks get at the CPU. */
 #define GMEM_FREE_BATCH		1024
@@ -88,6 +89,28 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 	return r;
 }
 
+/* Holes that are being punched, in all inodes. */
+static atomic_t gmem_punches;
+
+/*
+ * How many pages a hole holds back until it flushes, and one part more. All holes share 1/64 of
+ * the machine's memory: no hole has more pages than the machine, so alone it makes 65 flushes at
+ * most, whatever its size; and a task that punches to free memory has most of it at once.
+ */
+static unsigned long gmem_punch_share(void)
+{
+	unsigned long share = totalram_pages() / 64 / max(atomic_read(&gmem_punches), 1);
+
+	return max(share, GMEM_PUNCH_LEAST);
+}
+
+static unsigned long gmem_punch_part(void)
+{
+	if (atomic_read(&gmem_punches) == 1)
+		return GMEM_PUNCH_BATCH;
+	return min(GMEM_PUNCH_BATCH, gmem_punch_share());
+}
+
 /*
  * How far to punch before others get at the inode: a range without pages costs little
  * at any size, and does not count.
@@ -99,7 +122,7 @@ static pgoff_t gmem_punch_until(struct gmem_inode *gi, pgoff_t start, pgoff_t en
 	if (!xa_find(&gmem_mapping(gi)->i_pages, &first, end - 1, XA_PRESENT))
 		return end;
 
-	first = max(first, start) + GMEM_PUNCH_BATCH;
+	first = max(first, start) + gmem_punch_part();
 	return min(end, round_down(first, HPAGE_PMD_NR));
 }
 
@@ -127,21 +150,6 @@ struct gmem_punch {
 	unsigned long nr_held;
 };
 
-/* How many are held back in all, by all holes that are being punched. */
-static atomic_long_t gmem_punch_all_held;
-
-/*
- * At most 1/64 of the machine's memory is held back, and a part: no hole has more pages than
- * the machine, so alone it makes 65 flushes at most, whatever its size; and who punches to free
- * memory has most of it at once. Where many punch at once they share that, and each frees what
- * it holds after each of its parts when it is used up.
- */
-static bool gmem_punch_holds_too_many(const struct gmem_punch *punch)
-{
-	return punch->nr_held &&
-	       atomic_long_read(&gmem_punch_all_held) > totalram_pages() / 64;
-}
-
 /*
  * The pages were zapped: what comes now is not mapped before the invalidation's end, and
  * needs no flush. Nothing else uses folio->private, and these folios are single pages:
@@ -163,7 +171,6 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 			folio->private = punch->held;
 			punch->held = folio;
 			punch->nr_held++;
-			atomic_long_inc(&gmem_punch_all_held);
 		}
 		folio_batch_release(&batch);
 		cond_resched();
@@ -192,7 +199,6 @@ static void gmem_punch_finish(struct gmem_punch *punch)
 		/* Lines of the guest's may have been written back since they were cleared. */
 		gmem_folio_clear_freed(folio);
 		folio_put(folio);
-		atomic_long_dec(&gmem_punch_all_held);
 		if (--punch->nr_held % GMEM_FREE_BATCH == 0)
 			cond_resched();
 	}
@@ -235,6 +241,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct gmem_punch punch = { .gi = gi, .flushed = start, .next = start };
 	int r = 0;
 
+	atomic_inc(&gmem_punches);
 	while (!r && punch.next < end) {
 		if (fatal_signal_pending(current)) {
 			r = -EINTR;
@@ -245,11 +252,12 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 		r = gmem_punch_locked(&punch, punch.next, gmem_punch_until(gi, punch.next, end));
 		filemap_invalidate_unlock(mapping);
 
-		if (gmem_punch_holds_too_many(&punch))
+		if (punch.nr_held > gmem_punch_share())
 			gmem_punch_finish(&punch);
 		cond_resched();
 	}
 	gmem_punch_finish(&punch);
+	atomic_dec(&gmem_punches);
 	return r;
 }
 
