@@ -188,6 +188,10 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 	struct gmem_ranges *ranges;
 	int r;
 
+	r = kvm_move_let_slots_pass(kvm);
+	if (r)
+		return r;
+
 	guard(mutex)(&kvm->slots_lock);
 	/* A task that has found a gfn private puts its page in first. */
 	guard(rwsem_write)(&kvm->populate_lock);
@@ -222,7 +226,7 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
  * Context: VM ioctl, no lock held. Takes slots_lock, populate_lock and mmu_lock.
  * Return: 0; -EINVAL for flags, attributes that @kvm does not know, a range
  * that is empty, not page-aligned or wraps, or has a memslot whose inode keeps
- * attributes of its own; -ENOMEM with nothing changed; -EIO
+ * attributes of its own; -ENOMEM with nothing changed; -EINTR by a fatal signal; -EIO
  * for a dead VM.
  */
 int kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, struct kvm_memory_attributes *attrs)

@@ -91,6 +91,7 @@ bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm
 bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
 void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
+bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 
@@ -117,7 +118,7 @@ void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end);
 bool kvm_gmem_vcpu_waits(struct kvm_vcpu *vcpu);
 
 /* access/xen.c */
-bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm);
+bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed);
 #ifdef CONFIG_KVM_XEN
 void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 int kvm_gmem_await_shinfo(struct kvm *kvm);

@@ -19,6 +19,7 @@
 #include "lapic.h"
 #include "x86.h"
 
+#include "move.h"
 #include "vcpus.h"
 
 static bool kvm_move_stop_pit(struct kvm_pit *pit)
@@ -79,7 +80,7 @@ void kvm_move_end_irq(struct kvm *kvm)
  * kvm_move_hold_irqs() - hold up ioctls that raise interrupts
  * @src: the source, whose vCPUs are locked
  *
- * Context: Process context; the locks of both VMs are held. Followed by
+ * Context: Process context; all locks of a move are held. Followed by
  * kvm_move_release_irqs() where it succeeds.
  * Return: 0: none is raising one; -EBUSY where one of them takes long.
  */
@@ -107,6 +108,7 @@ void kvm_move_release_irqs(struct kvm *src)
 	atomic_sub_return(KVM_MOVE_IRQS_HELD, &src->irq_ioctls);
 	wake_up_var(&src->irq_ioctls);
 }
+EXPORT_SYMBOL_GPL(kvm_move_release_irqs);
 
 /**
  * kvm_move_silence() - let nobody raise an interrupt in a dead VM any more

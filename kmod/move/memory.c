@@ -108,8 +108,11 @@ static int kvm_move_memory_check(struct kvm *dst, struct kvm *src)
 /* What keeps memslots, and what keeps attributes while somebody populates. */
 static int kvm_move_lock_memory(struct kvm *kvm, enum kvm_move_subclass subclass)
 {
-	if (mutex_lock_killable_nested(&kvm->slots_lock, subclass))
-		return -EINTR;
+	int r;
+
+	r = kvm_move_lock_slots(kvm);
+	if (r)
+		return r;
 
 	if (down_write_killable_nested(&kvm->populate_lock, subclass)) {
 		mutex_unlock(&kvm->slots_lock);
@@ -131,9 +134,11 @@ static void kvm_move_unlock_memory(struct kvm *kvm)
  *
  * Context: kvm->lock and all vcpu->mutex of both are held. On success returns
  * with slots_lock and populate_lock of both, for kvm_move_memory_finish() to let
- * go.
+ * go, and with ioctls that raise interrupts in @src held up, for
+ * kvm_move_release_irqs().
  * Return: 0, or -errno with nothing changed: -EINVAL where @dst was moved to
- * before, has attributes, or memslots do not match, -EIO for a dead VM, -EINTR.
+ * before, has attributes, or memslots do not match, -EIO for a dead VM, -EBUSY where
+ * memslots stay locked or an interrupt is being raised for long, -EINTR.
  */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 {
@@ -151,6 +156,10 @@ int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 		goto err_dst;
 
 	r = kvm_move_memory_check(dst, src);
+	if (r)
+		goto err_src;
+
+	r = kvm_move_hold_irqs(src);
 	if (r)
 		goto err_src;
 	return 0;
@@ -270,7 +279,8 @@ static void kvm_move_evtchns(struct kvm *dst, struct kvm *src)
  * for the destination's VMM. An event that was left to a vCPU goes to the destination's of
  * the same vcpu_id, if there is one.
  *
- * Context: after kvm_move_memory_commit(), with kvm->lock and all vcpu->mutex of both.
+ * Context: after kvm_move_memory_commit(), with kvm->lock and all vcpu->mutex of both;
+ * ioctls that raise interrupts stay held up.
  */
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
 {

@@ -77,12 +77,17 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 /* vms.c */
 void kvm_move_wake_vcpus(struct kvm *kvm);
 int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun);
+int kvm_move_lock_slots(struct kvm *kvm);
 int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 
 /* memory.c */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_commit(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
+
+/* irqchip.c */
+int kvm_move_hold_irqs(struct kvm *src);
+void kvm_move_release_irqs(struct kvm *src);
 
 /* pv.c */
 void kvm_move_arm_vcpu(struct kvm_vcpu *vcpu);

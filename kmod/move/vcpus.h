@@ -78,8 +78,6 @@ void kvm_move_copy_vm_clock(struct kvm *dst, struct kvm *src);
 void kvm_move_copy_vcpu_clock(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* irqchip.c */
-int kvm_move_hold_irqs(struct kvm *src);
-void kvm_move_release_irqs(struct kvm *src);
 bool kvm_move_silence(struct kvm *kvm);
 bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,

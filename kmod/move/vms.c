@@ -15,10 +15,11 @@
 #include "vcpus.h"
 
 /*
- * How long a move waits for a vCPU that waits for a pager, for all vCPUs whatever they do, and
- * how often it looks.
+ * How long a move waits for one vCPU that waits for a pager, for all of a VM's that do, for
+ * all whatever they do, and for memslots; and how often it looks.
  */
 #define KVM_MOVE_PATIENCE_US	(50 * USEC_PER_MSEC)
+#define KVM_MOVE_ALL_PATIENCE_US	(500 * USEC_PER_MSEC)
 #define KVM_MOVE_LIMIT_US	(10 * USEC_PER_SEC)
 #define KVM_MOVE_POLL_MIN_US	10LL
 #define KVM_MOVE_POLL_MAX_US	1000LL
@@ -100,26 +101,102 @@ int kvm_move_let_pass(struct kvm_vcpu *vcpu)
 	       -EINTR : 0;
 }
 
-/* One whose accesses wait now and then is not stuck: the patience is for one long wait. */
+static void kvm_move_pause(s64 waited_us)
+{
+	s64 pause = clamp(waited_us / 4, KVM_MOVE_POLL_MIN_US, KVM_MOVE_POLL_MAX_US);
+
+	usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
+}
+
+/*
+ * The patience begins with each vCPU: one that has only just begun to wait may have its page
+ * soon. But many such make a long move, too. An access that tries again waits with breaks, so
+ * one look at it tells.
+ */
+static bool kvm_move_is_in_vain(struct kvm_vcpu *vcpu, s64 waited_us, s64 moving_us)
+{
+	if (moving_us > KVM_MOVE_LIMIT_US)
+		return true;
+
+	return kvm_gmem_vcpu_waits(vcpu) && (waited_us > KVM_MOVE_PATIENCE_US ||
+					     moving_us > KVM_MOVE_ALL_PATIENCE_US);
+}
+
 static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 {
-	ktime_t first = ktime_get(), now = first, free = first;
+	ktime_t first = ktime_get();
 
 	while (!mutex_trylock(&vcpu->mutex)) {
-		s64 pause = clamp(ktime_us_delta(now, first) / 4, KVM_MOVE_POLL_MIN_US,
-				  KVM_MOVE_POLL_MAX_US);
+		ktime_t now = ktime_get();
+		s64 waited = ktime_us_delta(now, first);
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		now = ktime_get();
-		if (!kvm_gmem_vcpu_waits(vcpu))
-			free = now;
-		if (ktime_us_delta(now, free) > KVM_MOVE_PATIENCE_US ||
-		    ktime_us_delta(now, begun) > KVM_MOVE_LIMIT_US)
+		if (kvm_move_is_in_vain(vcpu, waited, ktime_us_delta(now, begun)))
 			return -EBUSY;
-		usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
+		kvm_move_pause(waited);
 	}
 	return 0;
+}
+
+static int kvm_move_try_slots(struct kvm *kvm)
+{
+	ktime_t begun = ktime_get();
+
+	while (!mutex_trylock(&kvm->slots_lock)) {
+		s64 waited = ktime_us_delta(ktime_get(), begun);
+
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (waited > KVM_MOVE_LIMIT_US)
+			return -EBUSY;
+		kvm_move_pause(waited);
+	}
+	return 0;
+}
+
+/**
+ * kvm_move_lock_slots() - lock the memslots of a VM that is moved, or moved to
+ * @kvm: the VM
+ *
+ * An update of memslots waits with that lock for all accesses that hold kvm->srcu, of which one
+ * may wait for a pager, or in a host fault; meanwhile all vCPUs of two VMs stand still.
+ *
+ * Context: kvm->lock is held, and the VM's move_in_progress set.
+ * Return: 0; -EBUSY where it takes long; -EINTR by a fatal signal.
+ */
+int kvm_move_lock_slots(struct kvm *kvm)
+{
+	int r;
+
+	if (mutex_trylock(&kvm->slots_lock))
+		return 0;
+
+	WRITE_ONCE(kvm->move_waits, true);
+	r = kvm_move_try_slots(kvm);
+	WRITE_ONCE(kvm->move_waits, false);
+	/* As in kvm_move_lock_vcpu(). */
+	smp_mb();
+	wake_up_var(&kvm->move_waits);
+	return r;
+}
+
+/**
+ * kvm_move_let_slots_pass() - an update of memslots or attributes lets a move go first
+ * @kvm: the VM whose slots_lock the ioctl is about to take
+ *
+ * As kvm_move_let_pass(): what comes later than a move finds the VM as the move leaves it.
+ *
+ * Context: An ioctl of the VM, no lock held.
+ * Return: 0; -EINTR by a fatal signal.
+ */
+int kvm_move_let_slots_pass(struct kvm *kvm)
+{
+	if (likely(!READ_ONCE(kvm->move_waits)))
+		return 0;
+
+	return wait_var_event_killable(&kvm->move_waits, !READ_ONCE(kvm->move_waits)) ?
+	       -EINTR : 0;
 }
 
 /**
@@ -232,6 +309,7 @@ static int kvm_move_parts(struct kvm *dst, struct kvm *src, u64 flags)
 	kvm_move_memory_finish(dst, src);
 	if (flags & KVM_MOVE_VCPUS)
 		kvm_move_vcpus_commit(&vcpus, dst, src);
+	kvm_move_release_irqs(src);
 	return 0;
 }
 
@@ -253,11 +331,7 @@ static int kvm_move_locked(struct kvm *dst, struct kvm *src, u64 flags)
 
 	r = kvm_move_check_fresh(dst);
 	if (!r)
-		r = kvm_move_hold_irqs(src);
-	if (!r) {
 		r = kvm_move_parts(dst, src, flags);
-		kvm_move_release_irqs(src);
-	}
 
 	kvm_move_unlock_vcpus(src, ULONG_MAX);
 out_dst:

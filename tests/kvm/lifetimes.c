@@ -159,7 +159,7 @@ static void end_move(struct waiting *w)
 	}
 	begun = now();
 	r = __move(heir->vm, w->m->vm->fd);
-	if (w->kind == WAITING_OWN)
+	if (w->kind == WAITING_OWN || w->kind == WAITING_HELD)
 		TEST_ASSERT(r == -1 && errno == EBUSY, "the move: %d, errno %d", r, errno);
 	else
 		TEST_ASSERT(!r, "the move: errno %d", errno);
@@ -223,7 +223,7 @@ static const struct end ends[] = {
 	 * guest's task waits for is answered to a VM that is dead.
 	 */
 	{ "move", end_move,
-				FATES(ENDS,  STAYS, STAYS, ENDS,  ENDS,  STAYS) },
+				FATES(ENDS,  STAYS, STAYS, STAYS, ENDS,  STAYS) },
 	{ "VM", end_vm,
 				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  STAYS) },
 	{ "unloading", end_unload,

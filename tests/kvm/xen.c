@@ -66,6 +66,12 @@ static void signal_event(void)
 	TEST_ASSERT_EQ(write(event, &one, sizeof(one)), sizeof(one));
 }
 
+static void signal_event_and_ask(void)
+{
+	signal_event();
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+}
+
 /* Of a kworker that waits, the first would be in wait for it, the second for the first. */
 static void expect_teardown(void)
 {
@@ -93,16 +99,13 @@ static void expect_found(void)
 }
 
 /* The guest finds it, once the page is there. */
-static void expect_event_pending(bool asked)
+static void expect_event_pending(void)
 {
 	pthread_t thread;
 
 	machine_prepare(m, guest_pending, 0, 0, 0);
 	pthread_create(&thread, NULL, run, NULL);
-	if (asked)
-		usleep(50000);
-	else
-		expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+	usleep(50000);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	expect_found();
@@ -111,17 +114,27 @@ static void expect_event_pending(bool asked)
 static void kworker(void)
 {
 	begin(false);
-	signal_event();
+	signal_event_and_ask();
 	expect_teardown();
-	expect_event_pending(false);
+	expect_event_pending();
 }
 
 static void kworker_by_address(void)
 {
 	begin(true);
+	signal_event_and_ask();
+	expect_teardown();
+	expect_event_pending();
+}
+
+/* KVM's cache of the page is out of date, but the page is there: it has the event at once. */
+static void kworker_has_the_page(void)
+{
+	begin(true);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	signal_event();
 	expect_teardown();
-	expect_event_pending(false);
+	TEST_ASSERT_EQ(host_page(m, SHARED_PAGE)[XEN_PENDING + PORT / 64], 1ULL << PORT % 64);
 }
 
 /* Whoever asks for it does not wait, either. */
@@ -132,7 +145,7 @@ static void ioctl_sends(void)
 	begin(false);
 	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
-	expect_event_pending(true);
+	expect_event_pending();
 }
 
 static void *raise_line(void *arg)
@@ -179,7 +192,7 @@ static void moved(void)
 
 	require_move();
 	begin(false);
-	signal_event();
+	signal_event_and_ask();
 	expect_teardown();
 	dst = destination(m);
 	move(dst, m);
@@ -197,7 +210,7 @@ static void moved(void)
 static void view_goes(void)
 {
 	begin(false);
-	signal_event();
+	signal_event_and_ask();
 	machine_close_view(m);
 	expect_teardown();
 	TEST_ASSERT(machine_try(m, guest_pending, 0, 0, 0) == EFAULT, "errno %d", errno);
@@ -206,6 +219,8 @@ static void view_goes(void)
 static const struct claim claims[] = {
 	CLAIM(kworker, "an irqfd's event waits for the page with its vCPU, and with nobody else"),
 	CLAIM(kworker_by_address, "so it does where the VMM says where it has the page mapped"),
+	CLAIM(kworker_has_the_page,
+	      "a page that is there has the event at once, with no vCPU at work"),
 	CLAIM(ioctl_sends, "KVM_XEN_HVM_EVTCHN_SEND does not wait"),
 	CLAIM(irq_line_waits_alone, "KVM_IRQ_LINE may wait in a host fault, and holds up nobody"),
 	CLAIM(kworker_beside_a_wait, "a kworker does not wait for that ioctl, either"),

@@ -104,7 +104,7 @@ static void expect_none_after(void)
 	TEST_ASSERT(now_ms() < expires, "the move was too slow");
 	blocked_page_let_go(&s.blocked, &evtchn, sizeof(evtchn));
 	pthread_join(s.thread, NULL);
-	TEST_ASSERT_EQ(s.err, EFAULT);
+	TEST_ASSERT_EQ(s.err, EIO);
 	TEST_ASSERT(!eventfd_write(event.fd, 1), "write to an eventfd");
 	while (now_ms() < expires + 200)
 		usleep(10000);

@@ -17,6 +17,7 @@
 #include "../access.h"
 #include "../folio.h"
 #include "../gmem.h"
+#include "../pager/wait.h"
 #include "wait.h"
 
 /* Is a page that was got after @seq was sampled still behind @gfn? */
@@ -106,6 +107,24 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
 		gmem_page_clear(pfn_to_page(pfn));
 	folio_unlock(folio);
 	folio_put(folio);
+}
+
+/**
+ * kvm_gmem_cache_lock() - lock a gfn_to_pfn_cache for a refresh
+ * @gpc: the cache
+ *
+ * Whoever has it locked may wait for a pager, or in a host fault. A kthread waits for neither.
+ *
+ * Context: Process context, may sleep.
+ * Return: whether gpc->refresh_lock was taken.
+ */
+bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
+{
+	if (!gmem_may_wait())
+		return mutex_trylock(&gpc->refresh_lock);
+
+	mutex_lock(&gpc->refresh_lock);
+	return true;
 }
 
 /**

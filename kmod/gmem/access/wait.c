@@ -366,9 +366,9 @@ static int gmem_await_once(struct gmem_own *own, gfn_t gfn)
 	r = gmem_own_get_pfn(own->kvm, slot, gfn, &pfn);
 	if (!r)
 		put_page(pfn_to_page(pfn));
-	if (r != -ENODATA)
+	if (r != -ENODATA && r != -ENOMEM)
 		return r;
-	return gmem_wait_here(own, slot, gfn) ? : -EAGAIN;
+	return gmem_wait_or_fail(own, slot, gfn, r) ? : -EAGAIN;
 }
 
 /**

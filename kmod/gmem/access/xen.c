@@ -3,11 +3,11 @@
  * Xen event channels of a guest whose shared page is not at hand.
  *
  * An event is put into pages that KVM shares with the guest, by whoever raises it: often a
- * kworker, on behalf of an irqfd. That one may wait for nothing: not for a pager that owes the
- * page, not for memory, and not for gpc->refresh_lock, whose holder may wait for either. For
- * the end of any irqfd on this host waits for it. So it makes a note with the vCPU that the
- * event is for. That vCPU gets the page, in KVM_RUN, and puts the event there. An ioctl leaves
- * the event to the vCPU, too, if a pager owes the page. No event is lost.
+ * kworker, on behalf of an irqfd. That one may not wait for a pager that owes the page, nor
+ * for a task that does with gpc->refresh_lock: the end of any irqfd on this host waits for it.
+ * If it can't have the page at once, it makes a note with the vCPU that the event is for. That
+ * vCPU gets the page, in KVM_RUN, and puts the event there. An ioctl leaves the event to the
+ * vCPU, too, if a pager owes the page. No event is lost.
  */
 #include "../access.h"
 #include "../gmem.h"
@@ -21,13 +21,16 @@
 
 static_assert(KVM_GMEM_EVTCHNS == EVTCHN_2L_NR_CHANNELS);
 
-/* Asks for the page if it is owed. If not, getting it tells why that fails. */
-static bool gmem_ask_for_shinfo_locked(struct kvm *kvm, gpa_t gpa)
+/*
+ * Is it worth while to try again later? If a pager owes the page, it is asked for it. Where the
+ * page could not be had, there was no memory for it, if it is not there.
+ */
+static bool gmem_shinfo_comes_locked(struct kvm *kvm, gpa_t gpa, bool failed)
 {
 	struct kvm_memory_slot *slot;
 	struct gmem_inode *gi;
 	pgoff_t index;
-	bool owed;
+	bool comes;
 
 	slot = gfn_to_memslot(kvm, gpa_to_gfn(gpa));
 	if (!kvm_gmem_holds(kvm, slot, gpa_to_gfn(gpa)))
@@ -37,46 +40,61 @@ static bool gmem_ask_for_shinfo_locked(struct kvm *kvm, gpa_t gpa)
 	if (!gi)
 		return false;
 
-	owed = gi->pager && gmem_pager_waits(gi, index);
+	comes = gi->pager && gmem_pager_waits(gi, index);
 	/* If this fails for want of memory, the vCPU asks when it gets there. */
-	if (owed)
+	if (comes)
 		gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
+	else if (failed)
+		comes = !xa_load(&gmem_mapping(gi)->i_pages, index);
 	iput(&gi->vfs_inode);
-	return owed;
+	return comes;
 }
 
-static bool gmem_ask_for_shinfo(struct kvm *kvm, gpa_t gpa)
+static bool gmem_shinfo_comes(struct kvm *kvm, gpa_t gpa, bool failed)
 {
 	int idx = srcu_read_lock(&kvm->srcu);
-	bool owed = gmem_ask_for_shinfo_locked(kvm, gpa);
+	bool comes = gmem_shinfo_comes_locked(kvm, gpa, failed);
 
 	srcu_read_unlock(&kvm->srcu, idx);
-	return owed;
+	return comes;
+}
+
+/* The index is -1 when it is to be looked up anew. */
+static struct kvm_vcpu *gmem_evtchn_vcpu(struct kvm *kvm, const struct kvm_xen_evtchn *xe)
+{
+	int idx = READ_ONCE(xe->vcpu_idx);
+
+	return idx < 0 ? kvm_get_vcpu_by_id(kvm, READ_ONCE(xe->vcpu_id)) : kvm_get_vcpu(kvm, idx);
 }
 
 /**
  * kvm_gmem_defer_evtchn() - leave an event to its vCPU, if the shared page can't be had here
- * @xe: the event, whose vCPU was looked up
+ * @xe: the event
  * @kvm: the VM
+ * @failed: the page could not be had. A kthread leaves the event to the vCPU then, which finds
+ *	    out why
  *
- * A kthread leaves each event to its vCPU: it does not look for the page.
- *
- * Context: Process context, may sleep where it is not a kthread; no lock held.
+ * Context: Process context, may sleep; no lock held.
  * Return: whether it was left to the vCPU.
  */
-bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm)
+bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool failed)
 {
 	struct gfn_to_pfn_cache *gpc = &kvm->arch.xen.shinfo_cache;
-	struct kvm_vcpu *vcpu = kvm_get_vcpu(kvm, READ_ONCE(xe->vcpu_idx));
+	struct kvm_vcpu *vcpu = gmem_evtchn_vcpu(kvm, xe);
 
 	if (!vcpu || !READ_ONCE(gpc->active) || xe->port >= KVM_GMEM_EVTCHNS)
 		return false;
-	if (gmem_may_wait() && !gmem_ask_for_shinfo(kvm, READ_ONCE(gpc->gpa)))
+	if (!gmem_shinfo_comes(kvm, READ_ONCE(gpc->gpa), failed) && (!failed || gmem_may_wait()))
 		return false;
 
 	set_bit(xe->port, vcpu->arch.xen.gmem_evtchns);
 	/* After the bit: kvm_gmem_send_evtchns() looks the other way round. */
 	smp_store_release(&vcpu->arch.xen.gmem_deferred, true);
+	smp_mb(); /* the bit before the look: a VM dies first, then a move takes the bits */
+	/* A dead VM's vCPU would never send it: the caller is told, unless a move has it. */
+	if (READ_ONCE(kvm->vm_dead) && test_and_clear_bit(xe->port, vcpu->arch.xen.gmem_evtchns))
+		return false;
+
 	kvm_make_request(KVM_REQ_UNBLOCK, vcpu);
 	kvm_vcpu_kick(vcpu);
 	return true;
@@ -120,19 +138,29 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
  * @src: the source's, of the same vcpu_id
  *
  * Those that are on their way into the vCPU's own page go along too: KVM tells userspace of
- * neither.
+ * neither. The source's timer is its VMM's to set anew; it raises nothing meanwhile.
  *
- * Context: vcpu->mutex of both is held; nobody raises events in the source any more.
+ * Context: vcpu->mutex of both is held; ioctls and irqfds raise no events in the source any
+ * more, but others may in the destination.
  */
 void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 {
 	struct kvm_vcpu_xen *d = &dst->arch.xen, *s = &src->arch.xen;
+	unsigned int i;
 
-	if (s->gmem_deferred) {
-		bitmap_or(d->gmem_evtchns, d->gmem_evtchns, s->gmem_evtchns, KVM_GMEM_EVTCHNS);
-		d->gmem_deferred = true;
+	if (s->timer.function)
+		hrtimer_cancel(&s->timer);
+
+	for_each_set_bit(i, s->gmem_evtchns, KVM_GMEM_EVTCHNS) {
+		if (test_and_clear_bit(i, s->gmem_evtchns))
+			set_bit(i, d->gmem_evtchns);
 	}
-	d->evtchn_pending_sel |= s->evtchn_pending_sel;
+	for_each_set_bit(i, &s->evtchn_pending_sel, BITS_PER_LONG)
+		set_bit(i, &d->evtchn_pending_sel);
+
+	if (READ_ONCE(s->gmem_deferred))
+		smp_store_release(&d->gmem_deferred, true);
+	kvm_make_request(KVM_REQ_UNBLOCK, dst);
 }
 
 /**

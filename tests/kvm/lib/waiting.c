@@ -64,30 +64,33 @@ static void begin_sregs(struct waiting *w)
 	pthread_create(&w->thread, NULL, set_sregs, w);
 }
 
-/* Xen's shared page is written to when its layout changes. */
-static void *set_long_mode(void *arg)
+/* An area of Xen's that KVM writes to is there, and then owed anew. */
+static void *set_runstate(void *arg)
 {
-	struct kvm_xen_hvm_attr attr = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE, .u.long_mode = 1 };
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT,
+		.u.runstate.state = 0, /* running */
+	};
 	struct waiting *w = arg;
 
-	return do_ioctl(w, w->m->vm->fd, KVM_XEN_HVM_SET_ATTR, &attr);
+	return do_ioctl(w, w->m->vcpu->fd, KVM_XEN_VCPU_SET_ATTR, &attr);
 }
 
 static void begin_xen(struct waiting *w, uint64_t flags)
 {
-	struct kvm_xen_hvm_attr attr = {
-		.type = KVM_XEN_ATTR_TYPE_SHARED_INFO,
-		.u.shared_info.gfn = page_gpa(WAITING_PAGE) / PAGE_SIZE,
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
+		.u.gpa = page_gpa(WAITING_PAGE),
 	};
 
 	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 1, NULL), 0);
-	vm_ioctl(w->m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
+	vcpu_ioctl(w->m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
 	punch_pages(w->m->view, WAITING_PAGE, 1);
 	expect_event(w->pager, KVM_GMEM_EVENT_REMOVE, WAITING_PAGE, 1);
 	close(w->pager);
 	w->pager = __pager(w->m->view, WAITING_PAGE, 1, KVM_GMEM_PAGER_TAKEOVER | flags);
 	TEST_ASSERT(w->pager >= 0, "takeover: errno %d", errno);
-	pthread_create(&w->thread, NULL, set_long_mode, w);
+	pthread_create(&w->thread, NULL, set_runstate, w);
 }
 
 static void *read_mapping(void *arg)
