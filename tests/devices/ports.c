@@ -21,9 +21,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cmd/nets.h"
 #include "common/events.h"
 #include "common/say.h"
+#include "helper/helper.h"
 #include "net/port.h"
 #include "unit.h"
 #include "virtio/net.h"
@@ -89,15 +89,41 @@ static void answer(int fd)
 	}
 }
 
+/* How, a file says: it is started by another process than the test. */
+static char how[80];
+
+static void play(const char *part)
+{
+	FILE *file = fopen(how, "w");
+
+	assert_non_null(file);
+	fputs(part, file);
+	fclose(file);
+}
+
+static bool is_played(const char *part)
+{
+	char line[16] = "";
+	FILE *file;
+
+	snprintf(how, sizeof(how), "%s/how", getenv("XDG_RUNTIME_DIR"));
+	file = fopen(how, "r");
+	if (file) {
+		if (!fgets(line, sizeof(line), file))
+			*line = '\0';
+		fclose(file);
+	}
+	return !strcmp(line, part);
+}
+
 static int play_passt(char **argv)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	const char *how = getenv("FAKE_PASST");
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd;
 
-	if (how && !strcmp(how, "dies"))
+	if (is_played("dies"))
 		return 3;
-	if (how && !strcmp(how, "hangs"))
+	if (is_played("hangs"))
 		return pause();
 	for (; *argv && strcmp(*argv, "--socket"); argv++)
 		;
@@ -119,6 +145,7 @@ static uint8_t frame[NET_BUFFER];
 static size_t sizes[512];
 static unsigned int received, came_ready, links;
 static char why[NET_WHY];
+static struct helper helper;
 
 static void frames(struct net_card *card)
 {
@@ -186,7 +213,8 @@ static int set_up(void **state)
 	came_ready = 0;
 	links = 0;
 	port = NULL;
-	unsetenv("FAKE_PASST");
+	play("well");
+	helper = (struct helper)HELPER_NONE;
 	return events_open(&events);
 }
 
@@ -195,16 +223,25 @@ static int tear_down(void **state)
 	(void)state;
 	if (port)
 		port->ops->close(port);
+	helper_stop(&helper);
 	events_close(&events);
 	return 0;
 }
 
 /* ---- passt ---- */
 
+static struct net_port *open_passt(void)
+{
+	const struct helper_plan plan = { .nr_nets = 1 };
+
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	return passt_open(&events, &helper.nets[0], why);
+}
+
 static void frames_come_whole(void **state)
 {
 	(void)state;
-	take(passt_open(&events, 0, why));
+	take(open_passt());
 	assert_int_equal(port->features, 0);
 	assert_int_equal(send_as(ECHO, DATA + 100), 0);
 	until(&received, 2);
@@ -226,7 +263,7 @@ static void frames_come_whole(void **state)
 static void who_wants_none_gets_none(void **state)
 {
 	(void)state;
-	take(passt_open(&events, 0, why));
+	take(open_passt());
 	port->ops->want(port, false);
 	assert_int_equal(send_as(ECHO, DATA + 100), 0);
 	usleep(50000);
@@ -241,7 +278,7 @@ static void a_full_socket_refuses_and_tears_nothing(void **state)
 	unsigned int sent = 0;
 
 	(void)state;
-	take(passt_open(&events, 0, why));
+	take(open_passt());
 	assert_int_equal(send_as(STALL, DATA + 100), 0);
 	while (!send_as(ECHO + 9, 40000))
 		assert_true(++sent < 1000);
@@ -255,7 +292,7 @@ static void a_full_socket_refuses_and_tears_nothing(void **state)
 
 static void started_again(int what)
 {
-	take(passt_open(&events, 0, why));
+	take(open_passt());
 	assert_int_equal(send_as(what, DATA + 100), 0);
 	until(&links, 1);
 	assert_false(port->up);
@@ -295,7 +332,7 @@ static void a_size_too_small_starts_it_again(void **state)
 static void death_while_the_card_waits(void **state)
 {
 	(void)state;
-	take(passt_open(&events, 0, why));
+	take(open_passt());
 	port->ops->want(port, false);
 	assert_int_equal(send_as(DIE, DATA + 100), 0);
 	until(&links, 2);
@@ -305,16 +342,16 @@ static void death_while_the_card_waits(void **state)
 static void one_that_dies_at_once_is_an_error(void **state)
 {
 	(void)state;
-	setenv("FAKE_PASST", "dies", 1);
-	assert_null(passt_open(&events, 0, why));
+	play("dies");
+	assert_null(open_passt());
 	assert_non_null(strstr(why, "passt: it has ended at once (status 3)\n"));
 }
 
 static void one_that_never_answers_is_an_error(void **state)
 {
 	(void)state;
-	setenv("FAKE_PASST", "hangs", 1);
-	assert_null(passt_open(&events, 0, why));
+	play("hangs");
+	assert_null(open_passt());
 	assert_non_null(strstr(why, "passt: it does not answer"));
 }
 
@@ -324,7 +361,7 @@ static void one_that_is_missing_is_an_error(void **state)
 
 	(void)state;
 	setenv("PATH", "/nonexistent", 1);
-	assert_null(passt_open(&events, 0, why));
+	assert_null(open_passt());
 	setenv("PATH", path, 1);
 	free(path);
 	assert_non_null(strstr(why, "passt: there is no such program\n"));
@@ -335,16 +372,34 @@ static void one_that_is_missing_is_an_error(void **state)
 static void it_is_tried_until_it_works(void **state)
 {
 	(void)state;
-	take(passt_open(&events, 0, why));
-	setenv("FAKE_PASST", "dies", 1);
+	take(open_passt());
+	play("dies");
 	assert_int_equal(send_as(DIE, DATA + 100), 0);
 	until(&links, 1);
 	for (unsigned int i = 0; i < 10; i++)
 		events_wait(&events, 50);
 	assert_false(port->up);
-	unsetenv("FAKE_PASST");
+	play("well");
 	until(&links, 2);
 	assert_true(port->up);
+}
+
+/* The connection is the VMM's: it goes on, and is not made anew. */
+static void a_helper_that_is_killed_takes_nothing_along(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	take(open_passt());
+	assert_int_equal(kill(helper.pid, SIGKILL), 0);
+	for (i = 0; i < 5; i++)
+		events_wait(&events, 20);
+	assert_int_equal(send_as(DIE, DATA + 100), 0);
+	until(&links, 1);
+	assert_false(port->up);
+	assert_int_equal(send_as(ECHO, DATA + 100), 0);
+	events_wait(&events, 100);
+	assert_int_equal(links, 1);
 }
 
 /* ---- tap ---- */
@@ -460,55 +515,6 @@ static void wrong_interfaces_are_errors(void **state)
 	close(fd);
 }
 
-/* ---- The option ---- */
-
-static int read_option(const char *option, struct nets *nets)
-{
-	struct option_list list = { .nr = 1, .values = { option } };
-	int saved = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY), ret;
-
-	dup2(null, STDERR_FILENO);
-	ret = nets_read(nets, &list, "web");
-	dup2(saved, STDERR_FILENO);
-	close(saved);
-	close(null);
-	return ret;
-}
-
-static void options_are_understood(void **state)
-{
-	static const uint8_t mac[] = { 2, 0, 0, 0, 0xab, 7 };
-	struct nets nets, again;
-
-	(void)state;
-	assert_int_equal(read_option("user", &nets), 0);
-	assert_int_equal(*nets.all[0].tap, 0);
-	assert_int_equal(read_option("user,mtu=1400", &again), 0);
-	assert_memory_equal(nets.all[0].mac, again.all[0].mac, 6);
-	assert_int_equal(again.all[0].mtu, 1400);
-	assert_int_equal(read_option("tap=t0,mac=02:00:00:00:aB:07", &nets), 0);
-	assert_string_equal(nets.all[0].tap, "t0");
-	assert_memory_equal(nets.all[0].mac, mac, 6);
-}
-
-static void wrong_options_are_refused(void **state)
-{
-	static const char *const wrong[] = {
-		"", "users", "tap", "tap=", "tap=a-name-of-16-chars", "user,", "user,,",
-		"user,mac=", "user,mac=02:00:00:00:00:0", "user,mac=03:00:00:00:00:07",
-		"user,mac=02:00:00:00:00:0g", "user,mac=02-00:00:00:00:07", "user,mtu=",
-		"user,mtu=67", "user,mtu=65521", "user,mtu=-5", "user,mtu=1400x", "user,tap=t0",
-		"mtu=1400",
-	};
-	struct nets nets;
-	size_t i;
-
-	(void)state;
-	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
-		if (!read_option(wrong[i], &nets))
-			fail_msg("%s", wrong[i]);
-}
-
 static void enter_network(void)
 {
 	int fd;
@@ -536,11 +542,10 @@ int main(int argc, char **argv)
 		CLAIM(one_that_never_answers_is_an_error),
 		CLAIM(one_that_is_missing_is_an_error),
 		CLAIM(it_is_tried_until_it_works),
+		CLAIM(a_helper_that_is_killed_takes_nothing_along),
 		CLAIM(a_tap_carries_frames),
 		CLAIM(a_tap_that_is_deleted_is_told_once),
 		CLAIM(wrong_interfaces_are_errors),
-		CLAIM(options_are_understood),
-		CLAIM(wrong_options_are_refused),
 	};
 	char dir[] = "/tmp/gmem-ports-XXXXXX", path[64], self[256], all_paths[128];
 	ssize_t size;
@@ -557,10 +562,12 @@ int main(int argc, char **argv)
 	snprintf(all_paths, sizeof(all_paths), "%s:/usr/sbin:/sbin:/usr/bin:/bin", dir);
 	setenv("PATH", all_paths, 1);
 	setenv("XDG_RUNTIME_DIR", dir, 1);
+	is_played("");
 	enter_network();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	ret = cmocka_run_group_tests(claims, NULL, NULL);
 	unlink(path);
+	unlink(how);
 	/* Nothing else is left there. */
 	return rmdir(dir) ? 1 : ret;
 }

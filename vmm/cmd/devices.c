@@ -32,9 +32,9 @@ int devices_add(struct devices *devices, struct machine *machine)
 	return ret;
 }
 
-int devices_connect(struct devices *devices, struct machine *machine)
+int devices_connect(struct devices *devices, struct machine *machine, struct helper *helper)
 {
-	return nets_add(&devices->nets, machine);
+	return nets_add(&devices->nets, machine, helper);
 }
 
 void devices_free(struct devices *devices)

@@ -42,10 +42,10 @@ int devices_read(struct devices *devices, const char *name);
 
 /*
  * Give the machine all of them, in the same order each time: all but the network, 0 or
- * -errno; then the network, 0 or the status to exit with, after a word on it.
+ * -errno; then the network, with the helper, 0 or the status to exit with, after a word on it.
  */
 int devices_add(struct devices *devices, struct machine *machine);
-int devices_connect(struct devices *devices, struct machine *machine);
+int devices_connect(struct devices *devices, struct machine *machine, struct helper *helper);
 
 void devices_free(struct devices *devices);
 

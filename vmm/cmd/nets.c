@@ -7,6 +7,7 @@
 #include "cmd/nets.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "helper/helper.h"
 #include "machine/machine.h"
 #include "net/port.h"
 #include "virtio/net.h"
@@ -125,8 +126,18 @@ int nets_read(struct nets *nets, const struct option_list *list, const char *nam
 	return 0;
 }
 
-int nets_add(const struct nets *nets, struct machine *machine)
+void nets_plan(const struct nets *nets, struct helper_plan *plan)
 {
+	unsigned int i;
+
+	for (i = 0; i < nets->nr; i++)
+		if (!*nets->all[i].tap)
+			plan->mtus[plan->nr_nets++] = nets->all[i].mtu;
+}
+
+int nets_add(const struct nets *nets, struct machine *machine, struct helper *helper)
+{
+	unsigned int user = 0;
 	char why[NET_WHY];
 	unsigned int i;
 	int ret;
@@ -135,7 +146,7 @@ int nets_add(const struct nets *nets, struct machine *machine)
 		const struct net_options *net = &nets->all[i];
 		struct net_port *port = *net->tap ?
 			tap_open(&machine->events, net->tap, why) :
-			passt_open(&machine->events, net->mtu, why);
+			passt_open(&machine->events, &helper->nets[user++], why);
 
 		if (!port) {
 			fprintf(stderr, "gmem: %s\n", why);

@@ -7,6 +7,8 @@
 
 #define NETS_HELP	"a network card: user|tap=NAME[,mac=ADDRESS][,mtu=N]; may be given again"
 
+struct helper;
+struct helper_plan;
 struct machine;
 
 /*
@@ -32,7 +34,10 @@ struct nets {
  */
 int nets_read(struct nets *nets, const struct option_list *list, const char *name);
 
+/* What the helper has to do for them. */
+void nets_plan(const struct nets *nets, struct helper_plan *plan);
+
 /* Give the machine all of them. 0, or the status to exit with, after a word on it. */
-int nets_add(const struct nets *nets, struct machine *machine);
+int nets_add(const struct nets *nets, struct machine *machine, struct helper *helper);
 
 #endif /* VMM_CMD_NETS_H */

@@ -55,12 +55,12 @@ static int say_no_snapshot(const struct snapshot *snapshot, const char *path, in
 
 /* All at once, or as a page server gives it. 0, or the status to exit with. */
 static int fill(struct snapshot *snapshot, struct machine *machine,
-		const char *pager, struct pager_client *client)
+		const char *pager, int helper, struct pager_client *client)
 {
 	int ret;
 
 	if (pager)
-		return pager_client_start(client, pager, machine_view(machine));
+		return pager_client_start(client, pager, helper, machine_view(machine));
 	ret = snapshot_populate(snapshot, machine);
 	return ret ? machine_say_failed(machine, ret) : 0;
 }
@@ -70,7 +70,7 @@ static int fill(struct snapshot *snapshot, struct machine *machine,
  * kernel and for ever: until then a signal ends the process. 0, or the status to exit with.
  */
 static int prepare(struct snapshot *snapshot, struct machine *machine,
-		   const char *pager, struct pager_client *client)
+		   const char *pager, int helper, struct pager_client *client)
 {
 	struct interrupt interrupt;
 	int status;
@@ -78,7 +78,7 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 
 	if (ret)
 		return say_failed(ret, "watching for signals");
-	status = fill(snapshot, machine, pager, client);
+	status = fill(snapshot, machine, pager, helper, client);
 	if (!status) {
 		report("filled", "fd=%d", machine_view(machine));
 		ret = snapshot_set_state(snapshot, machine);
@@ -92,7 +92,7 @@ static int prepare(struct snapshot *snapshot, struct machine *machine,
 }
 
 static int restore(struct snapshot *snapshot, struct restore_options *options,
-		   const struct serving *serving)
+		   struct serving *serving)
 {
 	const char *pager = options->pager;
 	struct pager_client client;
@@ -103,9 +103,9 @@ static int restore(struct snapshot *snapshot, struct restore_options *options,
 	if (!ret)
 		ret = devices_add(&options->devices, &machine);
 	status = ret ? machine_say_failed(&machine, ret) :
-		       devices_connect(&options->devices, &machine);
+		       devices_connect(&options->devices, &machine, &serving->helper);
 	if (!status)
-		status = prepare(snapshot, &machine, pager, &client);
+		status = prepare(snapshot, &machine, pager, serving->helper.pager, &client);
 	if (!status) {
 		status = serve_guest(&machine, serving);
 		if (pager)
@@ -148,13 +148,15 @@ static int start(struct restore_options *options, const char *name)
 	status = serve_check(&serving);
 	if (!status)
 		status = serve_as(&serving, name);
+	if (!status)
+		status = serve_with_helper(&serving, &options->devices, options->pager);
 	if (status)
 		return status;
 	ret = snapshot_open(&snapshot, options->path);
 	status = ret ? say_no_snapshot(&snapshot, options->path, ret) :
 		       restore(&snapshot, options, &serving);
 	snapshot_close(&snapshot);
-	vm_release(&serving.claim);
+	serve_end(&serving);
 	return status;
 }
 

@@ -37,14 +37,15 @@ struct run_options {
 #define LINUX_MOST	(4ULL << 40)	/* a memslot has less than 8 TiB */
 #define UNIT		GUEST_PRIVATE_UNIT
 
-static int run_paged(struct machine *machine, const struct run_options *options)
+static int run_paged(struct machine *machine, struct run_options *options)
 {
 	struct pager_client client;
 	int status;
 
 	if (!options->pager)
 		return serve_guest(machine, &options->serving);
-	status = pager_client_start(&client, options->pager, machine_view(machine));
+	status = pager_client_start(&client, options->pager,
+				    options->serving.helper.pager, machine_view(machine));
 	if (status)
 		return status;
 	status = serve_guest(machine, &options->serving);
@@ -150,16 +151,20 @@ static int start(struct run_options *options)
 	status = serve_check(&options->serving);
 	if (!status)
 		status = serve_as(&options->serving, options->name);
+	if (!status)
+		status = serve_with_helper(&options->serving, &options->devices,
+					   options->pager);
 	if (status)
 		return status;
 	ret = boot(&machine, options);
 	status = ret ? machine_say_failed(&machine, ret) :
-		       devices_connect(&options->devices, &machine);
+		       devices_connect(&options->devices, &machine,
+				       &options->serving.helper);
 	if (!status)
 		status = run_paged(&machine, options);
 	virtio_close_all(&machine);
 	machine_close(&machine);
-	vm_release(&options->serving.claim);
+	serve_end(&options->serving);
 	return status;
 }
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "cmd/devices.h"
 #include "cmd/serve.h"
 #include "common/say.h"
 #include "common/status.h"
@@ -39,6 +40,31 @@ int serve_as(struct serving *serving, const char *name)
 	return EXIT_FAILED;
 }
 
+int serve_with_helper(struct serving *serving, const struct devices *devices,
+		      const char *pager)
+{
+	struct helper_plan plan = {
+		.claim = serving->claim.base < 0 ? NULL : &serving->claim,
+		.listener = serving->socket, .pager = pager,
+	};
+	int ret;
+
+	nets_plan(&devices->nets, &plan);
+	ret = helper_start(&serving->helper, &plan);
+	if (!ret)
+		return 0;
+	vm_release(&serving->claim);
+	return say_failed(ret, "starting the helper");
+}
+
+/* What it cannot remove any more is recognised as stale by the next one. */
+void serve_end(struct serving *serving)
+{
+	helper_release(&serving->helper);
+	helper_stop(&serving->helper);
+	vm_leave(&serving->claim);
+}
+
 /* 0 and NULL for a guest without a name. */
 static int open_control(struct loop *loop, const struct vm_claim *claim,
 			struct control_server **server)
@@ -58,7 +84,7 @@ static int open_control(struct loop *loop, const struct vm_claim *claim,
 	return ret ? say_failed(ret, "the control socket %s", path) : 0;
 }
 
-static int run(struct loop *loop, const struct serving *serving)
+static int run(struct loop *loop, struct serving *serving)
 {
 	struct machine *machine = loop->vcpus->machine;
 	struct control_server *server;
@@ -75,7 +101,7 @@ static int run(struct loop *loop, const struct serving *serving)
 	return status;
 }
 
-int serve_guest(struct machine *machine, const struct serving *serving)
+int serve_guest(struct machine *machine, struct serving *serving)
 {
 	struct vcpus vcpus;
 	struct loop loop = {
@@ -93,7 +119,9 @@ int serve_guest(struct machine *machine, const struct serving *serving)
 		return EXIT_FAILED;
 	}
 	status = run(&loop, serving);
-	source_unlisten(loop.listener, serving->socket);
+	if (loop.listener >= 0)
+		helper_unlisten(&serving->helper);
+	source_unlisten(loop.listener, NULL);
 	loop_close(&loop);
 	vcpus_close(&vcpus);
 	return status;

@@ -4,11 +4,15 @@
 #define VMM_CMD_SERVE_H
 
 #include "control/names.h"
+#include "helper/helper.h"
 #include "machine/machine.h"
+
+struct devices;
 
 /*
  * struct serving - how a guest is served
  * @claim: its name, and so a control socket; or none
+ * @helper: does for it what it may not
  * @socket: where another process may ask for it, or NULL
  * @snapshot: the directory for snapshots by signal, or NULL
  * @snapshot_on: a line with this asks for one as well, or NULL
@@ -16,6 +20,7 @@
  */
 struct serving {
 	struct vm_claim claim;
+	struct helper helper;
 	const char *socket;
 	const char *snapshot;
 	const char *snapshot_on;
@@ -28,7 +33,18 @@ int serve_check(const struct serving *serving);
 /* Have the name, if there is one. Says what is wrong. 0, or the status to exit with. */
 int serve_as(struct serving *serving, const char *name);
 
+/*
+ * Start the helper, before anything of the guest's is there: it is for the network of
+ * @devices, and for the page server at @pager, or NULL. 0, or the status to exit with,
+ * after a word on it.
+ */
+int serve_with_helper(struct serving *serving, const struct devices *devices,
+		      const char *pager);
+
+/* Let the helper and the name go. */
+void serve_end(struct serving *serving);
+
 /* Run the machine's guest until its end. Returns the status to exit with. */
-int serve_guest(struct machine *machine, const struct serving *serving);
+int serve_guest(struct machine *machine, struct serving *serving);
 
 #endif /* VMM_CMD_SERVE_H */

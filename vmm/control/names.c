@@ -192,7 +192,7 @@ static int try_to_claim(struct vm_claim *claim)
 	return ret;
 }
 
-static void remove_folder(struct vm_claim *claim)
+void vm_remove(const struct vm_claim *claim)
 {
 	unlinkat(claim->dir, "control", 0);
 	unlinkat(claim->dir, "pid", 0);
@@ -257,14 +257,21 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why)
 	return ret;
 }
 
+void vm_leave(struct vm_claim *claim)
+{
+	if (claim->base < 0)
+		return;
+	close_all(claim);
+	close(claim->base);
+	claim->base = -1;
+}
+
 void vm_release(struct vm_claim *claim)
 {
 	if (claim->base < 0)
 		return;
-	remove_folder(claim);
-	close_all(claim);
-	close(claim->base);
-	claim->base = -1;
+	vm_remove(claim);
+	vm_leave(claim);
 }
 
 /* ---- Others' names ---- */
@@ -293,7 +300,7 @@ static void clean(int base, const char *name)
 
 	if (claim_in(&claim, base, name, 1))
 		return;
-	remove_folder(&claim);
+	vm_remove(&claim);
 	close_all(&claim);
 }
 

@@ -43,6 +43,13 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why);
 /* Give it up, and remove its folder. */
 void vm_release(struct vm_claim *claim);
 
+/*
+ * The two halves of that: remove the folder, by whoever has its descriptors while the name
+ * is locked; and let go of it.
+ */
+void vm_remove(const struct vm_claim *claim);
+void vm_leave(struct vm_claim *claim);
+
 /* The path of a VM's control socket, which must fit in a socket's address. */
 int vm_control_path(const char *name, char *path, size_t size, char *why);
 

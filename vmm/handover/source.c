@@ -156,6 +156,7 @@ void source_unlisten(int listener, const char *path)
 {
 	if (listener < 0)
 		return;
-	unlink(path);
+	if (path)
+		unlink(path);
 	close(listener);
 }

@@ -11,7 +11,7 @@ enum guest_owner { OURS, THEIRS };
 /* Make the socket; says why if that fails. @path NULL gives -1. 0 or -errno. */
 int source_listen(const char *path, int *listener);
 
-/* Close the socket and remove it. */
+/* Close the socket, and remove it; @path NULL: the helper does that. */
 void source_unlisten(int listener, const char *path);
 
 /*

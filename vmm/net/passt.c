@@ -2,48 +2,35 @@
 /*
  * A network without any privilege: the program passt opens sockets for the connections
  * of the guest. Frames pass over a UNIX socket, each behind its size as four bytes, the
- * most significant first. passt serves one connection, and reads no other frame while
- * one is torn: what was begun is ended before anything else is sent.
+ * most significant first. passt reads no other frame while one is torn: what was begun is
+ * ended before anything else is sent. The helper starts passt, and connects to it.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/events.h"
+#include "common/fd-message.h"
 #include "common/say.h"
+#include "helper/wire.h"
 #include "net/port.h"
 
 #define PREFIX		4U
 #define MOST		65535U		/* bytes of a frame that passt takes or gives */
 #define PIECES	258U		/* of a frame that is sent: a chain's, and the size */
-#define NOBODY		65534		/* whom passt becomes where root starts it */
-#define TICK		20		/* ms between two tries to connect */
-#define PATIENCE	250		/* tries until passt is given up */
-#define PAUSE		1000		/* ms until it is started again after it has failed */
+#define FIRST_START	10000		/* ms: the helper gives passt half of that */
 
 /*
- * struct passt - passt, and what was heard and said
+ * struct passt - a connection to passt, and what was heard and said
  * @socket: the connection, or none (-1)
- * @child: a pidfd, or none (-1)
- * @timer: for the next step of starting it
- * @pid: of the child
- * @tries: to connect
- * @served: it was connected since it was started
- * @told: that it cannot be started
+ * @helper: the channel to the helper, or none (-1) where that has ended
+ * @number: of the connection
  * @wanted: the card takes frames
  * @full: a send was refused
  * @in, @in_from, @in_to: what was received and not yet taken
@@ -52,16 +39,10 @@
 struct passt {
 	struct net_port port;
 	struct event socket;
-	struct event child;
-	struct event timer;
-	pid_t pid;
-	unsigned int tries;
-	bool served;
-	bool told;
+	struct event helper;
+	uint32_t number;
 	bool wanted;
 	bool full;
-	uint16_t mtu;
-	struct sockaddr_un address;
 	size_t in_from, in_to;
 	size_t out_from, out_to;
 	uint8_t in[2 * (PREFIX + MOST)];
@@ -71,100 +52,6 @@ struct passt {
 static struct passt *passt_of(struct net_port *port)
 {
 	return (struct passt *)port;
-}
-
-/* ---- The program ---- */
-
-static void run_program(struct passt *passt, int parent, int failed)
-{
-	char mtu[8];
-	/* --one-off: it is to end with us, and drops the death signal with its rights. */
-	char *const arguments[] = {
-		"passt", "--foreground", "--quiet", "--one-off",
-		"--socket", passt->address.sun_path, passt->mtu ? "--mtu" : NULL, mtu, NULL,
-	};
-	sigset_t none;
-	int null, err;
-
-	snprintf(mtu, sizeof(mtu), "%u", passt->mtu);
-	/* What the terminal's keys mean for us is not for passt. */
-	setsid();
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	null = open("/dev/null", O_RDWR);
-	dup2(null, STDIN_FILENO);
-	dup2(STDERR_FILENO, STDOUT_FILENO);
-	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	execvp(arguments[0], arguments);
-	err = errno;
-	if (write(failed, &err, sizeof(err)) != sizeof(err))
-		_exit(2);
-	_exit(1);
-}
-
-static void reap(struct passt *passt, siginfo_t *how)
-{
-	*how = (siginfo_t){ 0 };
-	if (passt->child.fd >= 0) {
-		events_remove(passt->port.events, &passt->child);
-		close(passt->child.fd);
-		passt->child.fd = -1;
-	}
-	while (waitid(P_PID, passt->pid, how, WEXITED) && errno == EINTR)
-		;
-	passt->pid = 0;
-}
-
-static void end_program(struct passt *passt)
-{
-	siginfo_t how;
-
-	if (!passt->pid)
-		return;
-	kill(passt->pid, SIGKILL);
-	reap(passt, &how);
-	unlink(passt->address.sun_path);
-}
-
-/* 0 or -errno, of passt's own start as well. */
-static int start_program(struct passt *passt)
-{
-	pid_t parent = getpid();
-	int failed[2], err = 0;
-
-	unlink(passt->address.sun_path);
-	if (pipe2(failed, O_CLOEXEC))
-		return -errno;
-	passt->pid = fork();
-	if (!passt->pid)
-		run_program(passt, parent, failed[1]);
-	if (passt->pid < 0)
-		err = errno;
-	close(failed[1]);
-	/* Ends when the program begins. */
-	while (passt->pid > 0 && read(failed[0], &err, sizeof(err)) < 0 && errno == EINTR)
-		;
-	close(failed[0]);
-	if (passt->pid < 0) {
-		passt->pid = 0;
-		return -err;
-	}
-	if (!err) {
-		passt->child.fd = syscall(SYS_pidfd_open, passt->pid, 0);
-		if (passt->child.fd < 0)
-			err = errno;
-		else
-			err = -events_add(passt->port.events, &passt->child, EPOLLIN);
-	}
-	if (err)
-		end_program(passt);
-	passt->tries = 0;
-	passt->served = false;
-	return -err;
 }
 
 /* ---- The connection ---- */
@@ -178,42 +65,27 @@ static void wait_for(struct passt *passt)
 			      (passt->wanted ? EPOLLIN : 0) | (out ? EPOLLOUT : 0));
 }
 
-/* 0 or -errno: passt may not be there yet. */
-static int try_to_connect(struct passt *passt)
+/* 0 or -errno: then it is closed. */
+static int connected(struct passt *passt, int fd, uint32_t number)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int err = 0;
+	int ret;
 
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&passt->address, sizeof(passt->address)))
-		err = errno;
-	if (!err) {
-		passt->socket.fd = fd;
-		err = -events_add(passt->port.events, &passt->socket, 0);
-	}
-	if (err) {
+	passt->number = number;
+	passt->socket.fd = fd;
+	ret = fd < 0 ? -EPROTO : events_add(passt->port.events, &passt->socket, 0);
+	if (ret) {
+		if (fd >= 0)
+			close(fd);
 		passt->socket.fd = -1;
-		close(fd);
-		return -err;
+		return ret;
 	}
 	passt->in_from = 0;
 	passt->in_to = 0;
 	passt->out_from = 0;
 	passt->out_to = 0;
-	passt->served = true;
 	passt->port.up = true;
 	wait_for(passt);
 	return 0;
-}
-
-static void set_timer(struct passt *passt, unsigned int ms)
-{
-	const struct itimerspec when = {
-		.it_value = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L },
-	};
-
-	timerfd_settime(passt->timer.fd, 0, &when, NULL);
 }
 
 static void disconnect(struct passt *passt)
@@ -228,76 +100,25 @@ static void disconnect(struct passt *passt)
 }
 
 /* Frames are lost until it is there again; the queue goes on. */
-static void begin_again(struct passt *passt, unsigned int pause)
+static void link_down(struct passt *passt)
 {
-	bool was_up = passt->port.up;
-
-	disconnect(passt);
-	end_program(passt);
-	set_timer(passt, pause);
-	if (was_up) {
-		passt->port.card->link(passt->port.card);
-		passt->port.card->ready(passt->port.card);
-	}
-}
-
-static void next_step(struct passt *passt)
-{
-	int ret;
-
-	if (!passt->pid) {
-		ret = start_program(passt);
-		if (!ret) {
-			set_timer(passt, TICK);
-			return;
-		}
-		if (!passt->told)
-			say("passt: it can't be started again: %s: there is no network till then",
-			    strerror(-ret));
-		passt->told = true;
-		set_timer(passt, PAUSE);
+	if (!passt->port.up)
 		return;
-	}
-	if (!try_to_connect(passt)) {
-		passt->told = false;
-		say("passt: it was started again: the guest's connections are lost");
-		passt->port.card->link(passt->port.card);
-	} else if (++passt->tries < PATIENCE) {
-		set_timer(passt, TICK);
-	} else {
-		begin_again(passt, PAUSE);
-	}
-}
-
-static void timed(struct event *event, uint32_t ready)
-{
-	struct passt *passt = event->data;
-	uint64_t times;
-
-	(void)ready;
-	if (read(event->fd, &times, sizeof(times)) == sizeof(times) && passt->socket.fd < 0)
-		next_step(passt);
+	disconnect(passt);
+	passt->port.card->link(passt->port.card);
+	passt->port.card->ready(passt->port.card);
 }
 
 /* passt has died, or does not speak to us any more. */
 static void lose(struct passt *passt)
 {
-	unsigned int pause = passt->served ? TICK : PAUSE;
-	siginfo_t how;
+	struct helper_message message = {
+		.kind = HELPER_PASST_LOST, .number = passt->number,
+	};
 
-	kill(passt->pid, SIGKILL);
-	reap(passt, &how);
-	if (!passt->told)
-		say("passt: it has ended (%s %d): it is started again",
-		    how.si_code == CLD_EXITED ? "status" : "signal", how.si_status);
-	passt->told = !passt->served;
-	begin_again(passt, pause);
-}
-
-static void child_ended(struct event *event, uint32_t ready)
-{
-	(void)ready;
-	lose(event->data);
+	link_down(passt);
+	if (passt->helper.fd >= 0)
+		helper_send(passt->helper.fd, &message, NULL, 0);
 }
 
 /* ---- Frames ---- */
@@ -458,6 +279,55 @@ static int offload(struct net_port *port, uint64_t features)
 	return 0;
 }
 
+/* ---- The helper ---- */
+
+static void let_helper_go(struct passt *passt)
+{
+	if (passt->helper.fd < 0)
+		return;
+	events_remove(passt->port.events, &passt->helper);
+	close(passt->helper.fd);
+	passt->helper.fd = -1;
+}
+
+static void up_again(struct passt *passt, int fd, uint32_t number)
+{
+	disconnect(passt);
+	if (connected(passt, fd, number)) {
+		lose(passt);
+		return;
+	}
+	say("passt: it was started again: the guest's connections are lost");
+	passt->port.card->link(passt->port.card);
+}
+
+static void told(struct event *event, uint32_t ready)
+{
+	struct passt *passt = event->data;
+	struct helper_message message;
+	int fds[FD_MESSAGE_FDS];
+
+	(void)ready;
+	if (helper_receive(event->fd, &message, fds) <= 0) {
+		say("the helper has ended: passt can't be started again: 'gmem stop' the guest, "
+		    "and start it anew");
+		let_helper_go(passt);
+		return;
+	}
+	switch (message.kind) {
+	case HELPER_PASST_UP:
+		up_again(passt, fds[0], message.number);
+		break;
+	case HELPER_PASST_ENDED:
+		say("passt: it has ended (%s): it is started again", message.text);
+		link_down(passt);
+		break;
+	case HELPER_PASST_FAILED:
+		say("passt: there is no network: it can't be started again: %s", message.text);
+		break;
+	}
+}
+
 /* ---- Its beginning and end ---- */
 
 static void close_passt(struct net_port *port)
@@ -465,15 +335,7 @@ static void close_passt(struct net_port *port)
 	struct passt *passt = passt_of(port);
 
 	disconnect(passt);
-	end_program(passt);
-	if (passt->timer.fd >= 0) {
-		events_remove(port->events, &passt->timer);
-		close(passt->timer.fd);
-	}
-	if (*passt->address.sun_path) {
-		*strrchr(passt->address.sun_path, '/') = '\0';
-		rmdir(passt->address.sun_path);
-	}
+	let_helper_go(passt);
 	free(passt);
 }
 
@@ -482,101 +344,44 @@ static const struct net_port_ops ops = {
 	.close = close_passt,
 };
 
-static int fail(char *why, int err, const char *what)
+static int fail(char *why, const char *what)
 {
-	snprintf(why, NET_WHY, "passt: %s: %s", what, strerror(err));
+	snprintf(why, NET_WHY, "passt: %.200s", what);
 	return -1;
 }
 
-/* A directory of our own, for the socket; of root's it becomes that of passt's user. */
-static int make_directory(struct passt *passt, char *why)
-{
-	const char *run = getenv("XDG_RUNTIME_DIR");
-	char *path = passt->address.sun_path;
-	const size_t room = sizeof(passt->address.sun_path) - sizeof("/socket");
-
-	passt->address.sun_family = AF_UNIX;
-	if (!run || *run != '/' ||
-	    snprintf(path, room, "%s/gmem-passt-XXXXXX", run) >= (int)room)
-		strcpy(path, "/tmp/gmem-passt-XXXXXX");
-	if (!mkdtemp(path)) {
-		*path = '\0';
-		return fail(why, errno, "making a directory for its socket");
-	}
-	if (!geteuid() && chown(path, NOBODY, NOBODY)) {
-		int err = errno;
-
-		rmdir(path);
-		*path = '\0';
-		return fail(why, err, "giving its directory to the user nobody");
-	}
-	strcat(path, "/socket");
-	return 0;
-}
-
-static int wait_until_connected(struct passt *passt, char *why)
-{
-	struct pollfd ended = { .fd = passt->child.fd, .events = POLLIN };
-	unsigned int tries;
-	siginfo_t how;
-	int ret = 0;
-
-	for (tries = 0; tries < PATIENCE; tries++) {
-		ret = try_to_connect(passt);
-		if (!ret)
-			return 0;
-		if (poll(&ended, 1, TICK) > 0) {
-			reap(passt, &how);
-			snprintf(why, NET_WHY, "passt: it has ended at once (%s %d)\n"
-				 "      what it says stands above; the host needs an address "
-				 "and a default route", how.si_code == CLD_EXITED ?
-				 "status" : "signal", how.si_status);
-			return -1;
-		}
-	}
-	return fail(why, -ret, "it does not answer at its socket");
-}
-
-static int open_timer(struct passt *passt)
-{
-	passt->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (passt->timer.fd < 0)
-		return -errno;
-	return events_add(passt->port.events, &passt->timer, EPOLLIN);
-}
-
+/* Before the guest runs: wait until passt is there, or can't be. */
 static int begin(struct passt *passt, char *why)
 {
-	int ret = open_timer(passt);
+	struct helper_message message = { .kind = HELPER_PASST_START };
+	struct pollfd answer = { .fd = passt->helper.fd, .events = POLLIN };
+	int fds[FD_MESSAGE_FDS], ret;
 
-	if (ret)
-		return fail(why, -ret, "making a timer");
-	if (make_directory(passt, why))
-		return -1;
-	ret = start_program(passt);
-	if (ret == -ENOENT) {
-		snprintf(why, NET_WHY, "passt: there is no such program\n"
-			 "      as root: apt install passt; or use --net tap=NAME");
-		return -1;
-	}
-	if (ret)
-		return fail(why, -ret, "starting it");
-	return wait_until_connected(passt, why);
+	ret = helper_send(passt->helper.fd, &message, NULL, 0);
+	if (!ret && poll(&answer, 1, FIRST_START) <= 0)
+		return fail(why, "its helper does not answer");
+	if (ret || helper_receive(passt->helper.fd, &message, fds) <= 0)
+		return fail(why, "its helper has ended");
+	if (message.kind != HELPER_PASST_UP)
+		return fail(why, message.text);
+	ret = connected(passt, fds[0], message.number);
+	if (!ret)
+		ret = events_add(passt->port.events, &passt->helper, EPOLLIN);
+	return ret ? fail(why, strerror(-ret)) : 0;
 }
 
-struct net_port *passt_open(struct events *events, uint16_t mtu, char *why)
+struct net_port *passt_open(struct events *events, int *channel, char *why)
 {
 	struct passt *passt = calloc(1, sizeof(*passt));
 
 	if (!passt) {
-		fail(why, ENOMEM, "starting it");
+		fail(why, strerror(ENOMEM));
 		return NULL;
 	}
 	passt->port = (struct net_port){ .ops = &ops, .events = events };
-	passt->mtu = mtu;
 	passt->socket = (struct event){ .fd = -1, .ready = talk, .data = passt };
-	passt->child = (struct event){ .fd = -1, .ready = child_ended, .data = passt };
-	passt->timer = (struct event){ .fd = -1, .ready = timed, .data = passt };
+	passt->helper = (struct event){ .fd = *channel, .ready = told, .data = passt };
+	*channel = -1;
 	if (!begin(passt, why))
 		return &passt->port;
 	close_passt(&passt->port);

@@ -69,10 +69,10 @@ struct net_port {
 };
 
 /*
- * Open the interface @name, which exists, or start passt; @mtu: what passt tells the
- * guest, 0 for its own choice. NULL with the reason in words in @why, of NET_WHY bytes.
+ * Open the interface @name, which exists; or have a helper start passt, by the *channel to
+ * it, which is taken over. NULL with the reason in words in @why, of NET_WHY bytes.
  */
 struct net_port *tap_open(struct events *events, const char *name, char *why);
-struct net_port *passt_open(struct events *events, uint16_t mtu, char *why);
+struct net_port *passt_open(struct events *events, int *channel, char *why);
 
 #endif /* VMM_NET_PORT_H */

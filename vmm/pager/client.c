@@ -7,10 +7,7 @@
 #include <errno.h>
 #include <linux/kvm_gmem.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <gmem.h>
@@ -18,6 +15,7 @@
 #include "common/peer.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "helper/helper.h"
 #include "machine/machine.h"
 #include "pager/client.h"
 
@@ -25,28 +23,6 @@
 #define RETRY_EVERY	10	/* ms: who restarts a page server does so at once */
 #define REFUSED_RETRY	1000	/* ms */
 #define SAY_AFTER	2000	/* ms without one: then a person should know */
-
-/*
- * Not gmem_connect(): a page server may well be another user, and gets a pager,
- * which reads nothing.
- */
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd, ret;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-		return fd;
-	ret = -errno;
-	close(fd);
-	return ret;
-}
 
 /* Offer a pager, which is closed here whatever becomes of it. */
 static int offer(struct pager_client *client, int socket, int pager, uint32_t flags)
@@ -75,7 +51,7 @@ static int offer(struct pager_client *client, int socket, int pager, uint32_t fl
 /* One try with a page server that succeeds another. */
 static int succeed(struct pager_client *client)
 {
-	int socket = connect_to(client->path);
+	int socket = helper_connect(client->helper);
 	int pager, ret;
 
 	if (socket < 0)
@@ -173,7 +149,7 @@ static int start(struct pager_client *client, const char **step)
 		return ret;
 	client->size = facts.size;
 	*step = "connecting to the page server";
-	client->socket = connect_to(client->path);
+	client->socket = helper_connect(client->helper);
 	if (client->socket < 0)
 		return client->socket;
 	*step = "making a pager";
@@ -193,13 +169,13 @@ static int start(struct pager_client *client, const char **step)
 	return -ret;
 }
 
-int pager_client_start(struct pager_client *client, const char *path, int view)
+int pager_client_start(struct pager_client *client, const char *path, int helper, int view)
 {
 	const char *step;
 	int ret;
 
 	*client = (struct pager_client){
-		.path = path, .view = view, .socket = -1, .stop_fd = -1,
+		.path = path, .helper = helper, .view = view, .socket = -1, .stop_fd = -1,
 	};
 	ret = start(client, &step);
 	if (!ret)

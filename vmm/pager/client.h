@@ -10,6 +10,7 @@
 /*
  * struct pager_client - memory that a page server owes
  * @path: where page servers listen
+ * @helper: the channel to the helper, which connects there
  * @view: of the memory
  * @size: of it, in bytes
  * @socket: of the page server that serves it, or -1
@@ -19,6 +20,7 @@
  */
 struct pager_client {
 	const char *path;
+	int helper;
 	int view;
 	uint64_t size;
 	int socket;
@@ -32,7 +34,7 @@ struct pager_client {
  * is owed. Returns when it has accepted; 0, or the status to exit with, where it
  * was said what is wrong.
  */
-int pager_client_start(struct pager_client *client, const char *path, int view);
+int pager_client_start(struct pager_client *client, const char *path, int helper, int view);
 
 /* Look for no other page server any more. The memory stays as it is. */
 void pager_client_stop(struct pager_client *client);

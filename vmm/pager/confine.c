@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "common/filter.h"
 #include "pager/confine.h"
 
@@ -65,36 +66,6 @@ static const struct filter_rule rules[] = {
 	{ SYS_exit_group, FILTER_ANY, 0, 0 },
 };
 
-/* All that lie between those that stay. */
-static int close_others(const struct confinement *confinement)
-{
-	unsigned int from = STDERR_FILENO + 1, next, i;
-
-	for (;;) {
-		next = ~0U;
-		for (i = 0; i < confinement->nr_fds; i++)
-			if (confinement->fds[i] >= (int)from &&
-			    (unsigned int)confinement->fds[i] < next)
-				next = confinement->fds[i];
-		if (next > from && close_range(from, next - 1, 0))
-			return -errno;
-		if (next == ~0U)
-			return 0;
-		from = next + 1;
-	}
-}
-
-/* So that number 0 is not one that is received. */
-static int empty_stdin(void)
-{
-	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	int ret = fd < 0 || dup2(fd, STDIN_FILENO) < 0 ? -errno : 0;
-
-	if (fd > STDIN_FILENO)
-		close(fd);
-	return ret;
-}
-
 /* A peer may send descriptors: a few find room. No core with the guest in it. */
 static int set_limits(void)
 {
@@ -138,7 +109,7 @@ int confine(struct confinement *confinement)
 	confinement->step = "closing other files";
 	ret = empty_stdin();
 	if (!ret)
-		ret = close_others(confinement);
+		ret = close_all_but(confinement->fds, confinement->nr_fds);
 	if (!ret) {
 		confinement->step = "setting limits";
 		ret = set_limits();

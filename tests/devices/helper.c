@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+/* The helper: what it does for a VMM, whether that is well or hostile. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/fd-message.h"
+#include "control/names.h"
+#include "helper/helper.h"
+#include "helper/wire.h"
+#include "unit.h"
+
+static char dir[] = "/tmp/gmem-helper-XXXXXX";
+static char path[64];		/* of a snapshot */
+static char pager[64];
+static struct helper helper;
+
+static int set_up(void **state)
+{
+	const struct helper_plan plan = { .pager = pager };
+
+	(void)state;
+	return helper_start(&helper, &plan);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	helper_stop(&helper);
+	return 0;
+}
+
+static bool is_there(const char *name)
+{
+	char whole[128];
+
+	snprintf(whole, sizeof(whole), "%s/%s", path, name);
+	return !access(whole, F_OK);
+}
+
+static void make(struct helper_files *files)
+{
+	assert_int_equal(helper_make(&helper, path, files), 0);
+	assert_int_equal(write(files->memory, "m", 1), 1);
+	assert_int_equal(write(files->state, "s", 1), 1);
+}
+
+static void close_files(struct helper_files *files)
+{
+	close(files->memory);
+	close(files->state);
+}
+
+static void remove_kept(void)
+{
+	char whole[128];
+
+	snprintf(whole, sizeof(whole), "%s/memory", path);
+	assert_int_equal(unlink(whole), 0);
+	snprintf(whole, sizeof(whole), "%s/state", path);
+	assert_int_equal(unlink(whole), 0);
+	assert_int_equal(rmdir(path), 0);
+}
+
+static void a_snapshot_is_one_once_it_is_kept(void **state)
+{
+	struct helper_files files;
+
+	(void)state;
+	make(&files);
+	assert_true(is_there("memory"));
+	assert_false(is_there("state"));
+	assert_int_equal(helper_keep(&helper), 0);
+	assert_true(is_there("state"));
+	close_files(&files);
+	/* It is there, so it is not made again. */
+	assert_int_equal(helper_make(&helper, path, &files), -EEXIST);
+	remove_kept();
+}
+
+static void one_that_is_dropped_is_gone(void **state)
+{
+	struct helper_files files, more;
+
+	(void)state;
+	make(&files);
+	assert_int_equal(helper_make(&helper, path, &more), -EBUSY);
+	assert_int_equal(helper_drop(&helper), 0);
+	assert_false(is_there(""));
+	assert_int_equal(helper_keep(&helper), -EBADF);
+	assert_int_equal(helper_drop(&helper), -EBADF);
+	close_files(&files);
+}
+
+static void what_a_vmm_leaves_half_done_is_gone(void **state)
+{
+	struct helper_files files;
+
+	(void)state;
+	make(&files);
+	helper_stop(&helper);
+	assert_false(is_there(""));
+	close_files(&files);
+}
+
+static void wrong_places_are_errors(void **state)
+{
+	struct helper_files files;
+	char *longest = calloc(1, 5000);
+
+	(void)state;
+	memset(longest, 'x', 4999);
+	assert_int_equal(helper_make(&helper, "", &files), -ENOENT);
+	assert_int_equal(helper_make(&helper, "/nonexistent/one", &files), -ENOENT);
+	assert_int_equal(helper_make(&helper, longest, &files), -ENAMETOOLONG);
+	longest[4090] = '\0';
+	assert_int_equal(helper_make(&helper, longest, &files), -ENAMETOOLONG);
+	free(longest);
+	assert_int_equal(helper_make(&helper, "/dev/null", &files), -EEXIST);
+	make(&files);
+	helper_drop(&helper);
+	close_files(&files);
+}
+
+static int ask(int socket, uint32_t kind)
+{
+	struct helper_message message = { .kind = kind };
+	int fds[FD_MESSAGE_FDS];
+
+	assert_int_equal(helper_send(socket, &message, NULL, 0), 0);
+	assert_int_equal(helper_receive(socket, &message, fds), 1);
+	assert_int_equal(message.kind, HELPER_ANSWER);
+	assert_int_equal(fds[0], -1);
+	return message.error;
+}
+
+/* Each channel is for one thing; what makes no sense ends it, and with it what is asked. */
+static void a_hostile_vmm_gets_nothing_else(void **state)
+{
+	uint32_t kind;
+	char byte;
+
+	(void)state;
+	for (kind = HELPER_CONNECT; kind < 32; kind++)
+		assert_int_equal(ask(helper.files, kind), -EPROTO);
+	for (kind = 0; kind < 32; kind++)
+		if (kind != HELPER_CONNECT)
+			assert_int_equal(ask(helper.pager, kind), -EPROTO);
+	/* Nothing was listened at, and there is no name. */
+	assert_int_equal(ask(helper.files, HELPER_UNLISTEN), -ENOENT);
+	assert_int_equal(ask(helper.files, HELPER_RELEASE), 0);
+	assert_int_equal(send(helper.files, "x", 1, 0), 1);
+	assert_int_equal(recv(helper.files, &byte, 1, 0), 0);
+	assert_int_equal(helper_drop(&helper), -EPIPE);
+	assert_int_equal(ask(helper.pager, HELPER_MAKE), -EPROTO);
+}
+
+static void a_path_without_an_end_is_no_message(void **state)
+{
+	struct helper_message message = { .kind = HELPER_MAKE };
+	char byte;
+
+	(void)state;
+	memset(message.text, '/', sizeof(message.text));
+	assert_int_equal(fd_message_send(helper.files, &message, sizeof(message), NULL, 0), 0);
+	assert_int_equal(recv(helper.files, &byte, 1, 0), 0);
+}
+
+static void descriptors_that_come_are_closed(void **state)
+{
+	struct helper_message message = { .kind = HELPER_DROP };
+	int ends[2], fds[FD_MESSAGE_FDS];
+	char byte;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(helper_send(helper.files, &message, &ends[1], 1), 0);
+	close(ends[1]);
+	assert_int_equal(helper_receive(helper.files, &message, fds), 1);
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	close(ends[0]);
+}
+
+static void it_connects_where_it_was_told_at_its_start(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd, other;
+	char byte;
+
+	(void)state;
+	assert_int_equal(helper_connect(helper.pager), -ENOENT);
+	strcpy(address.sun_path, pager);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	fd = helper_connect(helper.pager);
+	assert_true(fd >= 0);
+	other = accept(listener, NULL, NULL);
+	assert_int_equal(send(fd, "x", 1, 0), 1);
+	assert_int_equal(read(other, &byte, 1), 1);
+	/* The helper keeps none of it. */
+	close(fd);
+	assert_int_equal(read(other, &byte, 1), 0);
+	close(other);
+	close(listener);
+	unlink(pager);
+}
+
+static void one_that_is_killed_is_told(void **state)
+{
+	struct helper_files files;
+
+	(void)state;
+	assert_int_equal(kill(helper.pid, SIGKILL), 0);
+	assert_int_equal(helper_make(&helper, path, &files), -EPIPE);
+	assert_int_equal(helper_connect(helper.pager), -EPIPE);
+	assert_int_equal(helper_release(&helper), -EPIPE);
+}
+
+static void it_has_none_of_the_vmms_files(void **state)
+{
+	int ends[2];
+	char byte;
+
+	(void)state;
+	helper_stop(&helper);
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(set_up(NULL), 0);
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	close(ends[0]);
+}
+
+static void a_name_is_removed_for_its_vmm(void **state)
+{
+	struct vm_claim claim, again;
+	struct helper_plan plan = { .claim = &claim };
+	char why[NAMES_WHY];
+	pid_t pid;
+
+	(void)state;
+	helper_stop(&helper);
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	if (vm_claim(&claim, "gmem-test-helper", why))
+		fail_msg("%s", why);
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	assert_int_equal(vm_find("gmem-test-helper", &pid, why), 0);
+	assert_int_equal(helper_release(&helper), 0);
+	/* The helper does not hold the lock: it is this process's alone. */
+	assert_int_equal(vm_claim(&again, "gmem-test-helper", why), 0);
+	vm_release(&again);
+	vm_leave(&claim);
+}
+
+int main(void)
+{
+#define CLAIM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest claims[] = {
+		CLAIM(a_snapshot_is_one_once_it_is_kept),
+		CLAIM(one_that_is_dropped_is_gone),
+		CLAIM(what_a_vmm_leaves_half_done_is_gone),
+		CLAIM(wrong_places_are_errors),
+		CLAIM(a_hostile_vmm_gets_nothing_else),
+		CLAIM(a_path_without_an_end_is_no_message),
+		CLAIM(descriptors_that_come_are_closed),
+		CLAIM(it_connects_where_it_was_told_at_its_start),
+		CLAIM(one_that_is_killed_is_told),
+		CLAIM(it_has_none_of_the_vmms_files),
+		CLAIM(a_name_is_removed_for_its_vmm),
+	};
+	char command[64];
+	int ret;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/snapshot", dir);
+	snprintf(pager, sizeof(pager), "%s/pager", dir);
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	ret = cmocka_run_group_tests(claims, NULL, NULL);
+	/* Nothing is left there. */
+	snprintf(command, sizeof(command), "%s/gmem", dir);
+	rmdir(command);
+	return rmdir(dir) ? 1 : ret;
+}

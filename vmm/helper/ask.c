@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/* The VMM's side: a question, and its answer. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/fd-message.h"
+#include "helper/helper.h"
+#include "helper/wire.h"
+
+static int ask(int socket, struct helper_message *message, int *fds)
+{
+	int ret = helper_send(socket, message, NULL, 0);
+
+	if (!ret)
+		ret = helper_receive(socket, message, fds);
+	if (ret == 1)
+		return message->kind == HELPER_ANSWER ? message->error : -EPROTO;
+	return ret && ret != -ECONNRESET ? ret : -EPIPE;
+}
+
+/* That answers by no descriptor. */
+static int tell(struct helper *helper, enum helper_kind kind)
+{
+	struct helper_message message = { .kind = kind };
+	int fds[FD_MESSAGE_FDS];
+
+	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
+}
+
+int helper_make(struct helper *helper, const char *path, struct helper_files *files)
+{
+	struct helper_message message = { .kind = HELPER_MAKE };
+	int fds[FD_MESSAGE_FDS], ret;
+
+	if (strlen(path) >= sizeof(message.text))
+		return -ENAMETOOLONG;
+	strcpy(message.text, path);
+	ret = helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
+	if (!ret)
+		*files = (struct helper_files){ .memory = fds[0], .state = fds[1] };
+	return ret;
+}
+
+int helper_keep(struct helper *helper)
+{
+	return tell(helper, HELPER_KEEP);
+}
+
+int helper_drop(struct helper *helper)
+{
+	return tell(helper, HELPER_DROP);
+}
+
+int helper_unlisten(struct helper *helper)
+{
+	return tell(helper, HELPER_UNLISTEN);
+}
+
+int helper_release(struct helper *helper)
+{
+	return tell(helper, HELPER_RELEASE);
+}
+
+int helper_connect(int pager)
+{
+	struct helper_message message = { .kind = HELPER_CONNECT };
+	int fds[FD_MESSAGE_FDS], ret = ask(pager, &message, fds);
+
+	return ret ? ret : fds[0];
+}

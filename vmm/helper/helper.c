@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+/* The helper's process: its start and end, and what is asked for of it. */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/descriptors.h"
+#include "common/events.h"
+#include "common/fd-message.h"
+#include "control/names.h"
+#include "helper/helper.h"
+#include "helper/parts.h"
+#include "helper/wire.h"
+
+#define MOST_FDS	(OPTION_VALUES + 4)
+
+/*
+ * struct process - the helper's own state
+ * @left: channels that are open
+ * @files_event, @pager_event: channels; those of passt are with the programs
+ * @files: a snapshot that is being written
+ */
+struct process {
+	const struct helper_plan *plan;
+	struct events events;
+	unsigned int left;
+	struct event files_event;
+	struct event pager_event;
+	struct snapshot_files files;
+};
+
+/* Not gmem_connect(): a page server may be another user's. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd, ret;
+
+	if (!path)
+		return -ENOENT;
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Descriptors that go with the answer are put into @fds, *nr of them. */
+static int do_files(struct process *process, const struct helper_message *message, int *fds,
+		    unsigned int *nr)
+{
+	const struct helper_plan *plan = process->plan;
+	int ret;
+
+	switch (message->kind) {
+	case HELPER_MAKE:
+		ret = snapshot_files_make(&process->files, message->text, fds);
+		*nr = ret ? 0 : 2;
+		return ret;
+	case HELPER_KEEP:
+		return snapshot_files_keep(&process->files);
+	case HELPER_DROP:
+		return snapshot_files_drop(&process->files);
+	case HELPER_UNLISTEN:
+		return !plan->listener || unlink(plan->listener) ? -ENOENT : 0;
+	case HELPER_RELEASE:
+		if (plan->claim)
+			vm_remove(plan->claim);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
+static int do_pager(struct process *process, const struct helper_message *message, int *fds,
+		    unsigned int *nr)
+{
+	if (message->kind != HELPER_CONNECT)
+		return -EPROTO;
+	fds[0] = connect_to(process->plan->pager);
+	*nr = fds[0] >= 0;
+	return fds[0] < 0 ? fds[0] : 0;
+}
+
+/* False: the channel has ended. */
+static bool answer(struct event *event, int (*carry_out)(struct process *process,
+							 const struct helper_message *message,
+							 int *fds, unsigned int *nr))
+{
+	struct helper_message message;
+	int fds[FD_MESSAGE_FDS];
+	unsigned int i, nr = 0;
+	int ret = helper_receive(event->fd, &message, fds);
+
+	if (ret <= 0)
+		return false;
+	for (i = 0; i < FD_MESSAGE_FDS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	message.error = carry_out(event->data, &message, fds, &nr);
+	message.kind = HELPER_ANSWER;
+	*message.text = '\0';
+	ret = helper_send(event->fd, &message, fds, nr);
+	while (nr)
+		close(fds[--nr]);
+	return !ret;
+}
+
+static void end_channel(struct event *event)
+{
+	struct process *process = event->data;
+
+	events_remove(&process->events, event);
+	close(event->fd);
+	process->left--;
+}
+
+/* What was not kept when the VMM ends goes. */
+static void asked_for_files(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+
+	(void)ready;
+	if (answer(event, do_files))
+		return;
+	snapshot_files_drop(&process->files);
+	end_channel(event);
+}
+
+static void asked_for_pager(struct event *event, uint32_t ready)
+{
+	(void)ready;
+	if (!answer(event, do_pager))
+		end_channel(event);
+}
+
+static int watch(struct process *process, struct event *event, int fd,
+		 void (*ready)(struct event *event, uint32_t ready))
+{
+	*event = (struct event){ .fd = fd, .ready = ready, .data = process };
+	process->left++;
+	return events_add(&process->events, event, EPOLLIN);
+}
+
+static int open_channels(struct process *process, const struct helper *theirs)
+{
+	unsigned int i;
+	int ret = events_open(&process->events);
+
+	if (!ret)
+		ret = watch(process, &process->files_event, theirs->files, asked_for_files);
+	if (!ret)
+		ret = watch(process, &process->pager_event, theirs->pager, asked_for_pager);
+	for (i = 0; !ret && i < theirs->nr_nets; i++) {
+		process->left++;
+		if (!passt_program_open(&process->events, theirs->nets[i],
+					process->plan->mtus[i], &process->left))
+			ret = -ENOMEM;
+	}
+	return ret;
+}
+
+/* Of the VMM's descriptors it has stderr, its channels and the folders of the name. */
+static int keep_few(const struct helper_plan *plan, const struct helper *theirs)
+{
+	int fds[MOST_FDS] = { theirs->files, theirs->pager, -1, -1 };
+	unsigned int i, nr = 4;
+
+	if (plan->claim) {
+		fds[2] = plan->claim->base;
+		fds[3] = plan->claim->dir;
+	}
+	for (i = 0; i < theirs->nr_nets; i++)
+		fds[nr++] = theirs->nets[i];
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+	return empty_stdin() || close_all_but(fds, nr) ? -EIO : 0;
+}
+
+/* It ends when the VMM does: the channels tell. Keys of the terminal are not for it. */
+static void run(const struct helper_plan *plan, const struct helper *theirs)
+{
+	static struct process process = { .files.dir = -1 };
+	int ret = keep_few(plan, theirs);
+
+	process.plan = plan;
+	prctl(PR_SET_NAME, "gmem-helper");
+	setsid();
+	if (!ret)
+		ret = open_channels(&process, theirs);
+	while (!ret && process.left)
+		ret = events_wait(&process.events, -1);
+	_exit(!!ret);
+}
+
+/* ---- The VMM's side ---- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void close_ends(struct helper *helper)
+{
+	while (helper->nr_nets)
+		close_fd(&helper->nets[--helper->nr_nets]);
+	close_fd(&helper->files);
+	close_fd(&helper->pager);
+}
+
+static int open_pair(int *ours, int *theirs)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	*ours = ends[0];
+	*theirs = ends[1];
+	return 0;
+}
+
+static int open_pairs(struct helper *ours, struct helper *theirs, unsigned int nr_nets)
+{
+	int ret = open_pair(&ours->files, &theirs->files);
+
+	if (!ret)
+		ret = open_pair(&ours->pager, &theirs->pager);
+	while (!ret && ours->nr_nets < nr_nets) {
+		ret = open_pair(&ours->nets[ours->nr_nets], &theirs->nets[theirs->nr_nets]);
+		ours->nr_nets += !ret;
+		theirs->nr_nets += !ret;
+	}
+	return ret;
+}
+
+int helper_start(struct helper *helper, const struct helper_plan *plan)
+{
+	struct helper theirs = HELPER_NONE;
+	int ret;
+
+	*helper = (struct helper)HELPER_NONE;
+	ret = open_pairs(helper, &theirs, plan->nr_nets);
+	fflush(stdout);
+	if (!ret) {
+		helper->pid = fork();
+		if (!helper->pid)
+			run(plan, &theirs);
+		if (helper->pid < 0)
+			ret = -errno;
+	}
+	close_ends(&theirs);
+	if (ret) {
+		helper->pid = 0;
+		close_ends(helper);
+	}
+	return ret;
+}
+
+void helper_stop(struct helper *helper)
+{
+	close_ends(helper);
+	if (!helper->pid)
+		return;
+	while (waitpid(helper->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	helper->pid = 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The process that does for a VMM what needs rights which the VMM gives up when it starts
+ * its guest: it starts passt, connects to a page server, makes a snapshot's files, and
+ * removes the VM's name. It is forked before the VMM has anything of the guest's, is told
+ * at that time all it will ever be asked for but a snapshot's path, and ends with the VMM.
+ */
+#ifndef VMM_HELPER_HELPER_H
+#define VMM_HELPER_HELPER_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "options.h"
+
+struct vm_claim;
+
+/*
+ * struct helper_plan - what the helper may be asked for
+ * @claim: the name, which it removes; or NULL
+ * @listener: where the guest is handed over, which it removes; or NULL
+ * @pager: where the page server listens; or NULL
+ * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
+ */
+struct helper_plan {
+	const struct vm_claim *claim;
+	const char *listener;
+	const char *pager;
+	unsigned int nr_nets;
+	uint16_t mtus[OPTION_VALUES];
+};
+
+/*
+ * struct helper - a running one, as the VMM sees it
+ * @files: the socket for a snapshot's files and for the end, or -1
+ * @pager: that for the page server, or -1
+ * @nets: one a card that wants a passt; passt_open() takes it over
+ */
+struct helper {
+	pid_t pid;
+	int files;
+	int pager;
+	unsigned int nr_nets;
+	int nets[OPTION_VALUES];
+};
+
+#define HELPER_NONE { .files = -1, .pager = -1 }
+
+/* While this process has one thread. 0 or -errno. */
+int helper_start(struct helper *helper, const struct helper_plan *plan);
+
+/* Let it end, and wait for that. */
+void helper_stop(struct helper *helper);
+
+/* ---- Each waits for the helper. They return 0 or -errno; -EPIPE: it has ended ---- */
+
+/* struct helper_files - a new snapshot's files, open for writing */
+struct helper_files {
+	int memory;
+	int state;
+};
+
+/*
+ * Make the directory @path and the files of a snapshot, which is none until
+ * helper_keep(): by helper_drop(), or the VMM's death, all of it goes again.
+ */
+int helper_make(struct helper *helper, const char *path, struct helper_files *files);
+int helper_keep(struct helper *helper);
+int helper_drop(struct helper *helper);
+
+/* Remove the socket where the guest was handed over; the VM's name. */
+int helper_unlisten(struct helper *helper);
+int helper_release(struct helper *helper);
+
+/* A connection to the page server, by its socket @pager. */
+int helper_connect(int pager);
+
+#endif /* VMM_HELPER_HELPER_H */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What a VMM and its helper say to each other. */
+#ifndef VMM_HELPER_WIRE_H
+#define VMM_HELPER_WIRE_H
+
+#include <stdint.h>
+
+#define HELPER_TEXT	4096
+
+/*
+ * Kinds of messages. To the helper; each but those of passt gets a HELPER_ANSWER:
+ *
+ * HELPER_MAKE, HELPER_KEEP, HELPER_DROP: a snapshot's files
+ * HELPER_UNLISTEN, HELPER_RELEASE: the end
+ * HELPER_CONNECT: to the page server
+ * HELPER_PASST_START: for the first time
+ * HELPER_PASST_LOST: the connection of this @number can't be used any more
+ *
+ * From the helper:
+ *
+ * HELPER_ANSWER: @error, and descriptors
+ * HELPER_PASST_UP: a connection, a descriptor, and its @number
+ * HELPER_PASST_ENDED: passt has ended, @text says how; it is started again
+ * HELPER_PASST_FAILED: it could not be started, @text says why. After its first start that
+ *	is tried again, and told once
+ */
+enum helper_kind {
+	HELPER_MAKE,
+	HELPER_KEEP,
+	HELPER_DROP,
+	HELPER_UNLISTEN,
+	HELPER_RELEASE,
+	HELPER_CONNECT,
+	HELPER_PASST_START,
+	HELPER_PASST_LOST,
+	HELPER_ANSWER,
+	HELPER_PASST_UP,
+	HELPER_PASST_ENDED,
+	HELPER_PASST_FAILED,
+};
+
+/* struct helper_message - a message, sent up to the end of @text: the VMM may be hostile */
+struct helper_message {
+	uint32_t kind;
+	int32_t error;
+	uint32_t number;
+	char text[HELPER_TEXT];
+};
+
+/* 0 or -errno */
+int helper_send(int socket, const struct helper_message *message, const int *fds,
+		unsigned int nr);
+
+/* 1; 0: the other side has ended; -errno; -EPROTO: it is no message. */
+int helper_receive(int socket, struct helper_message *message, int *fds);
+
+#endif /* VMM_HELPER_WIRE_H */
