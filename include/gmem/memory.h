@@ -81,6 +81,25 @@ struct gmem_facts {
  */
 int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
 
+/*
+ * gmem_memfd_facts_open - have the facts of a view of the caller's at hand
+ * @fd: the view's descriptor
+ *
+ * For a process that cannot open files later. Returns a descriptor for
+ * gmem_memfd_facts_read(), close-on-exec, or -errno. Errors: EBADF; and where there is no
+ * /proc, as gmem_memfd_facts().
+ */
+int gmem_memfd_facts_open(int fd);
+
+/*
+ * gmem_memfd_facts_read - read the facts of the view, as they are now
+ * @info: from gmem_memfd_facts_open()
+ * @facts: filled in
+ *
+ * 0 or -errno: EBADF (it is not of guest memory). Any thread.
+ */
+int gmem_memfd_facts_read(int info, struct gmem_facts *facts);
+
 /* ---- Private or shared, in place (memory/convert.c) ---- */
 
 /*

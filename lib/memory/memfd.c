@@ -96,36 +96,60 @@ static int parse_facts(const char *text, struct gmem_facts *facts)
 	return 0;
 }
 
-int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts)
+static int open_info(const char *process, int fd)
 {
-	char path[64], text[4096];
-	size_t used = 0;
-	ssize_t got;
+	char path[64];
 	int info;
 
-	if (fd < 0 || pid < 0)
+	if (fd < 0)
 		return -EBADF;
-	if (pid)
-		snprintf(path, sizeof(path), "/proc/%d", (int)pid);
-	else
-		snprintf(path, sizeof(path), "/proc/self");
-	if (pid && access(path, F_OK))
-		return -ESRCH;
-	snprintf(path + strlen(path), sizeof(path) - strlen(path),
-		 "/fdinfo/%d", fd);
-
+	snprintf(path, sizeof(path), "/proc/%s/fdinfo/%d", process, fd);
 	info = open(path, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return errno == ENOENT ? -EBADF : -errno;
+	return info;
+}
+
+int gmem_memfd_facts_open(int fd)
+{
+	return open_info("self", fd);
+}
+
+/* By offsets: reading it from its beginning makes it anew. */
+int gmem_memfd_facts_read(int info, struct gmem_facts *facts)
+{
+	char text[4096];
+	size_t used = 0;
+	ssize_t got;
+
 	do {
-		got = read(info, text + used, sizeof(text) - 1 - used);
+		got = pread(info, text + used, sizeof(text) - 1 - used, used);
 		if (got > 0)
 			used += got;
 	} while (got > 0 || (got < 0 && errno == EINTR));
-	got = got < 0 ? -errno : 0;
-	close(info);
-	if (got)
-		return got;
+	if (got < 0)
+		return -errno;
 	text[used] = '\0';
 	return parse_facts(text, facts);
+}
+
+int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts)
+{
+	char process[16] = "self", path[32];
+	int info, ret;
+
+	if (fd < 0 || pid < 0)
+		return -EBADF;
+	if (pid) {
+		snprintf(process, sizeof(process), "%d", (int)pid);
+		snprintf(path, sizeof(path), "/proc/%s", process);
+		if (access(path, F_OK))
+			return -ESRCH;
+	}
+	info = open_info(process, fd);
+	if (info < 0)
+		return info;
+	ret = gmem_memfd_facts_read(info, facts);
+	close(info);
+	return ret;
 }

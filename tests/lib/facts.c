@@ -47,14 +47,22 @@ static void lines_that_are_missing_or_no_numbers(void **state)
 static void descriptors_that_are_no_guest_memory(void **state)
 {
 	struct gmem_facts facts;
-	int ends[2];
+	int ends[2], info;
 
 	(void)state;
 	assert_int_equal(pipe(ends), 0);
 	assert_int_equal(gmem_memfd_facts(0, ends[0], &facts), -EBADF);
 	assert_int_equal(gmem_memfd_facts(getpid(), ends[0], &facts), -EBADF);
+	info = gmem_memfd_facts_open(ends[0]);
+	assert_true(info >= 0);
+	assert_int_equal(fcntl(info, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(gmem_memfd_facts_read(info, &facts), -EBADF);
+	close(info);
+	assert_int_equal(gmem_memfd_facts_read(info, &facts), -EBADF);
 	close(ends[0]);
 	close(ends[1]);
+	assert_int_equal(gmem_memfd_facts_open(ends[0]), -EBADF);
+	assert_int_equal(gmem_memfd_facts_open(-1), -EBADF);
 	assert_int_equal(gmem_memfd_facts(0, ends[0], &facts), -EBADF);
 	assert_int_equal(gmem_memfd_facts(0, -1, &facts), -EBADF);
 	assert_int_equal(gmem_memfd_facts(-1, 0, &facts), -EBADF);
