@@ -11,7 +11,8 @@
 #include "devices/power.h"
 #include "handover/source.h"
 #include "loop.h"
-#include "snapshot/snapshot.h"
+
+#define LOOK_EVERY	5	/* ms, where requests in flight are waited for */
 
 /* They end it in an orderly way: a terminal must get its settings back. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
@@ -75,7 +76,11 @@ static int stop(struct loop *loop)
 /* It is no guest without vCPUs that run. */
 static int go_on(struct loop *loop)
 {
-	int ret = vcpus_go_on(loop->vcpus);
+	int ret;
+
+	if (loop->saving.state != SAVING_NOTHING)	/* later, then */
+		return 0;
+	ret = vcpus_go_on(loop->vcpus);
 
 	if (ret)
 		loop_end(loop, say_failed(ret, "having the guest go on"));
@@ -97,7 +102,21 @@ int loop_resume(struct loop *loop)
 	return go_on(loop);
 }
 
-int loop_snapshot(struct loop *loop, const char *path)
+/* Those who asked hear of it when the guest is on its way again. */
+static void saved(void *data, int error, const char *step)
+{
+	struct loop *loop = data;
+
+	if (!error) {
+		say("the guest is kept in %s", loop->saving.path);
+		report("snapshot", "left=%" PRIu64, loop->vcpus->left_ns);
+	}
+	go_on(loop);
+	loop->saved(loop->saved_data, error, step);
+}
+
+int loop_snapshot(struct loop *loop, const char *path,
+		  void (*done)(void *data, int error, const char *step), void *data)
 {
 	struct machine *machine = loop->vcpus->machine;
 	int ret;
@@ -105,16 +124,17 @@ int loop_snapshot(struct loop *loop, const char *path)
 	machine->step = "making a snapshot of this guest";
 	if (loop->no_snapshot)
 		return -EOPNOTSUPP;
-	ret = stop(loop);
-	if (ret)
-		return ret;
-	report("stopped", "left=%" PRIu64, loop->vcpus->left_ns);
-	ret = snapshot_save(machine, path);
-	if (!ret) {
-		say("the guest is kept in %s", path);
-		report("snapshot", "left=%" PRIu64, loop->vcpus->left_ns);
+	if (loop->saving.state == SAVING_NOTHING) {
+		ret = stop(loop);
+		if (ret)
+			return ret;
+		report("stopped", "left=%" PRIu64, loop->vcpus->left_ns);
+		loop->saved = done;
+		loop->saved_data = data;
 	}
-	go_on(loop);
+	ret = saving_begin(&loop->saving, path, saved, loop);
+	if (ret)
+		go_on(loop);
 	return ret;
 }
 
@@ -134,6 +154,15 @@ int loop_stop(struct loop *loop, bool *asked)
 
 /* ---- Events ---- */
 
+static void kept(void *data, int error, const char *step)
+{
+	struct loop *loop = data;
+
+	loop->unkept = error;
+	if (error)
+		say_failed(error, "%s, %s", step, loop->snapshot);
+}
+
 /* By a signal, or the awaited line. */
 static void snapshot_now(struct loop *loop)
 {
@@ -141,12 +170,13 @@ static void snapshot_now(struct loop *loop)
 
 	if (loop->over)
 		return;
-	ret = loop_snapshot(loop, loop->snapshot);
+	ret = loop_snapshot(loop, loop->snapshot, kept, loop);
 	if (ret == -ESRCH)
 		return;
-	loop->unkept = ret;
 	if (ret)
-		say_failed(ret, "%s, %s", loop->vcpus->machine->step, loop->snapshot);
+		kept(loop, ret, loop->vcpus->machine->step);
+	else
+		loop->unkept = true;	/* so far */
 }
 
 static void signalled(struct event *event, uint32_t ready)
@@ -250,6 +280,8 @@ int loop_open(struct loop *loop)
 	if (!ret)
 		ret = watch(loop, &loop->asked, loop->listener, connected);
 	if (!ret)
+		ret = saving_open(&loop->saving, machine, loop->helper);
+	if (!ret)
 		machine->console.terminal = &loop->terminal;
 	/* The demonstration's guest reads nothing. */
 	if (!ret && machine->pc.present)
@@ -261,6 +293,7 @@ void loop_close(struct loop *loop)
 {
 	if (loop->signals < 0)
 		return;
+	saving_close(&loop->saving);
 	vcpus_stop(loop->vcpus);
 	if (!loop->given)
 		show_console(loop);
@@ -275,8 +308,12 @@ int loop_serve(struct loop *loop)
 {
 	int ret = 0;
 
-	while (!ret && !loop->over)
-		ret = events_wait(&loop->vcpus->machine->events, -1);
+	while (!ret && !loop->over) {
+		bool waits = loop->saving.state == SAVING_WAITS;
+
+		ret = events_wait(&loop->vcpus->machine->events, waits ? LOOK_EVERY : -1);
+		saving_look(&loop->saving);
+	}
 	return ret ? say_failed(ret, "waiting") : loop->status;
 }
 

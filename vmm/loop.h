@@ -7,16 +7,20 @@
 
 #include "devices/terminal.h"
 #include "machine/vcpus.h"
+#include "saving.h"
 
 /*
  * struct loop - a running guest and the events that the process answers meanwhile
  * @vcpus: run the guest
  * @listener: a socket where another process may ask for the guest, or -1
+ * @helper: makes a snapshot's files
  * @snapshot: the directory to keep the guest in when the console had the awaited
  *	line or SIGUSR2 comes, or NULL
  * @no_snapshot: why it can't be kept in a directory, or NULL
  * @signals: a signalfd, or -1
- * @unkept: the last try to keep it there failed
+ * @saving: a snapshot under way
+ * @saved, @saved_data: who asked for it
+ * @unkept: it was to be kept there, and is not
  * @given: another process has the guest
  * @over: the loop is to end, with the exit status @status
  * @terminal: the console's
@@ -25,9 +29,13 @@
 struct loop {
 	struct vcpus *vcpus;
 	int listener;
+	struct helper *helper;
 	const char *snapshot;
 	const char *no_snapshot;
 	int signals;
+	struct saving saving;
+	void (*saved)(void *data, int error, const char *step);
+	void *saved_data;
 	bool unkept;
 	bool given;
 	bool over;
@@ -72,10 +80,13 @@ int loop_pause(struct loop *loop);
 int loop_resume(struct loop *loop);
 
 /*
- * Keep the guest in a new directory; it goes on, unless it is paused. Returns 0; or
- * -errno, and the machine's @step says what failed: -EOPNOTSUPP: @no_snapshot is why.
+ * Keep the guest in a new directory; it goes on then, unless it is paused. Returns 0, and
+ * @done is called with 0 or -errno and what failed, once it is known what came of it, or is
+ * not called where the loop ends before; or -errno, and the machine's @step says what
+ * failed: -EOPNOTSUPP: @no_snapshot is why; -EBUSY: another one is under way.
  */
-int loop_snapshot(struct loop *loop, const char *path);
+int loop_snapshot(struct loop *loop, const char *path,
+		  void (*done)(void *data, int error, const char *step), void *data);
 
 /*
  * Press the power button, and have the guest go on if it is paused; *asked: it has one.

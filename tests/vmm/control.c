@@ -23,6 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cmd/devices.h"
 #include "cmd/serve.h"
 #include "common/say.h"
 #include "common/status.h"
@@ -93,6 +94,7 @@ static int run_vm(void)
 		.pc = { .present = true, .serial.vm = -1 },
 	};
 	struct serving serving = { .socket = NULL };
+	const struct devices devices = { .rng = 0 };
 	pthread_t thread;
 	int status;
 
@@ -100,11 +102,13 @@ static int run_vm(void)
 	serial_out(&machine.pc.serial, UART_FCR, UART_FCR_ENABLE_FIFO);
 	loop_block_signals(false);
 	status = serve_as(&serving, name);
+	if (!status)
+		status = serve_with_helper(&serving, &devices, NULL);
 	if (status || events_open(&machine.events) ||
 	    pthread_create(&thread, NULL, guest, &machine))
 		return 99;
 	status = serve_guest(&machine, &serving);
-	vm_release(&serving.claim);
+	serve_end(&serving);
 	return status;
 }
 
@@ -178,9 +182,9 @@ static int connect_vm(void)
 	char why[CONTROL_WHY];
 	int socket = -EAGAIN;
 
-	while (socket == -EAGAIN && now_ns() < limit) {
+	while ((socket == -EAGAIN || socket == -ESRCH) && now_ns() < limit) {
 		socket = control_connect(name, why);
-		if (socket == -EAGAIN)
+		if (socket < 0)
 			usleep(1000);
 	}
 	assert_true(socket >= 0);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/status.h"
+#include "helper/helper.h"
 #include "image/image.h"
 #include "machine/cpuid.h"
 #include "machine/sections.h"
@@ -80,6 +81,19 @@ static void write_memory(off_t size)
 	close(fd);
 }
 
+/* 0 or -errno */
+static int write_state(const struct gmem_message *message)
+{
+	void *encoded;
+	ssize_t length = gmem_message_encode(message, &encoded);
+	int fd = openat(dir, "state", O_WRONLY | O_CREAT | O_EXCL, 0600);
+	int ret = snapshot_write_state(fd, encoded, length);
+
+	free(encoded);
+	close(fd);
+	return ret;
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -120,7 +134,7 @@ static void refused(const char *words)
 	sample_make(&sample);						\
 	change;								\
 	unlinkat(dir, "state", 0);					\
-	assert_int_equal(snapshot_write_state(dir, &sample.message), 0); \
+	assert_int_equal(write_state(&sample.message), 0); \
 	sample_drop(&sample);						\
 	refused(words);							\
 } while (0)
@@ -136,7 +150,7 @@ static void read_good(void)
 	int fd;
 
 	sample_make(&sample);
-	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	assert_int_equal(write_state(&sample.message), 0);
 	sample_drop(&sample);
 	fd = openat(dir, "state", O_RDONLY);
 	assert_int_equal(fstat(fd, &st), 0);
@@ -275,7 +289,7 @@ static void another_message(void **state)
 	gmem_vm_state_free(&sample.message.vm_state);
 	sample.message.nr_slots = 0;
 	sample.message.nr_fds = 0;
-	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	assert_int_equal(write_state(&sample.message), 0);
 	sample_drop(&sample);
 	refused(NO_GUEST);
 }
@@ -333,28 +347,31 @@ static void a_snapshot_that_fails_leaves_nothing(void **state)
 	struct snapshot snapshot;
 	struct machine machine;
 	struct sample sample;
+	struct snapshot_copy copy;
+	struct helper helper;
 	char other[sizeof(path) + 8];
 
 	(void)state;
 	snprintf(other, sizeof(other), "%s/other", path);
 	sample_make(&sample);
-	unlinkat(dir, "state", 0);
-	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	assert_int_equal(write_state(&sample.message), 0);
 	sample_drop(&sample);
 	assert_int_equal(snapshot_open(&snapshot, path), 0);
 	assert_int_equal(snapshot_build(&snapshot, &machine), 0);
 	assert_int_equal(snapshot_set_state(&snapshot, &machine), 0);
-
 	signal(SIGXFSZ, SIG_IGN);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
 	small = limit;
 	small.rlim_cur = MEMORY / 2;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(snapshot_save(&machine, other), -EFBIG);
+	assert_int_equal(helper_start(&helper, &(struct helper_plan){ }), 0);
+	assert_int_equal(snapshot_capture(&machine, &copy), 0);
+	assert_int_equal(snapshot_write(&copy, &helper, other, &(bool){ false }), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	assert_int_equal(access(other, F_OK), -1);
-
-	assert_int_equal(snapshot_save(&machine, other), 0);
+	assert_int_equal(snapshot_write(&copy, &helper, other, &(bool){ false }), 0);
+	snapshot_copy_free(&copy);
+	helper_stop(&helper);
 	machine_close(&machine);
 	snapshot_close(&snapshot);
 	assert_int_equal(unlinkat(dir, "other/memory", 0), 0);
@@ -386,7 +403,7 @@ static void random_states(void **state)
 		for (n = 0; n < 1 + i % 16; n++)
 			((char *)blob->data)[rand_r(&seed) % blob->size] = rand_r(&seed);
 		unlinkat(dir, "state", 0);
-		assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+		assert_int_equal(write_state(&sample.message), 0);
 		assert_int_equal(snapshot_open(&snapshot, path), 0);
 		assert_int_equal(snapshot_build(&snapshot, &machine), 0);
 		taken += !snapshot_set_state(&snapshot, &machine);
@@ -445,7 +462,7 @@ static void ended_while_kvm_waits(int signal)
 	sample_make(&sample);
 	set_wall_clock(&sample.vcpus[0].blobs[GMEM_STATE_MSRS]);
 	unlinkat(dir, "state", 0);
-	assert_int_equal(snapshot_write_state(dir, &sample.message), 0);
+	assert_int_equal(write_state(&sample.message), 0);
 	sample_drop(&sample);
 	snprintf(socket, sizeof(socket), "%s/socket", path);
 	listener = gmem_listen(socket);

@@ -106,7 +106,7 @@ int serve_guest(struct machine *machine, struct serving *serving)
 	struct vcpus vcpus;
 	struct loop loop = {
 		.vcpus = &vcpus, .signals = -1, .snapshot = serving->snapshot,
-		.no_snapshot = serving->no_snapshot,
+		.no_snapshot = serving->no_snapshot, .helper = &serving->helper,
 	};
 	int status;
 	int ret = vcpus_init(&vcpus, machine);

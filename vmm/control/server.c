@@ -25,6 +25,7 @@
  * @used: bytes of @line, which may have several requests
  * @answer: what is to be written, or NULL; of @size bytes @wrote are
  * @last: it is closed when that is written
+ * @waits: its answer comes when a snapshot is made
  */
 struct connection {
 	struct control_server *server;
@@ -35,13 +36,18 @@ struct connection {
 	size_t size;
 	size_t wrote;
 	bool last;
+	bool waits;
 };
 
-/* @began: when the guest came here */
+/*
+ * @began: when the guest came here; @facts: of its memory, or -1; @waiting: the client that waits for a snapshot
+ */
 struct control_server {
 	struct loop *loop;
 	char name[VM_NAME_LENGTH];
 	uint64_t began;
+	int facts;
+	struct connection *waiting;
 	struct event listener;
 	struct connection connections[CONNECTIONS];
 };
@@ -85,7 +91,11 @@ static const char *state_of(const struct control_server *server)
 {
 	const struct vcpus *vcpus = server->loop->vcpus;
 
-	return vcpus->paused ? "paused" : vcpus->going ? "running" : "stopped";
+	if (vcpus->paused)
+		return "paused";
+	if (server->loop->saving.state != SAVING_NOTHING)
+		return "saving";
+	return vcpus->going ? "running" : "stopped";
 }
 
 static struct json_object *answer_state(const struct control_server *server)
@@ -124,8 +134,7 @@ static struct json_object *do_status(struct connection *connection)
 	add_number(answer, "pid", getpid());
 	add_number(answer, "vcpus", machine->nr_vcpus);
 	add_number(answer, "memory", memory_of(machine));
-	if (machine_view(machine) >= 0 &&
-	    !gmem_memfd_facts(0, machine_view(machine), &facts))
+	if (server->facts >= 0 && !gmem_memfd_facts_read(server->facts, &facts))
 		add_number(answer, "resident", facts.resident * 4096);
 	add_number(answer, "uptime", (now_ns() - server->began) / 1000000000);
 	add_boolean(answer, "console", terminal_is_attached(&server->loop->terminal));
@@ -166,27 +175,6 @@ static struct json_object *do_kill(struct connection *connection)
 	return answer_ok();
 }
 
-static struct json_object *do_snapshot(struct connection *connection, const char *path)
-{
-	struct loop *loop = connection->server->loop;
-	struct json_object *answer;
-	char why[CONTROL_WHY];
-	int ret = loop_snapshot(loop, path);
-
-	if (ret == -ESRCH)
-		return answer_failed(ret);
-	if (ret) {
-		snprintf(why, sizeof(why), "%s, %.256s: %s", loop->vcpus->machine->step, path,
-			 ret == -EOPNOTSUPP && loop->no_snapshot ? loop->no_snapshot :
-			 strerror(-ret));
-		return answer_error(why, ret == -EEXIST ? "name a directory that is not there" :
-				    NULL);
-	}
-	answer = answer_state(connection->server);
-	json_object_object_add(answer, "path", json_object_new_string(path));
-	return answer;
-}
-
 /* ---- Connections ---- */
 
 static void drop(struct connection *connection)
@@ -198,6 +186,9 @@ static void drop(struct connection *connection)
 	connection->event.fd = -1;
 	free(connection->answer);
 	connection->answer = NULL;
+	connection->waits = false;
+	if (connection->server->waiting == connection)
+		connection->server->waiting = NULL;
 }
 
 /* False: the connection is gone, or what is left is written later. */
@@ -273,6 +264,63 @@ static void become_console(struct connection *connection, const char *typed, siz
 		terminal_type(&loop->terminal, typed, size);
 }
 
+/* ---- Snapshots: the answer comes later ---- */
+
+static struct json_object *answer_unkept(struct connection *connection, int error,
+					 const char *step, const char *path)
+{
+	struct loop *loop = connection->server->loop;
+	char why[CONTROL_WHY];
+
+	snprintf(why, sizeof(why), "%s, %.256s: %s", step, path,
+		 error == -EOPNOTSUPP && loop->no_snapshot ? loop->no_snapshot :
+		 strerror(-error));
+	return answer_error(why, error == -EEXIST ? "name a directory that is not there" : NULL);
+}
+
+static void answer_lines(struct connection *connection);
+static void listen_on(struct connection *connection);
+
+/* The client may have gone meanwhile. */
+static void snapshot_made(void *data, int error, const char *step)
+{
+	struct control_server *server = data;
+	struct connection *connection = server->waiting;
+	const char *path = server->loop->saving.path;
+	struct json_object *answer;
+
+	server->waiting = NULL;
+	if (!connection)
+		return;
+	connection->waits = false;
+	if (error) {
+		answer = answer_unkept(connection, error, step, path);
+	} else {
+		answer = answer_state(server);
+		json_object_object_add(answer, "path", json_object_new_string(path));
+	}
+	say_answer(connection, answer);
+	answer_lines(connection);
+	listen_on(connection);
+}
+
+static void snapshot(struct connection *connection, const char *path)
+{
+	struct control_server *server = connection->server;
+	struct connection *before = server->waiting;
+	int ret;
+
+	connection->waits = true;
+	server->waiting = connection;
+	ret = loop_snapshot(server->loop, path, snapshot_made, server);
+	if (!ret)
+		return;
+	connection->waits = false;
+	server->waiting = before;
+	say_answer(connection, ret == -ESRCH ? answer_failed(ret) :
+		   answer_unkept(connection, ret, server->loop->vcpus->machine->step, path));
+}
+
 static struct json_object *serve(struct connection *connection, const struct request *request)
 {
 	switch (request->kind) {
@@ -286,8 +334,6 @@ static struct json_object *serve(struct connection *connection, const struct req
 		return do_stop(connection);
 	case REQUEST_KILL:
 		return do_kill(connection);
-	case REQUEST_SNAPSHOT:
-		return do_snapshot(connection, request->path);
 	default:
 		return answer_error("this is not answered here", NULL);
 	}
@@ -303,6 +349,8 @@ static void answer_line(struct connection *connection, size_t length)
 		say_answer(connection, answer_error(why, "docs/control.md has the requests"));
 	else if (request.kind == REQUEST_CONSOLE)
 		become_console(connection, connection->line + next, connection->used - next);
+	else if (request.kind == REQUEST_SNAPSHOT)
+		snapshot(connection, request.path);
 	else
 		say_answer(connection, serve(connection, &request));
 	connection->used -= next;
@@ -312,7 +360,7 @@ static void answer_line(struct connection *connection, size_t length)
 /* All requests that are there, as far as their answers are taken. */
 static void answer_lines(struct connection *connection)
 {
-	while (connection->event.fd >= 0 && !connection->answer) {
+	while (connection->event.fd >= 0 && !connection->answer && !connection->waits) {
 		char *end = memchr(connection->line, '\n', connection->used);
 
 		if (end) {
@@ -325,6 +373,16 @@ static void answer_lines(struct connection *connection)
 		connection->used = 0;
 		say_answer(connection, answer_error("a request is too long", NULL));
 	}
+}
+
+/* HUP and ERR are told in any case: the writing, or reading, finds that out. */
+static void listen_on(struct connection *connection)
+{
+	uint32_t mask = connection->answer ? EPOLLOUT : connection->waits ? 0 : EPOLLIN;
+
+	if (connection->event.fd >= 0)
+		events_change(&connection->server->loop->vcpus->machine->events,
+			      &connection->event, mask);
 }
 
 static void read_requests(struct connection *connection)
@@ -354,10 +412,7 @@ static void connection_ready(struct event *event, uint32_t ready)
 	} else {
 		drop(connection);
 	}
-	/* HUP and ERR are told in any case: the writing finds that out. */
-	if (connection->event.fd >= 0)
-		events_change(&connection->server->loop->vcpus->machine->events, event,
-			      connection->answer ? EPOLLOUT : EPOLLIN);
+	listen_on(connection);
 }
 
 /* ---- The listener ---- */
@@ -438,6 +493,12 @@ static int listen_at(const char *path)
 	return ret;
 }
 
+static void close_facts(struct control_server *server)
+{
+	if (server->facts >= 0)
+		close(server->facts);
+}
+
 struct control_server *control_server_open(struct loop *loop, const char *name,
 					   const char *path, int *error)
 {
@@ -449,6 +510,7 @@ struct control_server *control_server_open(struct loop *loop, const char *name,
 		return NULL;
 	server->loop = loop;
 	server->began = now_ns();
+	server->facts = gmem_memfd_facts_open(machine_view(loop->vcpus->machine));
 	snprintf(server->name, sizeof(server->name), "%s", name);
 	for (i = 0; i < CONNECTIONS; i++) {
 		struct connection *connection = &server->connections[i];
@@ -467,6 +529,7 @@ struct control_server *control_server_open(struct loop *loop, const char *name,
 		return server;
 	if (server->listener.fd >= 0)
 		close(server->listener.fd);
+	close_facts(server);
 	free(server);
 	return NULL;
 }
@@ -481,5 +544,6 @@ void control_server_close(struct control_server *server)
 		drop(&server->connections[i]);
 	events_remove(&server->loop->vcpus->machine->events, &server->listener);
 	close(server->listener.fd);
+	close_facts(server);
 	free(server);
 }

@@ -42,6 +42,7 @@ struct machine_memory {
  *	nothing waits with it but for that
  * @events: what the main loop waits for
  * @virtio: its virtio devices, in the order of the bus
+ * @held: they touch no memory of the guest's
  * @step: what was tried last, for the message if it failed
  * @why: what was wrong, where an errno would not say it; else empty
  * @todo: what a person can do about that, or NULL
@@ -69,6 +70,7 @@ struct machine {
 	struct msi_router msis;
 	struct events events;
 	struct virtio_device *virtio[PCI_SLOTS];
+	bool held;
 	unsigned int nr_virtio;
 	const char *step;
 	char why[256];

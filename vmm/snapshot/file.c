@@ -2,7 +2,6 @@
 /* A snapshot's file `state`: a header with a checksum, and a SNAPSHOT message. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,7 +29,7 @@ static uint32_t sum_of(struct header header, const void *message)
 	return crc32c(crc32c(0, &header, sizeof(header)), message, header.length);
 }
 
-static int write_file(int fd, const void *message, size_t length)
+int snapshot_write_state(int fd, const void *message, size_t length)
 {
 	struct header header = {
 		.magic = MAGIC, .version = VERSION, .length = length,
@@ -43,27 +42,6 @@ static int write_file(int fd, const void *message, size_t length)
 		ret = write_all(fd, message, length);
 	if (!ret && fsync(fd))
 		ret = -errno;
-	return ret;
-}
-
-int snapshot_write_state(int dir, const struct gmem_message *message)
-{
-	void *bytes;
-	ssize_t length = gmem_message_encode(message, &bytes);
-	int fd, ret;
-
-	if (length < 0)
-		return length;
-	fd = openat(dir, "state.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	ret = fd < 0 ? -errno : write_file(fd, bytes, length);
-	free(bytes);
-	if (fd < 0)
-		return ret;
-	close(fd);
-	if (!ret && (renameat(dir, "state.new", dir, "state") || fsync(dir)))
-		ret = -errno;
-	if (ret)
-		unlinkat(dir, "state.new", 0);
 	return ret;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-/* From a machine that stands still to files. */
+/* From a machine that stands still to files: a copy of its state, and then its memory. */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/kvm_gmem.h>
 #include <limits.h>
@@ -12,31 +11,56 @@
 #include <unistd.h>
 
 #include "common/say.h"
+#include "helper/helper.h"
 #include "machine/sections.h"
 #include "snapshot/snapshot.h"
-#include "virtio/device.h"
 
 #define RANGES		64
-#define DRAIN_NS	10000000000ULL	/* for requests in flight */
+#define CHUNK		(1UL << 20)	/* written between two looks whether to go on */
+#define SYNC_EVERY	(64UL << 20)	/* so that no wait for the disk is long */
 
-static int write_range(int fd, const char *bytes, uint64_t offset, uint64_t size)
+/* struct output - a file that is being written; @unsynced: bytes since it was last synced */
+struct output {
+	int fd;
+	uint64_t written;
+	uint64_t unsynced;
+	const bool *cancelled;
+};
+
+static int go_on(struct output *output, uint64_t size)
 {
-	while (size) {
-		ssize_t wrote = pwrite(fd, bytes, size, offset);
+	output->written += size;
+	output->unsynced += size;
+	if (__atomic_load_n(output->cancelled, __ATOMIC_RELAXED))
+		return -ECANCELED;
+	if (output->unsynced < SYNC_EVERY)
+		return 0;
+	output->unsynced = 0;
+	return fdatasync(output->fd) ? -errno : 0;
+}
+
+static int write_range(struct output *output, const char *bytes, uint64_t offset,
+		       uint64_t size)
+{
+	int ret = 0;
+
+	while (size && !ret) {
+		ssize_t wrote = pwrite(output->fd, bytes, size < CHUNK ? size : CHUNK, offset);
 
 		if (wrote < 0 && errno != EINTR)
 			return -errno;
-		if (wrote > 0) {
-			bytes += wrote;
-			offset += wrote;
-			size -= wrote;
-		}
+		if (wrote <= 0)
+			continue;
+		bytes += wrote;
+		offset += wrote;
+		size -= wrote;
+		ret = go_on(output, wrote);
 	}
-	return 0;
+	return ret;
 }
 
 /* What nobody has touched is a hole of the file. */
-static int write_present(int fd, const struct machine_memory *memory, uint64_t *written)
+static int write_present(struct output *output, const struct machine_memory *memory)
 {
 	const struct gmem_slot *slot = &memory->slot;
 	struct kvm_gmem_present_range ranges[RANGES];
@@ -47,12 +71,10 @@ static int write_present(int fd, const struct machine_memory *memory, uint64_t *
 		nr = gmem_present(memory->slot.private_fd, &offset, &left, ranges, RANGES);
 		if (nr < 0)
 			return nr;
-		for (i = 0; i < nr && !ret; i++) {
-			ret = write_range(fd, (char *)memory->host +
+		for (i = 0; i < nr && !ret; i++)
+			ret = write_range(output, (char *)memory->host +
 					  (ranges[i].offset - slot->private_offset),
 					  ranges[i].offset, ranges[i].size);
-			*written += ranges[i].size;
-		}
 	}
 	return ret;
 }
@@ -67,24 +89,18 @@ static uint64_t memory_size(const struct machine *machine)
 	return size;
 }
 
-static int write_memory(int dir, const struct machine *machine)
+static int write_memory(int fd, const struct machine *machine, const bool *cancelled)
 {
-	int fd = openat(dir, "memory", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	uint64_t written = 0;
+	struct output output = { .fd = fd, .cancelled = cancelled };
 	unsigned int i;
 	int ret = 0;
 
-	if (fd < 0)
-		return -errno;
 	if (ftruncate(fd, memory_size(machine)))
 		ret = -errno;
 	for (i = 0; !ret && i < machine->nr_memory; i++)
-		ret = write_present(fd, &machine->memory[i], &written);
-	report("memory-written", "bytes=%" PRIu64, written);
+		ret = write_present(&output, &machine->memory[i]);
+	report("memory-written", "bytes=%" PRIu64, output.written);
 	if (!ret && fsync(fd))
-		ret = -errno;
-	/* Some filesystems say only now that there was no room. */
-	if (close(fd) && !ret)
 		ret = -errno;
 	return ret;
 }
@@ -117,23 +133,39 @@ static int get_devices(struct machine *machine, struct gmem_message *message)
 					 &message->devices_size);
 }
 
-static int write_state(struct machine *machine, int dir)
+/* Memory that the host can read, all of one inode; and all devices have a section. */
+static bool can_be_kept(const struct machine *machine)
+{
+	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
+	       machine_view(machine) >= 0;
+}
+
+int snapshot_check_machine(struct machine *machine)
+{
+	machine->step = "making a snapshot of this kind of guest";
+	return can_be_kept(machine) ? 0 : -EOPNOTSUPP;
+}
+
+int snapshot_capture(struct machine *machine, struct snapshot_copy *copy)
 {
 	struct gmem_slot slots[MACHINE_RAM_SLOTS];
 	struct gmem_message message = {
 		.kind = GMEM_MESSAGE_SNAPSHOT, .vm_type = machine->vm_type,
 		.slots = slots, .nr_fds = 1,
 	};
+	ssize_t length;
 	unsigned int i;
 	int ret;
 
+	*copy = (struct snapshot_copy){ .machine = machine };
 	message.nr_slots = machine_ram_slots(memory_size(machine), slots);
 	ret = get_vcpus(machine, &message);
 	if (!ret)
 		ret = get_devices(machine, &message);
 	if (!ret) {
-		machine->step = "writing the snapshot's state";
-		ret = snapshot_write_state(dir, &message);
+		length = gmem_message_encode(&message, &copy->message);
+		copy->length = length;
+		ret = length < 0 ? length : 0;
 	}
 	for (i = 0; i < message.nr_vcpus; i++)
 		gmem_vcpu_state_free(&message.vcpus[i]);
@@ -143,11 +175,10 @@ static int write_state(struct machine *machine, int dir)
 	return ret;
 }
 
-/* Memory that the host can read, all of one inode; and all devices have a section. */
-static bool can_be_kept(const struct machine *machine)
+void snapshot_copy_free(struct snapshot_copy *copy)
 {
-	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
-	       machine_view(machine) >= 0;
+	free(copy->message);
+	copy->message = NULL;
 }
 
 int snapshot_check_place(const char *dir, const char **todo)
@@ -178,34 +209,42 @@ int snapshot_check_place(const char *dir, const char **todo)
 	return -errno;
 }
 
-int snapshot_save(struct machine *machine, const char *path)
+/* Some filesystems say only when a file is closed that there was no room. */
+static int close_files(struct helper_files *files)
 {
-	int dir, ret;
+	int ret = 0;
 
-	machine->step = "making a snapshot of this kind of guest";
-	if (!can_be_kept(machine))
-		return -EOPNOTSUPP;
-	machine->step = "waiting for the devices";
-	virtio_attend_all(machine);
-	ret = virtio_drain_all(machine, now_ns() + DRAIN_NS);
+	if (close(files->memory))
+		ret = -errno;
+	if (close(files->state))
+		ret = -errno;
+	return ret;
+}
+
+int snapshot_write(struct snapshot_copy *copy, struct helper *helper, const char *path,
+		   const bool *cancelled)
+{
+	struct helper_files files;
+	int ret, closed;
+
+	copy->step = "making the snapshot's directory";
+	ret = helper_make(helper, path, &files);
 	if (ret)
 		return ret;
-	machine->step = "making the snapshot's directory";
-	if (mkdir(path, 0700))
-		return -errno;
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	machine->step = "writing the snapshot's memory";
-	ret = write_memory(dir, machine);
-	if (!ret)
-		ret = write_state(machine, dir);
-	/* Half of it is good for nothing, and the disk may be full of it. */
-	if (ret) {
-		unlinkat(dir, "memory", 0);
-		unlinkat(dir, "state", 0);
-		rmdir(path);
+	copy->step = "writing the snapshot's memory";
+	ret = write_memory(files.memory, copy->machine, cancelled);
+	if (!ret) {
+		copy->step = "writing the snapshot's state";
+		ret = snapshot_write_state(files.state, copy->message, copy->length);
 	}
-	close(dir);
+	closed = close_files(&files);
+	if (!ret)
+		ret = closed;
+	if (!ret && __atomic_load_n(cancelled, __ATOMIC_RELAXED))
+		ret = -ECANCELED;
+	if (!ret)
+		return helper_keep(helper);
+	/* Half of it is good for nothing, and the disk may be full of it. */
+	helper_drop(helper);
 	return ret;
 }

@@ -8,6 +8,8 @@
 
 #include "machine/machine.h"
 
+struct helper;
+
 /*
  * struct snapshot - one that is read
  * @message: its state; no descriptors are taken out of it
@@ -23,11 +25,34 @@ struct snapshot {
 };
 
 /*
- * Keep a machine that stands still in @dir, which is made; where that fails, there
- * is no `state` in it. Returns 0 or -errno: EOPNOTSUPP: it is not a PC, or its
- * memory is private.
+ * struct snapshot_copy - all that a machine is but its memory
+ * @message: its state, as bytes, of which there are @length
+ * @step: of snapshot_write(): what was tried last
  */
-int snapshot_save(struct machine *machine, const char *dir);
+struct snapshot_copy {
+	struct machine *machine;
+	void *message;
+	size_t length;
+	const char *step;
+};
+
+/* Can this machine be kept? -EOPNOTSUPP: it is not a PC, or its memory is private. */
+int snapshot_check_machine(struct machine *machine);
+
+/*
+ * Copy the state of a machine that stands still, and whose devices are idle: by the main
+ * loop's thread. 0 or -errno, and the machine's @step; snapshot_copy_free() in any case.
+ */
+int snapshot_capture(struct machine *machine, struct snapshot_copy *copy);
+void snapshot_copy_free(struct snapshot_copy *copy);
+
+/*
+ * Write the copy and the machine's memory, which nobody changes meanwhile, into a new
+ * directory; any thread. 0 or -errno, and then there is no such directory: -ECANCELED:
+ * *cancelled was set. It never takes long until that is looked at.
+ */
+int snapshot_write(struct snapshot_copy *copy, struct helper *helper, const char *path,
+		   const bool *cancelled);
 
 /*
  * Can a snapshot be kept in @dir? It must not be there, and can be made. 0 or -errno;
@@ -57,8 +82,8 @@ int snapshot_set_state(struct snapshot *snapshot, struct machine *machine);
 
 /* ---- The file `state`: file.c ---- */
 
-/* Appears in the directory whole, or not at all. */
-int snapshot_write_state(int dir, const struct gmem_message *message);
+/* All of it, and synced; @message as it is encoded. */
+int snapshot_write_state(int fd, const void *message, size_t length);
 int snapshot_read_state(int dir, struct gmem_message *message);
 
 #endif /* VMM_SNAPSHOT_SNAPSHOT_H */

@@ -108,7 +108,7 @@ void virtio_serve(struct virtio_device *device, uint16_t index,
 	uint32_t served = 0;
 	int ret;
 
-	if (!device->started || queue->broken)
+	if (!device->started || queue->broken || device->machine->held)
 		return;
 	do {
 		virtq_disarm(queue);
@@ -247,6 +247,55 @@ void virtio_attend_all(struct machine *machine)
 
 	for (i = 0; i < machine->nr_virtio; i++)
 		attend(&machine->virtio[i]->attention, 0);
+}
+
+bool virtio_all_idle(const struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_virtio; i++)
+		if (!machine->virtio[i]->ops->idle(machine->virtio[i]))
+			return false;
+	return true;
+}
+
+/* Its eventfds are left as they are, and looked at again at the release. */
+static void listen_to(struct virtio_device *device, uint32_t mask)
+{
+	uint16_t i;
+
+	events_change(&device->machine->events, &device->attention, mask);
+	for (i = 0; i < device->nr_queues; i++)
+		events_change(&device->machine->events, &device->doorbells[i], mask);
+}
+
+void virtio_hold_all(struct machine *machine)
+{
+	unsigned int i;
+
+	machine->held = true;
+	for (i = 0; i < machine->nr_virtio; i++) {
+		struct virtio_device *device = machine->virtio[i];
+
+		listen_to(device, 0);
+		if (device->ops->hold)
+			device->ops->hold(device);
+	}
+}
+
+void virtio_release_all(struct machine *machine)
+{
+	unsigned int i;
+	uint16_t queue;
+
+	machine->held = false;
+	for (i = 0; i < machine->nr_virtio; i++) {
+		struct virtio_device *device = machine->virtio[i];
+
+		listen_to(device, EPOLLIN);
+		for (queue = 0; device->started && queue < device->nr_queues; queue++)
+			device->ops->kick(device, queue);
+	}
 }
 
 int virtio_drain_all(struct machine *machine, uint64_t until)

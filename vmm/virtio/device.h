@@ -38,6 +38,7 @@ struct virtio_device;
  * @idle: is nothing in flight, so that the state is complete?
  * @drain: wait until nothing is in flight, or CLOCK_MONOTONIC has come to @until ns: 0 or
  *	-ETIMEDOUT. NULL where nothing ever is
+ * @hold: take nothing that comes from the host; a kick of each queue ends that. Or NULL
  * @restored: the registers were taken over from a device in which nothing was in flight;
  *	or NULL
  * @close: let go of what the device has, and free it
@@ -53,6 +54,7 @@ struct virtio_ops {
 	bool (*reset)(struct virtio_device *device);
 	bool (*idle)(const struct virtio_device *device);
 	int (*drain)(struct virtio_device *device, uint64_t until);
+	void (*hold)(struct virtio_device *device);
 	void (*restored)(struct virtio_device *device);
 	void (*close)(struct virtio_device *device);
 	void (*read_config)(struct virtio_device *device, uint32_t offset, void *data,
@@ -123,6 +125,16 @@ int virtio_init(struct virtio_device *device, const struct virtio_ops *ops,
  * CLOCK_MONOTONIC has come to @until ns. 0 or -ETIMEDOUT.
  */
 int virtio_drain_all(struct machine *machine, uint64_t until);
+
+/* Is nothing in flight in any of them? */
+bool virtio_all_idle(const struct machine *machine);
+
+/*
+ * Of a machine whose vCPUs stand still: touch no memory of the guest's till the release.
+ * What the host has for it waits there.
+ */
+void virtio_hold_all(struct machine *machine);
+void virtio_release_all(struct machine *machine);
 
 /* Carry out what the registers have asked the main loop for: by its thread. */
 void virtio_attend_all(struct machine *machine);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "machine/machine.h"
 #include "net/port.h"
 #include "virtio/device.h"
 #include "virtio/net.h"
@@ -129,7 +130,7 @@ static void card_frames(struct net_card *card)
 	struct virtq *queue = &net->device.queues[RECEIVE];
 	int came = DELIVERED;
 
-	if (!net->device.started || queue->broken)
+	if (!net->device.started || queue->broken || net->device.machine->held)
 		return;
 	while (came <= MORE_BUFFERS && next_frame(net)) {
 		came = deliver(net);
@@ -185,6 +186,13 @@ static bool reset(struct virtio_device *device)
 	return true;
 }
 
+static void hold(struct virtio_device *device)
+{
+	struct net *net = net_of(device);
+
+	net->port->ops->want(net->port, false);
+}
+
 static bool idle(const struct virtio_device *device)
 {
 	(void)device;
@@ -207,7 +215,8 @@ static void read_config(struct virtio_device *device, uint32_t offset, void *dat
 
 static const struct virtio_ops ops = {
 	.name = "net", .type = VIRTIO_ID_NET, .class = CLASS_ETHERNET,
-	.start = start, .kick = kick, .reset = reset, .idle = idle, .close = close_net,
+	.start = start, .kick = kick, .reset = reset, .idle = idle, .hold = hold,
+	.close = close_net,
 	.read_config = read_config,
 };
 
