@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 /* Guests by name: the commands that take a NAME, on guests that run. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +151,71 @@ static void one_that_hangs(void **state)
 	assert_not_listed();
 }
 
+static bool points_to_root(const char *path)
+{
+	char to[8] = "";
+
+	return readlink(path, to, sizeof(to) - 1) == 1 && *to == '/';
+}
+
+/* How many lines of its threads' status files are this one. */
+static unsigned int threads_with(const struct program *vm, const char *wanted,
+				 unsigned int *threads)
+{
+	char path[64], line[256];
+	unsigned int found = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	*threads = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", vm->child.pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		if (*entry->d_name == '.')
+			continue;
+		++*threads;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", vm->child.pid,
+			 entry->d_name);
+		file = fopen(path, "r");
+		assert_non_null(file);
+		while (fgets(line, sizeof(line), file))
+			found += !strcmp(line, wanted);
+		fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+static void its_vmm_is_confined(void **state)
+{
+	unsigned int threads, found;
+	struct program *vm;
+	char path[64];
+	int root = open("/", O_RDONLY), stray = fcntl(root, F_DUPFD, 40);
+
+	(void)state;
+	assert_true(stray >= 40);
+	vm = start();
+	found = threads_with(vm, "Seccomp:\t2\n", &threads);
+	assert_int_equal(found, threads);
+	assert_true(threads >= 2);
+	found = threads_with(vm, "NoNewPrivs:\t1\n", &threads);
+	assert_int_equal(found, threads);
+	/* What it was started with by accident it does not have. */
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", vm->child.pid, stray);
+	assert_true(access(path, F_OK) || !points_to_root(path));
+	close(stray);
+	close(root);
+	SAYS(EXIT_DONE, "\"resident\":", "ps", "--json");
+	/* Threads come and go. */
+	SAYS(EXIT_DONE, "paused", "pause", name);
+	SAYS(EXIT_DONE, "running", "resume", name);
+	wait_for_counting(vm);
+}
+
 static void names_that_cannot_be(void **state)
 {
 	(void)state;
@@ -168,6 +236,7 @@ int main(void)
 		TEST(a_console_is_attached),
 		TEST(what_a_killed_one_left),
 		TEST(one_that_hangs),
+		TEST(its_vmm_is_confined),
 		TEST(names_that_cannot_be),
 	};
 

@@ -9,6 +9,7 @@
 #include "common/interrupt.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "confine.h"
 #include "loop.h"
 #include "options.h"
 #include "pager/client.h"
@@ -144,6 +145,7 @@ static int start(struct restore_options *options, const char *name)
 	int status, ret;
 
 	report_to(options->report_fd);
+	confine_descriptors(options->report_fd);
 	loop_block_signals(options->keep);
 	status = serve_check(&serving);
 	if (!status)

@@ -14,6 +14,7 @@
 #include "common/say.h"
 #include "common/size.h"
 #include "common/status.h"
+#include "confine.h"
 #include "guest/layout.h"
 #include "loop.h"
 #include "options.h"
@@ -147,6 +148,7 @@ static int start(struct run_options *options)
 	int status, ret;
 
 	report_to(options->report_fd);
+	confine_descriptors(options->report_fd);
 	loop_block_signals(options->serving.snapshot);
 	status = serve_check(&options->serving);
 	if (!status)

@@ -6,6 +6,7 @@
 #include "cmd/serve.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "confine.h"
 #include "control/server.h"
 #include "handover/source.h"
 #include "loop.h"
@@ -88,6 +89,7 @@ static int run(struct loop *loop, struct serving *serving)
 {
 	struct machine *machine = loop->vcpus->machine;
 	struct control_server *server;
+	const char *step;
 	int ret = loop_open(loop), status;
 
 	if (ret)
@@ -96,7 +98,8 @@ static int run(struct loop *loop, struct serving *serving)
 	if (status)
 		return status;
 	report("started", "fd=%d", machine_view(machine));
-	status = loop_run(loop);
+	ret = confine_vmm(&step);
+	status = ret ? say_failed(ret, "%s", step) : loop_run(loop);
 	control_server_close(server);
 	return status;
 }

@@ -11,9 +11,11 @@ static int add_rule(scmp_filter_ctx filter, const struct filter_rule *rule)
 		.datum_a = rule->mask, .datum_b = rule->value,
 	};
 
+	const uint32_t action = rule->error ? SCMP_ACT_ERRNO(rule->error) : SCMP_ACT_ALLOW;
+
 	if (rule->argument == FILTER_ANY)
-		return seccomp_rule_add(filter, SCMP_ACT_ALLOW, rule->call, 0);
-	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->call, 1, &argument);
+		return seccomp_rule_add(filter, action, rule->call, 0);
+	return seccomp_rule_add_array(filter, action, rule->call, 1, &argument);
 }
 
 int filter_install(const struct filter_rule *rules, size_t nr)
@@ -26,6 +28,8 @@ int filter_install(const struct filter_rule *rules, size_t nr)
 		return -ENOMEM;
 	/* The numbers of another ABI mean other calls. */
 	ret = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	if (!ret)
+		ret = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (i = 0; !ret && i < nr; i++)
 		ret = add_rule(filter, &rules[i]);
 	if (!ret)

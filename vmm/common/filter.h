@@ -15,17 +15,26 @@
  * @argument: the argument that is looked at, or FILTER_ANY
  * @mask: the bits of it that matter, among the lower 32
  * @value: what these must be
+ * @error: or, where it is not 0, the call fails with this, and kills nobody
  */
 struct filter_rule {
 	int call;
 	int argument;
 	uint32_t mask;
 	uint32_t value;
+	int error;
 };
 
+/* A call is allowed; with this argument; without these bits of it; or it fails. */
+#define FILTER_ALLOW(call)	{ SYS_##call, FILTER_ANY, 0, 0, 0 }
+#define FILTER_WITH(call, argument, value) { SYS_##call, argument, ~0U, value, 0 }
+#define FILTER_WITHOUT(call, argument, bits) { SYS_##call, argument, bits, 0, 0 }
+#define FILTER_FAILS(call, error) { SYS_##call, FILTER_ANY, 0, 0, error }
+
 /*
- * Allow this process, and all that it starts, no other system calls: one kills it. There
- * are no new privileges either. 0 or -errno: nothing has changed then, but that.
+ * Allow this process, all of its threads, and all that it starts, no other system calls:
+ * one kills it. There are no new privileges either. 0 or -errno: nothing has changed then,
+ * but that.
  */
 int filter_install(const struct filter_rule *rules, size_t nr);
 

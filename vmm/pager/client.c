@@ -12,6 +12,7 @@
 
 #include <gmem.h>
 
+#include "common/landlock.h"
 #include "common/peer.h"
 #include "common/say.h"
 #include "common/status.h"
@@ -118,6 +119,8 @@ static void *client_loop(void *data)
 {
 	struct pager_client *client = data;
 
+	/* It is there before the VMM gives its files up. */
+	landlock_no_files();
 	for (;;) {
 		struct pollfd wait[] = {
 			{ .fd = client->stop_fd, .events = POLLIN },

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The filter is a table, as pager/confine.c has one: a system call, and where it matters
+ * what one of its arguments must be. There is one for all threads: they share memory, so
+ * whoever has one of them has the rights of all.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/io_uring.h>
+#include <linux/kvm.h>
+#include <linux/kvm_gmem.h>
+#include <linux/stat.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/descriptors.h"
+#include "common/filter.h"
+#include "common/landlock.h"
+#include "confine.h"
+
+#define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
+#define IOCTL(request)	FILTER_WITH(ioctl, 1, request)
+
+#ifndef SO_PASSPIDFD		/* Linux 6.5; Debian 12's headers are older */
+#define SO_PASSPIDFD	76
+#endif
+
+/* As pthread_create() has it: a thread, and nothing else. */
+#define THREAD	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | \
+		 CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+static const struct filter_rule rules[] = {
+	/* The guest. */
+	IOCTL(KVM_RUN),
+	IOCTL(KVM_IRQ_LINE),
+	IOCTL(KVM_IRQFD),
+	IOCTL(KVM_IOEVENTFD),
+	IOCTL(KVM_SET_GSI_ROUTING),
+	IOCTL(KVM_SET_MEMORY_ATTRIBUTES),
+	IOCTL(KVM_SET_MEMORY_ATTRIBUTES2),
+	/* Its state, to be kept or handed over. */
+	IOCTL(KVM_CHECK_EXTENSION),
+	IOCTL(KVM_GMEM_PRESENT),
+	IOCTL(KVM_GET_CLOCK),
+	IOCTL(KVM_GET_CPUID2),
+	IOCTL(KVM_GET_DEBUGREGS),
+	IOCTL(KVM_GET_FPU),
+	IOCTL(KVM_GET_IRQCHIP),
+	IOCTL(KVM_GET_LAPIC),
+	IOCTL(KVM_GET_MP_STATE),
+	IOCTL(KVM_GET_MSRS),
+	IOCTL(KVM_GET_MSR_INDEX_LIST),
+	IOCTL(KVM_GET_NESTED_STATE),
+	IOCTL(KVM_GET_PIT2),
+	IOCTL(KVM_GET_REGS),
+	IOCTL(KVM_GET_SREGS),
+	IOCTL(KVM_GET_SREGS2),
+	IOCTL(KVM_GET_TSC_KHZ),
+	IOCTL(KVM_GET_VCPU_EVENTS),
+	IOCTL(KVM_GET_XCRS),
+	IOCTL(KVM_GET_XSAVE),
+	IOCTL(KVM_GET_XSAVE2),
+	/* A page server that follows another one. */
+	IOCTL(KVM_GMEM_CREATE_PAGER),
+	/* A tap, and the terminal: its settings, not what it is as if typed. */
+	IOCTL(TUNSETOFFLOAD),
+	IOCTL(TCGETS),
+	IOCTL(TCSETS),
+	IOCTL(TCSETSW),
+	IOCTL(TCSETSF),
+	/* Files and sockets that are open. */
+	FILTER_ALLOW(read),
+	FILTER_ALLOW(write),
+	FILTER_ALLOW(readv),
+	FILTER_ALLOW(writev),
+	FILTER_ALLOW(pread64),
+	FILTER_ALLOW(pwrite64),
+	FILTER_ALLOW(preadv),
+	FILTER_ALLOW(pwritev),
+	FILTER_ALLOW(fsync),
+	FILTER_ALLOW(fdatasync),
+	FILTER_ALLOW(fallocate),
+	FILTER_ALLOW(ftruncate),
+	FILTER_ALLOW(lseek),
+	FILTER_ALLOW(fstat),
+	FILTER_WITH(newfstatat, 3, AT_EMPTY_PATH),
+	FILTER_WITH(statx, 2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC),
+	FILTER_WITH(fcntl, 1, F_GETFL),
+	FILTER_WITH(fcntl, 1, F_SETFL),
+	FILTER_ALLOW(close),
+	FILTER_ALLOW(accept4),
+	FILTER_ALLOW(getsockopt),
+	FILTER_WITH(setsockopt, 2, SO_PASSPIDFD),
+	FILTER_WITH(setsockopt, 2, SO_PASSCRED),
+	FILTER_ALLOW(recvfrom),
+	FILTER_ALLOW(recvmsg),
+	FILTER_ALLOW(sendto),
+	FILTER_ALLOW(sendmsg),
+	FILTER_ALLOW(shutdown),
+	/* The ring of each disk, which was restricted to its file. */
+	FILTER_WITH(io_uring_enter, 3, 0),
+	FILTER_WITH(io_uring_enter, 3, IORING_ENTER_GETEVENTS),
+	FILTER_WITH(io_uring_register, 1, IORING_UNREGISTER_FILES),
+	/* Events and time. */
+	FILTER_ALLOW(epoll_ctl),
+	FILTER_ALLOW(epoll_wait),
+	FILTER_ALLOW(poll),
+	FILTER_ALLOW(eventfd2),
+	FILTER_ALLOW(timerfd_settime),
+	FILTER_ALLOW(clock_gettime),
+	FILTER_ALLOW(clock_nanosleep),
+	FILTER_ALLOW(gettimeofday),
+	FILTER_ALLOW(nanosleep),
+	FILTER_ALLOW(time),
+	FILTER_ALLOW(restart_syscall),
+	/* Threads of this process, and their signals. */
+	FILTER_FAILS(clone3, ENOSYS),		/* its flags are in memory: clone(2) is tried then */
+	FILTER_WITH(clone, 0, THREAD),
+	FILTER_ALLOW(futex),
+	FILTER_ALLOW(rseq),
+	FILTER_ALLOW(set_robust_list),
+	FILTER_ALLOW(sched_getaffinity),
+	FILTER_ALLOW(sched_yield),
+	FILTER_ALLOW(rt_sigaction),
+	FILTER_ALLOW(rt_sigprocmask),
+	FILTER_ALLOW(rt_sigreturn),
+	FILTER_ALLOW(getpid),
+	FILTER_ALLOW(gettid),
+	FILTER_ALLOW(geteuid),
+	FILTER_ALLOW(wait4),
+	FILTER_ALLOW(pidfd_open),		/* of a peer: whether it lives */
+	FILTER_ALLOW(exit),
+	FILTER_ALLOW(exit_group),
+	/* Memory, never to be executed. */
+	FILTER_ALLOW(brk),
+	FILTER_WITHOUT(mmap, 2, PROT_EXEC),
+	FILTER_WITHOUT(mprotect, 2, PROT_EXEC),
+	FILTER_ALLOW(munmap),
+	FILTER_ALLOW(mremap),
+	FILTER_ALLOW(madvise),
+	FILTER_ALLOW(getrandom),
+	/* Libraries look for files where they like: there are none, and that is no crime. */
+	FILTER_FAILS(open, EACCES),
+	FILTER_FAILS(openat, EACCES),
+	FILTER_FAILS(access, EACCES),
+	FILTER_FAILS(faccessat, EACCES),
+	FILTER_FAILS(faccessat2, EACCES),
+	FILTER_FAILS(readlink, EACCES),
+	FILTER_FAILS(stat, EACCES),
+};
+
+static int filter(void)
+{
+	/* Its own threads: a process number is not another's while it lives. */
+	const struct filter_rule own = FILTER_WITH(tgkill, 0, (uint32_t)getpid());
+	struct filter_rule all[LENGTH(rules) + 1];
+
+	memcpy(all, rules, sizeof(rules));
+	all[LENGTH(rules)] = own;
+	return filter_install(all, LENGTH(all));
+}
+
+int confine_descriptors(int keep)
+{
+	return close_all_but(&keep, 1);
+}
+
+int confine_vmm(const char **step)
+{
+	int ret;
+
+	/* The first use of a time zone reads a file. */
+	tzset();
+	*step = "giving up files (Landlock)";
+	ret = landlock_no_files();
+	if (ret < 0)
+		return ret;
+	*step = "filtering system calls";
+	return filter();
+}
