@@ -26,6 +26,7 @@
 
 static bool no_rings;
 static unsigned int no_memory;
+static uint64_t copied;
 static char dir[64], path[128], why[DISK_WHY];
 static struct events events;
 static struct disk disk;
@@ -37,8 +38,28 @@ int __wrap_io_uring_queue_init(unsigned int entries, struct io_uring *ring,
 	return no_rings ? -EPERM : __real_io_uring_queue_init(entries, ring, flags);
 }
 
+/* Bytes that the thread which submits copies itself, if they are in the page cache. */
+static uint64_t copied_by(const struct io_uring *ring)
+{
+	uint64_t bytes = 0;
+	unsigned int i, k;
+
+	for (i = ring->sq.sqe_head; i != ring->sq.sqe_tail; i++) {
+		const struct io_uring_sqe *sqe = &ring->sq.sqes[i & *ring->sq.kring_mask];
+		const struct iovec *iov = (const struct iovec *)sqe->addr;
+
+		if (sqe->flags & IOSQE_ASYNC ||
+		    (sqe->opcode != IORING_OP_READV && sqe->opcode != IORING_OP_WRITEV))
+			continue;
+		for (k = 0; k < sqe->len; k++)
+			bytes += iov[k].iov_len;
+	}
+	return bytes;
+}
+
 int __wrap_io_uring_submit(struct io_uring *ring)
 {
+	copied = copied_by(ring);
 	if (!no_memory)
 		return __real_io_uring_submit(ring);
 	no_memory--;
@@ -198,6 +219,7 @@ static void stop(void)
 	int fd = open(file("image"), O_RDWR);
 
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), -1);
+	assert_int_equal(disk_drain(&disk, now_ns() + 60 * SECOND), 0);
 	disk_close(&disk);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &all), 0);
 	close(fd);
@@ -322,7 +344,7 @@ static void other_requests(void **state)
 }
 
 /* All that is in flight has ended when it is closed. */
-static void closing_waits(void **state)
+static void draining_waits(void **state)
 {
 	char *memory = aligned_alloc(4096, SIZE);
 	unsigned int i;
@@ -352,6 +374,42 @@ static void a_kernel_without_memory(void **state)
 	assert_int_equal(no_memory, 2);
 	wait_for(1);
 	assert_int_equal(no_memory, 0);
+	assert_int_equal(requests[0].result, 0);
+	stop();
+	free(memory);
+}
+
+/* A guest that asks for its whole memory at once holds nobody else up. */
+static void much_is_copied_by_others(void **state)
+{
+	const struct how *how = *state;
+	char *memory = aligned_alloc(4096, SIZE);
+	struct iovec all = { memory, SIZE };
+	unsigned int i;
+
+	start(how);
+	for (i = 0; i < AT_ONCE; i++)
+		begin(i, i % 2 ? DISK_READ : DISK_WRITE, memory + i * MOST, 0);
+	copied = 0;
+	disk_go(&disk);
+	/* Without the page cache nothing is copied. */
+	if (!how->direct)
+		assert_in_range(copied, MOST, 1 << 20);
+	wait_for(AT_ONCE);
+	/* The bound is a batch's. */
+	ends = 0;
+	begin(0, DISK_READ, memory, 0);
+	disk_go(&disk);
+	assert_int_equal(copied, MOST);
+	wait_for(1);
+	ends = 0;
+	requests[0] = (struct disk_request){
+		.kind = DISK_READ, .size = SIZE, .iov = &all, .nr_iov = 1,
+	};
+	assert_int_equal(disk_begin(&disk, &requests[0]), 0);
+	disk_go(&disk);
+	assert_int_equal(copied, how->direct ? SIZE : 0);
+	wait_for(1);
 	assert_int_equal(requests[0].result, 0);
 	stop();
 	free(memory);
@@ -476,11 +534,13 @@ int main(void)
 		cmocka_unit_test_prestate(other_requests, &threads),
 		cmocka_unit_test_prestate(other_requests, &ring_direct),
 		cmocka_unit_test_prestate(other_requests, &threads_direct),
-		cmocka_unit_test_prestate(closing_waits, &ring),
-		cmocka_unit_test_prestate(closing_waits, &threads),
-		cmocka_unit_test_prestate(closing_waits, &ring_direct),
-		cmocka_unit_test_prestate(closing_waits, &threads_direct),
+		cmocka_unit_test_prestate(draining_waits, &ring),
+		cmocka_unit_test_prestate(draining_waits, &threads),
+		cmocka_unit_test_prestate(draining_waits, &ring_direct),
+		cmocka_unit_test_prestate(draining_waits, &threads_direct),
 		cmocka_unit_test_prestate(a_kernel_without_memory, &ring),
+		cmocka_unit_test_prestate(much_is_copied_by_others, &ring),
+		cmocka_unit_test_prestate(much_is_copied_by_others, &ring_direct),
 		cmocka_unit_test_prestate(a_ring_is_restricted, &ring),
 		cmocka_unit_test_prestate(a_lock_of_a_dead_process, &ring),
 		cmocka_unit_test_prestate(a_lock_of_a_dead_process, &threads),

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/say.h"
 #include "driver.h"
 
 unsigned int interrupts[MSIX_VECTORS];
@@ -77,7 +78,7 @@ void driver_open(struct driver *driver)
 
 void driver_close(struct driver *driver)
 {
-	virtio_close_all(&driver->machine);
+	virtio_close_all(&driver->machine, now_ns() + VIRTIO_CLOSE_WAIT);
 	events_close(&driver->machine.events);
 	free(driver->memory);
 }

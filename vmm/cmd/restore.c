@@ -112,7 +112,7 @@ static int restore(struct snapshot *snapshot, struct restore_options *options,
 		if (pager)
 			pager_client_stop(&client);
 	}
-	virtio_close_all(&machine);
+	virtio_close_all(&machine, now_ns() + VIRTIO_CLOSE_WAIT);
 	machine_close(&machine);
 	return status;
 }

@@ -164,7 +164,7 @@ static int start(struct run_options *options)
 				       &options->serving.helper);
 	if (!status)
 		status = run_paged(&machine, options);
-	virtio_close_all(&machine);
+	virtio_close_all(&machine, now_ns() + VIRTIO_CLOSE_WAIT);
 	machine_close(&machine);
 	serve_end(&options->serving);
 	return status;

@@ -16,16 +16,19 @@
 
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
 #define PAUSE		10000000	/* ns, where the kernel has no memory for a step */
+#define INLINE		(1U << 20)	/* bytes of a batch that this thread may copy itself */
 
 /*
  * struct ring - an engine
  * @put: steps that the kernel has not been told of
+ * @copied: bytes of them that are copied when it is told
  * @retry: a timer, for when it had no memory to be told of them
  * @said: it was said that it fails
  */
 struct ring {
 	struct io_uring uring;
 	unsigned int put;
+	uint64_t copied;
 	struct event retry;
 	struct disk *disk;
 	bool said;
@@ -41,11 +44,30 @@ static int restrict_ring(struct io_uring *uring)
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_WRITEV },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FSYNC },
 		{ .opcode = IORING_RESTRICTION_SQE_OP, .sqe_op = IORING_OP_FALLOCATE },
+		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED,
+		  .sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC },
 		{ .opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED,
 		  .sqe_flags = IOSQE_FIXED_FILE },
 	};
 
 	return io_uring_register_restrictions(uring, allowed, LENGTH(allowed));
+}
+
+/*
+ * What is in the page cache, or goes there, is copied by the thread that tells the kernel
+ * of it. A guest can ask for its whole memory at once: beyond a bound the kernel's workers
+ * copy, so that others of the loop have their turn.
+ */
+static unsigned int flags_of(struct ring *ring, const struct disk_step *step)
+{
+	bool moves = step->what == STEP_READ || step->what == STEP_WRITE;
+
+	if (!moves || ring->disk->direct)
+		return IOSQE_FIXED_FILE;
+	if (step->size > INLINE - ring->copied)
+		return IOSQE_FIXED_FILE | IOSQE_ASYNC;
+	ring->copied += step->size;
+	return IOSQE_FIXED_FILE;
 }
 
 static void ring_put(struct disk *disk, struct disk_request *request)
@@ -69,7 +91,7 @@ static void ring_put(struct disk *disk, struct disk_request *request)
 		io_uring_prep_fallocate(sqe, 0, step->mode, step->offset, step->size);
 		break;
 	}
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_flags(sqe, flags_of(ring, step));
 	io_uring_sqe_set_data(sqe, request);
 	ring->put++;
 }
@@ -91,6 +113,7 @@ static void ring_go(struct disk *disk)
 	struct ring *ring = disk->engine_data;
 	int ret;
 
+	ring->copied = 0;
 	while (ring->put) {
 		ret = io_uring_submit(&ring->uring);
 		if (ret <= 0) {

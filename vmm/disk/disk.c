@@ -19,7 +19,6 @@
 #define SECTOR		512U
 #define MOST_BLOCK	4096U	/* that drivers know */
 #define MOST_PHYSICAL	65536U
-#define CLOSE_WAIT	10000000000ULL	/* ns for the last requests of a disk */
 
 static int fail(int error, char *why, const char *words)
 {
@@ -270,11 +269,9 @@ int disk_drain(struct disk *disk, uint64_t until)
 
 void disk_close(struct disk *disk)
 {
-	bool idle = !disk->engine || !disk_drain(disk, now_ns() + CLOSE_WAIT);
-
 	if (disk->engine)
 		events_remove(disk->events, &disk->event);
-	if (!idle) {
+	if (disk->in_flight) {
 		say("disk %s: requests that do not end are left behind", disk->name);
 		return;
 	}

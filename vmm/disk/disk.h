@@ -184,7 +184,10 @@ void disk_go(struct disk *disk);
  */
 int disk_drain(struct disk *disk, uint64_t until);
 
-/* Where requests are still in flight, what they use is left as it is. */
+/*
+ * It does not wait: disk_drain() does. Where requests are still in flight, what they use is
+ * left as it is.
+ */
 void disk_close(struct disk *disk);
 
 /* Its parts. */

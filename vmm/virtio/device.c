@@ -303,17 +303,19 @@ int virtio_drain_all(struct machine *machine, uint64_t until)
 	unsigned int i;
 	int ret = 0;
 
-	for (i = 0; !ret && i < machine->nr_virtio; i++) {
+	/* While one is waited for, others end. */
+	for (i = 0; i < machine->nr_virtio; i++) {
 		struct virtio_device *device = machine->virtio[i];
 
-		if (device->ops->drain)
-			ret = device->ops->drain(device, until);
+		if (device->ops->drain && device->ops->drain(device, until))
+			ret = -ETIMEDOUT;
 	}
 	return ret;
 }
 
-void virtio_close_all(struct machine *machine)
+void virtio_close_all(struct machine *machine, uint64_t until)
 {
+	virtio_drain_all(machine, until);
 	while (machine->nr_virtio) {
 		struct virtio_device *device = machine->virtio[--machine->nr_virtio];
 

@@ -139,8 +139,12 @@ void virtio_release_all(struct machine *machine);
 /* Carry out what the registers have asked the main loop for: by its thread. */
 void virtio_attend_all(struct machine *machine);
 
-/* Close all devices of a machine whose guest runs no more. */
-void virtio_close_all(struct machine *machine);
+/*
+ * Close all devices of a machine whose guest runs no more. What is in flight is waited for
+ * until CLOCK_MONOTONIC has come to @until ns, for all of them together; then it is left.
+ */
+#define VIRTIO_CLOSE_WAIT	10000000000ULL	/* ns that a disk may take */
+void virtio_close_all(struct machine *machine, uint64_t until);
 
 /* Has the driver taken this feature? Settled once the device has started. */
 bool virtio_has(const struct virtio_device *device, unsigned int feature);
