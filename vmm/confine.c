@@ -121,7 +121,8 @@ static const struct filter_rule rules[] = {
 	FILTER_ALLOW(time),
 	FILTER_ALLOW(restart_syscall),
 	/* Threads of this process, and their signals. */
-	FILTER_FAILS(clone3, ENOSYS),		/* its flags are in memory: clone(2) is tried then */
+	/* The flags of clone3 are in memory, and clone(2) is tried where it is missing. */
+	FILTER_FAILS(clone3, ENOSYS),
 	FILTER_WITH(clone, 0, THREAD),
 	FILTER_ALLOW(futex),
 	FILTER_ALLOW(rseq),

@@ -17,7 +17,7 @@
 #include "helper/wire.h"
 #include "unit.h"
 
-static char dir[] = "/tmp/gmem-helper-XXXXXX";
+static char dir[64];
 static char path[64];		/* of a snapshot */
 static char pager[64];
 static struct helper helper;
@@ -277,6 +277,7 @@ int main(void)
 	char command[64];
 	int ret;
 
+	strcpy(dir, "/tmp/gmem-helper-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/snapshot", dir);
 	snprintf(pager, sizeof(pager), "%s/pager", dir);

@@ -460,8 +460,13 @@ static void a_console_is_attached_again(void **state)
 static void keys_behind_the_request(void **state)
 {
 	int socket = connect_vm();
+	struct timeval patience;
+	socklen_t size = sizeof(patience);
 
 	(void)state;
+	/* However slowly the guest takes keys, they are not lost. */
+	assert_int_equal(getsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &patience, &size), 0);
+	assert_int_equal(patience.tv_sec, 0);
 	say_bytes(socket, "{\"command\":\"console\"}\nuv", 24);
 	hear(socket, "[u][v]");
 	close(socket);

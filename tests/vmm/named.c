@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 /* Guests by name: the commands that take a NAME, on guests that run. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/status.h"
+#include "control/names.h"
 #include "program.h"
 
 static char name[32];
@@ -135,6 +139,65 @@ static void what_a_killed_one_left(void **state)
 	start();
 }
 
+/* So many that the next one would have to wait: nobody accepts them. */
+static void fill_control_socket(int *fds, unsigned int nr)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	unsigned int i;
+	char why[NAMES_WHY];
+
+	assert_int_equal(vm_control_path(name, address.sun_path, sizeof(address.sun_path), why),
+			 0);
+	for (i = 0; i < nr; i++) {
+		fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (connect(fds[i], (struct sockaddr *)&address, sizeof(address)))
+			assert_int_equal(errno, EAGAIN);
+	}
+	assert_int_equal(connect(fds[nr - 1], (struct sockaddr *)&address, sizeof(address)), -1);
+}
+
+static void one_that_hangs_with_a_full_socket(void **state)
+{
+	struct program *vm = start();
+	int fds[24], i;
+
+	(void)state;
+	kill(vm->child.pid, SIGSTOP);
+	fill_control_socket(fds, 24);
+	SAYS(EXIT_FAILED, "it does not answer", "pause", name);
+	SAYS(EXIT_DONE, "ended", "kill", name);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	assert_not_listed();
+	for (i = 0; i < 24; i++)
+		close(fds[i]);
+}
+
+/* The number that was left in its file is another process's by now. */
+static void a_pid_that_is_used_again(void **state)
+{
+	struct program *vm = start(), *other;
+	char path[160], why[NAMES_WHY];
+	FILE *file;
+
+	(void)state;
+	other = program_start("other", "run", "--memory", "8", NULL);
+	wait_for_words(other, "guest: filled, counting");
+	assert_int_equal(vm_control_path(name, path, 128, why), 0);
+	strcpy(strrchr(path, '/') + 1, "pid");
+	file = fopen(path, "w");
+	assert_non_null(file);
+	fprintf(file, "%d\n", (int)other->child.pid);
+	fclose(file);
+	kill(vm->child.pid, SIGSTOP);
+	SAYS(EXIT_DONE, "ended", "kill", name);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	assert_true(WIFSIGNALED(vm->child.status));
+	wait_for_counting(other);
+	assert_not_listed();
+}
+
 /* Its process does nothing any more, not even when it is asked to end. */
 static void one_that_hangs(void **state)
 {
@@ -236,6 +299,8 @@ int main(void)
 		TEST(a_console_is_attached),
 		TEST(what_a_killed_one_left),
 		TEST(one_that_hangs),
+		TEST(one_that_hangs_with_a_full_socket),
+		TEST(a_pid_that_is_used_again),
 		TEST(its_vmm_is_confined),
 		TEST(names_that_cannot_be),
 	};

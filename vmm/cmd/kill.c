@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,29 +33,18 @@ static bool ends_if_asked(const char *name)
 	return !ret && !control_wait_gone(name, PATIENCE);
 }
 
-/*
- * The pidfd first, the name again then: it is still the process that has the name, not
- * a later one of that number. 0 or -errno.
- */
-static int kill_by_pid(const char *name, char *why)
+/* One that does not answer: the process that holds its lock. 0 or -errno. */
+static int kill_by_lock(const char *name, char *why)
 {
-	pid_t pid, again;
-	int pidfd, ret = vm_find(name, &pid, why);
+	int ret, pidfd = vm_open_process(name, why);
 
-	if (ret)
-		return ret == -ESRCH ? 0 : ret;
-	pidfd = pid > 0 ? syscall(SYS_pidfd_open, pid, 0) : -1;
-	if (pidfd < 0) {
-		snprintf(why, CONTROL_WHY, "its process is not known");
-		return -ESRCH;
-	}
-	ret = vm_find(name, &again, why);
-	if (!ret && again == pid && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0))
-		ret = -errno;
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	ret = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 	close(pidfd);
-	if (ret == -EPERM)
-		snprintf(why, CONTROL_WHY, "process %d: not permitted: use the VM's user, or root",
-			 (int)pid);
+	if (ret && ret != -ESRCH)
+		snprintf(why, CONTROL_WHY, "killing its process: %s: use the VM's user, or root",
+			 strerror(-ret));
 	return ret == -ESRCH ? 0 : ret;
 }
 
@@ -77,7 +67,7 @@ int cmd_kill(int argc, char **argv)
 	if (vm_find(name, &pid, why))
 		return control_say_failed(name, why, json);
 	if (!ends_if_asked(name)) {
-		if (kill_by_pid(name, why))
+		if (kill_by_lock(name, why))
 			return control_say_failed(name, why, json);
 		if (control_wait_gone(name, DEATH))
 			return control_say_failed(name, "it was killed, and is there still", json);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "control/request.h"
 
 #define ANSWER_LINE	16384
+#define CONNECT_PATIENCE 2	/* s */
 #define LOOK_AGAIN	20000	/* us */
 
 #define SAY(why, ...) snprintf(why, CONTROL_WHY, __VA_ARGS__)
@@ -24,6 +26,7 @@ _Static_assert(CONTROL_WHY >= NAMES_WHY, "one buffer for both");
 
 int control_connect(const char *name, char *why)
 {
+	const struct timeval patience = { .tv_sec = CONNECT_PATIENCE }, for_ever = { 0 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	pid_t pid;
 	int fd, ret;
@@ -34,7 +37,10 @@ int control_connect(const char *name, char *why)
 	if (ret)
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	/* One that hangs accepts nobody, and then there is no room for more. */
+	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
+	    !connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &for_ever, sizeof(for_ever)))
 		return fd;
 	ret = -errno;
 	if (fd >= 0)
@@ -42,6 +48,10 @@ int control_connect(const char *name, char *why)
 	if (ret == -ENOENT || ret == -ECONNREFUSED) {
 		SAY(why, "it is starting, and can't be asked yet: try again");
 		return -EAGAIN;
+	}
+	if (ret == -EAGAIN) {
+		SAY(why, "it does not answer: 'gmem kill' ends it");
+		return -ETIMEDOUT;
 	}
 	SAY(why, "connecting to %s: %s", address.sun_path, strerror(-ret));
 	return ret;

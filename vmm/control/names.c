@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/lock-holder.h"
 #include "control/names.h"
 
 #define ROOTS_BASE	"/run/gmem"
@@ -324,6 +326,53 @@ int vm_find(const char *name, pid_t *pid, char *why)
 		close(base);
 	SAY(why, "there is no such VM: 'gmem ps' lists them");
 	return -ESRCH;
+}
+
+/*
+ * The pidfd first: what is then seen of that number is this process's, if it lives still
+ * when that has been looked at.
+ */
+static int open_holder(pid_t pid, const struct stat *lock)
+{
+	int pidfd = pid > 0 ? syscall(SYS_pidfd_open, pid, 0) : -1;
+
+	if (pidfd < 0)
+		return -1;
+	if (lock_is_held_by(pid, lock) && !syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0))
+		return pidfd;
+	close(pidfd);
+	return -1;
+}
+
+int vm_open_process(const char *name, char *why)
+{
+	char path[VM_NAME_LENGTH + 8];
+	int base, missing, pidfd = -1;
+	struct stat lock;
+	pid_t pid;
+	int ret = vm_find(name, &pid, why);
+
+	if (ret)
+		return ret;
+	base = open_base(false, why);
+	if (base < 0)
+		return base;
+	snprintf(path, sizeof(path), "%s/lock", name);
+	missing = fstatat(base, path, &lock, AT_SYMLINK_NOFOLLOW);
+	close(base);
+	if (!missing)
+		pidfd = open_holder(pid, &lock);
+	if (!missing && pidfd < 0)
+		pidfd = open_holder(lock_find_holder(&lock), &lock);
+	if (pidfd >= 0)
+		return pidfd;
+	/* It may have ended meanwhile. */
+	ret = vm_find(name, &pid, why);
+	if (ret)
+		return ret;
+	SAY(why, "which process has it cannot be seen in /proc: "
+	    "as root, 'fuser -v' on its folder's file 'lock' names it");
+	return -ENOENT;
 }
 
 int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why)

@@ -59,6 +59,13 @@ int vm_control_path(const char *name, char *path, size_t size, char *why);
  */
 int vm_find(const char *name, pid_t *pid, char *why);
 
+/*
+ * The process that has the name: a pidfd. It is the one that holds the lock, whatever the
+ * file `pid` says: that number may be another process's by now. -ESRCH: there is none;
+ * -ENOENT: it can't be told which it is.
+ */
+int vm_open_process(const char *name, char *why);
+
 /* Call @found with each name that a VM has, in alphabetical order. */
 int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why);
 

@@ -40,7 +40,10 @@ struct connection {
 };
 
 /*
- * @began: when the guest came here; @facts: of its memory, or -1; @waiting: the client that waits for a snapshot
+ * struct control_server - the socket and its clients
+ * @began: when the guest came here
+ * @facts: of its memory (gmem_memfd_facts_open()), or -1
+ * @waiting: the client that waits for a snapshot, or NULL
  */
 struct control_server {
 	struct loop *loop;

@@ -3,68 +3,28 @@
  * Two guests that write to one image destroy it. The lock is of the open file: a process
  * that is handed the descriptor has it too, and its last closing ends it. Readers share it.
  */
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "common/lock-holder.h"
 #include "common/say.h"
 #include "disk/disk.h"
 
 #define LEFT_FOR	1000000000ULL	/* ns */
 #define PAUSE		20		/* ms */
 
-/* Does a descriptor of a process, by its file in fdinfo, hold a lock on this inode? */
-static bool holds(int dir, const char *name, const char *inode)
+static void command_of(pid_t pid, char *command, size_t size)
 {
-	char line[256];
-	bool found = false;
-	FILE *file;
-	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-
-	file = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!file) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while (!found && fgets(line, sizeof(line), file))
-		found = !strncmp(line, "lock:", 5) && strstr(line, inode);
-	fclose(file);
-	return found;
-}
-
-static bool process_holds(const char *pid, const char *inode)
-{
-	char path[300];
-	struct dirent *entry;
-	bool found = false;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%s/fdinfo", pid);
-	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir)))
-		found = isdigit(entry->d_name[0]) && holds(dirfd(dir), entry->d_name, inode);
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
-static void command_of(const char *pid, char *command, size_t size)
-{
-	char path[300];
+	char path[64];
 	ssize_t length = 0;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		length = read(fd, command, size - 1);
@@ -75,34 +35,17 @@ static void command_of(const char *pid, char *command, size_t size)
 	make_printable(command);
 }
 
-/*
- * The kernel does not tell whose such a lock is, but shows each process's. In a place
- * without /proc, or with processes of others, there may be none to name.
- */
 static bool name_holder(int fd, char *why)
 {
-	char inode[64], command[32];
-	struct dirent *entry;
-	bool found = false;
+	char command[32];
 	struct stat st;
-	DIR *dir;
+	pid_t pid = fstat(fd, &st) ? 0 : lock_find_holder(&st);
 
-	if (fstat(fd, &st))
+	if (!pid)
 		return false;
-	snprintf(inode, sizeof(inode), " %02x:%02x:%" PRIu64 " ", major(st.st_dev),
-		 minor(st.st_dev), (uint64_t)st.st_ino);
-	dir = opendir("/proc");
-	while (dir && !found && (entry = readdir(dir))) {
-		if (!isdigit(entry->d_name[0]) || !process_holds(entry->d_name, inode))
-			continue;
-		command_of(entry->d_name, command, sizeof(command));
-		snprintf(why, DISK_WHY, "process %.20s (%s) has it locked", entry->d_name,
-			 command);
-		found = true;
-	}
-	if (dir)
-		closedir(dir);
-	return found;
+	command_of(pid, command, sizeof(command));
+	snprintf(why, DISK_WHY, "process %d (%s) has it locked", (int)pid, command);
+	return true;
 }
 
 /*
