@@ -17,7 +17,7 @@
 #include "helper/wire.h"
 #include "unit.h"
 
-static char dir[64];
+static char dir[32];
 static char path[64];		/* of a snapshot */
 static char pager[64];
 static struct helper helper;
