@@ -8,6 +8,7 @@
 #include "driver.h"
 #include "net/port.h"
 #include "unit.h"
+#include "virtio/device.h"
 #include "virtio/net.h"
 
 #define SIZE	8
@@ -380,6 +381,30 @@ static void buffers_outside_memory_need_a_reset(void **state)
 	none_used(RX);
 }
 
+/* For a snapshot: memory stays as it is, and what comes meanwhile is there afterwards. */
+static void while_it_is_held_nothing_is_touched(void **state)
+{
+	(void)state;
+	add_buffer(0, 0x1000);
+	virtio_hold_all(&driver.machine);
+	assert_false(end.wanted);
+	give(1, 200);
+	none_used(RX);
+	assert_int_equal(driver.memory[AT(0) + 100], 0xee);
+	assert_int_equal(end.waiting, 1);
+	send_one(4, 100);
+	end.port.card->ready(end.port.card);
+	driver_loop(&driver);
+	none_used(TX);
+	assert_int_equal(end.sent, 0);
+	virtio_release_all(&driver.machine);
+	driver_loop(&driver);
+	used(RX, 0, NET_HEADER + 200);
+	used(TX, 4, 0);
+	assert_int_equal(end.sent, 1);
+	assert_true(end.wanted);
+}
+
 static void a_reset_forgets_a_frame_that_waits(void **state)
 {
 	(void)state;
@@ -415,6 +440,7 @@ int main(void)
 		CLAIM(a_buffer_without_room_for_the_header_needs_a_reset),
 		CLAIM(buffers_outside_memory_need_a_reset),
 		CLAIM(a_reset_forgets_a_frame_that_waits),
+		CLAIM(while_it_is_held_nothing_is_touched),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
