@@ -92,6 +92,7 @@ bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
 void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
 bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
+void kvm_gmem_cache_unlock(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 

@@ -89,12 +89,12 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 	return r;
 }
 
-/* Holes that are being punched, in all inodes. */
+/* Holes that hold pages back, in all inodes. */
 static atomic_t gmem_punches;
 
 /*
  * How many pages a hole holds back until it flushes, and one part more. All holes share 1/64 of
- * the machine's memory: no hole has more pages than the machine, so alone it makes 65 flushes at
+ * the machine's memory, but each has 32 MiB at least: no hole has more pages than the machine, so alone it makes 65 flushes at
  * most, whatever its size; and a task that punches to free memory has most of it at once.
  */
 static unsigned long gmem_punch_share(void)
@@ -106,7 +106,7 @@ static unsigned long gmem_punch_share(void)
 
 static unsigned long gmem_punch_part(void)
 {
-	if (atomic_read(&gmem_punches) == 1)
+	if (atomic_read(&gmem_punches) <= 1)
 		return GMEM_PUNCH_BATCH;
 	return min(GMEM_PUNCH_BATCH, gmem_punch_share());
 }
@@ -168,6 +168,8 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 			if (WARN_ON_ONCE(folio_test_large(folio)))
 				continue;
 			folio_get(folio);
+			if (!punch->held)
+				atomic_inc(&gmem_punches);
 			folio->private = punch->held;
 			punch->held = folio;
 			punch->nr_held++;
@@ -193,6 +195,8 @@ static void gmem_punch_finish(struct gmem_punch *punch)
 		punch->has_flushed = true;
 	}
 
+	if (punch->held)
+		atomic_dec(&gmem_punches);
 	while ((folio = punch->held)) {
 		punch->held = folio->private;
 		folio->private = NULL;
@@ -241,7 +245,6 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct gmem_punch punch = { .gi = gi, .flushed = start, .next = start };
 	int r = 0;
 
-	atomic_inc(&gmem_punches);
 	while (!r && punch.next < end) {
 		if (fatal_signal_pending(current)) {
 			r = -EINTR;
@@ -257,7 +260,6 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 		cond_resched();
 	}
 	gmem_punch_finish(&punch);
-	atomic_dec(&gmem_punches);
 	return r;
 }
 

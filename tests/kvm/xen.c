@@ -122,7 +122,7 @@ static void kworker(void)
 static void kworker_by_address(void)
 {
 	begin(true);
-	signal_event_and_ask();
+	signal_event();
 	expect_teardown();
 	expect_event_pending();
 }
@@ -132,9 +132,23 @@ static void kworker_has_the_page(void)
 {
 	begin(true);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	host_page(m, SHARED_PAGE)[0] = 0;
 	signal_event();
 	expect_teardown();
 	TEST_ASSERT_EQ(host_page(m, SHARED_PAGE)[XEN_PENDING + PORT / 64], 1ULL << PORT % 64);
+}
+
+/* There is no event then, and a vCPU does not try for ever. */
+static void failed_page(void)
+{
+	begin(false);
+	signal_event_and_ask();
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, SHARED_PAGE, 1, NULL), 0);
+	expect_teardown();
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0), 0UL);
+	signal_event();
+	expect_teardown();
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0), 0UL);
 }
 
 /* Whoever asks for it does not wait, either. */
@@ -221,6 +235,7 @@ static const struct claim claims[] = {
 	CLAIM(kworker_by_address, "so it does where the VMM says where it has the page mapped"),
 	CLAIM(kworker_has_the_page,
 	      "a page that is there has the event at once, with no vCPU at work"),
+	CLAIM(failed_page, "where the pager fails the page, the guest runs all the same"),
 	CLAIM(ioctl_sends, "KVM_XEN_HVM_EVTCHN_SEND does not wait"),
 	CLAIM(irq_line_waits_alone, "KVM_IRQ_LINE may wait in a host fault, and holds up nobody"),
 	CLAIM(kworker_beside_a_wait, "a kworker does not wait for that ioctl, either"),

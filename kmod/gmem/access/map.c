@@ -94,18 +94,18 @@ void kvm_gmem_await(struct kvm *kvm, gpa_t gpa)
  *
  * What was written through the map after the page had been taken out of the
  * inode is the guest's too: cleared before anyone else gets the page, unless it is
- * poisoned.
+ * poisoned. A page that is taken out later is cleared later, once it has no mapping any
+ * more: see gmem_free_folio().
  *
- * Context: Process context, may sleep.
+ * Context: Any: an SEV-ES guest's GHCB is let go of with preemption disabled.
  */
 void kvm_gmem_unmap(kvm_pfn_t pfn)
 {
 	struct folio *folio = page_folio(pfn_to_page(pfn));
 
-	folio_lock(folio);
-	if (!folio->mapping)
+	smp_mb(); /* what was written before the look: the page is out before it is cleared */
+	if (!READ_ONCE(folio->mapping))
 		gmem_page_clear(pfn_to_page(pfn));
-	folio_unlock(folio);
 	folio_put(folio);
 }
 
@@ -113,18 +113,38 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
  * kvm_gmem_cache_lock() - lock a gfn_to_pfn_cache for a refresh
  * @gpc: the cache
  *
- * Whoever has it locked may wait for a pager, or in a host fault. A kthread waits for neither.
+ * A task that has it locked may wait for a pager, or in a host fault. A kthread does neither, and
+ * waits for no such task: only for another kthread.
  *
- * Context: Process context, may sleep.
+ * Context: Process context, may sleep. Followed by kvm_gmem_cache_unlock() where it succeeds.
  * Return: whether gpc->refresh_lock was taken.
  */
 bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
 {
-	if (!gmem_may_wait())
-		return mutex_trylock(&gpc->refresh_lock);
+	if (gmem_may_wait()) {
+		mutex_lock(&gpc->refresh_lock);
+		WRITE_ONCE(gpc->refresh_waits, true);
+		return true;
+	}
 
-	mutex_lock(&gpc->refresh_lock);
+	while (!mutex_trylock(&gpc->refresh_lock)) {
+		if (READ_ONCE(gpc->refresh_waits))
+			return false;
+		cond_resched();
+	}
 	return true;
+}
+
+/**
+ * kvm_gmem_cache_unlock() - undo kvm_gmem_cache_lock()
+ * @gpc: the cache
+ *
+ * Context: Process context.
+ */
+void kvm_gmem_cache_unlock(struct gfn_to_pfn_cache *gpc)
+{
+	WRITE_ONCE(gpc->refresh_waits, false);
+	mutex_unlock(&gpc->refresh_lock);
 }
 
 /**

@@ -23,7 +23,8 @@ static_assert(KVM_GMEM_EVTCHNS == EVTCHN_2L_NR_CHANNELS);
 
 /*
  * Is it worth while to try again later? If a pager owes the page, it is asked for it. Where the
- * page could not be had, there was no memory for it, if it is not there.
+ * page could not be had, there was no memory for it, if it is not there and no pager has failed
+ * it.
  */
 static bool gmem_shinfo_comes_locked(struct kvm *kvm, gpa_t gpa, bool failed)
 {
@@ -45,7 +46,8 @@ static bool gmem_shinfo_comes_locked(struct kvm *kvm, gpa_t gpa, bool failed)
 	if (comes)
 		gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
 	else if (failed)
-		comes = !xa_load(&gmem_mapping(gi)->i_pages, index);
+		comes = !gmem_pager_missing(gi, index) &&
+			!xa_load(&gmem_mapping(gi)->i_pages, index);
 	iput(&gi->vfs_inode);
 	return comes;
 }
@@ -90,13 +92,11 @@ bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool fail
 	set_bit(xe->port, vcpu->arch.xen.gmem_evtchns);
 	/* After the bit: kvm_gmem_send_evtchns() looks the other way round. */
 	smp_store_release(&vcpu->arch.xen.gmem_deferred, true);
-	smp_mb(); /* the bit before the look: a VM dies first, then a move takes the bits */
-	/* A dead VM's vCPU would never send it: the caller is told, unless a move has it. */
-	if (READ_ONCE(kvm->vm_dead) && test_and_clear_bit(xe->port, vcpu->arch.xen.gmem_evtchns))
-		return false;
-
-	kvm_make_request(KVM_REQ_UNBLOCK, vcpu);
-	kvm_vcpu_kick(vcpu);
+	/* The vCPU itself looks again before it sleeps, and enters the guest meanwhile. */
+	if (vcpu != kvm_get_running_vcpu()) {
+		kvm_make_request(KVM_REQ_UNBLOCK, vcpu);
+		kvm_vcpu_kick(vcpu);
+	}
 	return true;
 }
 
