@@ -94,8 +94,9 @@ static atomic_t gmem_punches;
 
 /*
  * How many pages a hole holds back until it flushes, and one part more. All holes share 1/64 of
- * the machine's memory, but each has 32 MiB at least: no hole has more pages than the machine, so alone it makes 65 flushes at
- * most, whatever its size; and a task that punches to free memory has most of it at once.
+ * the machine's memory, but each has 32 MiB at least. No hole has more pages than the machine, so
+ * alone it makes 65 flushes at most, whatever its size; and a task that punches to free memory has
+ * most of it at once.
  */
 static unsigned long gmem_punch_share(void)
 {

@@ -158,6 +158,7 @@ void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	for_each_set_bit(i, &s->evtchn_pending_sel, BITS_PER_LONG)
 		set_bit(i, &d->evtchn_pending_sel);
 
+	/* After the bits, as in kvm_gmem_defer_evtchn(). */
 	if (READ_ONCE(s->gmem_deferred))
 		smp_store_release(&d->gmem_deferred, true);
 	kvm_make_request(KVM_REQ_UNBLOCK, dst);
