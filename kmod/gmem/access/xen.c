@@ -158,9 +158,10 @@ void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	for_each_set_bit(i, &s->evtchn_pending_sel, BITS_PER_LONG)
 		set_bit(i, &d->evtchn_pending_sel);
 
-	/* After the bits, as in kvm_gmem_defer_evtchn(). */
-	if (READ_ONCE(s->gmem_deferred))
+	if (READ_ONCE(s->gmem_deferred)) {
+		/* After the bits, as in kvm_gmem_defer_evtchn(). */
 		smp_store_release(&d->gmem_deferred, true);
+	}
 	kvm_make_request(KVM_REQ_UNBLOCK, dst);
 }
 
