@@ -93,7 +93,8 @@ static const struct filter_rule rules[] = {
 	FILTER_WITH(newfstatat, 3, AT_EMPTY_PATH),
 	FILTER_WITH(statx, 2, AT_EMPTY_PATH | AT_STATX_DONT_SYNC),
 	FILTER_WITH(fcntl, 1, F_GETFL),
-	FILTER_WITH(fcntl, 1, F_SETFL),
+	/* Not O_ASYNC: a terminal would signal its foreground programs. */
+	FILTER_WITH_BUT(fcntl, 1, F_SETFL, O_ASYNC),
 	FILTER_ALLOW(close),
 	FILTER_ALLOW(accept4),
 	FILTER_ALLOW(getsockopt),

@@ -105,6 +105,7 @@ static const struct call calls[] = {
 	{ SYS_ioctl, { 0, KVM_SET_USER_MEMORY_REGION } },
 	{ SYS_fcntl, { 0, F_SETOWN, 1 } },
 	{ SYS_fcntl, { 0, F_SETLK } },
+	{ SYS_fcntl, { 0, F_SETFL, O_ASYNC | O_NONBLOCK } },
 	{ SYS_setsockopt, { 0, SOL_SOCKET, SO_ATTACH_FILTER } },
 	/* The numbers of another ABI mean other calls. */
 	{ 0x40000000 + SYS_read, { 0 } },
@@ -202,7 +203,7 @@ static int go_on(void)
 			return REFUSED;
 	large = malloc(100 << 20);
 	if (!large || !realloc(large, 200 << 20) || !gmtime_r(&now, &day) ||
-	    pread(file, &byte, 1, 0) != 1)
+	    pread(file, &byte, 1, 0) != 1 || fcntl(file, F_SETFL, O_NONBLOCK))
 		return REFUSED;
 	printf("# printed\n");
 	fflush(stdout);

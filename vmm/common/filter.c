@@ -6,16 +6,19 @@
 
 static int add_rule(scmp_filter_ctx filter, const struct filter_rule *rule)
 {
-	const struct scmp_arg_cmp argument = {
-		.arg = rule->argument, .op = SCMP_CMP_MASKED_EQ,
-		.datum_a = rule->mask, .datum_b = rule->value,
+	const struct scmp_arg_cmp arguments[] = {
+		{ .arg = rule->argument, .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = rule->mask, .datum_b = rule->value },
+		{ .arg = rule->argument + 1, .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = rule->next, .datum_b = 0 },
 	};
 
 	const uint32_t action = rule->error ? SCMP_ACT_ERRNO(rule->error) : SCMP_ACT_ALLOW;
 
 	if (rule->argument == FILTER_ANY)
 		return seccomp_rule_add(filter, action, rule->call, 0);
-	return seccomp_rule_add_array(filter, action, rule->call, 1, &argument);
+	return seccomp_rule_add_array(filter, action, rule->call, rule->next ? 2 : 1,
+				      arguments);
 }
 
 int filter_install(const struct filter_rule *rules, size_t nr)

@@ -13,23 +13,30 @@
  *	what any of them does
  * @call: its number
  * @argument: the argument that is looked at, or FILTER_ANY
- * @mask: the bits of it that matter, among the lower 32
+ * @mask: the bits of it that matter
  * @value: what these must be
  * @error: or, where it is not 0, the call fails with this, and kills nobody
+ * @next: bits that the argument behind @argument must not have
  */
 struct filter_rule {
 	int call;
 	int argument;
-	uint32_t mask;
-	uint32_t value;
+	uint64_t mask;
+	uint64_t value;
 	int error;
+	uint64_t next;
 };
 
-/* A call is allowed; with this argument; without these bits of it; or it fails. */
-#define FILTER_ALLOW(call)	{ SYS_##call, FILTER_ANY, 0, 0, 0 }
-#define FILTER_WITH(call, argument, value) { SYS_##call, argument, ~0U, value, 0 }
-#define FILTER_WITHOUT(call, argument, bits) { SYS_##call, argument, bits, 0, 0 }
-#define FILTER_FAILS(call, error) { SYS_##call, FILTER_ANY, 0, 0, error }
+/*
+ * A call is allowed; with this argument; without these bits of it; with it, and without
+ * these bits of the one behind it; or it fails.
+ */
+#define FILTER_ALLOW(call)	{ SYS_##call, FILTER_ANY, 0, 0, 0, 0 }
+#define FILTER_WITH(call, argument, value) { SYS_##call, argument, ~0U, value, 0, 0 }
+#define FILTER_WITHOUT(call, argument, bits) { SYS_##call, argument, bits, 0, 0, 0 }
+#define FILTER_WITH_BUT(call, argument, value, bits) \
+	{ SYS_##call, argument, ~0U, value, 0, bits }
+#define FILTER_FAILS(call, error) { SYS_##call, FILTER_ANY, 0, 0, error, 0 }
 
 /*
  * Allow this process, all of its threads, and all that it starts, no other system calls:

@@ -39,7 +39,7 @@ static const struct filter_rule rules[] = {
 	FILTER_WITH(io_uring_enter, 3, 0),
 	FILTER_WITH(io_uring_enter, 3, IORING_ENTER_GETEVENTS),
 	FILTER_ALLOW(close),
-	FILTER_WITH(fcntl, 1, F_SETFL),
+	FILTER_WITH_BUT(fcntl, 1, F_SETFL, O_ASYNC),
 	FILTER_WITH(ioctl, 1, KVM_GMEM_PAGER_ANSWER),
 	FILTER_WITH(ioctl, 1, KVM_GMEM_PAGER_DETACH),
 	FILTER_WITH(ioctl, 1, KVM_GMEM_PRESENT),
