@@ -100,6 +100,9 @@ static const struct call calls[] = {
 	{ SYS_io_uring_register, { 3, IORING_REGISTER_BUFFERS } },
 	{ SYS_io_uring_enter, { 3, 0, 0, IORING_ENTER_SQ_WAKEUP } },
 	{ SYS_statx, { AT_FDCWD, (long)"/etc/passwd", 0 } },
+	{ SYS_statx, { AT_FDCWD, (long)"/etc/passwd", AT_EMPTY_PATH } },
+	{ SYS_statx, { AT_FDCWD, (long)"/etc/passwd", AT_EMPTY_PATH | AT_STATX_DONT_SYNC } },
+	{ SYS_statx, { AT_FDCWD, (long)"", AT_EMPTY_PATH } },
 	{ SYS_ioctl, { 0, TIOCSTI } },
 	{ SYS_ioctl, { 0, KVM_CREATE_VM } },
 	{ SYS_ioctl, { 0, KVM_SET_USER_MEMORY_REGION } },
@@ -170,7 +173,11 @@ static void code_kills(void **state)
 
 static int open_files(void)
 {
-	return open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES &&
+	struct stat st;
+
+	return fstatat(AT_FDCWD, "/etc/passwd", &st, AT_EMPTY_PATH) < 0 && errno == EACCES &&
+	       fstatat(AT_FDCWD, "/etc/passwd", &st, 0) < 0 && errno == EACCES &&
+	       open("/etc/passwd", O_RDONLY) < 0 && errno == EACCES &&
 	       open("/tmp/gmem-never-made", O_WRONLY | O_CREAT, 0600) < 0 && errno == EACCES &&
 	       access("/etc/passwd", R_OK) < 0 && errno == EACCES ? REFUSED : DONE;
 }
@@ -192,6 +199,8 @@ static int go_on(void)
 {
 	const time_t now = time(NULL);
 	pthread_t thread;
+	struct statx stx;
+	struct stat st;
 	struct tm day;
 	char byte;
 	void *large;
@@ -204,6 +213,10 @@ static int go_on(void)
 	large = malloc(100 << 20);
 	if (!large || !realloc(large, 200 << 20) || !gmtime_r(&now, &day) ||
 	    pread(file, &byte, 1, 0) != 1 || fcntl(file, F_SETFL, O_NONBLOCK))
+		return REFUSED;
+	/* Without a path: the second where the kernel knows it. */
+	if (syscall(SYS_fstat, file, &st) ||
+	    (syscall(SYS_statx, file, NULL, AT_EMPTY_PATH, STATX_SIZE, &stx) && errno != EFAULT))
 		return REFUSED;
 	printf("# printed\n");
 	fflush(stdout);

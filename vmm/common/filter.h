@@ -28,11 +28,12 @@ struct filter_rule {
 };
 
 /*
- * A call is allowed; with this argument; without these bits of it; with it, and without
- * these bits of the one behind it; or it fails.
+ * A call is allowed; with this argument; with NULL for it; without these bits of it; with
+ * it, and without these bits of the one behind it; or it fails.
  */
 #define FILTER_ALLOW(call)	{ SYS_##call, FILTER_ANY, 0, 0, 0, 0 }
 #define FILTER_WITH(call, argument, value) { SYS_##call, argument, ~0U, value, 0, 0 }
+#define FILTER_NULL(call, argument) { SYS_##call, argument, ~0ULL, 0, 0, 0 }
 #define FILTER_WITHOUT(call, argument, bits) { SYS_##call, argument, bits, 0, 0, 0 }
 #define FILTER_WITH_BUT(call, argument, value, bits) \
 	{ SYS_##call, argument, ~0U, value, 0, bits }
