@@ -145,7 +145,9 @@ static int start(struct restore_options *options, const char *name)
 	int status, ret;
 
 	report_to(options->report_fd);
-	confine_descriptors(options->report_fd);
+	ret = confine_descriptors(options->report_fd);
+	if (ret)
+		return say_failed(ret, "closing what it was started with");
 	loop_block_signals(options->keep);
 	status = serve_check(&serving);
 	if (!status)

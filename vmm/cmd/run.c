@@ -148,7 +148,9 @@ static int start(struct run_options *options)
 	int status, ret;
 
 	report_to(options->report_fd);
-	confine_descriptors(options->report_fd);
+	ret = confine_descriptors(options->report_fd);
+	if (ret)
+		return say_failed(ret, "closing what it was started with");
 	loop_block_signals(options->serving.snapshot);
 	status = serve_check(&options->serving);
 	if (!status)
