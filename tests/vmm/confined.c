@@ -5,14 +5,17 @@
 #include <fcntl.h>
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -90,6 +93,8 @@ static const struct call calls[] = {
 	{ SYS_mount, { 0 } },
 	{ SYS_chroot, { (long)"/" } },
 	{ SYS_setuid, { 0 } },
+	{ SYS_madvise, { 0, 4096, MADV_HWPOISON } },
+	{ SYS_madvise, { 0, 4096, 101 /* MADV_SOFT_OFFLINE */ } },
 	{ SYS_memfd_create, { (long)"none" } },
 	{ SYS_prctl, { 0 } },
 	{ SYS_seccomp, { 0 } },
@@ -194,6 +199,19 @@ static void *do_nothing(void *data)
 	return data;
 }
 
+/* Enough of it that malloc() makes its heap smaller again. */
+static void *use_memory(void *data)
+{
+	void *parts[64];
+	int i;
+
+	for (i = 0; i < 64; i++)
+		parts[i] = calloc(1, 100 << 10);
+	for (i = 63; i >= 0; i--)
+		free(parts[i]);
+	return data;
+}
+
 /* What a VMM goes on doing: of its threads, memory, time, and files that are open. */
 static int go_on(void)
 {
@@ -210,6 +228,9 @@ static int go_on(void)
 		if (pthread_create(&thread, NULL, do_nothing, NULL) ||
 		    pthread_kill(thread, 0) || pthread_join(thread, NULL))
 			return REFUSED;
+	/* Memory of a thread's is given back. */
+	if (pthread_create(&thread, NULL, use_memory, NULL) || pthread_join(thread, NULL))
+		return REFUSED;
 	large = malloc(100 << 20);
 	if (!large || !realloc(large, 200 << 20) || !gmtime_r(&now, &day) ||
 	    pread(file, &byte, 1, 0) != 1 || fcntl(file, F_SETFL, O_NONBLOCK))
@@ -227,6 +248,50 @@ static void the_rest_goes_on(void **state)
 {
 	(void)state;
 	ends_with(go_on, DONE);
+}
+
+#define NONE	"\t0000000000000000\n"
+
+/* Of a confined process that goes on: a line of /proc/PID/status has this value. */
+static bool has(pid_t pid, const char *field, const char *value)
+{
+	char path[32], line[128];
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	status = fopen(path, "r");
+	while (status && fgets(line, sizeof(line), status) && strncmp(line, field, strlen(field)))
+		;
+	if (status)
+		fclose(status);
+	return status && !strcmp(line + strlen(field), value);
+}
+
+static void capabilities_and_cores_are_given_up(void **state)
+{
+	struct rlimit core;
+	int ends[2], status;
+	const char *step;
+	bool given_up;
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		_exit(confine_vmm(&step) || write(ends[1], "x", 1) != 1 ||
+		      poll(NULL, 0, 10000));
+	assert_int_equal(read(ends[0], &byte, 1), 1);
+	given_up = has(pid, "CapPrm:", NONE) && has(pid, "CapEff:", NONE) &&
+		   has(pid, "CapInh:", NONE) && has(pid, "CapAmb:", NONE) &&
+		   !prlimit(pid, RLIMIT_CORE, NULL, &core) && !core.rlim_max;
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	assert_true(given_up);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 /* Those that are there when the filter comes. */
@@ -333,6 +398,7 @@ int main(void)
 		cmocka_unit_test(code_kills),
 		cmocka_unit_test(files_are_refused),
 		cmocka_unit_test(the_rest_goes_on),
+		cmocka_unit_test(capabilities_and_cores_are_given_up),
 		cmocka_unit_test(threads_that_are_there_are_confined),
 		cmocka_unit_test(landlock_takes_files_too),
 		cmocka_unit_test(only_one_descriptor_stays),

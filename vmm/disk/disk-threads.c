@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/landlock.h"
+#include "common/rights.h"
 #include "disk/disk.h"
 
 #define WORKERS		8U	/* steps that are carried out at the same time */
@@ -102,6 +103,7 @@ static void *work(void *data)
 
 	/* They are there before the VMM gives its files up; they need none but this one. */
 	landlock_no_files();
+	rights_drop();
 	while ((request = next_request(threads))) {
 		request->step.result = carry_out(threads->fd, &request->step);
 		pthread_mutex_lock(&threads->lock);

@@ -13,6 +13,7 @@
 #include <gmem.h>
 
 #include "common/landlock.h"
+#include "common/rights.h"
 #include "common/peer.h"
 #include "common/say.h"
 #include "common/status.h"
@@ -121,6 +122,7 @@ static void *client_loop(void *data)
 
 	/* It is there before the VMM gives its files up. */
 	landlock_no_files();
+	rights_drop();
 	for (;;) {
 		struct pollfd wait[] = {
 			{ .fd = client->stop_fd, .events = POLLIN },
