@@ -2,13 +2,16 @@
 /* The helper: what it does for a VMM, whether that is well or hostile. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/fd-message.h"
@@ -223,6 +226,53 @@ static void one_that_is_killed_is_told(void **state)
 	assert_int_equal(helper_release(&helper), -EPIPE);
 }
 
+/* Of a helper whose snapshot is half done: ask, hear nothing, and die, with an heir. */
+static void die_hostile(int told)
+{
+	struct helper_message message = { .kind = HELPER_UNLISTEN };
+	struct helper_files files;
+	int i;
+
+	if (set_up(NULL) || helper_make(&helper, path, &files) ||
+	    fcntl(helper.files, F_SETFL, O_NONBLOCK) ||
+	    write(told, &helper.pid, sizeof(helper.pid)) != sizeof(helper.pid))
+		_exit(1);
+	/* Until the helper has no room for its answers, and waits or ends the channel. */
+	for (i = 0; i < 100; i++) {
+		while (!helper_send(helper.files, &message, NULL, 0))
+			;
+		usleep(2000);
+	}
+	if (!fork())
+		poll(NULL, 0, 20000);
+	_exit(0);
+}
+
+static void it_ends_with_the_vmm_whoever_has_its_channels(void **state)
+{
+	struct pollfd ended = { .events = POLLIN };
+	int told[2], status;
+	pid_t vmm, pid;
+	bool has_ended;
+
+	(void)state;
+	assert_int_equal(pipe(told), 0);
+	vmm = fork();
+	if (!vmm)
+		die_hostile(told[1]);
+	assert_int_equal(read(told[0], &pid, sizeof(pid)), sizeof(pid));
+	ended.fd = syscall(SYS_pidfd_open, pid, 0);
+	assert_int_equal(waitpid(vmm, &status, 0), vmm);
+	assert_int_equal(status, 0);
+	has_ended = poll(&ended, 1, 5000) == 1;
+	kill(pid, SIGKILL);
+	assert_true(has_ended);
+	assert_false(is_there(""));
+	close(ended.fd);
+	close(told[0]);
+	close(told[1]);
+}
+
 static void it_has_none_of_the_vmms_files(void **state)
 {
 	int ends[2];
@@ -271,6 +321,7 @@ int main(void)
 		CLAIM(descriptors_that_come_are_closed),
 		CLAIM(it_connects_where_it_was_told_at_its_start),
 		CLAIM(one_that_is_killed_is_told),
+		CLAIM(it_ends_with_the_vmm_whoever_has_its_channels),
 		CLAIM(it_has_none_of_the_vmms_files),
 		CLAIM(a_name_is_removed_for_its_vmm),
 	};

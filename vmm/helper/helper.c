@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The helper's process: its start and end, and what is asked for of it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,18 +22,22 @@
 #include "helper/parts.h"
 #include "helper/wire.h"
 
-#define MOST_FDS	(OPTION_VALUES + 4)
+#define MOST_FDS	(OPTION_VALUES + 5)
 
 /*
  * struct process - the helper's own state
+ * @theirs: all channels, by their numbers at the start
  * @left: channels that are open
+ * @vmm_event: a pidfd: the VMM is gone
  * @files_event, @pager_event: channels; those of passt are with the programs
  * @files: a snapshot that is being written
  */
 struct process {
 	const struct helper_plan *plan;
+	const struct helper *theirs;
 	struct events events;
 	unsigned int left;
+	struct event vmm_event;
 	struct event files_event;
 	struct event pager_event;
 	struct snapshot_files files;
@@ -147,6 +153,24 @@ static void asked_for_pager(struct event *event, uint32_t ready)
 		end_channel(event);
 }
 
+/*
+ * The other end of a channel may have been given to a process that lives on: they end here,
+ * each as it does when it is closed there.
+ */
+static void vmm_ended(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+	const struct helper *theirs = process->theirs;
+	unsigned int i;
+
+	(void)ready;
+	events_remove(&process->events, event);
+	shutdown(theirs->files, SHUT_RDWR);
+	shutdown(theirs->pager, SHUT_RDWR);
+	for (i = 0; i < theirs->nr_nets; i++)
+		shutdown(theirs->nets[i], SHUT_RDWR);
+}
+
 static int watch(struct process *process, struct event *event, int fd,
 		 void (*ready)(struct event *event, uint32_t ready))
 {
@@ -155,11 +179,15 @@ static int watch(struct process *process, struct event *event, int fd,
 	return events_add(&process->events, event, EPOLLIN);
 }
 
-static int open_channels(struct process *process, const struct helper *theirs)
+static int open_channels(struct process *process, const struct helper *theirs, int vmm)
 {
 	unsigned int i;
 	int ret = events_open(&process->events);
 
+	process->theirs = theirs;
+	process->vmm_event = (struct event){ .fd = vmm, .ready = vmm_ended, .data = process };
+	if (!ret)
+		ret = events_add(&process->events, &process->vmm_event, EPOLLIN);
 	if (!ret)
 		ret = watch(process, &process->files_event, theirs->files, asked_for_files);
 	if (!ret)
@@ -174,14 +202,14 @@ static int open_channels(struct process *process, const struct helper *theirs)
 }
 
 /* Of the VMM's descriptors it has stderr, its channels and the folders of the name. */
-static int keep_few(const struct helper_plan *plan, const struct helper *theirs)
+static int keep_few(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
-	int fds[MOST_FDS] = { theirs->files, theirs->pager, -1, -1 };
-	unsigned int i, nr = 4;
+	int fds[MOST_FDS] = { theirs->files, theirs->pager, vmm, -1, -1 };
+	unsigned int i, nr = 5;
 
 	if (plan->claim) {
-		fds[2] = plan->claim->base;
-		fds[3] = plan->claim->dir;
+		fds[3] = plan->claim->base;
+		fds[4] = plan->claim->dir;
 	}
 	for (i = 0; i < theirs->nr_nets; i++)
 		fds[nr++] = theirs->nets[i];
@@ -189,17 +217,17 @@ static int keep_few(const struct helper_plan *plan, const struct helper *theirs)
 	return empty_stdin() || close_all_but(fds, nr) ? -EIO : 0;
 }
 
-/* It ends when the VMM does: the channels tell. Keys of the terminal are not for it. */
-static void run(const struct helper_plan *plan, const struct helper *theirs)
+/* It ends when the VMM does: @vmm tells, and the channels. Keys of the terminal are not for it. */
+static void run(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
 	static struct process process = { .files.dir = -1 };
-	int ret = keep_few(plan, theirs);
+	int ret = keep_few(plan, theirs, vmm);
 
 	process.plan = plan;
 	prctl(PR_SET_NAME, "gmem-helper");
 	setsid();
 	if (!ret)
-		ret = open_channels(&process, theirs);
+		ret = open_channels(&process, theirs, vmm);
 	while (!ret && process.left)
 		ret = events_wait(&process.events, -1);
 	_exit(!!ret);
@@ -224,10 +252,17 @@ static void close_ends(struct helper *helper)
 
 static int open_pair(int *ours, int *theirs)
 {
-	int ends[2];
+	int ends[2], ret;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return -errno;
+	/* The helper waits for nobody who does not read. */
+	if (fcntl(ends[1], F_SETFL, O_NONBLOCK)) {
+		ret = -errno;
+		close(ends[0]);
+		close(ends[1]);
+		return ret;
+	}
 	*ours = ends[0];
 	*theirs = ends[1];
 	return 0;
@@ -250,18 +285,22 @@ static int open_pairs(struct helper *ours, struct helper *theirs, unsigned int n
 int helper_start(struct helper *helper, const struct helper_plan *plan)
 {
 	struct helper theirs = HELPER_NONE;
-	int ret;
+	int ret, vmm;
 
 	*helper = (struct helper)HELPER_NONE;
 	ret = open_pairs(helper, &theirs, plan->nr_nets);
+	vmm = syscall(SYS_pidfd_open, getpid(), 0);
+	if (!ret && vmm < 0)
+		ret = -errno;
 	fflush(stdout);
 	if (!ret) {
 		helper->pid = fork();
 		if (!helper->pid)
-			run(plan, &theirs);
+			run(plan, &theirs, vmm);
 		if (helper->pid < 0)
 			ret = -errno;
 	}
+	close_fd(&vmm);
 	close_ends(&theirs);
 	if (ret) {
 		helper->pid = 0;

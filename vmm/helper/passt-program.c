@@ -69,8 +69,9 @@ static void tell(struct passt_program *passt, enum helper_kind kind, const char 
 	va_start(args, format);
 	vsnprintf(message.text, sizeof(message.text), format, args);
 	va_end(args);
-	/* A VMM that is gone hears nothing, and its channel tells. */
-	helper_send(passt->channel.fd, &message, NULL, 0);
+	/* A VMM that is gone hears nothing, and its channel tells; one that does not read is. */
+	if (helper_send(passt->channel.fd, &message, NULL, 0))
+		shutdown(passt->channel.fd, SHUT_RDWR);
 }
 
 /* Once, until it has been connected again. */
