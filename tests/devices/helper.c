@@ -215,6 +215,33 @@ static void it_connects_where_it_was_told_at_its_start(void **state)
 	unlink(pager);
 }
 
+static void a_page_server_that_does_not_accept_keeps_nobody_waiting(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fds[8], i;
+
+	(void)state;
+	strcpy(address.sun_path, pager);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	/* Where it waited, an alarm would end this program. */
+	alarm(20);
+	for (i = 0; i < 8; i++) {
+		fds[i] = helper_connect(helper.pager);
+		if (fds[i] < 0)
+			break;
+		/* What it gives waits, as the VMM wants it to. */
+		assert_int_equal(fcntl(fds[i], F_GETFL) & O_NONBLOCK, 0);
+	}
+	alarm(0);
+	assert_in_range(i, 1, 7);
+	assert_int_equal(fds[i], -EAGAIN);
+	while (i)
+		close(fds[--i]);
+	close(listener);
+	unlink(pager);
+}
+
 static void one_that_is_killed_is_told(void **state)
 {
 	struct helper_files files;
@@ -320,6 +347,7 @@ int main(void)
 		CLAIM(a_path_without_an_end_is_no_message),
 		CLAIM(descriptors_that_come_are_closed),
 		CLAIM(it_connects_where_it_was_told_at_its_start),
+		CLAIM(a_page_server_that_does_not_accept_keeps_nobody_waiting),
 		CLAIM(one_that_is_killed_is_told),
 		CLAIM(it_ends_with_the_vmm_whoever_has_its_channels),
 		CLAIM(it_has_none_of_the_vmms_files),

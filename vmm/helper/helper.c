@@ -43,7 +43,10 @@ struct process {
 	struct snapshot_files files;
 };
 
-/* Not gmem_connect(): a page server may be another user's. */
+/*
+ * Not gmem_connect(): a page server may be another user's. -EAGAIN: it has not accepted
+ * those that came before, and the others that ask here are not kept waiting for that.
+ */
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -54,10 +57,11 @@ static int connect_to(const char *path)
 	if (strlen(path) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    !fcntl(fd, F_SETFL, 0))
 		return fd;
 	ret = -errno;
 	close(fd);

@@ -13,8 +13,8 @@
 #include <gmem.h>
 
 #include "common/landlock.h"
-#include "common/rights.h"
 #include "common/peer.h"
+#include "common/rights.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "helper/helper.h"
@@ -25,6 +25,8 @@
 #define RETRY_EVERY	10	/* ms: who restarts a page server does so at once */
 #define REFUSED_RETRY	1000	/* ms */
 #define SAY_AFTER	2000	/* ms without one: then a person should know */
+#define CONNECT_PATIENCE 10000	/* ms: it has others to accept */
+#define CONNECT_EVERY	20	/* ms */
 
 /* Offer a pager, which is closed here whatever becomes of it. */
 static int offer(struct pager_client *client, int socket, int pager, uint32_t flags)
@@ -143,6 +145,20 @@ static void *client_loop(void *data)
 	}
 }
 
+/* A page server may have others to accept first. A connection or -errno. */
+static int connect_first(struct pager_client *client)
+{
+	uint64_t until = now_ns() + CONNECT_PATIENCE * 1000000ULL;
+	int ret;
+
+	for (;;) {
+		ret = helper_connect(client->helper);
+		if (ret != -EAGAIN || now_ns() > until)
+			return ret;
+		poll(NULL, 0, CONNECT_EVERY);
+	}
+}
+
 static int start(struct pager_client *client, const char **step)
 {
 	struct gmem_facts facts;
@@ -154,7 +170,7 @@ static int start(struct pager_client *client, const char **step)
 		return ret;
 	client->size = facts.size;
 	*step = "connecting to the page server";
-	client->socket = helper_connect(client->helper);
+	client->socket = connect_first(client);
 	if (client->socket < 0)
 		return client->socket;
 	*step = "making a pager";
