@@ -111,12 +111,18 @@ int saving_open(struct saving *saving, struct machine *machine, struct helper *h
 
 void saving_close(struct saving *saving)
 {
+	bool kept = false;
+
 	if (!saving->machine)
 		return;
 	__atomic_store_n(&saving->cancelled, true, __ATOMIC_RELAXED);
-	if (saving->state == SAVING_WRITES)
+	if (saving->state == SAVING_WRITES) {
 		pthread_join(saving->thread, NULL);
-	if (saving->state != SAVING_NOTHING)
+		kept = !saving->ret;
+	}
+	if (kept)
+		say("the guest is kept in %s", saving->path);
+	else if (saving->state != SAVING_NOTHING)
 		say("the snapshot in %s is given up", saving->path);
 	saving->state = SAVING_NOTHING;
 	snapshot_copy_free(&saving->copy);

@@ -58,7 +58,10 @@ int saving_begin(struct saving *saving, const char *path,
 /* While it waits, the main loop calls this at once, and every few milliseconds. */
 void saving_look(struct saving *saving);
 
-/* Give up what is under way, and remove it: in the time of a write to the disk. */
+/*
+ * Give up what is under way, and remove it: in the time of a write to the disk. What has
+ * just been kept stays, and is told as that; nobody else is told.
+ */
 void saving_close(struct saving *saving);
 
 #endif /* VMM_SAVING_H */

@@ -122,10 +122,11 @@ int serve_guest(struct machine *machine, struct serving *serving)
 		return EXIT_FAILED;
 	}
 	status = run(&loop, serving);
+	/* First: a snapshot that is being written asks the helper by the same channel. */
+	loop_close(&loop);
 	if (loop.listener >= 0)
 		helper_unlisten(&serving->helper);
 	source_unlisten(loop.listener, NULL);
-	loop_close(&loop);
 	vcpus_close(&vcpus);
 	return status;
 }
