@@ -158,7 +158,7 @@ static void a_hostile_vmm_gets_nothing_else(void **state)
 			assert_int_equal(ask(helper.pager, kind), -EPROTO);
 	/* Nothing was listened at, and there is no name. */
 	assert_int_equal(ask(helper.files, HELPER_UNLISTEN), -ENOENT);
-	assert_int_equal(ask(helper.files, HELPER_RELEASE), 0);
+	assert_int_equal(ask(helper.files, HELPER_LISTENS), -EPROTO);
 	assert_int_equal(send(helper.files, "x", 1, 0), 1);
 	assert_int_equal(recv(helper.files, &byte, 1, 0), 0);
 	assert_int_equal(helper_drop(&helper), -EPIPE);
@@ -240,6 +240,51 @@ static void a_page_server_that_does_not_accept_keeps_nobody_waiting(void **state
 		close(fds[--i]);
 	close(listener);
 	unlink(pager);
+}
+
+static void after_the_name_nothing_is_done(void **state)
+{
+	struct helper_files files;
+	char byte;
+
+	(void)state;
+	assert_int_equal(helper_release(&helper), 0);
+	assert_int_not_equal(helper_make(&helper, path, &files), 0);
+	assert_int_equal(recv(helper.pager, &byte, 1, 0), 0);
+	assert_false(is_there(""));
+}
+
+static int listen_at(const char *where)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(address.sun_path, where);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	return listener;
+}
+
+static void only_the_vmms_own_socket_is_removed(void **state)
+{
+	const struct helper_plan plan = { .listener = pager };
+	int first, second;
+
+	(void)state;
+	helper_stop(&helper);
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	first = listen_at(pager);
+	assert_int_equal(helper_unlisten(&helper), -ENOENT);
+	assert_int_equal(helper_listens(&helper), 0);
+	assert_int_equal(helper_unlisten(&helper), 0);
+	assert_int_equal(access(pager, F_OK), -1);
+	/* A later gmem's. */
+	second = listen_at(pager);
+	assert_int_equal(helper_unlisten(&helper), -ENOENT);
+	assert_int_equal(helper_listens(&helper), -EPROTO);
+	assert_int_equal(helper_unlisten(&helper), -ENOENT);
+	assert_int_equal(unlink(pager), 0);
+	close(first);
+	close(second);
 }
 
 static void one_that_is_killed_is_told(void **state)
@@ -348,6 +393,8 @@ int main(void)
 		CLAIM(descriptors_that_come_are_closed),
 		CLAIM(it_connects_where_it_was_told_at_its_start),
 		CLAIM(a_page_server_that_does_not_accept_keeps_nobody_waiting),
+		CLAIM(after_the_name_nothing_is_done),
+		CLAIM(only_the_vmms_own_socket_is_removed),
 		CLAIM(one_that_is_killed_is_told),
 		CLAIM(it_ends_with_the_vmm_whoever_has_its_channels),
 		CLAIM(it_has_none_of_the_vmms_files),

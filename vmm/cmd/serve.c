@@ -121,7 +121,8 @@ int serve_guest(struct machine *machine, struct serving *serving)
 		vcpus_close(&vcpus);
 		return EXIT_FAILED;
 	}
-	status = run(&loop, serving);
+	ret = loop.listener < 0 ? 0 : helper_listens(&serving->helper);
+	status = ret ? say_failed(ret, "watching the socket") : run(&loop, serving);
 	/* First: a snapshot that is being written asks the helper by the same channel. */
 	loop_close(&loop);
 	if (loop.listener >= 0)

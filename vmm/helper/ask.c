@@ -53,6 +53,11 @@ int helper_drop(struct helper *helper)
 	return tell(helper, HELPER_DROP);
 }
 
+int helper_listens(struct helper *helper)
+{
+	return tell(helper, HELPER_LISTENS);
+}
+
 int helper_unlisten(struct helper *helper)
 {
 	return tell(helper, HELPER_UNLISTEN);

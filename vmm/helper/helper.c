@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -31,6 +32,8 @@
  * @vmm_event: a pidfd: the VMM is gone
  * @files_event, @pager_event: channels; those of passt are with the programs
  * @files: a snapshot that is being written
+ * @listener: the socket that is there at the plan's path, while @listens; it is told once
+ * @released: the name is removed, and nothing is done any more
  */
 struct process {
 	const struct helper_plan *plan;
@@ -41,6 +44,10 @@ struct process {
 	struct event files_event;
 	struct event pager_event;
 	struct snapshot_files files;
+	struct stat listener;
+	bool told_listener;
+	bool listens;
+	bool released;
 };
 
 /*
@@ -68,6 +75,30 @@ static int connect_to(const char *path)
 	return ret;
 }
 
+static int remember_listener(struct process *process)
+{
+	if (process->told_listener || !process->plan->listener)
+		return -EPROTO;
+	process->told_listener = true;
+	if (lstat(process->plan->listener, &process->listener))
+		return -errno;
+	process->listens = true;
+	return 0;
+}
+
+/* Another gmem may have put one of its own there. */
+static int remove_listener(struct process *process)
+{
+	const char *path = process->plan->listener;
+	struct stat now;
+
+	if (!process->listens || lstat(path, &now) || now.st_dev != process->listener.st_dev ||
+	    now.st_ino != process->listener.st_ino)
+		return -ENOENT;
+	process->listens = false;
+	return unlink(path) ? -errno : 0;
+}
+
 /* Descriptors that go with the answer are put into @fds, *nr of them. */
 static int do_files(struct process *process, const struct helper_message *message, int *fds,
 		    unsigned int *nr)
@@ -75,6 +106,8 @@ static int do_files(struct process *process, const struct helper_message *messag
 	const struct helper_plan *plan = process->plan;
 	int ret;
 
+	if (process->released)
+		return -EPROTO;
 	switch (message->kind) {
 	case HELPER_MAKE:
 		ret = snapshot_files_make(&process->files, message->text, fds);
@@ -84,11 +117,14 @@ static int do_files(struct process *process, const struct helper_message *messag
 		return snapshot_files_keep(&process->files);
 	case HELPER_DROP:
 		return snapshot_files_drop(&process->files);
+	case HELPER_LISTENS:
+		return remember_listener(process);
 	case HELPER_UNLISTEN:
-		return !plan->listener || unlink(plan->listener) ? -ENOENT : 0;
+		return remove_listener(process);
 	case HELPER_RELEASE:
 		if (plan->claim)
 			vm_remove(plan->claim);
+		process->released = true;
 		return 0;
 	default:
 		return -EPROTO;
@@ -138,14 +174,39 @@ static void end_channel(struct event *event)
 	process->left--;
 }
 
+/* Each ends here as it does when it is closed there. */
+static void end_all_channels(const struct helper *theirs)
+{
+	unsigned int i;
+
+	shutdown(theirs->files, SHUT_RDWR);
+	shutdown(theirs->pager, SHUT_RDWR);
+	for (i = 0; i < theirs->nr_nets; i++)
+		shutdown(theirs->nets[i], SHUT_RDWR);
+}
+
+/* The other end of a channel may have been given to a process that lives on. */
+static void vmm_ended(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+
+	(void)ready;
+	events_remove(&process->events, event);
+	end_all_channels(process->theirs);
+}
+
 /* What was not kept when the VMM ends goes. */
 static void asked_for_files(struct event *event, uint32_t ready)
 {
 	struct process *process = event->data;
 
 	(void)ready;
-	if (answer(event, do_files))
+	if (answer(event, do_files)) {
+		/* A VMM that has no name any more, and goes on, has no network either. */
+		if (process->released)
+			end_all_channels(process->theirs);
 		return;
+	}
 	snapshot_files_drop(&process->files);
 	end_channel(event);
 }
@@ -155,24 +216,6 @@ static void asked_for_pager(struct event *event, uint32_t ready)
 	(void)ready;
 	if (!answer(event, do_pager))
 		end_channel(event);
-}
-
-/*
- * The other end of a channel may have been given to a process that lives on: they end here,
- * each as it does when it is closed there.
- */
-static void vmm_ended(struct event *event, uint32_t ready)
-{
-	struct process *process = event->data;
-	const struct helper *theirs = process->theirs;
-	unsigned int i;
-
-	(void)ready;
-	events_remove(&process->events, event);
-	shutdown(theirs->files, SHUT_RDWR);
-	shutdown(theirs->pager, SHUT_RDWR);
-	for (i = 0; i < theirs->nr_nets; i++)
-		shutdown(theirs->nets[i], SHUT_RDWR);
 }
 
 static int watch(struct process *process, struct event *event, int fd,

@@ -68,7 +68,11 @@ int helper_make(struct helper *helper, const char *path, struct helper_files *fi
 int helper_keep(struct helper *helper);
 int helper_drop(struct helper *helper);
 
-/* Remove the socket where the guest was handed over; the VM's name. */
+/*
+ * The socket where the guest is handed over is there, and is the one to be removed; remove
+ * it; remove the VM's name, the last that the helper does.
+ */
+int helper_listens(struct helper *helper);
 int helper_unlisten(struct helper *helper);
 int helper_release(struct helper *helper);
 

@@ -11,7 +11,9 @@
  * Kinds of messages. To the helper; each but those of passt gets a HELPER_ANSWER:
  *
  * HELPER_MAKE, HELPER_KEEP, HELPER_DROP: a snapshot's files
- * HELPER_UNLISTEN, HELPER_RELEASE: the end
+ * HELPER_LISTENS: the socket of a handover has just been made; once
+ * HELPER_UNLISTEN: remove that one
+ * HELPER_RELEASE: remove the name; then nothing is done any more
  * HELPER_CONNECT: to the page server
  * HELPER_PASST_START: for the first time
  * HELPER_PASST_LOST: the connection of this @number can't be used any more
@@ -28,6 +30,7 @@ enum helper_kind {
 	HELPER_MAKE,
 	HELPER_KEEP,
 	HELPER_DROP,
+	HELPER_LISTENS,
 	HELPER_UNLISTEN,
 	HELPER_RELEASE,
 	HELPER_CONNECT,
