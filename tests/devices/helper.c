@@ -27,7 +27,7 @@ static struct helper helper;
 
 static int set_up(void **state)
 {
-	const struct helper_plan plan = { .pager = pager };
+	const struct helper_plan plan = { .pager = pager, .anywhere = true };
 
 	(void)state;
 	return helper_start(&helper, &plan);
@@ -130,6 +130,23 @@ static void wrong_places_are_errors(void **state)
 	make(&files);
 	helper_drop(&helper);
 	close_files(&files);
+}
+
+static void a_vm_without_a_name_is_kept_in_one_place(void **state)
+{
+	const struct helper_plan one = { .snapshot = path }, none = { 0 };
+	struct helper_files files;
+
+	(void)state;
+	helper_stop(&helper);
+	assert_int_equal(helper_start(&helper, &one), 0);
+	assert_int_equal(helper_make(&helper, "/tmp/gmem-never-made", &files), -EPERM);
+	make(&files);
+	assert_int_equal(helper_drop(&helper), 0);
+	close_files(&files);
+	helper_stop(&helper);
+	assert_int_equal(helper_start(&helper, &none), 0);
+	assert_int_equal(helper_make(&helper, path, &files), -EPERM);
 }
 
 static int ask(int socket, uint32_t kind)
@@ -388,6 +405,7 @@ int main(void)
 		CLAIM(one_that_is_dropped_is_gone),
 		CLAIM(what_a_vmm_leaves_half_done_is_gone),
 		CLAIM(wrong_places_are_errors),
+		CLAIM(a_vm_without_a_name_is_kept_in_one_place),
 		CLAIM(a_hostile_vmm_gets_nothing_else),
 		CLAIM(a_path_without_an_end_is_no_message),
 		CLAIM(descriptors_that_come_are_closed),

@@ -364,7 +364,7 @@ static void a_snapshot_that_fails_leaves_nothing(void **state)
 	small = limit;
 	small.rlim_cur = MEMORY / 2;
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
-	assert_int_equal(helper_start(&helper, &(struct helper_plan){ }), 0);
+	assert_int_equal(helper_start(&helper, &(struct helper_plan){ .anywhere = true }), 0);
 	assert_int_equal(snapshot_capture(&machine, &copy), 0);
 	assert_int_equal(snapshot_write(&copy, &helper, other, &(bool){ false }), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);

@@ -99,6 +99,11 @@ static int remove_listener(struct process *process)
 	return unlink(path) ? -errno : 0;
 }
 
+static bool may_be_kept(const struct helper_plan *plan, const char *path)
+{
+	return plan->anywhere || (plan->snapshot && !strcmp(plan->snapshot, path));
+}
+
 /* Descriptors that go with the answer are put into @fds, *nr of them. */
 static int do_files(struct process *process, const struct helper_message *message, int *fds,
 		    unsigned int *nr)
@@ -110,6 +115,8 @@ static int do_files(struct process *process, const struct helper_message *messag
 		return -EPROTO;
 	switch (message->kind) {
 	case HELPER_MAKE:
+		if (!may_be_kept(plan, message->text))
+			return -EPERM;
 		ret = snapshot_files_make(&process->files, message->text, fds);
 		*nr = ret ? 0 : 2;
 		return ret;

@@ -3,11 +3,13 @@
  * The process that does for a VMM what needs rights which the VMM gives up when it starts
  * its guest: it starts passt, connects to a page server, makes a snapshot's files, and
  * removes the VM's name. It is forked before the VMM has anything of the guest's, is told
- * at that time all it will ever be asked for but a snapshot's path, and ends with the VMM.
+ * at that time all it will ever be asked for, but where a guest with a name is kept, and
+ * ends with the VMM.
  */
 #ifndef VMM_HELPER_HELPER_H
 #define VMM_HELPER_HELPER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -20,12 +22,16 @@ struct vm_claim;
  * @claim: the name, which it removes; or NULL
  * @listener: where the guest is handed over, which it removes; or NULL
  * @pager: where the page server listens; or NULL
+ * @snapshot: where a snapshot may be made; or NULL
+ * @anywhere: or in any place, as 'gmem snapshot NAME DIR' asks for
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
 struct helper_plan {
 	const struct vm_claim *claim;
 	const char *listener;
 	const char *pager;
+	const char *snapshot;
+	bool anywhere;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];
 };
