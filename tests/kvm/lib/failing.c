@@ -73,6 +73,12 @@ void fail_slab_allocations(bool fail)
 	fail_always(DEBUGFS "/failslab", fail);
 }
 
+void fail_slab_allocations_but(const char *bytes)
+{
+	set_attribute(DEBUGFS "/failslab/space", bytes);
+	fail_slab_allocations(true);
+}
+
 /* The thread's next @n-th allocation fails; 0: none does. */
 static void fail_nth(int fd, int n)
 {

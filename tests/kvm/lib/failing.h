@@ -17,6 +17,9 @@ void fail_large_allocations(bool fail);
 /* Whether its allocations of less do. */
 void fail_slab_allocations(bool fail);
 
+/* They do, but for those first ones that take no more than @bytes, a number. */
+void fail_slab_allocations_but(const char *bytes);
+
 /**
  * struct request - what is made to fail
  * @prepare: gets ready for it, or NULL
