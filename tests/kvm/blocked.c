@@ -36,7 +36,7 @@ static void begin(struct runner *r)
 	runner_start(r, m->vcpu);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, PAGE, 1);
 	/* Asked is not asleep yet. */
-	usleep(100000 * claim_slowness());
+	runner_sleeps(r, IN_PAGER_WAIT);
 }
 
 static void end(struct runner *r)

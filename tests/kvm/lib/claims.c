@@ -20,6 +20,7 @@
 #include "claims.h"
 
 #define CLAIM_SECONDS	60	/* the usual limit, in an emulated machine */
+#define PATIENCE	40	/* seconds, of a busy machine; less than the usual limit */
 #define REAP_SECONDS	10	/* what SIGKILL may take to be obeyed */
 #define EXIT_SKIP	4	/* kselftest's */
 
@@ -171,6 +172,19 @@ static unsigned int number_from_env(const char *name, unsigned int otherwise)
 unsigned int claim_slowness(void)
 {
 	return number_from_env("GMEM_TEST_SLOWNESS", 1);
+}
+
+unsigned int claim_patience(void)
+{
+	return PATIENCE * claim_slowness();
+}
+
+bool claim_is_patient(double *until)
+{
+	if (!*until)
+		*until = now() + claim_patience();
+	usleep(1000);
+	return now() < *until;
 }
 
 /*

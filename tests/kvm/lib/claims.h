@@ -12,6 +12,7 @@
 #ifndef GMEM_TESTS_CLAIMS_H
 #define GMEM_TESTS_CLAIMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
@@ -44,5 +45,14 @@ void __attribute__((noreturn, format(printf, 1, 2))) claim_skip(const char *fmt,
 
 /* How many times slower the kernel is than one that is not for debugging: 1 or more. */
 unsigned int claim_slowness(void);
+
+/* How many seconds to wait for what must come, however busy the machine is. */
+unsigned int claim_patience(void);
+
+/*
+ * For a loop that waits for that: takes a millisecond's rest, and returns whether there is
+ * time left. @until: 0 before the first.
+ */
+bool claim_is_patient(double *until);
 
 #endif /* GMEM_TESTS_CLAIMS_H */

@@ -6,11 +6,10 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "asleep.h"
 #include "claims.h"
 #include "runner.h"
 #include "ucall_common.h"
-
-#define PATIENCE_SECONDS	40	/* of a loaded host, times the kernel's slowness */
 
 static double now(void)
 {
@@ -56,6 +55,11 @@ void runner_start(struct runner *r, struct kvm_vcpu *vcpu)
 	TEST_ASSERT(!pthread_create(&r->thread, NULL, runner_main, r), "pthread_create");
 }
 
+void runner_sleeps(struct runner *r, const char *function)
+{
+	wait_asleep(thread_id(r->thread), function);
+}
+
 bool runner_stop(struct runner *r)
 {
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELEASE);
@@ -65,11 +69,6 @@ bool runner_stop(struct runner *r)
 	r->vcpu->run->immediate_exit = 0;
 	TEST_ASSERT(!r->err, "KVM_RUN: errno %d (%s)", r->err, strerror(r->err));
 	return r->ended;
-}
-
-static double patience(void)
-{
-	return PATIENCE_SECONDS * claim_slowness();
 }
 
 static bool runner_ends(struct runner *r, double deadline)
@@ -84,7 +83,7 @@ static bool runner_ends(struct runner *r, double deadline)
 
 void runner_wait(struct runner *r)
 {
-	bool ended = runner_ends(r, now() + patience());
+	bool ended = runner_ends(r, now() + claim_patience());
 
 	TEST_ASSERT(runner_stop(r) || ended, "the guest does not leave to userspace");
 }
@@ -129,7 +128,7 @@ void run_to_done(struct kvm_vcpu *vcpu)
 
 void wait_for(const volatile uint64_t *counter, uint64_t value)
 {
-	double deadline = now() + patience();
+	double deadline = now() + claim_patience();
 
 	while (*counter < value) {
 		TEST_ASSERT(now() < deadline, "a counter is %lu and does not become %lu",

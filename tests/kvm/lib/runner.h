@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "asleep.h"
 #include "kvm_util.h"
 #include "processor.h"
 
@@ -29,6 +30,9 @@ struct runner {
 };
 
 void runner_start(struct runner *r, struct kvm_vcpu *vcpu);
+
+/* Waits, long, until the thread sleeps in @function of the kernel: see asleep.h. */
+void runner_sleeps(struct runner *r, const char *function);
 
 /*
  * Stops the thread. Returns whether the guest had left to userspace by itself;

@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "asleep.h"
 #include "async.h"
+#include "claims.h"
 #include "mapped.h"
 #include "waiting.h"
 
@@ -130,6 +132,17 @@ static void make_machine(struct waiting *w, uint64_t flags)
 	TEST_ASSERT(w->pager >= 0, "pager: errno %d", errno);
 }
 
+/* A guest's task has no thread of its own: it waits when the modules count it. */
+static void fall_asleep(struct waiting *w)
+{
+	double until = 0;
+
+	while (waiting_count(w) == 0)
+		TEST_ASSERT(claim_is_patient(&until), "nobody comes to wait");
+	if (w->kind != WAITING_ASYNC)
+		wait_asleep(thread_id(w->thread), IN_PAGER_WAIT);
+}
+
 void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags)
 {
 	struct sigaction action = { .sa_handler = handle_signal };
@@ -158,10 +171,7 @@ void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags)
 		begin_host(w);
 	}
 	waiting_expect_event(w);
-	/* Let it fall asleep. */
-	for (int i = 0; i < 1000 && waiting_count(w) == 0; i++)
-		usleep(1000);
-	usleep(20000);
+	fall_asleep(w);
 	TEST_ASSERT(!waiting_has_ended(w), "it does not wait");
 }
 
