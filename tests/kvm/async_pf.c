@@ -92,19 +92,6 @@ static void more_than_kvm_keeps(void)
 	TEST_ASSERT_EQ(ASYNC(m, told), ASYNC(m, ready));
 }
 
-/* A busy machine may take its time to get there. */
-static void expect_halts(struct machine *m)
-{
-	for (int tries = 0; tries < 200; tries++) {
-		uint64_t works = ASYNC(m, works);
-
-		usleep(50000);
-		if (ASYNC(m, works) == works)
-			return;
-	}
-	TEST_FAIL("the guest does not halt");
-}
-
 static void halted(void)
 {
 	struct machine *m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGES);
@@ -116,7 +103,7 @@ static void halted(void)
 	for (uint64_t page = 0; page < TASKS; page++)
 		expect_event(pager, KVM_GMEM_EVENT_FAULT, page, 1);
 	wait_for(&ASYNC(m, told), TASKS);
-	expect_halts(m);
+	runner_sleeps(&r, IN_HALT);
 	for (uint64_t page = 0; page < TASKS; page++) {
 		copy(pager, 2, page, 1);
 		wait_for(&ASYNC(m, ready), page + 1);

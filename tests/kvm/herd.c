@@ -12,6 +12,7 @@
 
 #define MAX_THREADS	4000
 #define ANSWERS		50
+#define ROUNDS		3	/* of them */
 
 static struct machine *m;
 static int pager;
@@ -44,13 +45,16 @@ static void *look(void *arg)
 	return NULL;
 }
 
-/* Threads 0 to @n - 1, each for the page of its number; behind these are ANSWERS more pages. */
+/*
+ * Threads 0 to @n - 1, each for the page of its number; behind these are ROUNDS * ANSWERS more
+ * pages.
+ */
 static void begin(unsigned int n)
 {
 	pthread_attr_t attr;
 
 	require_pager();
-	m = mapped_create(KVM_X86_DEFAULT_VM, n + ANSWERS, MMAP_SHARED);
+	m = mapped_create(KVM_X86_DEFAULT_VM, n + ROUNDS * ANSWERS, MMAP_SHARED);
 	pager = pager_of(m);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 32 << 10);
@@ -62,7 +66,8 @@ static void begin(unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		TEST_ASSERT_EQ(next_event(pager).type, KVM_GMEM_EVENT_FAULT);
 	/* Asked is not asleep yet. */
-	usleep(500000);
+	for (unsigned int i = 0; i < n; i++)
+		wait_asleep(thread_id(threads[i].thread), IN_PAGER_WAIT);
 }
 
 static unsigned long switches(pid_t tid)
@@ -89,16 +94,29 @@ static unsigned long all_switches(unsigned int n)
 	return sum;
 }
 
-/* Milliseconds for an answer that nobody waits for. */
-static double answers(unsigned int n)
+/* Milliseconds for an answer that nobody waits for: of the pages from @first on. */
+static double one_round(unsigned int first)
 {
 	double begun = now();
 
 	for (unsigned int i = 0; i < ANSWERS; i++)
-		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, n + i, 1, NULL), 0);
+		TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, first + i, 1, NULL), 0);
 	/* Those that were woken want the CPU too. */
 	sched_yield();
 	return (now() - begun) * 1000 / ANSWERS;
+}
+
+/* Of the round in which nothing else took the CPU. */
+static double answers(unsigned int n)
+{
+	double least = one_round(n);
+
+	for (int round = 1; round < ROUNDS; round++) {
+		double ms = one_round(n + round * ANSWERS);
+
+		least = ms < least ? ms : least;
+	}
+	return least;
 }
 
 static void end(unsigned int n)

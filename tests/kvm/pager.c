@@ -208,7 +208,7 @@ static void own_access_waits(void)
 	event = next_event(pager);
 	TEST_ASSERT(event.offset == 3 * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
 		    "event at %#llx, flags %#x", event.offset, event.flags);
-	usleep(20000);
+	wait_asleep(thread_id(touch.thread), IN_PAGER_WAIT);
 	pthread_kill(touch.thread, SIGUSR1);
 	usleep(200000);
 	TEST_ASSERT(!touch.done, "KVM_RUN has returned: exit reason %u",
@@ -447,7 +447,7 @@ static void hang_up_says_that_memory_is_free(void)
 	pager = __pager(view, 0, PAGE_SIZE, 0);
 	TEST_ASSERT(pager >= 0, "errno %d", errno);
 	pthread_create(&thread, NULL, free_at_hang_up, &pager);
-	usleep(100000);
+	wait_asleep(thread_id(thread), IN_POLL);
 	before = memory_free();
 	close(view);
 	pthread_join(thread, &after);

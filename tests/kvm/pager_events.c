@@ -17,7 +17,7 @@
 #define DATA_PAGE	7
 #define VECTOR		0x61
 #define OTHER_VECTOR	0x82
-#define UNTIL_WAITS_US	100000
+#define TIMER_US	300000		/* the guest waits by then */
 #define WAIT_US		1000000
 #define MAX_CPU_MS	(WAIT_US / 1000 / 5)
 #define MAX_EXITS	100
@@ -89,7 +89,7 @@ static void waiting_start(struct waiting *w, void *fn, uint64_t a, uint64_t page
 	machine_prepare(w->m, fn, a, 0, 0);
 	waiting_resume(w);
 	expect_event(w->pager, KVM_GMEM_EVENT_FAULT, page, 1);
-	usleep(UNTIL_WAITS_US);
+	wait_asleep(thread_id(w->thread), IN_PAGER_WAIT);
 }
 
 static uint64_t cpu_ms(pthread_t thread)
@@ -289,8 +289,10 @@ static uint64_t taken_until_now(struct waiting *w)
 
 static void expect_taken(struct waiting *w, uint64_t n)
 {
-	for (int i = 0; i < 2000 && taken_until_now(w) < n; i++)
-		usleep(1000);
+	double until = 0;
+
+	while (taken_until_now(w) < n && claim_is_patient(&until))
+		;
 	TEST_ASSERT_EQ(taken_until_now(w), n);
 }
 
@@ -303,7 +305,7 @@ static void interrupts_end_it(void)
 	for (int i = 1; i <= 5; i++) {
 		send(&w, VECTOR);
 		expect_taken(&w, i);
-		usleep(UNTIL_WAITS_US);
+		wait_asleep(thread_id(w.thread), IN_PAGER_WAIT);
 	}
 	expect_idle(&w, 0);
 	copy(w.pager, 1, DATA_PAGE, 1);
@@ -319,7 +321,7 @@ static void nmis_end_it(void)
 	for (int i = 1; i <= 5; i++) {
 		send(&w, APIC_DM_NMI);
 		expect_taken(&w, i);
-		usleep(UNTIL_WAITS_US);
+		wait_asleep(thread_id(w.thread), IN_PAGER_WAIT);
 	}
 	expect_idle(&w, 0);
 	copy(w.pager, 1, DATA_PAGE, 1);
@@ -362,7 +364,7 @@ static void timer_ends_it(void)
 	struct waiting w;
 
 	waiting_create(&w);
-	waiting_start(&w, guest_timer, 3 * UNTIL_WAITS_US, DATA_PAGE);
+	waiting_start(&w, guest_timer, TIMER_US, DATA_PAGE);
 	expect_taken(&w, 1);
 	expect_idle(&w, 0);
 	copy(w.pager, 1, DATA_PAGE, 1);
@@ -373,15 +375,15 @@ static void timer_ends_it(void)
 static void init(uint64_t kind, void *guest, uint64_t page)
 {
 	struct kvm_regs regs;
+	double until = 0;
 	struct waiting w;
 
 	waiting_create(&w);
 	waiting_start(&w, guest, kind, page);
 	send(&w, APIC_DM_INIT);
 	/* Where it finds no memory. */
-	for (int i = 0; i < 2000 && !w.done; i++)
-		usleep(1000);
-	TEST_ASSERT(w.done, "it still waits");
+	while (!w.done)
+		TEST_ASSERT(claim_is_patient(&until), "it still waits");
 	pthread_join(w.thread, NULL);
 	vcpu_regs_get(w.m->vcpu, &regs);
 	TEST_ASSERT(regs.rip == 0xfff0 && !regs.rsp, "at %#llx", regs.rip);

@@ -55,9 +55,8 @@ static void sleeper_is_woken(void)
 
 		touch_start(&touch);
 		expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, page, 1);
-		while (!(ring.head->wake & KVM_GMEM_RING_WAKE))
-			usleep(1000);
-		usleep(10000);
+		/* It says that it will sleep, looks once more, and does. */
+		wait_asleep(thread_id(touch.thread), IN_PAGER_WAIT);
 		ring_copy(&ring, 5, page);
 		usleep(10000);
 		if (!ring_is_done(&ring)) {
@@ -147,8 +146,7 @@ static void host_sleeps_too(void)
 	ring_open(&ring, __pager(view, 0, PAGES, 0), 4, 4, 0);
 	host_touch_start(&touch, view, 7);
 	expect_ring_event(&ring, KVM_GMEM_EVENT_FAULT, 7, 1);
-	while (!ring.head->wake)
-		usleep(1000);
+	wait_asleep(thread_id(touch.thread), IN_PAGER_WAIT);
 	ring_copy(&ring, 2, 7);
 	TEST_ASSERT(ring_enter(&ring), "no sleeper");
 	TEST_ASSERT_EQ(host_touch_end(&touch), pattern_word(2, 7, 0));
@@ -198,7 +196,7 @@ static void touch_two(struct touch *touches, struct machine *m, struct ring *rin
 {
 	touches[0] = (struct touch){ .m = m, .page = 0, .pattern = 3 };
 	touch_start(&touches[0]);
-	TEST_ASSERT(has_event(ring->pager, 20000), "no event");
+	TEST_ASSERT(has_event(ring->pager, claim_patience() * 1000), "no event");
 	touch_beyond_room(&touches[1], machine_link(m->view, PAGES), 1, ring);
 }
 
@@ -321,7 +319,8 @@ static void dies_and_is_taken_over(void)
 	touch_two(touches, m, &ring);
 	ring_next_event(&ring);
 	/* Asked is not asleep yet: it would still look at the ring. */
-	usleep(200000);
+	for (unsigned int i = 0; i < 2; i++)
+		wait_asleep(thread_id(touches[i].thread), IN_PAGER_WAIT);
 	/* An answer that nobody has carried out dies too. */
 	ring_copy(&ring, 9, 0);
 	ring_close(&ring);

@@ -144,7 +144,8 @@ static void vmm_dies(void)
 	copy(pager, 1, 0, 1);
 	guest_expect(other, 0, 1, 1);
 	machine_free(other);
-	TEST_ASSERT(poll(&fd, 1, 10000) == 1 && (fd.revents & POLLHUP), "no POLLHUP");
+	TEST_ASSERT(poll(&fd, 1, claim_patience() * 1000) == 1 && (fd.revents & POLLHUP),
+		    "no POLLHUP");
 	TEST_ERRNO(read(pager, &event, sizeof(event)), EPIPE);
 }
 
@@ -167,7 +168,7 @@ static void vmm_dies_under_a_reader(void)
 	m = machine_create(PAGES);
 	pager = pager_of(m);
 	TEST_ASSERT(!pthread_create(&thread, NULL, read_thread, &pager), "thread");
-	usleep(100000);
+	wait_asleep(thread_id(thread), IN_PAGER_READ);
 	machine_free(m);
 	pthread_join(thread, &err);
 	TEST_ASSERT_EQ((long)err, EPIPE);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "asleep.h"
 #include "claims.h"
 #include "fdinfo.h"
 #include "mapped.h"
@@ -269,7 +270,7 @@ static void handle_outlives_the_memory(void)
 	fd.fd = filler_of(m->view);
 	TEST_ASSERT_EQ(poll(&fd, 1, 0), 0);
 	machine_free(m);
-	TEST_ASSERT_EQ(poll(&fd, 1, 5000), 1);
+	TEST_ASSERT_EQ(poll(&fd, 1, claim_patience() * 1000), 1);
 	TEST_ASSERT_EQ(fd.revents, POLLHUP);
 	TEST_ERRNO(populate_offset(fd.fd, 0, 1, content), EPIPE);
 }
@@ -344,7 +345,7 @@ static void stalled_caller_hinders_nobody(void)
 		populate(m, 7, 1, stalled_memory());
 		_exit(1);
 	}
-	usleep(300000);
+	wait_asleep(pid, IN_USERFAULT);
 	TEST_ASSERT(!waitpid(pid, &status, WNOHANG), "it did not wait: %#x", status);
 
 	TEST_ASSERT_EQ(populate(m, 7, 1, content + 7 * 512), 1L);

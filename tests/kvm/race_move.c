@@ -7,8 +7,9 @@
 #include <stdatomic.h>
 
 #include "claims.h"
-#include "stress.h"
 #include "moving.h"
+#include "runner.h"
+#include "stress.h"
 
 #define RING	8
 #define PAGES	16
@@ -135,19 +136,18 @@ static void there_and_back(void)
 	}));
 }
 
+static volatile uint64_t spins;		/* of the guest */
+
 static void guest_spin(void)
 {
 	for (;;)
-		asm volatile("pause");
+		spins++;
 }
-
-static atomic_bool in_guest;
 
 static void *run_for_ever(void *arg)
 {
 	struct machine *a = arg;
 
-	atomic_store(&in_guest, true);
 	/* The library enters again after a signal, until the VM is dead. */
 	TEST_ASSERT_EQ(machine_try(a, guest_spin, 0, 0, 0), EIO);
 	return NULL;
@@ -179,9 +179,7 @@ static void running_vcpu(void)
 	b = destination(a);
 
 	pthread_create(&runner, NULL, run_for_ever, a);
-	while (!atomic_load(&in_guest))
-		usleep(1000);
-	usleep(200000);
+	wait_for(GUEST_VARIABLE(a->vm, spins), 1);
 	pthread_create(&mover, NULL, move_meanwhile, (struct machine *[]){ a, b });
 	usleep(500000);
 	TEST_ASSERT(!atomic_load(&moved), "moved with a vCPU in the guest");

@@ -317,7 +317,7 @@ static void halted_vcpu_wakes(void)
 	TEST_ASSERT_EQ(mp_state(vcpu), KVM_MP_STATE_HALTED);
 
 	runner_start(&r, vcpu);
-	usleep(100000);
+	runner_sleeps(&r, IN_HALT);
 	TEST_ASSERT_EQ(*count, 0UL);
 	TEST_ASSERT_EQ(signal_msi(vcpu->vm), 1);
 	wait_for(count, 1UL);
@@ -431,7 +431,7 @@ static void run_to_eventfd(struct kvm_vcpu *vcpu, int fd)
 	struct runner r;
 
 	runner_start(&r, vcpu);
-	TEST_ASSERT(poll(&p, 1, 20000) == 1, "the eventfd is not signalled");
+	TEST_ASSERT(poll(&p, 1, claim_patience() * 1000) == 1, "the eventfd is not signalled");
 	TEST_ASSERT(!runner_stop(&r), "exit reason %u", vcpu->run->exit_reason);
 	eventfd_read(fd, &value);
 }

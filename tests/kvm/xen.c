@@ -105,7 +105,7 @@ static void expect_event_pending(void)
 
 	machine_prepare(m, guest_pending, 0, 0, 0);
 	pthread_create(&thread, NULL, run, NULL);
-	usleep(50000);
+	wait_asleep(thread_id(thread), IN_PAGER_WAIT);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	expect_found();

@@ -14,6 +14,7 @@
 
 #include <linux/kvm_gmem.h>
 
+#include "../kvm/lib/asleep.h"
 #include "../kvm/lib/claims.h"
 #include "../kvm/lib/held_lock.h"
 #include "expect.h"
@@ -151,8 +152,8 @@ static void run_into_owed(struct async_ioctl *runner, struct pair *p)
 	EXPECT_EQ(ioctl(p->vcpu[0], KVM_SET_SREGS, &sregs), 0);
 	EXPECT_EQ(ioctl(p->vcpu[0], KVM_SET_REGS, &regs), 0);
 	async_ioctl_start(runner, p->vcpu[0], KVM_RUN, 0);
-	EXPECT_EQ(poll(&pager, 1, 20000), 1);
-	usleep(100000);
+	EXPECT_EQ(poll(&pager, 1, claim_patience() * 1000), 1);
+	wait_asleep(runner->pid, IN_PAGER_WAIT);
 	EXPECT(!async_ioctl_is_done(runner));
 }
 
@@ -160,14 +161,15 @@ static void waiting_vcpu(void)
 {
 	struct kvm_enable_cap cap;
 	struct async_ioctl runner, mover;
+	double until = 0;
 	struct pair p;
 
 	pair_create(&p, PAIR_GMEM, 1);
 	run_into_owed(&runner, &p);
 	cap = args_of(&operations[2], &p.src);
 	async_ioctl_start(&mover, p.dst.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	for (int i = 0; i < 400 && !async_ioctl_is_done(&mover); i++)
-		usleep(5000);
+	while (!async_ioctl_is_done(&mover) && claim_is_patient(&until))
+		;
 	EXPECT(async_ioctl_is_done(&mover));
 	EXPECT_EQ(async_ioctl_result(&mover), 0);
 	EXPECT_EQ(async_ioctl_result(&runner), -EINTR);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "claims.h"
 #include "paging.h"
 
 void require_pager(void)
@@ -40,7 +41,7 @@ struct kvm_gmem_event next_event(int pager)
 {
 	struct kvm_gmem_event event;
 
-	TEST_ASSERT(has_event(pager, 20000), "no event");
+	TEST_ASSERT(has_event(pager, claim_patience() * 1000), "no event");
 	TEST_ASSERT(read(pager, &event, sizeof(event)) == sizeof(event), "read: errno %d", errno);
 	return event;
 }

@@ -6,6 +6,7 @@
 #include <linux/kvm_gmem.h>
 #include <pthread.h>
 
+#include "asleep.h"
 #include "machine.h"
 
 /* Of the machines, and so at most of an answer made here. */

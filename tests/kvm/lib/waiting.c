@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 
-#include "asleep.h"
 #include "async.h"
 #include "claims.h"
 #include "mapped.h"
