@@ -293,6 +293,7 @@ static unsigned int users(void)
 static void vm_ends(bool answered)
 {
 	unsigned int before = users();
+	double until = 0;
 	struct pollfd fd;
 	struct wait w;
 
@@ -303,11 +304,12 @@ static void vm_ends(bool answered)
 	machine_free(w.m);
 	fd.fd = w.pager;
 	fd.events = POLLIN;
-	TEST_ASSERT(poll(&fd, 1, 20000) == 1 && (fd.revents & POLLHUP), "no POLLHUP");
+	TEST_ASSERT(poll(&fd, 1, claim_patience() * 1000) == 1 && (fd.revents & POLLHUP),
+		    "no POLLHUP");
 	close(w.pager);
 	/* Inodes go after a grace period. */
-	for (unsigned int i = 0; i < 2000 && users() > before; i++)
-		usleep(10000);
+	while (users() > before && claim_is_patient(&until))
+		;
 	TEST_ASSERT_EQ(users(), before);
 }
 

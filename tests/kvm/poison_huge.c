@@ -37,8 +37,10 @@ static void *churn(void *arg)
 /* The mark is there at once; a VM that has the page mapped loses it soon after. */
 static void expect_bad(struct machine *m)
 {
-	for (int ms = 0; ms < 2000 && !guest_try_touch(m, BAD); ms++)
-		usleep(1000);
+	double until = 0;
+
+	while (!guest_try_touch(m, BAD) && claim_is_patient(&until))
+		;
 	expect_memory_fault(m, BAD, EHWPOISON);
 }
 

@@ -274,6 +274,7 @@ static void expect_told(struct machine *other, bool private)
 {
 	volatile uint64_t *count = GUEST_VARIABLE(m->vm, interrupts);
 	uint64_t told = 0, before = *count;
+	double until = 0;
 	pthread_t thread;
 	struct runner r;
 
@@ -283,12 +284,11 @@ static void expect_told(struct machine *other, bool private)
 	runner_start(&r, m->vcpu);
 	TEST_ASSERT(!pthread_create(&thread, NULL, compete, NULL), "pthread_create");
 	run_on(1);
-	for (int i = 0; i < 20000 && !told; i++) {
+	do {
 		told = private ? guest_read(other, STEAL, PREEMPTED_WORD) :
 				 host_page(m, STEAL)[PREEMPTED_WORD];
 		told = (told & 0xff) == KVM_VCPU_PREEMPTED;
-		usleep(100);
-	}
+	} while (!told && claim_is_patient(&until));
 	wait_for(count, before + 1000);
 	__atomic_store_n(&done, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);

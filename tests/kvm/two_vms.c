@@ -57,14 +57,12 @@ static void refused(const struct operation *op, struct kvm_vm *dst, struct kvm_v
 {
 	struct kvm_enable_cap cap = args_of(op, src);
 	struct async_ioctl mover;
-	int tries = 0;
+	double until = 0;
 
 	/* By a process of its own: one that waits for a lock is to be seen to. */
 	async_ioctl_start(&mover, dst->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
-	while (!async_ioctl_is_done(&mover)) {
-		TEST_ASSERT(tries++ < 200, "%s is not refused, but waits", op->name);
-		usleep(5000);
-	}
+	while (!async_ioctl_is_done(&mover))
+		TEST_ASSERT(claim_is_patient(&until), "%s is not refused, but waits", op->name);
 	TEST_ASSERT_EQ(async_ioctl_result(&mover), -EBUSY);
 }
 
@@ -144,11 +142,12 @@ static void against(const struct operation *op, const struct operation *other,
 	for (int i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, side_main, &sides[i]);
 	for (int i = 0; i < 10; i++) {
-		for (int tries = 0; rounds(sides) < before + 20; tries++) {
-			TEST_ASSERT(tries < 500, "%s and %s the other way round stand still",
-				    op->name, other->name);
-			usleep(10000);
-		}
+		double until = 0;
+
+		while (rounds(sides) < before + 20)
+			TEST_ASSERT(claim_is_patient(&until),
+				    "%s and %s the other way round stand still", op->name,
+				    other->name);
 		before = rounds(sides);
 	}
 	atomic_store(&stop, true);

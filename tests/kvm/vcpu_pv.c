@@ -395,7 +395,7 @@ static void untouched_before_it_runs(void)
 		    "written through the source's memslot");
 
 	runner_start(&r, dst);
-	TEST_ASSERT(touched(&blocked, 20000), "not touched by KVM_RUN");
+	TEST_ASSERT(touched(&blocked, claim_patience() * 1000), "not touched by KVM_RUN");
 	TEST_ASSERT(!r.ended, "KVM_RUN did not wait");
 	blocked_page_let_go(&blocked, &copy, sizeof(copy));
 	runner_wait(&r);

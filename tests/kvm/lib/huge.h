@@ -5,6 +5,7 @@
 #ifndef GMEM_TESTS_HUGE_H
 #define GMEM_TESTS_HUGE_H
 
+#include "claims.h"
 #include "meminfo.h"
 #include "populate.h"
 
@@ -19,8 +20,10 @@ static inline uint64_t huge_folios(void)
 /* None, once those of processes that have just ended are gone. */
 static inline void expect_no_huge_folio(void)
 {
-	for (int ms = 0; huge_folios() && ms < 5000; ms += 10)
-		usleep(10000);
+	double until = 0;
+
+	while (huge_folios() && claim_is_patient(&until))
+		;
 	TEST_ASSERT_EQ(huge_folios(), 0UL);
 }
 

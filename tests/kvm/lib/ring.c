@@ -2,6 +2,7 @@
 /* A pager's ring, as tests use it: see ring.h. */
 #include <sys/mman.h>
 
+#include "claims.h"
 #include "paging.h"
 #include "ring.h"
 
@@ -52,7 +53,7 @@ struct kvm_gmem_event ring_next_event(struct ring *ring)
 {
 	struct kvm_gmem_event event;
 
-	TEST_ASSERT(has_event(ring->pager, 20000), "no event");
+	TEST_ASSERT(has_event(ring->pager, claim_patience() * 1000), "no event");
 	TEST_ASSERT(ring_take(ring, &event), "POLLIN, and no event in the ring");
 	return event;
 }
