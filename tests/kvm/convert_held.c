@@ -92,15 +92,21 @@ static void never_waits_long(void)
 {
 	struct machine *m = shared_machine();
 	struct timespec begin, end;
+	long least = 1000;
 	int fds[2];
 
 	TEST_ASSERT(!pipe(fds), "pipe");
 	host_write(m, 0, PAGES, 1);
 	vmsplice_page(fds[1], host_page(m, 5));
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, NULL), EAGAIN);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	TEST_ASSERT(end.tv_sec - begin.tv_sec < 5, "it took %ld s", end.tv_sec - begin.tv_sec);
+	/* What takes long once may be another process that has the CPU. */
+	for (int i = 0; i < 3 && least >= 5; i++) {
+		clock_gettime(CLOCK_MONOTONIC, &begin);
+		TEST_ERRNO(__convert(m->view, 0, PAGES, PRIVATE, NULL), EAGAIN);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		if (end.tv_sec - begin.tv_sec < least)
+			least = end.tv_sec - begin.tv_sec;
+	}
+	TEST_ASSERT(least < 5, "it took %ld s, three times", least);
 }
 
 /* <linux/io_uring.h> does not go with upstream's headers. */

@@ -100,8 +100,7 @@ static uint64_t kill_one(struct machine *heir, volatile uint64_t *done, bool lin
 	TEST_ASSERT(receive_fds(sockets[0], &view, 1, NULL), "the VMM sent no view");
 	if (link_before)
 		heir->view = link_view(heir->vm, view);
-	/* The guests of a slow kernel are to get as far. */
-	usleep(delay * claim_slowness());
+	usleep(delay);
 	kill(pid, SIGKILL);
 	TEST_ASSERT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
 		    WTERMSIG(status) == SIGKILL, "the VMM died of itself: status %#x", status);
@@ -121,8 +120,35 @@ static uint64_t kill_one(struct machine *heir, volatile uint64_t *done, bool lin
 	return found;
 }
 
+/* How many microseconds one takes here and now until it has a generation. */
+static useconds_t time_of_one(volatile uint64_t *done)
+{
+	struct timespec begun, now;
+	int sockets[2], view;
+	double until = 0;
+	pid_t pid;
+
+	*done = 0;
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "socketpair");
+	pid = fork();
+	if (!pid)
+		vmm(sockets[1], done);
+	TEST_ASSERT(receive_fds(sockets[0], &view, 1, NULL), "the VMM sent no view");
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	while (!*done)
+		TEST_ASSERT(claim_is_patient(&until), "its guest completes nothing");
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(view);
+	close(sockets[0]);
+	close(sockets[1]);
+	return (now.tv_sec - begun.tv_sec) * 1000000 + (now.tv_nsec - begun.tv_nsec) / 1000;
+}
+
 static void kills(bool link_before)
 {
+	useconds_t longest;
 	struct machine *heir;
 	uint64_t generations = 0;
 	volatile uint64_t *done;
@@ -132,10 +158,12 @@ static void kills(bool link_before)
 	done = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	TEST_ASSERT(done != MAP_FAILED, "mmap");
 	heir = machine_bare(PAGES);
+	longest = 4 * time_of_one(done);
+	pr_info("lives of up to %u us\n", longest);
 	for (int i = 1; i <= KILLS / 2; i++) {
-		/* Short and long lives alike: up to 1, 2, 4, ... 64 ms. */
+		/* Short and long lives alike: up to the longest, a half of it, ... a 64th. */
 		generations += kill_one(heir, done, link_before,
-					rand_r(&seed) % (1000 << i % 7));
+					rand_r(&seed) % ((longest >> i % 7) + 1));
 		if (i % 25 == 0)
 			pr_info("%d kills, %lu generations\n", i, generations);
 	}

@@ -95,25 +95,49 @@ static void kill_vmm(pid_t pid)
 /* What the dead held is let go before long: its children's mappings, its pipe's pages. */
 static void expect_let_go(int view)
 {
-	for (int i = 0; i < 200 && fdinfo(view, "views") > 1; i++)
-		usleep(50000);
+	double until = 0;
+
+	while (fdinfo(view, "views") > 1 && claim_is_patient(&until))
+		;
 	TEST_ASSERT_EQ(fdinfo(view, "views"), 1UL);
+}
+
+/* How many microseconds a VMM takes to get to work here and now. */
+static unsigned int time_to_work(struct machine *m)
+{
+	struct timespec begun, now;
+	double until = 0;
+	pid_t pid;
+
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	pid = fork();
+	if (!pid)
+		vmm(m->view);
+	while (fdinfo(m->view, "views") < 2)
+		TEST_ASSERT(claim_is_patient(&until), "it does not get to work");
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	kill_vmm(pid);
+	expect_let_go(m->view);
+	return (now.tv_sec - begun.tv_sec) * 1000000 + (now.tv_nsec - begun.tv_nsec) / 1000;
 }
 
 static void killed_anywhere(void)
 {
-	unsigned int at_work = 0;
+	unsigned int at_work = 0, to_work;
 	struct machine *m;
 
 	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
 		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
 	m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
+	to_work = time_to_work(m);
+	pr_info("at work after %u us\n", to_work);
 	for (int i = 0; i < KILLS; i++) {
 		pid_t pid = fork();
 
 		if (!pid)
 			vmm(m->view);
-		usleep(i * 7919 % 200000);
+		/* Before it has got to work and when it has: up to thrice that time. */
+		usleep(i * 7919 % KILLS * (3.0 * to_work / KILLS));
 		/* All the while this VM's guest goes on. */
 		for (uint64_t page = 0; page < PAGES; page++)
 			guest_try_write(m, page, 2);

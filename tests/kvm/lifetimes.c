@@ -18,10 +18,13 @@
 #include "successor.h"
 #include "waiting.h"
 
+#define SOON	0.1	/* seconds, in which what ends a wait has ended it */
+#define LONG	20	/* in which a busy machine gets anything done */
+
 /* What becomes of a wait. */
 enum fate {
 	NO_ROW,		/* forgotten: fails the test */
-	ENDS,		/* within 100 ms */
+	ENDS,		/* SOON */
 	STAYS,		/* until the answer */
 	NEVER,		/* this can't come about */
 };
@@ -249,18 +252,20 @@ static void expect_stays(struct waiting *w)
 	TEST_ASSERT(waiting_count(w) == 1 || waiting_count(w) == -1, "%d of its kind wait",
 		    waiting_count(w));
 	end_answer(w);
-	wait_for_end(w, 5 * claim_slowness());
+	wait_for_end(w, LONG * claim_slowness());
 	TEST_ASSERT(waiting_has_ended(w), "it has not ended by the answer");
 }
 
-/* Other processes want the CPU too: what takes long once may be that, not thrice. */
+/* Other processes want the CPU too: what takes long now and then may be that, not each time. */
+#define TRIES	10
+
 static void run_cell(const struct end *e, enum waiting_kind kind)
 {
 	enum fate fate = e->fates[kind];
 	bool fails = strstr(e->name, "FAIL") && e->fn == end_death;
-	double took = 0;
+	double took, least = 1e9;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < TRIES; i++) {
 		struct waiting w;
 
 		waiting_begin(&w, kind, fails ? KVM_GMEM_PAGER_FAIL : 0);
@@ -269,19 +274,20 @@ static void run_cell(const struct end *e, enum waiting_kind kind)
 		if (fate == STAYS)
 			expect_stays(&w);
 		else
-			wait_for_end(&w, 5 * claim_slowness());
+			wait_for_end(&w, LONG * claim_slowness());
 		took = now() - begun;
 		TEST_ASSERT(waiting_has_ended(&w), "it waits on");
 		if (fate == STAYS)
 			return;
-		if (took <= 0.1 * claim_slowness())
+		least = took < least ? took : least;
+		if (least <= SOON * claim_slowness())
 			return;
 	}
-	TEST_FAIL("it took %.0f ms to end, three times", took * 1000);
+	TEST_FAIL("it took %.0f ms to end at least, %d times", least * 1000, TRIES);
 }
 
-/* The process ends, and what it waits for does not keep it. */
-static void run_killed(enum waiting_kind kind)
+/* The process ends, and what it waits for does not keep it: how many seconds it takes. */
+static double kill_one(enum waiting_kind kind)
 {
 	int told[2], status;
 	char byte;
@@ -301,8 +307,23 @@ static void run_killed(enum waiting_kind kind)
 	kill(pid, SIGKILL);
 	begun = now();
 	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	/* All of a VM and its memory goes too. */
-	TEST_ASSERT(now() - begun < 2 * claim_slowness(), "it took %.1f s", now() - begun);
+	close(told[0]);
+	return now() - begun;
+}
+
+/* All of a VM and its memory goes too. */
+static void run_killed(enum waiting_kind kind)
+{
+	double least = 1e9;
+
+	for (int i = 0; i < TRIES; i++) {
+		double took = kill_one(kind);
+
+		least = took < least ? took : least;
+		if (least < 2 * claim_slowness())
+			return;
+	}
+	TEST_FAIL("it took %.1f s at least, %d times", least, TRIES);
 }
 
 static bool cell_holds(const struct end *e, enum waiting_kind kind)
@@ -311,7 +332,7 @@ static bool cell_holds(const struct end *e, enum waiting_kind kind)
 	pid_t pid = fork();
 
 	if (!pid) {
-		alarm(30 * claim_slowness());
+		alarm(3 * LONG * claim_slowness());
 		if (e->fn)
 			run_cell(e, kind);
 		else

@@ -249,6 +249,22 @@ static uint64_t vm_clock(struct kvm_vm *vm)
 	return data.clock;
 }
 
+/* Both clocks at a moment: of some tries, the one that something else interrupted least. */
+static void both_clocks(struct kvm_vm *vm, uint64_t *host, uint64_t *clock)
+{
+	uint64_t least = ~0ULL;
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t before = host_ns(), read = vm_clock(vm), width = host_ns() - before;
+
+		if (width >= least)
+			continue;
+		least = width;
+		*host = before + width / 2;
+		*clock = read;
+	}
+}
+
 /* The VM's clock goes on as the host's does, and is what the guest reads. */
 static void kvmclock_goes_on(void)
 {
@@ -259,8 +275,7 @@ static void kvmclock_goes_on(void)
 
 	vm_ioctl(vcpu->vm, KVM_SET_CLOCK, &set);
 	run_to_ucall(vcpu, &uc);
-	start = host_ns();
-	clock = vm_clock(vcpu->vm);
+	both_clocks(vcpu->vm, &start, &clock);
 	for (int i = 0; i < MOVES; i++) {
 		vcpu = succeed(vcpu);
 		before = vm_clock(vcpu->vm);
@@ -269,8 +284,9 @@ static void kvmclock_goes_on(void)
 		TEST_ASSERT(said + MSECOND >= before && said <= vm_clock(vcpu->vm) + MSECOND,
 			    "the guest read %lu, KVM_GET_CLOCK was %lu", said, before);
 	}
-	clock = vm_clock(vcpu->vm) - clock;
-	elapsed = host_ns() - start;
+	both_clocks(vcpu->vm, &elapsed, &said);
+	clock = said - clock;
+	elapsed -= start;
 	pr_info("%lu us of the host, %lu us of the guest\n", elapsed / 1000, clock / 1000);
 	TEST_ASSERT(clock <= elapsed + MSECOND && clock + elapsed / 100 + MSECOND >= elapsed,
 		    "%lu ns of the host, %lu ns of the guest", elapsed, clock);

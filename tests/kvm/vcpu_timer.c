@@ -68,13 +68,37 @@ static struct kvm_vcpu *timer_ancestor(void *guest)
 	return vcpu;
 }
 
-/* A timer that began anew with each move would fire a second after the last. */
+static uint64_t host_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * SECOND + ts.tv_nsec;
+}
+
+/* How long a step and a move have taken at most, since step_done() was called first. */
+static uint64_t step_begun, longest_step;
+
+static void step_done(void)
+{
+	uint64_t now = host_ns();
+
+	if (step_begun && now - step_begun > longest_step)
+		longest_step = now - step_begun;
+	step_begun = now;
+}
+
+/*
+ * A timer that began anew with each move would fire a second after the last. One that does
+ * not may be late by the step in which it is due, on a busy machine.
+ */
 static void expect_in_time(struct kvm_vm *vm, uint64_t armed)
 {
 	uint64_t ns = tsc_ns(*GUEST_VARIABLE(vm, fired_at) - armed);
 
-	pr_info("fired after %lu us\n", ns / 1000);
-	TEST_ASSERT(ns > SECOND - SECOND / 50 && ns < 2 * SECOND,
+	pr_info("fired after %lu us, the longest step took %lu us\n", ns / 1000,
+		longest_step / 1000);
+	TEST_ASSERT(ns > SECOND - SECOND / 50 && ns < 3 * SECOND / 2 + longest_step,
 		    "a timer of 1 s fired after %lu us", ns / 1000);
 }
 
@@ -83,7 +107,7 @@ static void one_shot(void)
 	struct kvm_vcpu *vcpu = timer_ancestor(one_shot_guest);
 
 	run_to_sync(vcpu, 1);
-	while (!run_for(vcpu, STEP_MS))
+	for (step_done(); !run_for(vcpu, STEP_MS); step_done())
 		vcpu = succeed(vcpu);
 	expect_done(vcpu);
 	expect_in_time(vcpu->vm, *GUEST_VARIABLE(vcpu->vm, armed_at));
@@ -138,7 +162,7 @@ static void tsc_deadline(void)
 	vcpu_set_cpuid_feature(vcpu, X86_FEATURE_TSC_DEADLINE_TIMER);
 	run_to_sync(vcpu, 1);
 	due = *GUEST_VARIABLE(vcpu->vm, deadline);
-	while (!run_for(vcpu, STEP_MS)) {
+	for (step_done(); !run_for(vcpu, STEP_MS); step_done()) {
 		vcpu = succeed(vcpu);
 		told = vcpu_get_msr(vcpu, MSR_IA32_TSC_DEADLINE);
 		TEST_ASSERT(told == due || !told, "deadline %lu, not %lu", told, due);
@@ -324,14 +348,6 @@ static struct kvm_vcpu *succeed_with_pit(struct kvm_vcpu *src)
 	move_vcpus(dst->vm, src->vm);
 	close_vm(src->vm);
 	return dst;
-}
-
-static uint64_t host_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * SECOND + ts.tv_nsec;
 }
 
 static void pit(void)
