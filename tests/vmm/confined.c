@@ -282,7 +282,7 @@ static void capabilities_and_cores_are_given_up(void **state)
 	pid = fork();
 	if (!pid)
 		_exit(confine_vmm(&step) || write(ends[1], "x", 1) != 1 ||
-		      poll(NULL, 0, 10000));
+		      poll(NULL, 0, 60000));
 	assert_int_equal(read(ends[0], &byte, 1), 1);
 	given_up = has(pid, "CapPrm:", NONE) && has(pid, "CapEff:", NONE) &&
 		   has(pid, "CapInh:", NONE) && has(pid, "CapAmb:", NONE) &&

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +139,7 @@ struct program *source_start(void)
 }
 
 /* Some kernels are slower than others: tests/run says by how much. */
-static uint64_t late(void)
+uint64_t late(void)
 {
 	const char *slowness = getenv("GMEM_TEST_SLOWNESS");
 	uint64_t times = slowness ? strtoull(slowness, NULL, 10) : 1;
@@ -220,6 +221,23 @@ void wait_for_counting(struct program *program)
 		give_up(program, "counting");
 }
 
+/* It is in the pipes, however long it takes this process to get the CPU. */
+static bool has_more(const struct child *child)
+{
+	struct pollfd wait[] = {
+		{ .fd = child->output.fd, .events = POLLIN },
+		{ .fd = child->reports.fd, .events = POLLIN },
+	};
+
+	return (wait[0].fd >= 0 || wait[1].fd >= 0) && poll(wait, 2, 20) > 0;
+}
+
+void hear_last_words(struct program *program)
+{
+	while (has_more(&program->child))
+		listen_once(0);
+}
+
 void wait_for_exit(struct program *program, int status)
 {
 	uint64_t limit = late();
@@ -228,8 +246,7 @@ void wait_for_exit(struct program *program, int status)
 	while (!child_gone(child) && now_ns() < limit)
 		if (!listen_once(20))
 			usleep(10000);
-	/* What it said last is still in the pipe. */
-	listen_for(20);
+	hear_last_words(program);
 	if (!child_gone(child) || !WIFEXITED(child->status) ||
 	    WEXITSTATUS(child->status) != status) {
 		print_message("# %s: wait status 0x%x, not exit %d\n",

@@ -62,6 +62,9 @@ void wait_for_words(struct program *program, const char *words);
 /* Listen until its guest has counted further, twice. */
 void wait_for_counting(struct program *program);
 
+/* Listen to what a program said last that has ended. */
+void hear_last_words(struct program *program);
+
 /* Listen until it ends; fails the test unless it does, with that status. */
 void wait_for_exit(struct program *program, int status);
 
@@ -69,6 +72,9 @@ bool has_said(const struct program *program, const char *words);
 
 /* Fails the test, and shows all that it said, unless it has said this. */
 void must_have_said(const struct program *program, const char *words);
+
+/* Seconds from now on that are enough for anything, as now_ns() tells time. */
+uint64_t late(void);
 
 /* Listen for that long to all programs. */
 void listen_for(int milliseconds);

@@ -83,6 +83,7 @@ static void destination_killed_at_random(void **state)
 		       !child_gone(&source->child))
 			listen_for(50);
 		if (has_exited(source, EXIT_DONE)) {
+			hear_last_words(source);
 			must_have_said(source, "has the guest now");
 		} else {
 			second = start_takeover();
