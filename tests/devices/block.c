@@ -725,7 +725,7 @@ static void draining(void **state)
 	assert_int_equal(virtio_drain_all(&driver.machine, now_ns() + 20000000), -ETIMEDOUT);
 	assert_false(driver.device->ops->idle(driver.device));
 	held_end(0, 512);
-	assert_int_equal(virtio_drain_all(&driver.machine, now_ns() + 1000000000), 0);
+	assert_int_equal(virtio_drain_all(&driver.machine, now_ns() + 20000000000ULL), 0);
 	assert_true(driver.device->ops->idle(driver.device));
 	answered(0, VIRTIO_BLK_S_OK, 513);
 }

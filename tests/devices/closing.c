@@ -15,12 +15,14 @@
 
 static struct driver driver;
 static unsigned int drained, closed;
+static uint64_t deadline;
 
 static int drain(struct virtio_device *device, uint64_t until)
 {
 	(void)device;
 	drained++;
 	assert_int_equal(closed, 0);
+	assert_true(until == deadline);
 	while (now_ns() < until)
 		usleep(1000);
 	return -ETIMEDOUT;
@@ -51,8 +53,10 @@ static void all_share_one_deadline(void **state)
 		assert_int_equal(virtio_init(device, &ops, &driver.machine), 0);
 	}
 	begun = now_ns();
-	virtio_close_all(&driver.machine, begun + WAIT);
-	assert_in_range(now_ns() - begun, WAIT, 2 * WAIT);
+	deadline = begun + WAIT;
+	virtio_close_all(&driver.machine, deadline);
+	/* One after the other would be all of it; a busy host may be late for one. */
+	assert_in_range(now_ns() - begun, WAIT, DISKS * WAIT - 1);
 	assert_int_equal(drained, DISKS);
 	assert_int_equal(closed, DISKS);
 	driver_close(&driver);

@@ -333,7 +333,7 @@ static void die_hostile(int told)
 		usleep(2000);
 	}
 	if (!fork())
-		poll(NULL, 0, 20000);
+		poll(NULL, 0, 60000);
 	_exit(0);
 }
 
@@ -353,7 +353,7 @@ static void it_ends_with_the_vmm_whoever_has_its_channels(void **state)
 	ended.fd = syscall(SYS_pidfd_open, pid, 0);
 	assert_int_equal(waitpid(vmm, &status, 0), vmm);
 	assert_int_equal(status, 0);
-	has_ended = poll(&ended, 1, 5000) == 1;
+	has_ended = poll(&ended, 1, 20000) == 1;
 	kill(pid, SIGKILL);
 	assert_true(has_ended);
 	assert_false(is_there(""));

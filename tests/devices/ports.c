@@ -184,7 +184,7 @@ static void take(struct net_port *opened)
 /* The loop, until a number is reached; not for ever. */
 static void until(const unsigned int *number, unsigned int value)
 {
-	uint64_t end = now_ns() + 8000000000ULL;
+	uint64_t end = now_ns() + 20000000000ULL;
 
 	while (*number < value && now_ns() < end)
 		assert_int_equal(events_wait(&events, 50), 0);
