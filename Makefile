@@ -4,6 +4,8 @@
 
 KMOD := $(MAKE) --no-print-directory -C kmod
 BUILD := $(MAKE) --no-print-directory -C
+# The VMM and its tests a second time, beside .cache/build.
+ASAN := BUILD=$(CURDIR)/.cache/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
 .PHONY: help
 help: ## list the targets
@@ -24,7 +26,7 @@ qemu: setup ## build the lab's QEMU: Debian's, with our patches (once, 7 minutes
 
 # ---- builds
 
-.PHONY: kmod kmod-stock kmod-sev kmod-debug kmod-sev-debug kernel-debug lib vmm upstream tests
+.PHONY: kmod kmod-stock kmod-sev kmod-debug kmod-sev-debug kernel-debug lib vmm vmm-asan upstream tests
 kmod: kernel ## build kvm.ko, kvm-amd.ko and kvm-intel.ko with gmem
 	+@$(KMOD) ours
 kmod-stock: kernel ## build the same modules with nothing of ours, to compare with
@@ -43,18 +45,23 @@ lib: setup ## build libgmem
 	+@$(BUILD) lib
 vmm: lib ## build the demonstration VMM
 	+@$(BUILD) vmm
+vmm-asan: kernel ## build it and its tests with address and undefined-behaviour sanitizers
+	+@$(BUILD) vmm $(ASAN)
+	+@$(BUILD) tests/vmm $(ASAN)
 tests: lib upstream
 	+@$(BUILD) tests
 
 # ---- what is run
 
-.PHONY: check test test-debug test-disk test-net demo bench shell
+.PHONY: check test test-debug test-asan test-disk test-net demo bench shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
+test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
+	@tests/run --asan vmm boot
 test-disk: qemu kmod vmm tests ## run a Linux guest's disks by io_uring and by threads
 	@lab/run --timeout 1500 -- tests/boot/disk 'io_uring threads'
 test-net: qemu kmod vmm tests ## run the network of Linux guests: passt, a tap, a balloon
@@ -70,6 +77,6 @@ shell: qemu kmod ## a shell inside the lab
 
 .PHONY: clean distclean
 clean: ## remove what was built, keep what was downloaded
-	rm -rf .cache/build .cache/kmod .cache/upstream .cache/upstream.lock
+	rm -rf .cache/build .cache/asan .cache/kmod .cache/upstream .cache/upstream.lock
 distclean: ## remove downloads and the debug kernel too
 	rm -rf .cache

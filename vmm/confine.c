@@ -157,6 +157,10 @@ static const struct filter_rule rules[] = {
 	FILTER_WITH(madvise, 2, MADV_NOHUGEPAGE),
 	FILTER_WITH(madvise, 2, MADV_GUARD_INSTALL),
 	FILTER_ALLOW(getrandom),
+#ifdef __SANITIZE_ADDRESS__
+	/* The sanitizer's, where a thread ends. */
+	FILTER_ALLOW(sigaltstack),
+#endif
 	/* Libraries look for files where they like: there are none, and that is no crime. */
 	FILTER_FAILS(open, EACCES),
 	FILTER_FAILS(openat, EACCES),

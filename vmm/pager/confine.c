@@ -64,6 +64,10 @@ static const struct filter_rule rules[] = {
 	FILTER_ALLOW(brk),
 	FILTER_ALLOW(madvise),
 	FILTER_ALLOW(exit_group),
+#ifdef __SANITIZE_ADDRESS__
+	/* The sanitizer's, where a thread ends. */
+	FILTER_ALLOW(sigaltstack),
+#endif
 };
 
 /* A peer may send descriptors: a few find room. No core with the guest in it. */
