@@ -37,6 +37,22 @@ char *built(const char *name)
 	return join(path, name);
 }
 
+char *debians_kernel(void)
+{
+	char *path = NULL, release[128] = "";
+	char *file = built("../kernel/release");
+	FILE *in = fopen(file, "re");
+
+	must(in && fgets(release, sizeof(release), in) ? 0 : -ENOENT, file);
+	fclose(in);
+	free(file);
+	release[strcspn(release, "\n")] = '\0';
+	must(asprintf(&path, "../kernel/root/boot/vmlinuz-%s", release) < 0 ? -ENOMEM : 0, "");
+	file = built(path);
+	free(path);
+	return file;
+}
+
 static void remove_folder(void)
 {
 	char command[sizeof(folder) + 16];

@@ -10,6 +10,9 @@
 /* "<what the checkout was built into>/NAME", which is the caller's. */
 char *built(const char *name);
 
+/* The kernel that the lab runs, as a file; its name is the caller's. */
+char *debians_kernel(void);
+
 /* A folder for files, under /tmp; and "<folder>/NAME", which is the caller's. */
 void make_folder(void);
 char *in_folder(const char *name);

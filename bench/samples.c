@@ -226,6 +226,8 @@ const char *counted_unit(const char *measurement)
 		return "switches";
 	if (strstr(measurement, "-pages-"))
 		return "pages";
+	if (strstr(measurement, "-exits"))
+		return "exits";
 	if (strstr(measurement, "-bytes"))
 		return "bytes";
 	return suffix && !strcmp(suffix, "-instructions") ? "instructions" : NULL;

@@ -5,8 +5,8 @@
  * The file has lines of six fields, separated by tabs: kind of modules, number
  * of the boot, measurement, series, x, nanoseconds. A measurement whose name
  * ends in "-instructions" has those instead, one with "-switches" in its name
- * has context switches, one with "-pages-" pages, one with "-bytes" bytes. Lines
- * that begin with "# " are facts about the run: a word, and the rest.
+ * has context switches, one with "-pages-" pages, one with "-exits" exits of vCPUs, one with
+ * "-bytes" bytes. Lines that begin with "# " are facts about the run: a word, and the rest.
  */
 #ifndef BENCH_SAMPLES_H
 #define BENCH_SAMPLES_H

@@ -59,26 +59,10 @@ struct snapshot {
 	char *socket;
 };
 
-static char *kernel(void)
-{
-	char *path = NULL, release[128] = "";
-	char *file = built("../kernel/release");
-	FILE *in = fopen(file, "re");
-
-	must(in && fgets(release, sizeof(release), in) ? 0 : -ENOENT, file);
-	fclose(in);
-	free(file);
-	release[strcspn(release, "\n")] = '\0';
-	must(asprintf(&path, "../kernel/root/boot/vmlinuz-%s", release) < 0 ? -ENOMEM : 0, "");
-	file = built(path);
-	free(path);
-	return file;
-}
-
 /* It has filled so much, was kept right behind a line, and waits after its next. */
 static void make_snapshot(struct snapshot *s, unsigned int mib)
 {
-	char name[16], line[256], *image = kernel();
+	char name[16], line[256], *image = debians_kernel();
 	char *initrd = built("tests/vmm/snapshot.initrd");
 	struct child vmm;
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "linux-guest.h"
 #include "samples.h"
 
 #define GIB (1ULL << 30)
@@ -102,6 +103,24 @@ static const struct demand {
 	  "on demand", 16 * MIB, 0, "populated before it runs", 0 },
 	{ "restoring one of 160 MiB: CPU time on demand, to all populated", "snapshot-cpu",
 	  "on demand", 160 * MIB, 0, "populated before it runs", 0 },
+	{ "gmem run: start to the guest's first process, at least QEMU's rate", "linux-start",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: an idle guest's exits, QEMU's to ours at least 1", "linux-idle-exits",
+	  "gmem run", 5, 0, "QEMU microvm", 1 },
+	{ "gmem run: memory of the VMM, QEMU's to ours at least 1", "linux-memory-bytes",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: reads of 4 KiB in order, at least QEMU's rate", "linux-read-in-order",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: reads of 4 KiB at random, at least QEMU's rate", "linux-read-random",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: writes of 4 KiB in order, at least QEMU's rate", "linux-write-in-order",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: writes of 4 KiB at random, at least QEMU's rate", "linux-write-random",
+	  "gmem run", 1, 0, "QEMU microvm", 1 },
+	{ "gmem run: TCP from the guest by a tap, at least 0.9 of QEMU's rate",
+	  "linux-tcp-from-guest", "gmem run", LINUX_STREAM, 0, "QEMU microvm", 0.9 },
+	{ "gmem run: TCP to the guest by a tap, at least 0.9 of QEMU's rate",
+	  "linux-tcp-to-guest", "gmem run", LINUX_STREAM, 0, "QEMU microvm", 0.9 },
 	{ "gmem pager on a slow disk: all of 64 MiB, by io_uring, to pread(2)", "disk-all",
 	  "uring", 64 * MIB, 0, "read", 0 },
 	{ "gmem pager on a slow disk: on demand by 16 pages, in order, by io_uring, to pread(2)",
