@@ -133,6 +133,7 @@ static inline int kvm_gmem_await_shinfo(struct kvm *kvm)
 #endif
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
+int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcpu *vcpu));
 int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data);
 
 /* prefault.c */

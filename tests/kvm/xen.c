@@ -4,6 +4,7 @@
  * for it, least of all a kworker, for which every VM's end on the host would wait. A move
  * takes along what was left to a vCPU.
  */
+#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "claims.h"
@@ -220,6 +221,120 @@ static void moved(void)
 	expect_found();
 }
 
+static struct kvm_vcpu *sleeper;
+static volatile unsigned int returns;
+static volatile bool enough;
+
+static void wake(int number)
+{
+	(void)number;
+}
+
+/* Without SA_RESTART: an ioctl ends. */
+static void catch_signals(void)
+{
+	struct sigaction action = { .sa_handler = wake };
+
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+static void *keep_running(void *arg)
+{
+	while (!enough) {
+		ioctl(sleeper->fd, KVM_RUN, NULL);
+		returns++;
+	}
+	return arg;
+}
+
+/* An event of a second vCPU that waits for SIPI: it sleeps, and has the event once it runs. */
+static void wait_for_sipi(uint32_t state)
+{
+	struct kvm_mp_state mp = { .mp_state = state };
+	struct kvm_irq_routing_xen_evtchn evtchn = xen_evtchn(PORT);
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
+		.u.gpa = page_gpa(VCPU_PAGE) + 512,
+	};
+	unsigned int n, tries = 0;
+	pthread_t thread;
+
+	begin(false);
+	catch_signals();
+	sleeper = vm_vcpu_add(m->vm, 1, guest_pending);
+	vcpu_ioctl(sleeper, KVM_XEN_VCPU_SET_ATTR, &attr);
+	vcpu_mp_state_set(sleeper, &mp);
+	pthread_create(&thread, NULL, keep_running, NULL);
+	usleep(50000);
+	evtchn.vcpu = 1;
+	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
+	usleep(300000);
+	n = returns;
+	enough = true;
+	while (pthread_kill(thread, SIGUSR1), pthread_tryjoin_np(thread, NULL)) {
+		TEST_ASSERT(tries++ < 200, "no signal ends KVM_RUN");
+		usleep(10000);
+	}
+	TEST_ASSERT(n <= 3, "KVM_RUN returned %u times in 300 ms", n);
+
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	vcpu_mp_state_set(sleeper, &mp);
+	TEST_ASSERT(!ioctl(sleeper->fd, KVM_RUN, NULL), "KVM_RUN: errno %d", errno);
+	expect_found();
+}
+
+static void not_started(void)
+{
+	wait_for_sipi(KVM_MP_STATE_UNINITIALIZED);
+}
+
+static void waits_for_sipi(void)
+{
+	wait_for_sipi(KVM_MP_STATE_INIT_RECEIVED);
+}
+
+static int get_attr_errno;
+
+static void *get_attr(void *arg)
+{
+	struct kvm_xen_vcpu_attr attr = { .type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO };
+
+	get_attr_errno = ioctl(m->vcpu->fd, KVM_XEN_VCPU_GET_ATTR, &attr) ? errno : 0;
+	return arg;
+}
+
+/* Who asks for the vCPU's state has its events in the memory then, without running it. */
+static void saved(void)
+{
+	struct machine *reader;
+	pthread_t thread;
+
+	require_link();
+	begin(false);
+	catch_signals();
+	signal_event_and_ask();
+	expect_teardown();
+
+	pthread_create(&thread, NULL, get_attr, NULL);
+	usleep(50000);
+	pthread_kill(thread, SIGUSR1);
+	pthread_join(thread, NULL);
+	TEST_ASSERT_EQ(get_attr_errno, EINTR);
+
+	pthread_create(&thread, NULL, get_attr, NULL);
+	usleep(50000);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	TEST_ASSERT_EQ(get_attr_errno, 0);
+
+	reader = machine_link(m->view, PAGING_PAGES);
+	machine_call(reader, guest_pending, 0, 0, 0);
+	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(reader->vm, (vm_vaddr_t)&guest_result),
+		       1ULL << PORT % 64);
+}
+
 /* The memory goes: so does the event, and nobody looks for it. */
 static void view_goes(void)
 {
@@ -240,6 +355,9 @@ static const struct claim claims[] = {
 	CLAIM(irq_line_waits_alone, "KVM_IRQ_LINE may wait in a host fault, and holds up nobody"),
 	CLAIM(kworker_beside_a_wait, "a kworker does not wait for that ioctl, either"),
 	CLAIM(moved, "a move without vCPUs takes along what was left to a vCPU"),
+	CLAIM(not_started, "a vCPU that was not started sleeps on, and has its event when it runs"),
+	CLAIM(waits_for_sipi, "so does one that waits for SIPI"),
+	CLAIM(saved, "whoever asks for the vCPU's state to save it has the event in the page"),
 	CLAIM(view_goes, "where the memory goes, the event goes with it"),
 };
 

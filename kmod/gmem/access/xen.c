@@ -6,8 +6,9 @@
  * kworker, on behalf of an irqfd. That one may not wait for a pager that owes the page, nor
  * for a task that does with gpc->refresh_lock: the end of any irqfd on this host waits for it.
  * If it can't have the page at once, it makes a note with the vCPU that the event is for. That
- * vCPU gets the page, in KVM_RUN, and puts the event there. An ioctl leaves the event to the
- * vCPU, too, if a pager owes the page. No event is lost.
+ * vCPU gets the page, in KVM_RUN, and puts the event there; so does who asks for the vCPU's
+ * state, to save it. An ioctl leaves the event to the vCPU, too, if a pager owes the page. No
+ * event is lost.
  */
 #include "../access.h"
 #include "../gmem.h"
@@ -130,6 +131,34 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 		clear_bit(port, xen->gmem_evtchns);
 		send(&xe, vcpu->kvm);
 	}
+}
+
+/**
+ * kvm_gmem_settle_evtchns() - send what was left to a vCPU before its state is told
+ * @vcpu: the vCPU
+ * @inject: kvm_xen_inject_pending_events()
+ *
+ * No ioctl tells of these events, nor of those on their way into the vCPU's own page: they are
+ * in the pages afterwards, which are saved with the guest's memory.
+ *
+ * Context: An ioctl of the vCPU, loaded; otherwise as kvm_gmem_await_ioctl().
+ * Return: likewise.
+ */
+int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcpu *vcpu))
+{
+	struct kvm_vcpu_xen *xen = &vcpu->arch.xen;
+
+	if (!READ_ONCE(xen->gmem_deferred) && !READ_ONCE(xen->evtchn_pending_sel))
+		return 0;
+
+	if (kvm_gmem_await_ioctl(vcpu->kvm, READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.gpa)) ||
+	    kvm_gmem_await_ioctl(vcpu->kvm, READ_ONCE(xen->vcpu_info_cache.gpa)))
+		return -EINTR;
+
+	kvm_vcpu_srcu_read_lock(vcpu);
+	inject(vcpu);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	return 0;
 }
 
 /**
