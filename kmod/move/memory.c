@@ -247,17 +247,6 @@ void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
 
-/*
- * Waits for the source's irqfds, and not for another VM's, as kvm_irqfd_release() does. Each
- * has raised what it took from its eventfd by then, and a kworker that does so waits for
- * nothing. There are no new ones in a dead VM.
- */
-static void kvm_move_end_irqfds(struct kvm *src)
-{
-	kvm_irqfd_deactivate_all(src);
-	wait_var_event(&src->nr_irqfds, !atomic_read(&src->nr_irqfds));
-}
-
 static void kvm_move_evtchns(struct kvm *dst, struct kvm *src)
 {
 	struct kvm_vcpu *s, *d;

@@ -85,6 +85,9 @@ int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_commit(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
 
+/* irqfds.c */
+void kvm_move_end_irqfds(struct kvm *src);
+
 /* irqchip.c */
 int kvm_move_hold_irqs(struct kvm *src);
 void kvm_move_release_irqs(struct kvm *src);
