@@ -188,10 +188,6 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 	struct gmem_ranges *ranges;
 	int r;
 
-	r = kvm_move_let_slots_pass(kvm);
-	if (r)
-		return r;
-
 	guard(mutex)(&kvm->slots_lock);
 	/* A task that has found a gfn private puts its page in first. */
 	guard(rwsem_write)(&kvm->populate_lock);

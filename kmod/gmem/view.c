@@ -78,7 +78,7 @@ void gmem_view_detach(struct gmem_view *view)
  */
 int gmem_view_lock(struct gmem_view *view)
 {
-	if (mutex_lock_killable(&view->kvm->slots_lock))
+	if (kvm_move_let_slots_pass(view->kvm) || mutex_lock_killable(&view->kvm->slots_lock))
 		return -EINTR;
 
 	if (view->kvm->vm_dead) {

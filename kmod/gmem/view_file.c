@@ -47,6 +47,9 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	struct kvm *kvm = view->kvm;
 	bool last;
 
+	/* Not in a kworker, which has other files to release. A task that is killed goes on. */
+	if (!(current->flags & PF_KTHREAD))
+		kvm_move_let_slots_pass(kvm);
 	mutex_lock(&kvm->slots_lock);
 	filemap_invalidate_lock(inode->i_mapping);
 

@@ -105,22 +105,6 @@ static int kvm_move_memory_check(struct kvm *dst, struct kvm *src)
 	return 0;
 }
 
-/* What keeps memslots, and what keeps attributes while somebody populates. */
-static int kvm_move_lock_memory(struct kvm *kvm, enum kvm_move_subclass subclass)
-{
-	int r;
-
-	r = kvm_move_lock_slots(kvm);
-	if (r)
-		return r;
-
-	if (down_write_killable_nested(&kvm->populate_lock, subclass)) {
-		mutex_unlock(&kvm->slots_lock);
-		return -EINTR;
-	}
-	return 0;
-}
-
 static void kvm_move_unlock_memory(struct kvm *kvm)
 {
 	up_write(&kvm->populate_lock);
@@ -138,7 +122,7 @@ static void kvm_move_unlock_memory(struct kvm *kvm)
  * kvm_move_release_irqs().
  * Return: 0, or -errno with nothing changed: -EINVAL where @dst was moved to
  * before, has attributes, or memslots do not match, -EIO for a dead VM, -EBUSY where
- * memslots stay locked or an interrupt is being raised for long, -EINTR.
+ * memslots stay locked, a task populates, or an interrupt is being raised for long, -EINTR.
  */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 {
@@ -147,11 +131,11 @@ int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src)
 	lockdep_assert_held(&dst->lock);
 	lockdep_assert_held(&src->lock);
 
-	r = kvm_move_lock_memory(dst, KVM_MOVE_DESTINATION);
+	r = kvm_move_lock_memory(dst);
 	if (r)
 		return r;
 
-	r = kvm_move_lock_memory(src, KVM_MOVE_SOURCE);
+	r = kvm_move_lock_memory(src);
 	if (r)
 		goto err_dst;
 

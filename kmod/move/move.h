@@ -77,7 +77,7 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 /* vms.c */
 void kvm_move_wake_vcpus(struct kvm *kvm);
 int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun);
-int kvm_move_lock_slots(struct kvm *kvm);
+int kvm_move_lock_memory(struct kvm *kvm);
 int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 
 /* memory.c */

@@ -16,7 +16,7 @@
 
 /*
  * How long a move waits for one vCPU that waits for a pager, for all of a VM's that do, for
- * all whatever they do, and for memslots; and how often it looks.
+ * all whatever they do, for memslots and for who populates; and how often it looks.
  */
 #define KVM_MOVE_PATIENCE_US	(50 * USEC_PER_MSEC)
 #define KVM_MOVE_ALL_PATIENCE_US	(500 * USEC_PER_MSEC)
@@ -139,11 +139,21 @@ static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 	return 0;
 }
 
-static int kvm_move_try_slots(struct kvm *kvm)
+static bool kvm_move_trylock_slots(struct kvm *kvm)
+{
+	return mutex_trylock(&kvm->slots_lock);
+}
+
+static bool kvm_move_trylock_populate(struct kvm *kvm)
+{
+	return down_write_trylock(&kvm->populate_lock);
+}
+
+static int kvm_move_try(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
 {
 	ktime_t begun = ktime_get();
 
-	while (!mutex_trylock(&kvm->slots_lock)) {
+	while (!trylock(kvm)) {
 		s64 waited = ktime_us_delta(ktime_get(), begun);
 
 		if (fatal_signal_pending(current))
@@ -155,25 +165,15 @@ static int kvm_move_try_slots(struct kvm *kvm)
 	return 0;
 }
 
-/**
- * kvm_move_lock_slots() - lock the memslots of a VM that is moved, or moved to
- * @kvm: the VM
- *
- * An update of memslots waits with that lock for all accesses that hold kvm->srcu, of which one
- * may wait for a pager, or in a host fault; meanwhile all vCPUs of two VMs stand still.
- *
- * Context: kvm->lock is held, and the VM's move_in_progress set.
- * Return: 0; -EBUSY where it takes long; -EINTR by a fatal signal.
- */
-int kvm_move_lock_slots(struct kvm *kvm)
+static int kvm_move_lock(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
 {
 	int r;
 
-	if (mutex_trylock(&kvm->slots_lock))
+	if (trylock(kvm))
 		return 0;
 
 	WRITE_ONCE(kvm->move_waits, true);
-	r = kvm_move_try_slots(kvm);
+	r = kvm_move_try(kvm, trylock);
 	WRITE_ONCE(kvm->move_waits, false);
 	/* As in kvm_move_lock_vcpu(). */
 	smp_mb();
@@ -182,12 +182,37 @@ int kvm_move_lock_slots(struct kvm *kvm)
 }
 
 /**
- * kvm_move_let_slots_pass() - an update of memslots or attributes lets a move go first
- * @kvm: the VM whose slots_lock the ioctl is about to take
+ * kvm_move_lock_memory() - lock what keeps the memory of a VM that is moved, or moved to
+ * @kvm: the VM
+ *
+ * An update of memslots waits with slots_lock for all accesses that hold kvm->srcu, of which one
+ * may wait for a pager, or in a host fault; who populates waits with populate_lock for a hole, a
+ * conversion, memory. Meanwhile all vCPUs of two VMs stand still.
+ *
+ * Context: kvm->lock is held, and the VM's move_in_progress set.
+ * Return: 0 with slots_lock, and populate_lock for writing; -EBUSY where one of them takes
+ * long; -EINTR by a fatal signal.
+ */
+int kvm_move_lock_memory(struct kvm *kvm)
+{
+	int r = kvm_move_lock(kvm, kvm_move_trylock_slots);
+
+	if (r)
+		return r;
+
+	r = kvm_move_lock(kvm, kvm_move_trylock_populate);
+	if (r)
+		mutex_unlock(&kvm->slots_lock);
+	return r;
+}
+
+/**
+ * kvm_move_let_slots_pass() - who takes slots_lock or populate_lock lets a move go first
+ * @kvm: the VM whose lock is about to be taken
  *
  * As kvm_move_let_pass(): what comes later than a move finds the VM as the move leaves it.
  *
- * Context: An ioctl of the VM, no lock held.
+ * Context: Process context, no lock held.
  * Return: 0; -EINTR by a fatal signal.
  */
 int kvm_move_let_slots_pass(struct kvm *kvm)
@@ -197,6 +222,51 @@ int kvm_move_let_slots_pass(struct kvm *kvm)
 
 	return wait_var_event_killable(&kvm->move_waits, !READ_ONCE(kvm->move_waits)) ?
 	       -EINTR : 0;
+}
+
+/**
+ * kvm_move_let_ioctl_pass() - an ioctl of a VM lets a move go first, if it takes slots_lock
+ * @kvm: the VM
+ * @ioctl: its number
+ *
+ * All that takes slots_lock in Linux 6.12:
+ *
+ *   these ioctls			here
+ *   a view's ioctls, its release	in kmod/gmem: kvm_move_let_slots_pass()
+ *   KVM_GUEST_MEMFD_POPULATE, a	populate_lock: likewise
+ *   view's write(2), a handle's
+ *   KVM_CREATE_IRQCHIP, _PIT, _PIT2,	take kvm->lock first, which the move has; so does
+ *   KVM_SET_IDENTITY_MAP_ADDR		KVM_SEV_SNP_LAUNCH_UPDATE
+ *   KVM_CREATE_VCPU			is counted with kvm->lock: no move begins meanwhile
+ *   KVM_RUN and a vCPU's ioctls, which	take vcpu->mutex first, which the move has
+ *   allocate or inhibit the APIC page
+ *   KVM_ENABLE_CAP of a dirty ring	not on x86 (CONFIG_NEED_KVM_DIRTY_RING_WITH_BITMAP)
+ *   with a bitmap
+ *   the VM's end			has no move
+ *   kvm.nx_huge_pages, debugfs'	are root's. The first holds kvm_lock, too, so that
+ *   mmu_rmaps_stat			to wait here would hold up every VM
+ *
+ * Context: An ioctl of the VM, no lock held.
+ * Return: 0; -EINTR by a fatal signal.
+ */
+int kvm_move_let_ioctl_pass(struct kvm *kvm, unsigned int ioctl)
+{
+	switch (ioctl) {
+	case KVM_SET_USER_MEMORY_REGION:
+	case KVM_SET_USER_MEMORY_REGION2:
+	case KVM_SET_MEMORY_ATTRIBUTES:
+	case KVM_GET_DIRTY_LOG:
+	case KVM_CLEAR_DIRTY_LOG:
+	case KVM_RESET_DIRTY_RINGS:
+	case KVM_IOEVENTFD:
+	case KVM_REGISTER_COALESCED_MMIO:
+	case KVM_UNREGISTER_COALESCED_MMIO:
+	case KVM_SET_NR_MMU_PAGES:
+	case KVM_SET_TSS_ADDR:
+		return kvm_move_let_slots_pass(kvm);
+	default:
+		return 0;
+	}
 }
 
 /**

@@ -3,6 +3,9 @@
  * Moves that wait for a lock: who is refused meanwhile, what is in the queue
  * behind them, and what is left when they are killed.
  */
+#include <malloc.h>
+#include <sys/eventfd.h>
+
 #include "claims.h"
 #include "held_lock.h"
 #include "moving.h"
@@ -278,6 +281,67 @@ static void passes_at_destination(void)
 	later_ones_let_it_pass(b);
 }
 
+/* What takes slots_lock, each in a process that can be killed while it lets a move pass. */
+static struct kvm_clear_dirty_log clear_log = { .slot = LOGGED_SLOT };
+static struct kvm_dirty_log get_log = { .slot = LOGGED_SLOT };
+static struct kvm_ioeventfd no_ioeventfd = { .flags = KVM_IOEVENTFD_FLAG_DEASSIGN, .len = 4 };
+static struct kvm_coalesced_mmio_zone zone = { .addr = 1ULL << 40, .size = PAGE_SIZE };
+
+static const struct queued takers[] = {
+	{ "KVM_SET_MEMORY_ATTRIBUTES", false, KVM_SET_MEMORY_ATTRIBUTES, &to_shared },
+	{ "KVM_SET_USER_MEMORY_REGION2", false, KVM_SET_USER_MEMORY_REGION2, &no_slot },
+	{ "KVM_GET_DIRTY_LOG", false, KVM_GET_DIRTY_LOG, &get_log },
+	{ "KVM_CLEAR_DIRTY_LOG", false, KVM_CLEAR_DIRTY_LOG, &clear_log },
+	{ "KVM_IOEVENTFD", false, KVM_IOEVENTFD, &no_ioeventfd },
+	{ "KVM_REGISTER_COALESCED_MMIO", false, KVM_REGISTER_COALESCED_MMIO, &zone },
+	{ "KVM_UNREGISTER_COALESCED_MMIO", false, KVM_UNREGISTER_COALESCED_MMIO, &zone },
+	{ "KVM_SET_NR_MMU_PAGES", false, KVM_SET_NR_MMU_PAGES, (void *)1000UL },
+};
+
+static void slots_pass(void)
+{
+	struct async_ioctl mover, later;
+	struct held_lock h;
+
+	make_couple();
+	no_ioeventfd.fd = eventfd(0, 0);
+	get_log.dirty_bitmap = clear_log.dirty_bitmap = malloc(PAGE_SIZE);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
+	ask_move(&mover);
+	for (size_t i = 0; i < ARRAY_SIZE(takers); i++) {
+		async_ioctl_start(&later, a->vm->fd, takers[i].request,
+				  (unsigned long)takers[i].arg);
+		async_ioctl_blocked(&later);
+		async_ioctl_kill(&later);
+	}
+	let_go(&h);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	guest_expect(b, 0, PAGES, 1);
+}
+
+/* They take no slots_lock, but what a move waits for next. */
+static void populate_passes(void)
+{
+	struct kvm_guest_memfd_populate args = {
+		.gpa = MACHINE_GPA, .size = PAGE_SIZE, .from = 0,
+	};
+	struct async_ioctl mover, later;
+	struct held_lock h;
+
+	make_couple();
+	punch_pages(a->view, 0, 1);
+	args.from = (unsigned long)memalign(PAGE_SIZE, PAGE_SIZE);
+	memset((void *)(unsigned long)args.from, 0, PAGE_SIZE);
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
+	ask_move(&mover);
+	async_ioctl_start(&later, a->vm->fd, KVM_GUEST_MEMFD_POPULATE, (unsigned long)&args);
+	async_ioctl_blocked(&later);
+	let_go(&h);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&later), -EIO);
+	guest_expect(b, 1, PAGES - 1, 1);
+}
+
 /* Ioctls that let it pass go on when it is killed; or one is killed, and the move goes on. */
 static void killed_where_others_wait(void)
 {
@@ -360,6 +424,8 @@ static const struct claim claims[] = {
 	CLAIM(queued_at_destination, "what waited at the destination sees what has arrived"),
 	CLAIM(passes_at_source, "ioctls of the source's vCPUs that come later let a move pass"),
 	CLAIM(passes_at_destination, "so do those of the destination's"),
+	CLAIM(slots_pass, "whatever takes slots_lock later lets a move pass, and can be killed"),
+	CLAIM(populate_passes, "so does who populates"),
 	CLAIM(killed_where_others_wait, "and go on where it is killed"),
 	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
 	CLAIM(vcpu_in_an_ioctl, "after ten seconds, so is one in an ioctl that does not return"),

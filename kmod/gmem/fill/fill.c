@@ -220,7 +220,7 @@ static int gmem_fill_install(struct gmem_fill *fill)
 	if (!kvm)
 		return gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
 
-	if (down_read_killable(&kvm->populate_lock))
+	if (kvm_move_let_slots_pass(kvm) || down_read_killable(&kvm->populate_lock))
 		return -EINTR;
 
 	if (kvm->vm_dead)
