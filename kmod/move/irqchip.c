@@ -115,7 +115,7 @@ EXPORT_SYMBOL_GPL(kvm_move_release_irqs);
  * @kvm: the source, which was declared dead
  *
  * Ioctls that send interrupts are held up, by kvm_move_hold_irqs(), and irqfds are gone, by
- * kvm_move_memory_finish(). A LAPIC's timer, which concerns it alone, is stopped where it is
+ * kvm_move_end_irqfds(). A LAPIC's timer, which concerns it alone, is stopped where it is
  * read.
  *
  * Context: may sleep; waits for interrupts that are on their way.

@@ -254,12 +254,18 @@ static void kvm_move_evtchns(struct kvm *dst, struct kvm *src)
  *
  * Context: after kvm_move_memory_commit(), with kvm->lock and all vcpu->mutex of both;
  * ioctls that raise interrupts stay held up.
+ * Return: what kvm_move_silence() does.
  */
-void kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
+bool kvm_move_memory_finish(struct kvm *dst, struct kvm *src)
 {
+	bool pit_armed;
+
 	kvm_move_unlock_memory(src);
 	kvm_move_unlock_memory(dst);
 	kvm_move_end_irqfds(src);
+	/* Before events are taken along: the PIT's thread, too, leaves some to a vCPU. */
+	pit_armed = kvm_move_silence(src);
 	kvm_move_evtchns(dst, src);
+	return pit_armed;
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_finish);

@@ -83,7 +83,7 @@ int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 /* memory.c */
 int kvm_move_memory_prepare(struct kvm *dst, struct kvm *src);
 void kvm_move_memory_commit(struct kvm *dst, struct kvm *src);
-void kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
+bool kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
 
 /* irqfds.c */
 void kvm_move_end_irqfds(struct kvm *src);
@@ -91,6 +91,7 @@ void kvm_move_end_irqfds(struct kvm *src);
 /* irqchip.c */
 int kvm_move_hold_irqs(struct kvm *src);
 void kvm_move_release_irqs(struct kvm *src);
+bool kvm_move_silence(struct kvm *kvm);
 
 /* pv.c */
 void kvm_move_arm_vcpu(struct kvm_vcpu *vcpu);

@@ -136,16 +136,16 @@ static void kvm_move_copy_pair(const struct kvm_move_pair *pair, struct kvm_lapi
  * @vcpus: what kvm_move_vcpus_prepare() filled in; freed
  * @dst: the destination
  * @src: the source, dead
+ * @pit_armed: what kvm_move_memory_finish() returned
  *
  * The clocks come before the LAPICs, whose timers are set by them; the LAPICs
  * before the IOAPIC, which delivers to them what is pending.
  *
  * Context: as for kvm_move_vcpus_prepare().
  */
-void kvm_move_vcpus_commit(struct kvm_move_vcpus *vcpus, struct kvm *dst, struct kvm *src)
+void kvm_move_vcpus_commit(struct kvm_move_vcpus *vcpus, struct kvm *dst, struct kvm *src,
+			   bool pit_armed)
 {
-	bool pit_armed = kvm_move_silence(src);
-
 	kvm_move_copy_vm_clock(dst, src);
 	for (unsigned long i = 0; i < vcpus->nr; i++)
 		kvm_move_copy_pair(&vcpus->pairs[i], vcpus->lapic);

@@ -57,7 +57,8 @@ struct kvm_move_vcpus {
 /* vcpus.c */
 int kvm_move_vcpus_prepare(struct kvm_move_vcpus *vcpus, struct kvm *dst, struct kvm *src);
 void kvm_move_vcpus_undo(struct kvm_move_vcpus *vcpus);
-void kvm_move_vcpus_commit(struct kvm_move_vcpus *vcpus, struct kvm *dst, struct kvm *src);
+void kvm_move_vcpus_commit(struct kvm_move_vcpus *vcpus, struct kvm *dst, struct kvm *src,
+			   bool pit_armed);
 
 /* match.c */
 bool kvm_move_vms_match(struct kvm *dst, struct kvm *src);
@@ -78,7 +79,6 @@ void kvm_move_copy_vm_clock(struct kvm *dst, struct kvm *src);
 void kvm_move_copy_vcpu_clock(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* irqchip.c */
-bool kvm_move_silence(struct kvm *kvm);
 bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
 			 struct kvm_lapic_state *state);

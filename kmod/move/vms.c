@@ -360,6 +360,7 @@ static int kvm_move_check_fresh(struct kvm *dst)
 static int kvm_move_parts(struct kvm *dst, struct kvm *src, u64 flags)
 {
 	struct kvm_move_vcpus vcpus;
+	bool pit_armed;
 	int r;
 
 	if (flags & KVM_MOVE_VCPUS) {
@@ -376,9 +377,9 @@ static int kvm_move_parts(struct kvm *dst, struct kvm *src, u64 flags)
 	}
 
 	kvm_move_memory_commit(dst, src);
-	kvm_move_memory_finish(dst, src);
+	pit_armed = kvm_move_memory_finish(dst, src);
 	if (flags & KVM_MOVE_VCPUS)
-		kvm_move_vcpus_commit(&vcpus, dst, src);
+		kvm_move_vcpus_commit(&vcpus, dst, src, pit_armed);
 	kvm_move_release_irqs(src);
 	return 0;
 }

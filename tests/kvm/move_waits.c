@@ -305,7 +305,8 @@ static void slots_pass(void)
 
 	make_couple();
 	no_ioeventfd.fd = eventfd(0, 0);
-	get_log.dirty_bitmap = clear_log.dirty_bitmap = malloc(PAGE_SIZE);
+	get_log.dirty_bitmap = malloc(PAGE_SIZE);
+	clear_log.dirty_bitmap = get_log.dirty_bitmap;
 	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
 	for (size_t i = 0; i < ARRAY_SIZE(takers); i++) {

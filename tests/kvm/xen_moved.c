@@ -12,6 +12,7 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
+#include "paging.h"
 #include "private.h"
 #include "blocked_page.h"
 #include "xenevents.h"
@@ -22,7 +23,7 @@
 #define TIMER_MS	2000
 
 /* By whom an event is raised: each has a port of its own. */
-enum { BEFORE = 64, TIMER_BEFORE, IOCTL, IRQFD, TIMER };
+enum { BEFORE = 64, TIMER_BEFORE, IOCTL, IRQFD, TIMER, PIT };
 #define SENT_BEFORE	(1ULL << (BEFORE % 64) | 1ULL << (TIMER_BEFORE % 64))
 
 static struct machine *src, *dst;
@@ -179,11 +180,49 @@ static void mapped_by_address(void)
 	expect_none_after();
 }
 
+/* 100 interrupts a second, whether the guest takes them or not. */
+static void start_pit(struct kvm_vm *vm)
+{
+	struct kvm_pit_state2 pit = { .channels[0] = { .count = 11932, .mode = 2, .gate = 1 } };
+	struct kvm_reinject_control control = { .pit_reinject = 0 };
+	struct kvm_pit_config config = { 0 };
+
+	vm_ioctl(vm, KVM_CREATE_PIT2, &config);
+	vm_ioctl(vm, KVM_REINJECT_CONTROL, &control);
+	vm_ioctl(vm, KVM_SET_PIT2, &pit);
+}
+
+/* The source's PIT asks no pager for the page, in the name of a dead VM, and ends with it. */
+static void pit(void)
+{
+	int pager;
+
+	require_events();
+	require_pager();
+	begin(private_create(PAGES).m);
+	xen_shared_page(src->vm, page_gpa(SHARED_PAGE));
+	xen_route(src->vm, 0, PIT);
+	start_pit(src->vm);
+	usleep(100000);
+	TEST_ASSERT_EQ(pending_in(src), 1ULL << PIT % 64);
+	dst = destination(src);
+	move(dst, src);
+	punch_pages(dst->view, SHARED_PAGE, 1);
+	pager = __pager(dst->view, SHARED_PAGE, 1, 0);
+	TEST_ASSERT(pager >= 0, "pager: errno %d", errno);
+	TEST_ASSERT(!has_event(pager, 200), "the source's PIT asks for the page");
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	usleep(100000);
+	TEST_ASSERT_EQ(pending_in(dst), 0UL);
+	machine_release(src);
+}
+
 static const struct claim claims[] = {
 	CLAIM(plain, "no event of the source reaches a shared page in plain memory"),
 	CLAIM(plain_by_address, "nor one that KVM knows by its address"),
 	CLAIM(private, "nor one in private memory"),
 	CLAIM(mapped_by_address, "nor one in a mapped inode"),
+	CLAIM(pit, "a PIT whose interrupt is an event is silent in the source"),
 };
 
 CLAIMS_MAIN(claims);

@@ -41,7 +41,7 @@ struct kvm_irq_routing_xen_evtchn xen_evtchn(unsigned int port)
 	};
 }
 
-void xen_irqfd(struct kvm_vm *vm, int fd, unsigned int port)
+void xen_route(struct kvm_vm *vm, unsigned int gsi, unsigned int port)
 {
 	struct {
 		struct kvm_irq_routing info;
@@ -49,13 +49,19 @@ void xen_irqfd(struct kvm_vm *vm, int fd, unsigned int port)
 	} routing = {
 		.info.nr = 1,
 		.entry = {
-			.gsi = XEN_GSI,
+			.gsi = gsi,
 			.type = KVM_IRQ_ROUTING_XEN_EVTCHN,
 			.u.xen_evtchn = xen_evtchn(port),
 		},
 	};
-	struct kvm_irqfd irqfd = { .fd = fd, .gsi = XEN_GSI };
 
 	vm_ioctl(vm, KVM_SET_GSI_ROUTING, &routing.info);
+}
+
+void xen_irqfd(struct kvm_vm *vm, int fd, unsigned int port)
+{
+	struct kvm_irqfd irqfd = { .fd = fd, .gsi = XEN_GSI };
+
+	xen_route(vm, XEN_GSI, port);
 	vm_ioctl(vm, KVM_IRQFD, &irqfd);
 }

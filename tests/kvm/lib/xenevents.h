@@ -22,6 +22,9 @@ void xen_shared_page_at(struct kvm_vm *vm, void *hva);
 /* An event of vCPU 0. */
 struct kvm_irq_routing_xen_evtchn xen_evtchn(unsigned int port);
 
+/* Has a GSI raise it, and no other GSI anything. */
+void xen_route(struct kvm_vm *vm, unsigned int gsi, unsigned int port);
+
 /* Has an eventfd raise it, by XEN_GSI. */
 void xen_irqfd(struct kvm_vm *vm, int fd, unsigned int port);
 
