@@ -18,7 +18,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/events.h"
@@ -33,6 +32,8 @@
 
 /* ---- passt, as the test wants it ---- */
 
+static FILE *log_file;
+
 enum { ECHO, DIE, NONSENSE, HANG_UP, STALL, EMPTY };
 
 static void all(int fd, void *bytes, size_t size, bool out)
@@ -41,8 +42,11 @@ static void all(int fd, void *bytes, size_t size, bool out)
 
 	for (; size; size -= done, bytes = (char *)bytes + done) {
 		done = out ? write(fd, bytes, size) : read(fd, bytes, size);
-		if (done <= 0)
-			_exit(4);
+		if (done > 0)
+			continue;
+		if (log_file)
+			fputs("0.9000: ERROR:   the other side has ended\n", log_file);
+		exit(4);
 	}
 }
 
@@ -68,6 +72,9 @@ static void answer(int fd)
 	if (size > 65535)
 		_exit(6);
 	all(fd, frame + PREFIX, size, false);
+	/* The helper's first word. */
+	if (size == NET_FRAME_LEAST)
+		return;
 	switch (frame[PREFIX + NET_FRAME_LEAST]) {
 	case DIE:
 		_exit(5);
@@ -116,25 +123,43 @@ static bool is_played(const char *part)
 	return !strcmp(line, part);
 }
 
+static const char *value_of(char **argv, const char *option)
+{
+	for (; *argv; argv++)
+		if (!strcmp(*argv, option))
+			return argv[1];
+	return NULL;
+}
+
+/* As passt does it: what comes before its connection is served is said on stderr as well. */
+static void write_log(char **argv, int fd)
+{
+	log_file = fopen(value_of(argv, "--log-file"), "a+");
+	if (!log_file)
+		_exit(7);
+	setlinebuf(log_file);
+	fputs("passt 0.0: /usr/bin/passt (1)\n0.0001: WARNING: that is said already\n", log_file);
+	answer(fd);
+	usleep(200000);
+	fputs("0.0700: info:    nothing\n0.0800: ERROR:   it is \033[31mthis\n", log_file);
+}
+
+/* Its connection is there when it starts, and no path is told, or made, for another. */
 static int play_passt(char **argv)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int listener = socket(AF_UNIX, SOCK_STREAM, 0), fd;
+	const char *fd = value_of(argv, "--fd");
 
 	if (is_played("dies"))
 		return 3;
 	if (is_played("hangs"))
 		return pause();
-	for (; *argv && strcmp(*argv, "--socket"); argv++)
-		;
-	strcpy(address.sun_path, argv[1]);
+	if (!fd || value_of(argv, "--socket") || access("/proc/self/fd/0", F_OK))
+		return 8;
+	if (is_played("complains"))
+		write_log(argv, atoi(fd));
 	usleep(30000);
-	if (bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
-	    listen(listener, 0))
-		return 4;
-	fd = accept(listener, NULL, NULL);
 	for (;;)
-		answer(fd);
+		answer(atoi(fd));
 }
 
 /* ---- The card ---- */
@@ -352,7 +377,7 @@ static void one_that_never_answers_is_an_error(void **state)
 	(void)state;
 	play("hangs");
 	assert_null(open_passt());
-	assert_non_null(strstr(why, "passt: it does not answer"));
+	assert_non_null(strstr(why, "passt: it does not take what is sent to it"));
 }
 
 static void one_that_is_missing_is_an_error(void **state)
@@ -400,8 +425,35 @@ static void a_helper_that_is_killed_takes_nothing_along(void **state)
 	assert_int_equal(send_as(ECHO, DATA + 100), 0);
 	events_wait(&events, 100);
 	assert_int_equal(links, 1);
-	/* Only that is left of one that is killed: the directory of passt's socket. */
-	assert_int_equal(system("rm -r $XDG_RUNTIME_DIR/gmem-passt-*"), 0);
+}
+
+/* Of what is in its log gmem tells what was not told, and nothing of the end that it makes. */
+static void what_passt_logs_is_told(void **state)
+{
+	int errors = dup(STDERR_FILENO), ends[2];
+	char told[512] = "";
+	size_t used = 0;
+	ssize_t got;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	play("complains");
+	take(open_passt());
+	dup2(errors, STDERR_FILENO);
+	close(errors);
+	close(ends[1]);
+	/* It complains before it answers. */
+	assert_int_equal(send_as(ECHO, DATA + 100), 0);
+	until(&received, 2);
+	usleep(100000);
+	port->ops->close(port);
+	port = NULL;
+	helper_stop(&helper);
+	while ((got = read(ends[0], told + used, sizeof(told) - used - 1)) > 0)
+		used += got;
+	assert_string_equal(told, "gmem: passt: it is ?[31mthis\n");
+	close(ends[0]);
 }
 
 /* ---- tap ---- */
@@ -545,6 +597,7 @@ int main(int argc, char **argv)
 		CLAIM(one_that_is_missing_is_an_error),
 		CLAIM(it_is_tried_until_it_works),
 		CLAIM(a_helper_that_is_killed_takes_nothing_along),
+		CLAIM(what_passt_logs_is_told),
 		CLAIM(a_tap_carries_frames),
 		CLAIM(a_tap_that_is_deleted_is_told_once),
 		CLAIM(wrong_interfaces_are_errors),

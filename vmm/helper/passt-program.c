@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 /*
  * The program passt, which opens sockets for the connections of a guest, and serves one
- * connection itself: started, connected to, and started again whenever that has ended.
- * The connection is the VMM's, and so are all words on it.
+ * connection itself, an end of a socket pair that it is started with: no path leads to it.
+ * It is started again whenever it has ended. The other end is the VMM's, and so are all
+ * words on it but the first.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
+#include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -14,30 +19,35 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/fd-message.h"
+#include "common/say.h"
 #include "helper/parts.h"
 #include "helper/wire.h"
 
 #define NOBODY		65534		/* whom passt becomes where root starts it */
-#define TICK		20		/* ms between two tries to connect */
-#define PATIENCE	250		/* tries until passt is given up */
+#define TICK		20		/* ms between two looks whether it is ready */
+#define PATIENCE	250		/* looks until passt is given up */
 #define PAUSE		1000		/* ms until it is started again after it has failed */
+#define LOG		"/proc/self/fd/0"	/* what it finds open in any version */
 
 /*
  * struct passt_program - passt
  * @channel: to the VMM
  * @child: a pidfd, or none (-1)
  * @timer: for the next step of starting it
+ * @log: what it writes into its log, or none (-1)
+ * @line: of that, @used bytes
  * @pid: of the child, or 0
- * @tries: to connect
+ * @socket: the VMM's end of its connection, until it is ready, or -1
+ * @tries: to see it ready
  * @number: of the last connection that the VMM was given, from 1 on
  * @served: that is one of the program that runs now
  * @told: the VMM knows that it cannot be started
@@ -48,14 +58,17 @@ struct passt_program {
 	struct event channel;
 	struct event child;
 	struct event timer;
+	struct event log;
+	char line[512];
+	size_t used;
 	pid_t pid;
+	int socket;
 	unsigned int tries;
 	uint32_t number;
 	bool served;
 	bool told;
 	uint16_t mtu;
 	unsigned int *left;
-	struct sockaddr_un address;
 };
 
 /* ---- What the VMM is told ---- */
@@ -91,33 +104,120 @@ static void set_timer(struct passt_program *passt, unsigned int ms)
 	timerfd_settime(passt->timer.fd, 0, &when, NULL);
 }
 
+/* ---- Its log ---- */
+
+/*
+ * What goes wrong before it is ready passt says on stderr as well. Later it says that in
+ * its log alone, or to a system logger that may not be there.
+ */
+static void tell_logged(struct passt_program *passt)
+{
+	char *text = strstr(passt->line, "ERROR:");
+
+	if (!text)
+		text = strstr(passt->line, "WARNING:");
+	if (!text || !passt->served)
+		return;
+	make_printable(text);
+	text += strcspn(text, ":") + 1;
+	say("passt: %s", text + strspn(text, " "));
+}
+
+/* False: there is no more of it now. */
+static bool read_log(struct passt_program *passt)
+{
+	char bytes[256];
+	ssize_t got = read(passt->log.fd, bytes, sizeof(bytes)), i;
+
+	for (i = 0; i < got; i++) {
+		if (bytes[i] != '\n') {
+			if (passt->used < sizeof(passt->line) - 1)
+				passt->line[passt->used++] = bytes[i];
+			continue;
+		}
+		passt->line[passt->used] = '\0';
+		passt->used = 0;
+		tell_logged(passt);
+	}
+	return got > 0;
+}
+
+static void close_log(struct passt_program *passt)
+{
+	if (passt->log.fd < 0)
+		return;
+	events_remove(passt->events, &passt->log);
+	close(passt->log.fd);
+	passt->log.fd = -1;
+	passt->used = 0;
+}
+
+static void logged(struct event *event, uint32_t ready)
+{
+	if (!read_log(event->data) && ready & EPOLLHUP)
+		close_log(event->data);
+}
+
 /* ---- The program ---- */
 
-static void run_program(struct passt_program *passt, int parent, int failed)
+/* passt says so much of a root who does not choose: what it does then is chosen. */
+static bool nobody_exists(void)
 {
-	char mtu[8];
-	/* --one-off: it is to end with us, and drops the death signal with its rights. */
-	char *const arguments[] = {
-		"passt", "--foreground", "--quiet", "--one-off",
-		"--socket", passt->address.sun_path, passt->mtu ? "--mtu" : NULL, mtu, NULL,
-	};
-	sigset_t none;
-	int null, err;
+	unsigned long from = 1, to, size = 0;
+	FILE *map = fopen("/proc/self/uid_map", "re");
 
+	if (!map)
+		return false;
+	while (fscanf(map, "%lu %lu %lu", &from, &to, &size) == 3)
+		if (from <= NOBODY && NOBODY - from < size)
+			break;
+	fclose(map);
+	return from <= NOBODY && NOBODY - from < size;
+}
+
+static void execute(const struct passt_program *passt, int socket)
+{
+	char mtu[8], number[12], user[16];
+	char *arguments[16] = { "passt", "--foreground", "--quiet", "--fd", number };
+	unsigned int nr = 5;
+
+	snprintf(number, sizeof(number), "%d", socket);
 	snprintf(mtu, sizeof(mtu), "%u", passt->mtu);
+	snprintf(user, sizeof(user), "%u:%u", NOBODY, NOBODY);
+	if (passt->mtu) {
+		arguments[nr++] = "--mtu";
+		arguments[nr++] = mtu;
+	}
+	if (!geteuid() && nobody_exists()) {
+		arguments[nr++] = "--runas";
+		arguments[nr++] = user;
+	}
+	if (!access(LOG, F_OK)) {
+		arguments[nr++] = "--log-file";
+		arguments[nr++] = LOG;
+	}
+	fcntl(socket, F_SETFD, 0);
+	execvp(arguments[0], arguments);
+}
+
+static void run_program(const struct passt_program *passt, int parent, int failed, int socket,
+			int log)
+{
+	sigset_t none;
+	int err;
+
 	/* What the terminal's keys mean for us is not for passt. */
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGPIPE, SIG_DFL);
+	/* SIGPIPE stays ignored: whoever reads the log may be gone. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	null = open("/dev/null", O_RDWR);
-	dup2(null, STDIN_FILENO);
+	dup2(log, STDIN_FILENO);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-	execvp(arguments[0], arguments);
+	execute(passt, socket);
 	err = errno;
 	if (write(failed, &err, sizeof(err)) != sizeof(err))
 		_exit(2);
@@ -137,19 +237,27 @@ static void reap(struct passt_program *passt, siginfo_t *how)
 	passt->pid = 0;
 }
 
+static void close_socket(struct passt_program *passt)
+{
+	if (passt->socket >= 0)
+		close(passt->socket);
+	passt->socket = -1;
+}
+
 static void end_program(struct passt_program *passt)
 {
 	siginfo_t how;
 
+	close_socket(passt);
+	close_log(passt);
 	if (!passt->pid)
 		return;
 	kill(passt->pid, SIGKILL);
 	reap(passt, &how);
-	unlink(passt->address.sun_path);
 }
 
 /* 0 or -errno, of passt's own start as well. */
-static int start_child(struct passt_program *passt)
+static int start_child(struct passt_program *passt, int socket, int log)
 {
 	pid_t parent = getpid();
 	int failed[2], err = 0;
@@ -158,7 +266,7 @@ static int start_child(struct passt_program *passt)
 		return -errno;
 	passt->pid = fork();
 	if (!passt->pid)
-		run_program(passt, parent, failed[1]);
+		run_program(passt, parent, failed[1], socket, log);
 	if (passt->pid < 0)
 		err = errno;
 	close(failed[1]);
@@ -171,17 +279,68 @@ static int start_child(struct passt_program *passt)
 	return -err;
 }
 
+/*
+ * When passt has taken this, it serves the connection: nothing else tells. It is a frame from
+ * nobody to all, of a kind that is for experiments, and means nothing to it.
+ */
+static int send_probe(int socket)
+{
+	const struct {
+		uint32_t size;
+		uint8_t to[6], from[6];
+		uint16_t kind;
+	} __attribute__((packed)) probe = {
+		.size = htonl(14), .to = { 255, 255, 255, 255, 255, 255 },
+		.from = { 255, 255, 255, 255, 255, 255 }, .kind = htons(0x88b5),
+	};
+
+	return send(socket, &probe, sizeof(probe), MSG_NOSIGNAL) == sizeof(probe) ? 0 : -EIO;
+}
+
+/* The pair, of which passt has the second, and which is full of what it sends when it waits. */
+static int open_connection(struct passt_program *passt, int *theirs)
+{
+	int ends[2], most = INT_MAX / 2;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &most, sizeof(most));
+	passt->socket = ends[0];
+	*theirs = ends[1];
+	return send_probe(ends[0]);
+}
+
+static int open_log(struct passt_program *passt, int *theirs)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		return -errno;
+	passt->log.fd = ends[0];
+	*theirs = ends[1];
+	if (fcntl(ends[0], F_SETFL, O_NONBLOCK))
+		return -errno;
+	return events_add(passt->events, &passt->log, EPOLLIN);
+}
+
 static int start_program(struct passt_program *passt)
 {
-	int ret;
+	int socket = -1, log = -1;
+	int ret = open_connection(passt, &socket);
 
-	unlink(passt->address.sun_path);
-	ret = start_child(passt);
+	if (!ret)
+		ret = open_log(passt, &log);
+	if (!ret)
+		ret = start_child(passt, socket, log);
 	if (!ret) {
 		passt->child.fd = syscall(SYS_pidfd_open, passt->pid, 0);
 		ret = passt->child.fd < 0 ? -errno :
 		      events_add(passt->events, &passt->child, EPOLLIN);
 	}
+	if (socket >= 0)
+		close(socket);
+	if (log >= 0)
+		close(log);
 	if (ret)
 		end_program(passt);
 	passt->tries = 0;
@@ -191,29 +350,29 @@ static int start_program(struct passt_program *passt)
 
 /* ---- The connection ---- */
 
-/* 0 or -errno: passt may not be there yet. */
-static int try_to_connect(struct passt_program *passt)
+/* What one that has died had not taken is gone as well. */
+static bool is_ready(const struct passt_program *passt)
+{
+	struct pollfd ended = { .fd = passt->socket };
+	int left;
+
+	return !ioctl(passt->socket, SIOCOUTQ, &left) && !left && !poll(&ended, 1, 0);
+}
+
+static void hand_over(struct passt_program *passt)
 {
 	struct helper_message message = {
 		.kind = HELPER_PASST_UP, .number = passt->number + 1,
 	};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int ret = 0;
 
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&passt->address, sizeof(passt->address)))
-		ret = -errno;
-	if (!ret)
-		ret = helper_send(passt->channel.fd, &message, &fd, 1);
+	/* A VMM that does not read is not one that goes on. */
+	if (helper_send(passt->channel.fd, &message, &passt->socket, 1))
+		shutdown(passt->channel.fd, SHUT_RDWR);
 	/* It is the VMM's: passt is to see its end. */
-	close(fd);
-	if (ret)
-		return ret;
+	close_socket(passt);
 	passt->number++;
 	passt->served = true;
 	passt->told = false;
-	return 0;
 }
 
 static void start(struct passt_program *passt)
@@ -237,7 +396,6 @@ static void timed(struct event *event, uint32_t ready)
 {
 	struct passt_program *passt = event->data;
 	uint64_t times;
-	int ret;
 
 	(void)ready;
 	if (read(event->fd, &times, sizeof(times)) != sizeof(times) || passt->served)
@@ -246,14 +404,15 @@ static void timed(struct event *event, uint32_t ready)
 		start(passt);
 		return;
 	}
-	ret = try_to_connect(passt);
-	if (!ret)
+	if (is_ready(passt)) {
+		hand_over(passt);
 		return;
+	}
 	if (++passt->tries < PATIENCE) {
 		set_timer(passt, TICK);
 		return;
 	}
-	tell_failed(passt, "it does not answer at its socket", -ret);
+	tell_failed(passt, "it does not take what is sent to it", ETIMEDOUT);
 	end_program(passt);
 	set_timer(passt, PAUSE);
 }
@@ -267,7 +426,10 @@ static void begin_again(struct passt_program *passt)
 
 	kill(passt->pid, SIGKILL);
 	reap(passt, &how);
-	unlink(passt->address.sun_path);
+	while (read_log(passt))
+		;
+	close_log(passt);
+	close_socket(passt);
 	word = how.si_code == CLD_EXITED ? "status" : "signal";
 	passt->served = false;
 	if (served)
@@ -288,41 +450,6 @@ static void child_ended(struct event *event, uint32_t ready)
 
 /* ---- Beginning and end ---- */
 
-/* A directory of our own, for the socket; of root's it becomes that of passt's user. */
-static int make_directory(struct passt_program *passt)
-{
-	const char *run = getenv("XDG_RUNTIME_DIR");
-	char *path = passt->address.sun_path;
-	const size_t room = sizeof(passt->address.sun_path) - sizeof("/socket");
-	int ret = 0;
-
-	passt->address.sun_family = AF_UNIX;
-	if (!run || *run != '/' ||
-	    snprintf(path, room, "%s/gmem-passt-XXXXXX", run) >= (int)room)
-		strcpy(path, "/tmp/gmem-passt-XXXXXX");
-	if (!mkdtemp(path))
-		ret = -errno;
-	else if (!geteuid() && chown(path, NOBODY, NOBODY))
-		ret = -errno;
-	if (!ret) {
-		strcat(path, "/socket");
-		return 0;
-	}
-	rmdir(path);
-	*path = '\0';
-	return ret;
-}
-
-static void begin(struct passt_program *passt)
-{
-	int ret = *passt->address.sun_path ? 0 : make_directory(passt);
-
-	if (ret)
-		tell_failed(passt, "making a directory for its socket", -ret);
-	else if (!passt->pid)
-		start(passt);
-}
-
 static void close_all(struct passt_program *passt)
 {
 	end_program(passt);
@@ -330,10 +457,6 @@ static void close_all(struct passt_program *passt)
 	close(passt->timer.fd);
 	events_remove(passt->events, &passt->channel);
 	close(passt->channel.fd);
-	if (*passt->address.sun_path) {
-		*strrchr(passt->address.sun_path, '/') = '\0';
-		rmdir(passt->address.sun_path);
-	}
 	--*passt->left;
 	free(passt);
 }
@@ -352,11 +475,14 @@ static void heard(struct event *event, uint32_t ready)
 	for (i = 0; i < FD_MESSAGE_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	if (message.kind == HELPER_PASST_START)
-		begin(passt);
+	if (message.kind == HELPER_PASST_START) {
+		if (!passt->pid)
+			start(passt);
+		return;
+	}
 	/* Else it is one that has ended already, and was told of. */
-	else if (message.kind == HELPER_PASST_LOST && message.number == passt->number &&
-		 passt->served)
+	if (message.kind == HELPER_PASST_LOST && message.number == passt->number &&
+	    passt->served)
 		begin_again(passt);
 }
 
@@ -376,6 +502,8 @@ struct passt_program *passt_program_open(struct events *events, int channel, uin
 	passt->channel = (struct event){ .fd = channel, .ready = heard, .data = passt };
 	passt->child = (struct event){ .fd = -1, .ready = child_ended, .data = passt };
 	passt->timer = (struct event){ .fd = timer, .ready = timed, .data = passt };
+	passt->log = (struct event){ .fd = -1, .ready = logged, .data = passt };
+	passt->socket = -1;
 	if (!events_add(events, &passt->channel, EPOLLIN) &&
 	    !events_add(events, &passt->timer, EPOLLIN))
 		return passt;

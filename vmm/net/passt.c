@@ -3,7 +3,7 @@
  * A network without any privilege: the program passt opens sockets for the connections
  * of the guest. Frames pass over a UNIX socket, each behind its size as four bytes, the
  * most significant first. passt reads no other frame while one is torn: what was begun is
- * ended before anything else is sent. The helper starts passt, and connects to it.
+ * ended before anything else is sent. The helper starts passt, and gives us its connection.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -334,8 +334,9 @@ static void close_passt(struct net_port *port)
 {
 	struct passt *passt = passt_of(port);
 
-	disconnect(passt);
+	/* The helper first: what passt says of a connection that ends is nothing to tell. */
 	let_helper_go(passt);
+	disconnect(passt);
 	free(passt);
 }
 
