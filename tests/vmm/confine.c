@@ -17,38 +17,17 @@
 
 #include "kvm/ioctl.h"
 #include "pager/confine.h"
+#include "deed.h"
 #include "program.h"
 
-/* What a child does that was confined; its result is its exit status. */
-typedef int (*deed)(void);
-
-static int file;
-
-/* The wait status of a child that does it, confined. */
-static int confined(deed deed)
+static int give_up(void)
 {
 	struct confinement confinement = { .user = "nobody" };
-	int status;
-	pid_t pid;
 
-	file = open("/proc/self/exe", O_RDONLY);
-	assert_true(file > 2);
 	confinement.fds[confinement.nr_fds++] = -1;
-	confinement.fds[confinement.nr_fds++] = file;
-	fflush(stdout);
-	pid = fork();
-	if (!pid)
-		_exit(confine(&confinement) ? 99 : deed());
-	close(file);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
+	confinement.fds[confinement.nr_fds++] = deed_file;
+	return confine(&confinement);
 }
-
-/* A system call, as it is made: by number, with its arguments. */
-struct call {
-	long number;
-	long arguments[5];
-};
 
 static const struct call calls[] = {
 	{ SYS_open, { (long)"/etc/passwd", O_RDONLY } },
@@ -76,57 +55,28 @@ static const struct call calls[] = {
 	{ 0x40000000 + SYS_read, { 0 } },
 };
 
-static const struct call *chosen;
-
-static int make_call(void)
-{
-	const long *a = chosen->arguments;
-
-	return syscall(chosen->number, a[0], a[1], a[2], a[3], a[4]) < 0 ?
-	       98 : 97;
-}
-
-static int map_code(void)
-{
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) ==
-	       MAP_FAILED ? 98 : 97;
-}
-
 static int other_ioctl(void)
 {
-	return gmem_ioctl(file, KVM_LINK_GUEST_MEMFD, NULL) ? 98 : 97;
+	return gmem_ioctl(deed_file, KVM_LINK_GUEST_MEMFD, NULL) ? REFUSED : DONE;
 }
 
 static int other_fcntl(void)
 {
-	return fcntl(file, F_DUPFD, 10) < 0 ? 98 : 97;
-}
-
-static void is_killed(deed deed, const char *what, long number)
-{
-	int status = confined(deed);
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-		fail_msg("%s %ld: wait status 0x%x", what, number, status);
+	return fcntl(deed_file, F_DUPFD, 10) < 0 ? REFUSED : DONE;
 }
 
 static void other_calls(void **state)
 {
-	size_t i;
-
 	(void)state;
-	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		chosen = &calls[i];
-		is_killed(make_call, "system call", chosen->number);
-	}
+	deed_calls_kill(calls, sizeof(calls) / sizeof(calls[0]));
 }
 
 static void other_arguments(void **state)
 {
 	(void)state;
-	is_killed(map_code, "mmap", 0);
-	is_killed(other_ioctl, "ioctl", 0);
-	is_killed(other_fcntl, "fcntl", 0);
+	deed_kills(deed_map_code, "mmap", 0);
+	deed_kills(other_ioctl, "ioctl", 0);
+	deed_kills(other_fcntl, "fcntl", 0);
 }
 
 /* What it needs works: files that it kept, memory, saying something. */
@@ -134,13 +84,13 @@ static int works(void)
 {
 	char byte, *memory = malloc(64 << 20);
 
-	if (!memory || pread(file, &byte, 1, 0) != 1 || byte != 0x7f ||
-	    read(0, &byte, 1) || fcntl(file, F_SETFL, O_NONBLOCK))
-		return 98;
+	if (!memory || pread(deed_file, &byte, 1, 0) != 1 || byte != 0x7f ||
+	    read(0, &byte, 1) || fcntl(deed_file, F_SETFL, O_NONBLOCK))
+		return REFUSED;
 	/* There is no ring here, but who has one may use it. */
-	if (syscall(SYS_io_uring_enter, file, 0, 0, 0, NULL, 0) != -1 ||
-	    syscall(SYS_io_uring_enter, file, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) != -1)
-		return 98;
+	if (syscall(SYS_io_uring_enter, deed_file, 0, 0, 0, NULL, 0) != -1 ||
+	    syscall(SYS_io_uring_enter, deed_file, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) != -1)
+		return REFUSED;
 	memset(memory, 1, 64 << 20);
 	free(memory);
 	return printf("# a confined process has said this\n") < 0 ||
@@ -154,7 +104,7 @@ static void what_is_left(void **state)
 	(void)state;
 	/* As gmem pager does: the first output needs more than the others. */
 	print_message("# confining\n");
-	status = confined(works);
+	status = deed_do(works);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
@@ -166,9 +116,9 @@ static int files(void)
 	int fd;
 
 	for (fd = 3; fd < 1024; fd++)
-		if (fd != file && (read(fd, &byte, 0) >= 0 || errno != EBADF))
-			return 98;
-	return read(file, &byte, 1) != 1;
+		if (fd != deed_file && (read(fd, &byte, 0) >= 0 || errno != EBADF))
+			return REFUSED;
+	return read(deed_file, &byte, 1) != 1;
 }
 
 static void other_files_are_closed(void **state)
@@ -177,7 +127,7 @@ static void other_files_are_closed(void **state)
 
 	(void)state;
 	assert_int_equal(high, 900);
-	status = confined(files);
+	status = deed_do(files);
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
 	close(low);
@@ -215,6 +165,7 @@ int main(void)
 		cmocka_unit_test(root_does_not_stay_root),
 	};
 
+	deed_confine = give_up;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

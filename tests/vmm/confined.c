@@ -25,39 +25,15 @@
 
 #include "common/landlock.h"
 #include "confine.h"
+#include "deed.h"
 #include "program.h"
 
-/* What a child does that was confined; its result is its exit status. */
-typedef int (*deed)(void);
-
-#define DONE		97	/* it could be done */
-#define REFUSED		98
-#define SKIPPED		96
-
-static int file;
-
-/* Give up what a VMM gives up, in a child, and do it. Returns the wait status. */
-static int confined(deed deed)
+static int give_up(void)
 {
 	const char *step;
-	int status;
-	pid_t pid;
 
-	file = open("/proc/self/exe", O_RDONLY);
-	fflush(stdout);
-	pid = fork();
-	if (!pid)
-		_exit(confine_vmm(&step) ? 99 : deed());
-	close(file);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
+	return confine_vmm(&step);
 }
-
-/* A system call, as it is made: by number, with its arguments. */
-struct call {
-	long number;
-	long arguments[5];
-};
 
 static const struct call calls[] = {
 	{ SYS_execve, { (long)"/bin/true" } },
@@ -119,26 +95,9 @@ static const struct call calls[] = {
 	{ 0x40000000 + SYS_read, { 0 } },
 };
 
-static const struct call *chosen;
-
-static int make_call(void)
-{
-	const long *a = chosen->arguments;
-
-	return syscall(chosen->number, a[0], a[1], a[2], a[3], a[4]) < 0 ? REFUSED : DONE;
-}
-
-static void is_killed(deed deed, const char *what, long number)
-{
-	int status = confined(deed);
-
-	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
-		fail_msg("%s %ld: wait status 0x%x", what, number, status);
-}
-
 static void ends_with(deed deed, int wanted)
 {
-	int status = confined(deed);
+	int status = deed_do(deed);
 
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != wanted)
 		fail_msg("wait status 0x%x", status);
@@ -146,19 +105,8 @@ static void ends_with(deed deed, int wanted)
 
 static void other_calls_kill(void **state)
 {
-	size_t i;
-
 	(void)state;
-	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-		chosen = &calls[i];
-		is_killed(make_call, "system call", chosen->number);
-	}
-}
-
-static int map_code(void)
-{
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0) == MAP_FAILED ?
-	       REFUSED : DONE;
+	deed_calls_kill(calls, sizeof(calls) / sizeof(calls[0]));
 }
 
 static int make_code(void)
@@ -172,8 +120,8 @@ static int make_code(void)
 static void code_kills(void **state)
 {
 	(void)state;
-	is_killed(map_code, "mapping code", 0);
-	is_killed(make_code, "making code", 0);
+	deed_kills(deed_map_code, "mapping code", 0);
+	deed_kills(make_code, "making code", 0);
 }
 
 static int open_files(void)
@@ -233,11 +181,12 @@ static int go_on(void)
 		return REFUSED;
 	large = malloc(100 << 20);
 	if (!large || !realloc(large, 200 << 20) || !gmtime_r(&now, &day) ||
-	    pread(file, &byte, 1, 0) != 1 || fcntl(file, F_SETFL, O_NONBLOCK))
+	    pread(deed_file, &byte, 1, 0) != 1 || fcntl(deed_file, F_SETFL, O_NONBLOCK))
 		return REFUSED;
 	/* Without a path: the second where the kernel knows it. */
-	if (syscall(SYS_fstat, file, &st) ||
-	    (syscall(SYS_statx, file, NULL, AT_EMPTY_PATH, STATX_SIZE, &stx) && errno != EFAULT))
+	if (syscall(SYS_fstat, deed_file, &st) ||
+	    (syscall(SYS_statx, deed_file, NULL, AT_EMPTY_PATH, STATX_SIZE, &stx) &&
+	     errno != EFAULT))
 		return REFUSED;
 	printf("# printed\n");
 	fflush(stdout);
@@ -348,7 +297,7 @@ static int no_files(void)
 		return DONE;
 	if (version >= 6 && (!kill(getppid(), 0) || errno != EPERM))
 		return DONE;
-	return pread(file, &byte, 1, 0) == 1 ? REFUSED : DONE;
+	return pread(deed_file, &byte, 1, 0) == 1 ? REFUSED : DONE;
 }
 
 static void landlock_takes_files_too(void **state)
@@ -358,12 +307,12 @@ static void landlock_takes_files_too(void **state)
 
 	(void)state;
 	close(there);
-	file = open("/proc/self/exe", O_RDONLY);
+	deed_file = open("/proc/self/exe", O_RDONLY);
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
 		_exit(no_files());
-	close(file);
+	close(deed_file);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(unlink("/tmp/gmem-is-there"), 0);
 	assert_true(WIFEXITED(status));
@@ -404,6 +353,7 @@ int main(void)
 		cmocka_unit_test(only_one_descriptor_stays),
 	};
 
+	deed_confine = give_up;
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,15 +30,6 @@ static struct program *start(void)
 	return vm;
 }
 
-/* The command ends with @status and says @words. */
-#define SAYS(status, words, ...) do {					\
-	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
-									\
-	wait_for_exit(p, status);					\
-	must_have_said(p, words);					\
-	program_end_last();						\
-} while (0)
-
 static void assert_not_listed(void)
 {
 	struct program *list = program_start("gmem", "ps", NULL);

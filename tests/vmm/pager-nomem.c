@@ -11,7 +11,7 @@
 #include "common/status.h"
 #include "paging.h"
 
-#define SAYS	"giving pages: tries again"
+#define AGAIN	"giving pages: tries again"
 #define ALWAYS	"1000000"
 
 static struct program *pager_without_memory(const char *times, const char *option)
@@ -36,9 +36,9 @@ static void serves_after_all(const char *times, const char *option)
 
 	wait_for_words(guest, "words whole");
 	wait_for_exit(pager, EXIT_DONE);
-	must_have_said(pager, SAYS);
+	must_have_said(pager, AGAIN);
 	/* Several times tried, and said once. */
-	assert_null(strstr(strstr(pager->said, SAYS) + 1, SAYS));
+	assert_null(strstr(strstr(pager->said, AGAIN) + 1, AGAIN));
 	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
 	assert_int_equal(number_before(pager, "failed"), 0);
 }
@@ -70,7 +70,7 @@ static void it_can_be_stopped(void **state)
 
 	(void)state;
 	guest_start();
-	wait_for_words(pager, SAYS);
+	wait_for_words(pager, AGAIN);
 	kill(pager->child.pid, SIGTERM);
 	wait_for_exit(pager, EXIT_DONE);
 	must_have_said(pager, "gmem: stopped");
@@ -83,7 +83,7 @@ static void it_gives_up_when_that_goes_on(void **state)
 	struct program *guest = guest_start();
 
 	(void)state;
-	wait_for_words(pager, SAYS);
+	wait_for_words(pager, AGAIN);
 	wait_for_exit(pager, EXIT_FAILED);
 	must_have_said(pager, "serving the guest: Cannot allocate memory");
 	assert_false(child_gone(&guest->child));

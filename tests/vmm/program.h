@@ -76,6 +76,15 @@ void must_have_said(const struct program *program, const char *words);
 /* Seconds from now on that are enough for anything, as now_ns() tells time. */
 uint64_t late(void);
 
+/* The command, arguments of gmem, ends with @status and says @words. */
+#define SAYS(status, words, ...) do {					\
+	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
+									\
+	wait_for_exit(p, status);					\
+	must_have_said(p, words);					\
+	program_end_last();						\
+} while (0)
+
 /* Listen for that long to all programs. */
 void listen_for(int milliseconds);
 
