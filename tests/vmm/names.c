@@ -100,6 +100,49 @@ static void two_of_one_name(void **state)
 	vm_release(&second);
 }
 
+/* Whoever has the name cannot make its file longer, and what others have made of it is gone. */
+static void the_lock_does_not_grow(void **state)
+{
+	struct vm_claim claim, second;
+	struct stat st;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	assert_int_equal(vm_claim(&claim, "web", why), 0);
+	assert_int_equal(fcntl(claim.lock, F_GETFL) & O_ACCMODE, O_RDONLY);
+	assert_int_equal(write(claim.lock, "x", 1), -1);
+	assert_int_equal(ftruncate(claim.lock, 1 << 20), -1);
+	fd = open(inside("web/lock"), O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 30), 0);
+	close(fd);
+	/* It is locked all the same, once that file was opened and closed. */
+	assert_int_equal(vm_claim(&second, "web", why), -EEXIST);
+	assert_int_equal(vm_find("web", &pid, why), 0);
+	/* One that is killed leaves it there; the next one has none of it. */
+	vm_leave(&claim);
+	assert_int_equal(vm_claim(&claim, "web", why), 0);
+	assert_int_equal(fstat(claim.lock, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	vm_release(&claim);
+}
+
+static void a_lock_that_is_no_file(void **state)
+{
+	struct vm_claim claim;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mkdir(inside(""), 0700), 0);
+	assert_int_equal(mkdir(inside("web"), 0700), 0);
+	assert_int_equal(mkfifo(inside("web/lock"), 0600), 0);
+	assert_int_equal(vm_claim(&claim, "web", why), -EINVAL);
+	assert_int_equal(vm_find("web", &pid, why), -ESRCH);
+	assert_int_equal(unlink(inside("web/lock")), 0);
+	assert_int_equal(rmdir(inside("web")), 0);
+}
+
 /* A process has the name "web" and dies of SIGKILL. */
 static void leave_stale(void)
 {
@@ -255,6 +298,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(what_is_no_name),
 		TEST(two_of_one_name),
+		TEST(the_lock_does_not_grow),
+		TEST(a_lock_that_is_no_file),
 		TEST(what_a_killed_one_left),
 		TEST(claims_at_the_same_time),
 		TEST(folders_that_cannot_be),

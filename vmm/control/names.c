@@ -120,10 +120,36 @@ int vm_control_path(const char *name, char *path, size_t size, char *why)
 /* ---- One name ---- */
 
 /* Of the open file, not of the process: who opens and closes it otherwise does no harm. */
-static int lock_file(int fd, int command, struct flock *lock)
+static int lock_file(int fd, int command, int type, struct flock *lock)
 {
-	*lock = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	*lock = (struct flock){ .l_type = type, .l_whence = SEEK_SET };
 	return fcntl(fd, command, lock);
+}
+
+/*
+ * Whoever claims a name excludes all others. It then shares the lock, with none but itself by
+ * another descriptor, by which it cannot write: a VMM that somebody has taken over fills no
+ * file system with it. In between there is always one lock or the other.
+ */
+static int keep_lock(struct vm_claim *claim)
+{
+	struct flock lock;
+	int own = openat(claim->dir, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int ret = own < 0 ? -errno : 0;
+
+	/* What somebody has written there is nothing. */
+	if (!ret && (ftruncate(claim->lock, 0) ||
+		     lock_file(claim->lock, F_OFD_SETLK, F_RDLCK, &lock) ||
+		     lock_file(own, F_OFD_SETLK, F_RDLCK, &lock)))
+		ret = -errno;
+	if (ret) {
+		if (own >= 0)
+			close(own);
+		return ret;
+	}
+	close(claim->lock);
+	claim->lock = own;
+	return 0;
 }
 
 static pid_t read_pid(int dir)
@@ -178,17 +204,22 @@ static int try_to_claim(struct vm_claim *claim)
 			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (claim->dir >= 0)
 		claim->lock = openat(claim->dir, "lock",
-				     O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+				     O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+				     0600);
 	if (claim->lock < 0) {
 		ret = errno == ENOENT ? -EAGAIN : -errno;
 		close_all(claim);
 		return ret;
 	}
 	ret = 0;
-	if (lock_file(claim->lock, F_OFD_SETLK, &lock))
+	if (lock_file(claim->lock, F_OFD_SETLK, F_WRLCK, &lock))
 		ret = errno == EACCES ? -EAGAIN : -errno;
 	else if (fstat(claim->lock, &st) || !st.st_nlink)
 		ret = -EAGAIN;
+	else if (!S_ISREG(st.st_mode))
+		ret = -EINVAL;
+	else
+		ret = keep_lock(claim);
 	if (ret)
 		close_all(claim);
 	return ret;
@@ -282,14 +313,14 @@ void vm_release(struct vm_claim *claim)
 static bool lives(int base, const char *name)
 {
 	char path[VM_NAME_LENGTH + 8];
-	struct flock lock = { .l_type = F_UNLCK };
+	struct flock lock;
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/lock", name);
-	fd = openat(base, path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	fd = openat(base, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	if (lock_file(fd, F_OFD_GETLK, &lock))
+	if (lock_file(fd, F_OFD_GETLK, F_WRLCK, &lock))
 		lock.l_type = F_UNLCK;
 	close(fd);
 	return lock.l_type != F_UNLCK;

@@ -18,7 +18,7 @@
  * struct vm_claim - a name that this process has
  * @base: the folder of all names, or -1: it has none
  * @dir: that of this one
- * @lock: the locked file
+ * @lock: the locked file, open for reading
  */
 struct vm_claim {
 	int base;
