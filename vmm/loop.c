@@ -52,9 +52,6 @@ void loop_block_signals(bool snapshot)
 
 void loop_end(struct loop *loop, int status)
 {
-	/* No success without the snapshot that was asked for last. */
-	if (status == EXIT_DONE && loop->unkept)
-		status = EXIT_FAILED;
 	loop->over = true;
 	loop->status = status;
 }
@@ -78,7 +75,7 @@ static int go_on(struct loop *loop)
 {
 	int ret;
 
-	if (loop->saving.state != SAVING_NOTHING)	/* later, then */
+	if (loop->saving.state != SAVING_NOTHING || loop->over)	/* later, or never */
 		return 0;
 	ret = vcpus_go_on(loop->vcpus);
 
@@ -110,12 +107,14 @@ static void saved(void *data, int error, const char *step)
 	if (!error) {
 		say("the guest is kept in %s", loop->saving.path);
 		report("snapshot", "left=%" PRIu64, loop->vcpus->left_ns);
+	} else if (error == -ECANCELED) {
+		say("the snapshot in %s is given up", loop->saving.path);
 	}
 	go_on(loop);
 	loop->saved(loop->saved_data, error, step);
 }
 
-int loop_snapshot(struct loop *loop, const char *path,
+int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds *files,
 		  void (*done)(void *data, int error, const char *step), void *data)
 {
 	struct machine *machine = loop->vcpus->machine;
@@ -132,7 +131,7 @@ int loop_snapshot(struct loop *loop, const char *path,
 		loop->saved = done;
 		loop->saved_data = data;
 	}
-	ret = saving_begin(&loop->saving, path, saved, loop);
+	ret = saving_begin(&loop->saving, path, files, saved, loop);
 	if (ret)
 		go_on(loop);
 	return ret;
@@ -159,7 +158,7 @@ static void kept(void *data, int error, const char *step)
 	struct loop *loop = data;
 
 	loop->unkept = error;
-	if (error)
+	if (error && error != -ECANCELED)
 		say_failed(error, "%s, %s", step, loop->snapshot);
 }
 
@@ -170,13 +169,11 @@ static void snapshot_now(struct loop *loop)
 
 	if (loop->over)
 		return;
-	ret = loop_snapshot(loop, loop->snapshot, kept, loop);
+	ret = loop_snapshot(loop, loop->snapshot, NULL, kept, loop);
 	if (ret == -ESRCH)
 		return;
 	if (ret)
 		kept(loop, ret, loop->vcpus->machine->step);
-	else
-		loop->unkept = true;	/* so far */
 }
 
 static void signalled(struct event *event, uint32_t ready)
@@ -314,7 +311,12 @@ int loop_serve(struct loop *loop)
 		ret = events_wait(&loop->vcpus->machine->events, waits ? LOOK_EVERY : -1);
 		saving_look(&loop->saving);
 	}
-	return ret ? say_failed(ret, "waiting") : loop->status;
+	if (ret)
+		loop_end(loop, say_failed(ret, "waiting"));
+	/* Whoever waits for that hears of it, while there are connections. */
+	saving_give_up(&loop->saving);
+	/* No success without the snapshot that was asked for last. */
+	return loop->status == EXIT_DONE && loop->unkept ? EXIT_FAILED : loop->status;
 }
 
 int loop_run(struct loop *loop)

@@ -80,12 +80,13 @@ int loop_pause(struct loop *loop);
 int loop_resume(struct loop *loop);
 
 /*
- * Keep the guest in a new directory; it goes on then, unless it is paused. Returns 0, and
- * @done is called with 0 or -errno and what failed, once it is known what came of it, or is
- * not called where the loop ends before; or -errno, and the machine's @step says what
+ * Keep the guest in new files, which are taken over, or in what the helper makes (NULL); it
+ * goes on then, unless it is paused. @path is where that is, in words. Returns 0, and @done is
+ * called with 0 or -errno and what failed, once it is known what came of it: -ECANCELED: the
+ * loop has ended before; or returns -errno, and the machine's @step says what
  * failed: -EOPNOTSUPP: @no_snapshot is why; -EBUSY: another one is under way.
  */
-int loop_snapshot(struct loop *loop, const char *path,
+int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds *files,
 		  void (*done)(void *data, int error, const char *step), void *data);
 
 /*

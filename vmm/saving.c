@@ -7,27 +7,55 @@
 #include <unistd.h>
 
 #include "common/say.h"
+#include "helper/helper.h"
 #include "machine/machine.h"
 #include "saving.h"
 #include "virtio/device.h"
 
 #define PATIENCE	10000000000ULL	/* ns, for requests in flight */
 
+/* Files that nobody has begun to write. */
+static void close_files(struct saving *saving)
+{
+	if (!saving->given)
+		return;
+	close(saving->files.memory);
+	close(saving->files.state);
+	saving->given = false;
+}
+
 /* Whoever is told may begin the next one. */
 static void end(struct saving *saving, int error, const char *step)
 {
+	if (saving->state == SAVING_WAITS)
+		close_files(saving);
 	virtio_release_all(saving->machine);
 	snapshot_copy_free(&saving->copy);
 	saving->state = SAVING_NOTHING;
 	saving->done(saving->data, error, step);
 }
 
+static int write_by_helper(struct saving *saving)
+{
+	int ret;
+
+	saving->copy.step = "making the snapshot's directory";
+	ret = helper_make(saving->helper, &saving->files);
+	if (ret)
+		return ret;
+	ret = snapshot_write(&saving->copy, &saving->files, &saving->cancelled);
+	if (!ret)
+		return helper_keep(saving->helper);
+	helper_drop(saving->helper);
+	return ret;
+}
+
 static void *write_all_of_it(void *data)
 {
 	struct saving *saving = data;
 
-	saving->ret = snapshot_write(&saving->copy, saving->helper, saving->path,
-				     &saving->cancelled);
+	saving->ret = !saving->given ? write_by_helper(saving) :
+		      snapshot_write(&saving->copy, &saving->files, &saving->cancelled);
 	event_raise(saving->written.fd, "the end of a snapshot");
 	return NULL;
 }
@@ -78,7 +106,7 @@ void saving_look(struct saving *saving)
 		saving->state = SAVING_WRITES;
 }
 
-int saving_begin(struct saving *saving, const char *path,
+int saving_begin(struct saving *saving, const char *path, const struct snapshot_fds *files,
 		 void (*done)(void *data, int error, const char *step), void *data)
 {
 	int ret = snapshot_check_machine(saving->machine);
@@ -88,10 +116,13 @@ int saving_begin(struct saving *saving, const char *path,
 	saving->machine->step = "making two snapshots at once";
 	if (saving->state != SAVING_NOTHING)
 		return -EBUSY;
-	saving->machine->step = "making the snapshot's directory";
+	saving->machine->step = "naming the snapshot";
 	if (snprintf(saving->path, sizeof(saving->path), "%s", path) >=
 	    (int)sizeof(saving->path))
 		return -ENAMETOOLONG;
+	saving->given = files;
+	if (files)
+		saving->files = *files;
 	saving->done = done;
 	saving->data = data;
 	saving->until = now_ns() + PATIENCE;
@@ -109,23 +140,22 @@ int saving_open(struct saving *saving, struct machine *machine, struct helper *h
 	       events_add(&machine->events, &saving->written, EPOLLIN);
 }
 
-void saving_close(struct saving *saving)
+void saving_give_up(struct saving *saving)
 {
-	bool kept = false;
-
-	if (!saving->machine)
-		return;
 	__atomic_store_n(&saving->cancelled, true, __ATOMIC_RELAXED);
 	if (saving->state == SAVING_WRITES) {
 		pthread_join(saving->thread, NULL);
-		kept = !saving->ret;
+		end(saving, saving->ret, saving->copy.step);
+	} else if (saving->state == SAVING_WAITS) {
+		end(saving, -ECANCELED, "waiting for the devices");
 	}
-	if (kept)
-		say("the guest is kept in %s", saving->path);
-	else if (saving->state != SAVING_NOTHING)
-		say("the snapshot in %s is given up", saving->path);
-	saving->state = SAVING_NOTHING;
-	snapshot_copy_free(&saving->copy);
+}
+
+void saving_close(struct saving *saving)
+{
+	if (!saving->machine)
+		return;
+	saving_give_up(saving);
 	if (saving->written.fd >= 0) {
 		events_remove(&saving->machine->events, &saving->written);
 		close(saving->written.fd);

@@ -3,7 +3,9 @@
  * A VM's control socket and console, on a VM without KVM: its guest is a thread that has
  * the serial port, and prints what it is told to.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <linux/serial_reg.h>
 #include <poll.h>
@@ -25,6 +27,7 @@
 
 #include "cmd/devices.h"
 #include "cmd/serve.h"
+#include "common/fd-message.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "control/client.h"
@@ -270,8 +273,7 @@ static void requests_are_answered(void **state)
 	answers(socket, "{\"command\":\"pause\"}", "\"state\":\"paused\"");
 	answers(socket, "{\"command\":\"status\"}", "\"state\":\"paused\"");
 	answers(socket, "{\"command\":\"resume\"}", "\"ok\":true");
-	answers(socket, "{\"command\":\"snapshot\",\"path\":\"/tmp/never\"}",
-		"making a snapshot of this kind of guest");
+	answers(socket, "{\"command\":\"snapshot\",\"path\":\"/tmp/never\"}", "no two empty files");
 	kill(vm, SIGTERM);
 	assert_true(vm_ends(&status));
 	assert_int_equal(status, 0);
@@ -401,6 +403,129 @@ static void clients_that_stall(void **state)
 	}
 	close(socket);
 	close(mute);
+}
+
+/* ---- The files of a snapshot ---- */
+
+/* The request with these descriptors is answered with @words. */
+static void answered_with(const int *fds, unsigned int nr, const char *words)
+{
+	static const char request[] = "{\"command\":\"snapshot\",\"path\":\"/a\"}\n";
+	int socket = connect_vm();
+	const char *line;
+
+	assert_int_equal(fd_message_send(socket, request, strlen(request), fds, nr), 0);
+	line = hear_line(socket);
+	if (!strstr(line, words))
+		fail_msg("it was answered: %s", line);
+	/* It keeps none of them, and goes on. */
+	answers(socket, "{\"command\":\"status\"}", "\"ok\":true");
+	close(socket);
+}
+
+static int open_file(int flags)
+{
+	char path[] = "/tmp/gmem-test-XXXXXX";
+	int fd = mkstemp(path), again;
+
+	assert_true(fd >= 0);
+	again = open(path, flags);
+	assert_true(again >= 0);
+	unlink(path);
+	close(fd);
+	return again;
+}
+
+static unsigned int descriptors_of_vm(void)
+{
+	unsigned int nr = 0;
+	char path[32];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)vm);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while (readdir(dir))
+		nr++;
+	closedir(dir);
+	return nr;
+}
+
+/* As many as that, once it has seen that connections were closed. */
+static void has_descriptors(unsigned int nr)
+{
+	uint64_t limit = now_ns() + PATIENCE * 1000000ULL;
+
+	while (descriptors_of_vm() != nr && now_ns() < limit)
+		usleep(1000);
+	assert_int_equal(descriptors_of_vm(), nr);
+}
+
+static void what_are_no_files_for_a_snapshot(void **state)
+{
+	static const char no[] = "no two empty files";
+	int good = open_file(O_WRONLY), other = open_file(O_RDWR), pair[2], ends[2];
+	int wrong[6], i;
+	int socket = connect_vm();
+	unsigned int before;
+
+	(void)state;
+	answers(socket, "{\"command\":\"status\"}", "\"ok\":true");
+	before = descriptors_of_vm() - 1;
+	close(socket);
+	answered_with(NULL, 0, no);
+	assert_int_equal(pipe(ends), 0);
+	wrong[0] = open_file(O_RDONLY);
+	wrong[1] = open_file(O_WRONLY | O_APPEND);
+	wrong[2] = open_file(O_PATH);
+	wrong[3] = ends[1];
+	wrong[4] = dup(good);		/* the same one twice */
+	wrong[5] = open_file(O_RDWR);
+	assert_int_equal(write(wrong[5], "x", 1), 1);
+	answered_with(&good, 1, no);
+	for (i = 0; i < 6; i++) {
+		pair[0] = good;
+		pair[1] = wrong[i];
+		answered_with(pair, 2, no);
+		pair[0] = wrong[i];
+		pair[1] = good;
+		answered_with(pair, 2, no);
+		close(wrong[i]);
+	}
+	/* Files are not the reason why this guest, which is no VM's, cannot be kept. */
+	pair[0] = good;
+	pair[1] = other;
+	answered_with(pair, 2, "making a snapshot of this kind of guest");
+	has_descriptors(before);
+	close(ends[0]);
+	close(good);
+	close(other);
+}
+
+/* They are for the request that they come with. */
+static void descriptors_that_nobody_needs_are_closed(void **state)
+{
+	static const char request[] = "{\"command\":\"status\"}\n";
+	int socket = connect_vm(), fds[2] = { open_file(O_RDWR), open_file(O_RDWR) }, i;
+	unsigned int before;
+
+	(void)state;
+	answers(socket, "{\"command\":\"status\"}", "\"ok\":true");
+	before = descriptors_of_vm();
+	for (i = 0; i < 40; i++) {
+		assert_int_equal(fd_message_send(socket, request, strlen(request), fds, 2), 0);
+		assert_non_null(strstr(hear_line(socket), "\"ok\":true"));
+	}
+	/* Without a line's end: the last are kept until one comes. */
+	for (i = 0; i < 40; i++)
+		assert_int_equal(fd_message_send(socket, " ", 1, fds, 2), 0);
+	answers(socket, "{\"command\":\"snapshot\",\"path\":\"/a\"}",
+		"making a snapshot of this kind of guest");
+	answers(socket, "{\"command\":\"snapshot\",\"path\":\"/a\"}", "no two empty files");
+	has_descriptors(before);
+	close(fds[0]);
+	close(fds[1]);
+	close(socket);
 }
 
 /* ---- The console ---- */
@@ -575,6 +700,8 @@ int main(void)
 		TEST(lines_that_are_too_long),
 		TEST(requests_in_pieces_and_at_once),
 		TEST(clients_that_stall),
+		TEST(what_are_no_files_for_a_snapshot),
+		TEST(descriptors_that_nobody_needs_are_closed),
 		TEST(keys_come_to_the_guest),
 		TEST(a_console_is_attached_again),
 		TEST(keys_behind_the_request),

@@ -1,98 +1,84 @@
 // SPDX-License-Identifier: MIT
 /* A snapshot takes its time: what its VMM does meanwhile, and what its end leaves. */
-#include <fcntl.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "built.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "program.h"
+#include "snapshot/snapshot.h"
 
 static char name[32];
 static char dir[64];
 
-/* A file of .cache, where this program is. */
-static const char *cache(const char *file)
-{
-	static char paths[4][512];
-	static unsigned int next;
-	char *path = paths[next++ % 4];
-	ssize_t length = readlink("/proc/self/exe", path, 400);
-
-	assert_true(length > 0);
-	path[length] = '\0';
-	strcpy(strstr(path, "/build/tests/vmm/") + 1, file);
-	return path;
-}
-
-static const char *kernel(void)
-{
-	char file[128] = "kernel/root/boot/vmlinuz-";
-	size_t length = strlen(file);
-	FILE *release = fopen(cache("kernel/release"), "r");
-
-	assert_non_null(release);
-	assert_non_null(fgets(file + length, sizeof(file) - length, release));
-	fclose(release);
-	file[strcspn(file, "\n")] = '\0';
-	return cache(file);
-}
-
-/* Linux, that has filled 48 MiB and waits. */
-static struct program *start(void)
+/* Linux, that has filled 48 MiB and waits; with @snapshot SIGUSR2 has it kept in @dir. */
+static struct program *start(bool snapshot)
 {
 	struct program *vm = program_start("vm", "run", name, "--memory", "128", "--kernel",
-					   kernel(), "--initrd",
-					   cache("build/tests/vmm/snapshot.initrd"), "--append",
-					   "console=ttyS0 quiet panic=-1 fill=48", NULL);
+					   built_kernel(), "--initrd",
+					   built_file("build/tests/vmm/snapshot.initrd"),
+					   "--append", "console=ttyS0 quiet panic=-1 fill=48",
+					   snapshot ? "--snapshot" : NULL, dir, NULL);
 
 	wait_for_words(vm, "userspace: goes on");
 	return vm;
 }
 
-static pid_t helper_of(const struct program *vm)
+/* The thread that writes, before its first step: its creator, the main loop, goes on. */
+static pid_t hold_writer(const struct program *vm)
 {
-	char path[64];
-	FILE *file;
-	int pid;
+	unsigned long writer;
+	int status;
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", vm->child.pid, vm->child.pid);
-	file = fopen(path, "r");
-	assert_non_null(file);
-	assert_int_equal(fscanf(file, "%d", &pid), 1);
-	fclose(file);
-	return pid;
+	assert_int_equal(waitpid(vm->child.pid, &status, __WALL), vm->child.pid);
+	assert_int_equal(status >> 8, SIGTRAP | PTRACE_EVENT_CLONE << 8);
+	assert_int_equal(ptrace(PTRACE_GETEVENTMSG, vm->child.pid, 0, &writer), 0);
+	assert_int_equal(ptrace(PTRACE_DETACH, vm->child.pid, 0, 0), 0);
+	assert_int_equal(waitpid(writer, &status, __WALL), writer);
+	return writer;
 }
 
-/* The command ends with @status and says @words. */
-#define SAYS(status, words, ...) do {					\
-	struct program *p = program_start("gmem", __VA_ARGS__, NULL);	\
-									\
-	wait_for_exit(p, status);					\
-	must_have_said(p, words);					\
-	program_end_last();						\
-} while (0)
+static void await_writer(const struct program *vm)
+{
+	assert_int_equal(ptrace(PTRACE_SEIZE, vm->child.pid, 0, PTRACE_O_TRACECLONE), 0);
+}
 
-/* A snapshot that does not come on: its helper, which makes the files, stands still. */
-static struct program *begin(struct program *vm, pid_t *helper)
+static void let_go(pid_t writer)
+{
+	assert_int_equal(ptrace(PTRACE_DETACH, writer, 0, 0), 0);
+}
+
+/* Until all is written, and only to be told. */
+static void let_write(pid_t writer)
+{
+	struct user_regs_struct registers = { .orig_rax = 0 };
+	int status;
+
+	while (registers.orig_rax != SYS_close) {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, writer, 0, 0), 0);
+		assert_int_equal(waitpid(writer, &status, __WALL), writer);
+		assert_true(WIFSTOPPED(status));
+		assert_int_equal(ptrace(PTRACE_GETREGS, writer, 0, &registers), 0);
+	}
+}
+
+/* A snapshot that does not come on. */
+static struct program *begin(struct program *vm, pid_t *writer)
 {
 	struct program *snapshot;
-	bool saving = false;
 
-	*helper = helper_of(vm);
-	kill(*helper, SIGSTOP);
+	await_writer(vm);
 	snapshot = program_start("snapshot", "snapshot", name, dir, NULL);
-	while (!saving) {
-		struct program *p = program_start("ps", "ps", "--json", NULL);
-
-		wait_for_exit(p, EXIT_DONE);
-		saving = has_said(p, "\"state\":\"saving\"");
-		program_end_last();
-	}
+	*writer = hold_writer(vm);
+	SAYS(EXIT_DONE, "\"state\":\"saving\"", "ps", "--json");
 	return snapshot;
 }
 
@@ -109,16 +95,16 @@ static void remove_snapshot(void)
 
 static void its_vmm_answers_meanwhile(void **state)
 {
-	struct program *vm = start(), *snapshot;
-	pid_t helper;
+	struct program *vm = start(false), *snapshot;
+	pid_t writer;
 
 	(void)state;
-	snapshot = begin(vm, &helper);
+	snapshot = begin(vm, &writer);
 	SAYS(EXIT_FAILED, "making two snapshots at once", "snapshot", name, "/tmp/never-made");
 	SAYS(EXIT_DONE, "paused", "pause", name);
 	SAYS(EXIT_DONE, "\"state\":\"saving\"", "resume", name, "--json");
 	assert_int_equal(access("/tmp/never-made", F_OK), -1);
-	kill(helper, SIGCONT);
+	let_go(writer);
 	wait_for_exit(snapshot, EXIT_DONE);
 	must_have_said(snapshot, dir);
 	wait_for_words(vm, "the guest is kept in");
@@ -126,24 +112,33 @@ static void its_vmm_answers_meanwhile(void **state)
 	remove_snapshot();
 	/* And it can be kept again. */
 	SAYS(EXIT_DONE, "kept in", "snapshot", name, dir);
+	SAYS(EXIT_FAILED, "name a directory that is not there", "snapshot", name, dir);
 	remove_snapshot();
 	SAYS(EXIT_FAILED, "making the snapshot's directory", "snapshot", name, "/proc/none");
+	SAYS(EXIT_FAILED, "\"ok\":false", "snapshot", name, "/proc/none", "--json");
 	SAYS(EXIT_DONE, "ended", "kill", name);
 	wait_for_exit(vm, EXIT_DONE);
+	SAYS(EXIT_FAILED, "there is no such VM", "snapshot", name, dir);
+	assert_int_equal(access(dir, F_OK), -1);
 }
 
 static void a_client_that_goes_away_changes_nothing(void **state)
 {
-	struct program *vm = start(), *snapshot;
-	pid_t helper;
+	struct program *vm = start(false), *snapshot;
+	struct snapshot kept;
+	pid_t writer;
 
 	(void)state;
-	snapshot = begin(vm, &helper);
+	snapshot = begin(vm, &writer);
 	kill(snapshot->child.pid, SIGKILL);
 	while (!child_gone(&snapshot->child))
 		listen_for(20);
-	kill(helper, SIGCONT);
+	assert_int_equal(snapshot_open(&kept, dir), -ENODATA);
+	snapshot_close(&kept);
+	let_go(writer);
 	wait_for_words(vm, "the guest is kept in");
+	assert_int_equal(snapshot_open(&kept, dir), 0);
+	snapshot_close(&kept);
 	SAYS(EXIT_DONE, "running", "ps");
 	remove_snapshot();
 	SAYS(EXIT_DONE, "ended", "kill", name);
@@ -180,40 +175,85 @@ static void wait_until_it_ends(struct program *vm)
 
 static void a_signal_ends_it_and_leaves_nothing(void **state)
 {
-	struct program *vm = start(), *snapshot;
-	pid_t helper;
+	struct program *vm = start(false), *snapshot;
+	pid_t writer;
 
 	(void)state;
-	snapshot = begin(vm, &helper);
+	snapshot = begin(vm, &writer);
 	kill(vm->child.pid, SIGTERM);
 	wait_until_it_ends(vm);
-	kill(helper, SIGCONT);
+	let_go(writer);
 	wait_for_exit(vm, EXIT_DONE);
 	must_have_said(vm, "is given up");
 	wait_for_exit(snapshot, EXIT_FAILED);
+	must_have_said(snapshot, "the VM has been ended");
+	assert_int_equal(access(dir, F_OK), -1);
+}
+
+/* The signal comes when all is written: whoever asked hears that it is kept. */
+static void one_that_is_kept_at_a_signal_is_a_success(void **state)
+{
+	struct program *vm = start(false), *snapshot;
+	pid_t writer;
+
+	(void)state;
+	snapshot = begin(vm, &writer);
+	let_write(writer);
+	kill(vm->child.pid, SIGTERM);
+	listen_for(300);
+	let_go(writer);
+	wait_for_exit(vm, EXIT_DONE);
+	must_have_said(vm, "the guest is kept in");
+	wait_for_exit(snapshot, EXIT_DONE);
+	must_have_said(snapshot, "kept in");
+	remove_snapshot();
+}
+
+/* What was asked for last decides on the status of the VMM that was to keep it. */
+static void the_status_says_what_came_of_it(void **state)
+{
+	struct program *vm = start(true);
+	pid_t writer;
+
+	(void)state;
+	await_writer(vm);
+	kill(vm->child.pid, SIGUSR2);
+	writer = hold_writer(vm);
+	let_write(writer);
+	kill(vm->child.pid, SIGTERM);
+	listen_for(300);
+	let_go(writer);
+	wait_for_exit(vm, EXIT_DONE);
+	must_have_said(vm, "the guest is kept in");
+	remove_snapshot();
+	programs_end(NULL);
+
+	vm = start(true);
+	await_writer(vm);
+	kill(vm->child.pid, SIGUSR2);
+	writer = hold_writer(vm);
+	kill(vm->child.pid, SIGTERM);
+	listen_for(300);
+	let_go(writer);
+	wait_for_exit(vm, EXIT_FAILED);
+	must_have_said(vm, "is given up");
 	assert_int_equal(access(dir, F_OK), -1);
 }
 
 static void sigkill_leaves_nothing_half_done(void **state)
 {
-	char memory[96], whole[96];
-	struct program *vm = start();
-	pid_t helper = helper_of(vm);
-	uint64_t limit = late();
+	struct program *vm = start(false), *snapshot;
+	char memory[96];
 
 	(void)state;
 	snprintf(memory, sizeof(memory), "%s/memory", dir);
-	snprintf(whole, sizeof(whole), "%s/state", dir);
-	program_start("snapshot", "snapshot", name, dir, NULL);
+	snapshot = program_start("snapshot", "snapshot", name, dir, NULL);
 	while (access(memory, F_OK))
 		usleep(1000);
 	kill(vm->child.pid, SIGKILL);
-	while (!child_gone(&vm->child))
+	while (!child_gone(&vm->child) || !child_gone(&snapshot->child))
 		listen_for(20);
-	while (!kill(helper, 0) && now_ns() < limit)
-		usleep(20000);
-	assert_int_equal(kill(helper, 0), -1);
-	if (!access(whole, F_OK))
+	if (!snapshot->child.status)
 		remove_snapshot();	/* it was quicker */
 	assert_int_equal(access(dir, F_OK), -1);
 }
@@ -227,6 +267,8 @@ int main(void)
 		TEST(its_vmm_answers_meanwhile),
 		TEST(a_client_that_goes_away_changes_nothing),
 		TEST(a_signal_ends_it_and_leaves_nothing),
+		TEST(one_that_is_kept_at_a_signal_is_a_success),
+		TEST(the_status_says_what_came_of_it),
 		TEST(sigkill_leaves_nothing_half_done),
 	};
 

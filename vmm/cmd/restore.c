@@ -36,6 +36,7 @@ static const struct {
 	int error;
 	const char *why;
 } whys[] = {
+	{ -ENODATA, "it is not complete: its VMM writes it still, or could not" },
 	{ -EBADMSG, "it is damaged, or no snapshot" },
 	{ -EPROTONOSUPPORT, "it was made by another version of gmem" },
 	{ -EPROTO, "it is of no guest that gmem could have saved" },

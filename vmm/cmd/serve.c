@@ -47,7 +47,6 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	struct helper_plan plan = {
 		.claim = serving->claim.base < 0 ? NULL : &serving->claim,
 		.listener = serving->socket, .pager = pager, .snapshot = serving->snapshot,
-		.anywhere = serving->claim.base >= 0 && !serving->no_snapshot,
 	};
 	int ret;
 

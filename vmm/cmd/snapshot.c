@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* gmem snapshot: keep a running guest in a directory. */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +12,9 @@
 #include "control/client.h"
 #include "control/request.h"
 #include "options.h"
+#include "snapshot/files.h"
 
-/* The VM has a working directory of its own. 0, or the status to exit with. */
+/* The VM's words on it are for anybody. 0, or the status to exit with. */
 static int make_absolute(const char *path, char *absolute, size_t size)
 {
 	char here[PATH_MAX] = "";
@@ -28,6 +30,53 @@ static int make_absolute(const char *path, char *absolute, size_t size)
 	return options_wrong("snapshot", "DIR: '%.32s...' is too long, or nothing", path);
 }
 
+static int ask(const char *name, const char *path, struct snapshot_fds *files, bool json)
+{
+	struct json_object *request = control_request("snapshot"), *answer = NULL;
+	const int fds[] = { files->memory, files->state };
+	char why[CONTROL_WHY];
+	int socket = control_connect(name, why), ret = socket, status;
+
+	json_object_object_add(request, "path", json_object_new_string(path));
+	if (socket >= 0) {
+		ret = control_exchange_with(socket, request, fds, 2, SNAPSHOT_TIMEOUT, &answer,
+					    why);
+		close(socket);
+	}
+	json_object_put(request);
+	status = ret < 0 ? control_say_failed(name, why, json) :
+			   control_judge(name, answer, json);
+	json_object_put(answer);
+	return status;
+}
+
+/*
+ * The VM gets two files, and need not be able to make any. Where this command is ended while
+ * it waits the VM writes them to the end.
+ */
+static int keep(const char *name, const char *path, bool json)
+{
+	struct snapshot_files files = { .dir = -1 };
+	struct snapshot_fds fds;
+	char why[CONTROL_WHY];
+	int status, ret = snapshot_files_make(&files, path, &fds);
+
+	if (ret) {
+		snprintf(why, sizeof(why), "making the snapshot's directory, %.256s: %s%s", path,
+			 strerror(-ret), ret != -EEXIST ? "" :
+			 ": name a directory that is not there");
+		return control_say_failed(name, why, json);
+	}
+	status = ask(name, path, &fds, json);
+	close(fds.memory);
+	close(fds.state);
+	if (status)
+		snapshot_files_drop(&files);
+	else
+		snapshot_files_keep(&files);
+	return status;
+}
+
 int cmd_snapshot(int argc, char **argv)
 {
 	const char *name = NULL, *path = NULL;
@@ -40,7 +89,6 @@ int cmd_snapshot(int argc, char **argv)
 		{ .name = "json", .number = &json, .help = "print its answer, a JSON object" },
 		{ .name = NULL },
 	};
-	struct json_object *request;
 	int status = options_read(argc, argv, rows,
 				  "Keep a guest in a directory, for 'gmem restore'; it goes on.");
 
@@ -49,9 +97,7 @@ int cmd_snapshot(int argc, char **argv)
 	status = make_absolute(path, absolute, sizeof(absolute));
 	if (status)
 		return status;
-	request = control_request("snapshot");
-	json_object_object_add(request, "path", json_object_new_string(absolute));
-	status = control_ask(name, request, SNAPSHOT_TIMEOUT, json, NULL);
+	status = keep(name, absolute, json);
 	if (!status && !json)
 		printf("gmem: %s: kept in %s\n", name, absolute);
 	return status;

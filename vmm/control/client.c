@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/fd-message.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "common/write-all.h"
@@ -105,22 +106,37 @@ static int receive_line(int socket, char *line, size_t size, int timeout, char *
 	return -EMSGSIZE;
 }
 
+/* The descriptors go with its first byte. */
+static int send_request(int socket, struct json_object *request, const int *fds,
+			unsigned int nr)
+{
+	const char *text = json_object_to_json_string_ext(request, CONTROL_JSON);
+	int ret = fd_message_send(socket, text, 1, fds, nr);
+
+	if (ret)
+		return ret;
+	return send(socket, text + 1, strlen(text) - 1, MSG_NOSIGNAL | MSG_MORE) < 0 ||
+	       send(socket, "\n", 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
 int control_exchange(int socket, struct json_object *request, int timeout,
 		     struct json_object **answer, char *why)
 {
-	const char *text = json_object_to_json_string_ext(request, CONTROL_JSON);
+	return control_exchange_with(socket, request, NULL, 0, timeout, answer, why);
+}
+
+int control_exchange_with(int socket, struct json_object *request, const int *fds,
+			  unsigned int nr, int timeout, struct json_object **answer, char *why)
+{
 	char line[ANSWER_LINE];
 	int ret;
 
 	*answer = NULL;
-	if (send(socket, text, strlen(text), MSG_NOSIGNAL | MSG_MORE) < 0 ||
-	    send(socket, "\n", 1, MSG_NOSIGNAL) < 0) {
-		/* It may have said why it closes. */
-		if (errno != EPIPE) {
-			ret = -errno;
-			SAY(why, "asking it: %s", strerror(-ret));
-			return ret;
-		}
+	ret = send_request(socket, request, fds, nr);
+	/* It may have said why it closes. */
+	if (ret && ret != -EPIPE) {
+		SAY(why, "asking it: %s", strerror(-ret));
+		return ret;
 	}
 	ret = receive_line(socket, line, sizeof(line), timeout, why);
 	if (ret)
@@ -192,8 +208,7 @@ int control_wait_gone(const char *name, int timeout)
 	return 0;
 }
 
-/* What the VM said. */
-static int judge(const char *name, struct json_object *answer, bool json)
+int control_judge(const char *name, struct json_object *answer, bool json)
 {
 	char why[2 * CONTROL_WHY];
 	const char *todo = answer_text(answer, "todo");
@@ -220,7 +235,7 @@ int control_ask(const char *name, struct json_object *request, int timeout, bool
 	json_object_put(request);
 	if (socket >= 0)
 		close(socket);
-	status = ret ? control_say_failed(name, why, json) : judge(name, own, json);
+	status = ret ? control_say_failed(name, why, json) : control_judge(name, own, json);
 	if (answer && !status)
 		*answer = own;
 	else

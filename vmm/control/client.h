@@ -26,6 +26,10 @@ int control_connect(const char *name, char *why);
 int control_exchange(int socket, struct json_object *request, int timeout,
 		     struct json_object **answer, char *why);
 
+/* Or with descriptors, @nr of them, which stay the caller's. */
+int control_exchange_with(int socket, struct json_object *request, const int *fds,
+			  unsigned int nr, int timeout, struct json_object **answer, char *why);
+
 /* Print it on stdout, in a line. */
 void control_print(struct json_object *object);
 
@@ -44,6 +48,12 @@ bool answer_is_ok(struct json_object *answer);
  */
 int control_ask(const char *name, struct json_object *request, int timeout, bool json,
 		struct json_object **answer);
+
+/*
+ * The end of that: what the VM answered, printed with @json; and what went wrong. Returns an
+ * exit status.
+ */
+int control_judge(const char *name, struct json_object *answer, bool json);
 
 /* Wait until no process has the name. 0, or -ETIMEDOUT after @timeout ms. */
 int control_wait_gone(const char *name, int timeout);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <fcntl.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,9 +8,11 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/fd-message.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "common/version.h"
@@ -26,6 +29,7 @@
  * @answer: what is to be written, or NULL; of @size bytes @wrote are
  * @last: it is closed when that is written
  * @waits: its answer comes when a snapshot is made
+ * @fds: what came along with the next request, or -1
  */
 struct connection {
 	struct control_server *server;
@@ -37,6 +41,7 @@ struct connection {
 	size_t wrote;
 	bool last;
 	bool waits;
+	int fds[FD_MESSAGE_FDS];
 };
 
 /*
@@ -180,10 +185,23 @@ static struct json_object *do_kill(struct connection *connection)
 
 /* ---- Connections ---- */
 
+/* Those of earlier ones, or all. */
+static void close_fds(int *fds)
+{
+	int i;
+
+	for (i = 0; i < FD_MESSAGE_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
 static void drop(struct connection *connection)
 {
 	if (connection->event.fd < 0)
 		return;
+	close_fds(connection->fds);
 	events_remove(&connection->server->loop->vcpus->machine->events, &connection->event);
 	close(connection->event.fd);
 	connection->event.fd = -1;
@@ -277,8 +295,29 @@ static struct json_object *answer_unkept(struct connection *connection, int erro
 
 	snprintf(why, sizeof(why), "%s, %.256s: %s", step, path,
 		 error == -EOPNOTSUPP && loop->no_snapshot ? loop->no_snapshot :
-		 strerror(-error));
-	return answer_error(why, error == -EEXIST ? "name a directory that is not there" : NULL);
+		 error == -ECANCELED ? "the VM has been ended" : strerror(-error));
+	return answer_error(why, NULL);
+}
+
+/*
+ * A new file that can be written at any place, and no other kind of thing. Not fstat(3), which
+ * in some C libraries is a call that the filter refuses.
+ */
+static bool is_new_file(int fd, struct stat *st)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) != O_RDONLY && !(flags & O_APPEND) &&
+	       !syscall(SYS_fstat, fd, st) && S_ISREG(st->st_mode) && !st->st_size;
+}
+
+static bool are_new_files(const int *fds)
+{
+	struct stat memory, state;
+
+	return fds[0] >= 0 && fds[1] >= 0 && is_new_file(fds[0], &memory) &&
+	       is_new_file(fds[1], &state) &&
+	       (memory.st_dev != state.st_dev || memory.st_ino != state.st_ino);
 }
 
 static void answer_lines(struct connection *connection);
@@ -311,13 +350,24 @@ static void snapshot(struct connection *connection, const char *path)
 {
 	struct control_server *server = connection->server;
 	struct connection *before = server->waiting;
+	const struct snapshot_fds files = {
+		.memory = connection->fds[0], .state = connection->fds[1],
+	};
 	int ret;
 
+	if (!are_new_files(connection->fds)) {
+		say_answer(connection, answer_error("no two empty files, open for writing, came "
+						    "with the request", "docs/control.md"));
+		return;
+	}
 	connection->waits = true;
 	server->waiting = connection;
-	ret = loop_snapshot(server->loop, path, snapshot_made, server);
-	if (!ret)
+	ret = loop_snapshot(server->loop, path, &files, snapshot_made, server);
+	if (!ret) {
+		connection->fds[0] = -1;
+		connection->fds[1] = -1;
 		return;
+	}
 	connection->waits = false;
 	server->waiting = before;
 	say_answer(connection, ret == -ESRCH ? answer_failed(ret) :
@@ -356,6 +406,7 @@ static void answer_line(struct connection *connection, size_t length)
 		snapshot(connection, request.path);
 	else
 		say_answer(connection, serve(connection, &request));
+	close_fds(connection->fds);
 	connection->used -= next;
 	memmove(connection->line, connection->line + next, connection->used);
 }
@@ -390,10 +441,16 @@ static void listen_on(struct connection *connection)
 
 static void read_requests(struct connection *connection)
 {
-	ssize_t got = recv(connection->event.fd, connection->line + connection->used,
-			   sizeof(connection->line) - connection->used, MSG_DONTWAIT);
+	int fds[FD_MESSAGE_FDS];
+	ssize_t got = fd_message_receive(connection->event.fd,
+					 connection->line + connection->used,
+					 sizeof(connection->line) - connection->used, fds);
 
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (fds[0] >= 0) {
+		close_fds(connection->fds);
+		memcpy(connection->fds, fds, sizeof(fds));
+	}
+	if (got == -EAGAIN)
 		return;
 	if (got <= 0) {
 		drop(connection);
@@ -519,6 +576,8 @@ struct control_server *control_server_open(struct loop *loop, const char *name,
 		struct connection *connection = &server->connections[i];
 
 		connection->server = server;
+		connection->fds[0] = -1;
+		connection->fds[1] = -1;
 		connection->event = (struct event){
 			.fd = -1, .ready = connection_ready, .data = connection,
 		};

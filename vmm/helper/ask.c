@@ -29,17 +29,14 @@ static int tell(struct helper *helper, enum helper_kind kind)
 	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
 }
 
-int helper_make(struct helper *helper, const char *path, struct helper_files *files)
+int helper_make(struct helper *helper, struct snapshot_fds *files)
 {
 	struct helper_message message = { .kind = HELPER_MAKE };
 	int fds[FD_MESSAGE_FDS], ret;
 
-	if (strlen(path) >= sizeof(message.text))
-		return -ENAMETOOLONG;
-	strcpy(message.text, path);
 	ret = helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
 	if (!ret)
-		*files = (struct helper_files){ .memory = fds[0], .state = fds[1] };
+		*files = (struct snapshot_fds){ .memory = fds[0], .state = fds[1] };
 	return ret;
 }
 

@@ -99,9 +99,22 @@ static int remove_listener(struct process *process)
 	return unlink(path) ? -errno : 0;
 }
 
-static bool may_be_kept(const struct helper_plan *plan, const char *path)
+static int make_files(struct process *process, int *fds, unsigned int *nr)
 {
-	return plan->anywhere || (plan->snapshot && !strcmp(plan->snapshot, path));
+	struct snapshot_fds files;
+	int ret;
+
+	if (!process->plan->snapshot)
+		return -EPERM;
+	if (process->files.dir >= 0)
+		return -EBUSY;
+	ret = snapshot_files_make(&process->files, process->plan->snapshot, &files);
+	if (ret)
+		return ret;
+	fds[0] = files.memory;
+	fds[1] = files.state;
+	*nr = 2;
+	return 0;
 }
 
 /* Descriptors that go with the answer are put into @fds, *nr of them. */
@@ -109,17 +122,12 @@ static int do_files(struct process *process, const struct helper_message *messag
 		    unsigned int *nr)
 {
 	const struct helper_plan *plan = process->plan;
-	int ret;
 
 	if (process->released)
 		return -EPROTO;
 	switch (message->kind) {
 	case HELPER_MAKE:
-		if (!may_be_kept(plan, message->text))
-			return -EPERM;
-		ret = snapshot_files_make(&process->files, message->text, fds);
-		*nr = ret ? 0 : 2;
-		return ret;
+		return make_files(process, fds, nr);
 	case HELPER_KEEP:
 		return snapshot_files_keep(&process->files);
 	case HELPER_DROP:
@@ -163,9 +171,10 @@ static bool answer(struct event *event, int (*carry_out)(struct process *process
 	for (i = 0; i < FD_MESSAGE_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	if (*message.text)
+		return false;
 	message.error = carry_out(event->data, &message, fds, &nr);
 	message.kind = HELPER_ANSWER;
-	*message.text = '\0';
 	ret = helper_send(event->fd, &message, fds, nr);
 	while (nr)
 		close(fds[--nr]);

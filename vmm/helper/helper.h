@@ -3,8 +3,8 @@
  * The process that does for a VMM what needs rights which the VMM gives up when it starts
  * its guest: it starts passt, connects to a page server, makes a snapshot's files, and
  * removes the VM's name. It is forked before the VMM has anything of the guest's, is told
- * at that time all it will ever be asked for, but where a guest with a name is kept, and
- * ends with the VMM.
+ * at that time all it will ever be asked for, and ends with the VMM. No word of the VMM's
+ * names a file or a process.
  */
 #ifndef VMM_HELPER_HELPER_H
 #define VMM_HELPER_HELPER_H
@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "options.h"
+#include "snapshot/files.h"
 
 struct vm_claim;
 
@@ -23,7 +24,6 @@ struct vm_claim;
  * @listener: where the guest is handed over, which it removes; or NULL
  * @pager: where the page server listens; or NULL
  * @snapshot: where a snapshot may be made; or NULL
- * @anywhere: or in any place, as 'gmem snapshot NAME DIR' asks for
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
 struct helper_plan {
@@ -31,7 +31,6 @@ struct helper_plan {
 	const char *listener;
 	const char *pager;
 	const char *snapshot;
-	bool anywhere;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];
 };
@@ -60,17 +59,11 @@ void helper_stop(struct helper *helper);
 
 /* ---- Each waits for the helper. They return 0 or -errno; -EPIPE: it has ended ---- */
 
-/* struct helper_files - a new snapshot's files, open for writing */
-struct helper_files {
-	int memory;
-	int state;
-};
-
 /*
- * Make the directory @path and the files of a snapshot, which is none until
- * helper_keep(): by helper_drop(), or the VMM's death, all of it goes again.
+ * Make the files of a snapshot, in the directory of the plan, until helper_keep(): by
+ * helper_drop(), or the VMM's death, all of it goes again.
  */
-int helper_make(struct helper *helper, const char *path, struct helper_files *files);
+int helper_make(struct helper *helper, struct snapshot_fds *files);
 int helper_keep(struct helper *helper);
 int helper_drop(struct helper *helper);
 

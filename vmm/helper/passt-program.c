@@ -466,15 +466,16 @@ static void heard(struct event *event, uint32_t ready)
 	struct passt_program *passt = event->data;
 	struct helper_message message;
 	int fds[FD_MESSAGE_FDS], i;
+	int ret = helper_receive(event->fd, &message, fds);
 
 	(void)ready;
-	if (helper_receive(event->fd, &message, fds) <= 0) {
-		close_all(passt);
-		return;
-	}
 	for (i = 0; i < FD_MESSAGE_FDS; i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
+	if (ret <= 0 || *message.text) {
+		close_all(passt);
+		return;
+	}
 	if (message.kind == HELPER_PASST_START) {
 		if (!passt->pid)
 			start(passt);

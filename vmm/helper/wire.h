@@ -10,7 +10,7 @@
 /*
  * Kinds of messages. To the helper; each but those of passt gets a HELPER_ANSWER:
  *
- * HELPER_MAKE, HELPER_KEEP, HELPER_DROP: a snapshot's files
+ * HELPER_MAKE, HELPER_KEEP, HELPER_DROP: a snapshot's files, where the plan has them
  * HELPER_LISTENS: the socket of a handover has just been made; once
  * HELPER_UNLISTEN: remove that one
  * HELPER_RELEASE: remove the name; then nothing is done any more
@@ -42,7 +42,10 @@ enum helper_kind {
 	HELPER_PASST_FAILED,
 };
 
-/* struct helper_message - a message, sent up to the end of @text: the VMM may be hostile */
+/*
+ * struct helper_message - a message, sent up to the end of @text. The VMM may be hostile: the
+ *	helper takes no text from it
+ */
 struct helper_message {
 	uint32_t kind;
 	int32_t error;

@@ -102,6 +102,8 @@ int snapshot_read_state(int dir, struct gmem_message *message)
 		return -errno;
 	if (fstat(fd, &st))
 		ret = -errno;
+	else if (S_ISREG(st.st_mode) && !st.st_size)
+		ret = -ENODATA;
 	else if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct header))
 		ret = -EBADMSG;
 	else

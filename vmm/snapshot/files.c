@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: MIT
-/*
- * A snapshot's files: new ones, in a new directory. A VMM that is hostile can have such
- * directories made, and reaches no file that was there before.
- */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "helper/parts.h"
+#include "snapshot/files.h"
 
 #define MEMORY	"memory"
 #define STATE	"state"
-#define PARTIAL	"state.new"	/* it has its name when all is written */
 
 static int make_file(int dir, const char *name)
 {
@@ -23,24 +17,29 @@ static int make_file(int dir, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-static int make_files(int dir, int *fds)
-{
-	fds[0] = make_file(dir, MEMORY);
-	if (fds[0] < 0)
-		return fds[0];
-	fds[1] = make_file(dir, PARTIAL);
-	if (fds[1] >= 0)
-		return 0;
-	close(fds[0]);
-	return fds[1];
-}
-
-int snapshot_files_make(struct snapshot_files *files, const char *path, int *fds)
+static int make_both(int dir, struct snapshot_fds *fds)
 {
 	int ret;
 
-	if (files->dir >= 0)
-		return -EBUSY;
+	fds->memory = make_file(dir, MEMORY);
+	if (fds->memory < 0)
+		return fds->memory;
+	fds->state = make_file(dir, STATE);
+	/* Their names are on the disk before their content, whoever lives to see that there. */
+	if (fds->state >= 0 && !fsync(dir))
+		return 0;
+	ret = fds->state < 0 ? fds->state : -errno;
+	close(fds->memory);
+	if (fds->state >= 0)
+		close(fds->state);
+	return ret;
+}
+
+int snapshot_files_make(struct snapshot_files *files, const char *path,
+			struct snapshot_fds *fds)
+{
+	int ret;
+
 	if (snprintf(files->path, sizeof(files->path), "%s", path) >= (int)sizeof(files->path))
 		return -ENAMETOOLONG;
 	if (mkdir(path, 0700))
@@ -51,7 +50,7 @@ int snapshot_files_make(struct snapshot_files *files, const char *path, int *fds
 		rmdir(path);
 		return ret;
 	}
-	ret = make_files(files->dir, fds);
+	ret = make_both(files->dir, fds);
 	if (ret)
 		snapshot_files_drop(files);
 	return ret;
@@ -59,17 +58,8 @@ int snapshot_files_make(struct snapshot_files *files, const char *path, int *fds
 
 int snapshot_files_keep(struct snapshot_files *files)
 {
-	int ret = 0;
-
 	if (files->dir < 0)
 		return -EBADF;
-	if (renameat(files->dir, PARTIAL, files->dir, STATE) || fsync(files->dir))
-		ret = -errno;
-	if (ret) {
-		unlinkat(files->dir, STATE, 0);
-		snapshot_files_drop(files);
-		return ret;
-	}
 	close(files->dir);
 	files->dir = -1;
 	return 0;
@@ -81,7 +71,7 @@ int snapshot_files_drop(struct snapshot_files *files)
 	if (files->dir < 0)
 		return -EBADF;
 	unlinkat(files->dir, MEMORY, 0);
-	unlinkat(files->dir, PARTIAL, 0);
+	unlinkat(files->dir, STATE, 0);
 	close(files->dir);
 	files->dir = -1;
 	return rmdir(files->path) ? -errno : 0;

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "common/say.h"
-#include "helper/helper.h"
 #include "machine/sections.h"
+#include "snapshot/files.h"
 #include "snapshot/snapshot.h"
 
 #define RANGES		64
@@ -209,11 +209,16 @@ int snapshot_check_place(const char *dir, const char **todo)
 	return -errno;
 }
 
-/* Some filesystems say only when a file is closed that there was no room. */
-static int close_files(struct helper_files *files)
+/*
+ * Some filesystems say only when a file is closed that there was no room. Half of it is good
+ * for nothing, and the disk may be full of it.
+ */
+static int close_files(struct snapshot_fds *files, bool good)
 {
 	int ret = 0;
 
+	if (!good && (ftruncate(files->memory, 0) || ftruncate(files->state, 0)))
+		ret = -errno;
 	if (close(files->memory))
 		ret = -errno;
 	if (close(files->state))
@@ -221,30 +226,19 @@ static int close_files(struct helper_files *files)
 	return ret;
 }
 
-int snapshot_write(struct snapshot_copy *copy, struct helper *helper, const char *path,
+int snapshot_write(struct snapshot_copy *copy, struct snapshot_fds *files,
 		   const bool *cancelled)
 {
-	struct helper_files files;
 	int ret, closed;
 
-	copy->step = "making the snapshot's directory";
-	ret = helper_make(helper, path, &files);
-	if (ret)
-		return ret;
 	copy->step = "writing the snapshot's memory";
-	ret = write_memory(files.memory, copy->machine, cancelled);
-	if (!ret) {
-		copy->step = "writing the snapshot's state";
-		ret = snapshot_write_state(files.state, copy->message, copy->length);
-	}
-	closed = close_files(&files);
-	if (!ret)
-		ret = closed;
+	ret = write_memory(files->memory, copy->machine, cancelled);
 	if (!ret && __atomic_load_n(cancelled, __ATOMIC_RELAXED))
 		ret = -ECANCELED;
-	if (!ret)
-		return helper_keep(helper);
-	/* Half of it is good for nothing, and the disk may be full of it. */
-	helper_drop(helper);
-	return ret;
+	if (!ret) {
+		copy->step = "writing the snapshot's state";
+		ret = snapshot_write_state(files->state, copy->message, copy->length);
+	}
+	closed = close_files(files, !ret);
+	return ret ? ret : closed;
 }

@@ -8,7 +8,7 @@
 
 #include "machine/machine.h"
 
-struct helper;
+struct snapshot_fds;
 
 /*
  * struct snapshot - one that is read
@@ -47,11 +47,11 @@ int snapshot_capture(struct machine *machine, struct snapshot_copy *copy);
 void snapshot_copy_free(struct snapshot_copy *copy);
 
 /*
- * Write the copy and the machine's memory, which nobody changes meanwhile, into a new
- * directory; any thread. 0 or -errno, and then there is no such directory: -ECANCELED:
- * *cancelled was set. It never takes long until that is looked at.
+ * Write the copy and the machine's memory, which nobody changes meanwhile, into new files,
+ * and close these; any thread. 0 or -errno, and then they are empty: -ECANCELED: *cancelled
+ * was set. It never takes long until that is looked at.
  */
-int snapshot_write(struct snapshot_copy *copy, struct helper *helper, const char *path,
+int snapshot_write(struct snapshot_copy *copy, struct snapshot_fds *files,
 		   const bool *cancelled);
 
 /*
@@ -61,9 +61,9 @@ int snapshot_write(struct snapshot_copy *copy, struct helper *helper, const char
 int snapshot_check_place(const char *dir, const char **todo);
 
 /*
- * Open and check the files. Returns 0 or -errno: EBADMSG: `state` is not one, or
- * damaged; EPROTONOSUPPORT: of another version; EPROTO: it says what no guest that
- * was saved here can be. To be closed in any case.
+ * Open and check the files. Returns 0 or -errno: ENODATA: `state` is not written yet;
+ * EBADMSG: it is not one, or damaged; EPROTONOSUPPORT: of another version; EPROTO: it says
+ * what no guest that was saved here can be. To be closed in any case.
  */
 int snapshot_open(struct snapshot *snapshot, const char *dir);
 void snapshot_close(struct snapshot *snapshot);
