@@ -387,6 +387,56 @@ static void it_has_none_of_the_vmms_files(void **state)
 	close(ends[0]);
 }
 
+static int pidfd_of_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		poll(NULL, 0, 20000);
+		_exit(0);
+	}
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+static bool lives(int pidfd)
+{
+	struct pollfd ended = { .fd = pidfd, .events = POLLIN };
+
+	return !poll(&ended, 1, 200);
+}
+
+static void it_kills_once_where_that_was_asked_for(void **state)
+{
+	const struct helper_plan plan = { .kills = true };
+	int first, second;
+	siginfo_t how;
+
+	(void)state;
+	/* Children have what is open: they would have the helper go on. */
+	helper_stop(&helper);
+	first = pidfd_of_child();
+	second = pidfd_of_child();
+	assert_int_equal(set_up(NULL), 0);
+	assert_int_equal(helper_kill(&helper, first), -EPROTO);
+	helper_stop(&helper);
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	assert_int_equal(helper_kill(&helper, first), 0);
+	assert_false(lives(first));
+	assert_int_equal(helper_kill(&helper, second), -EPROTO);
+	assert_true(lives(second));
+	helper_stop(&helper);
+	/* What cannot be killed uses that up as well. */
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	assert_int_equal(helper_kill(&helper, -1), -EBADF);
+	assert_int_equal(helper_kill(&helper, second), -EPROTO);
+	assert_true(lives(second));
+	syscall(SYS_pidfd_send_signal, second, SIGKILL, NULL, 0);
+	assert_int_equal(waitid(P_PIDFD, first, &how, WEXITED), 0);
+	assert_int_equal(waitid(P_PIDFD, second, &how, WEXITED), 0);
+	close(first);
+	close(second);
+}
+
 static void a_name_is_removed_for_its_vmm(void **state)
 {
 	struct vm_claim claim, again;
@@ -427,6 +477,7 @@ int main(void)
 		CLAIM(one_that_is_killed_is_told),
 		CLAIM(it_ends_with_the_vmm_whoever_has_its_channels),
 		CLAIM(it_has_none_of_the_vmms_files),
+		CLAIM(it_kills_once_where_that_was_asked_for),
 		CLAIM(a_name_is_removed_for_its_vmm),
 	};
 	char command[64];

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -196,6 +197,53 @@ void must_have_said(const struct program *program, const char *words)
 {
 	if (!has_said(program, words))
 		give_up(program, words);
+}
+
+/* How many lines of its threads' status files are this one. */
+static unsigned int threads_with(const struct program *vm, const char *wanted,
+				 unsigned int *threads)
+{
+	char path[64], line[256];
+	unsigned int found = 0;
+	struct dirent *entry;
+	DIR *dir;
+
+	*threads = 0;
+	snprintf(path, sizeof(path), "/proc/%d/task", vm->child.pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		FILE *file;
+
+		if (*entry->d_name == '.')
+			continue;
+		++*threads;
+		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/status", vm->child.pid,
+			 entry->d_name);
+		file = fopen(path, "r");
+		assert_non_null(file);
+		while (fgets(line, sizeof(line), file))
+			found += !strcmp(line, wanted);
+		fclose(file);
+	}
+	closedir(dir);
+	return found;
+}
+
+void must_be_confined(const struct program *program)
+{
+	static const char *const lines[] = {
+		"Seccomp:\t2\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n",
+		"CapPrm:\t0000000000000000\n",
+	};
+	unsigned int found, threads;
+	size_t i;
+
+	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		found = threads_with(program, lines[i], &threads);
+		assert_int_equal(found, threads);
+		assert_true(threads >= 2);
+	}
 }
 
 void wait_for_words(struct program *program, const char *words)

@@ -85,6 +85,9 @@ uint64_t late(void);
 	program_end_last();						\
 } while (0)
 
+/* All its threads have given up what a VMM gives up before its guest runs. */
+void must_be_confined(const struct program *program);
+
 /* Listen for that long to all programs. */
 void listen_for(int milliseconds);
 

@@ -56,6 +56,28 @@ static void a_guest_is_handed_over_again_and_again(void **state)
 	assert_true(third->counted > second->counted);
 }
 
+/* Before the guest runs there; and what is left of rights suffices for all that follows. */
+static void who_took_a_guest_over_is_confined(void **state)
+{
+	struct program *source = source_start(), *second, *third;
+
+	(void)state;
+	second = program_start("B", "takeover", "--socket", socket_path("a"), "--listen",
+			       socket_path("b"), "--check", "--kill-source", NULL);
+	wait_for_words(second, "words whole");
+	while (!child_gone(&source->child))
+		listen_for(20);
+	must_be_confined(second);
+	assert_int_equal(access(socket_path("b"), F_OK), 0);
+	third = program_start("C", "takeover", "--socket", socket_path("b"), "--check", NULL);
+	wait_for_words(third, "words whole");
+	wait_for_exit(second, 0);
+	must_be_confined(third);
+	/* Its helper removes what it may not. */
+	assert_int_equal(access(socket_path("b"), F_OK), -1);
+	wait_for_counting(third);
+}
+
 static void a_guest_that_still_fills_is_handed_over(void **state)
 {
 	struct program *source, *taker;
@@ -355,6 +377,7 @@ int main(void)
 		TEST(a_guest_is_handed_over),
 		TEST(a_guest_is_handed_over_again_and_again),
 		TEST(a_guest_that_still_fills_is_handed_over),
+		TEST(who_took_a_guest_over_is_confined),
 		TEST(the_source_can_be_killed_by_the_destination),
 		TEST(destination_runs_out_of_descriptors),
 		TEST(a_stalled_reader_does_not_keep_it_from_ending),

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /* gmem takeover: take a running guest over from another gmem process. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "boot/counting.h"
 #include "commands.h"
 #include "common/say.h"
 #include "common/status.h"
+#include "confine.h"
 #include "handover/destination.h"
 #include "handover/source.h"
+#include "helper/helper.h"
 #include "loop.h"
 #include "options.h"
 
@@ -20,39 +21,105 @@ struct takeover_options {
 	long report_fd;
 };
 
+/* struct taking - a takeover, and what it is done with */
+struct taking {
+	struct destination destination;
+	struct loop loop;
+	struct helper *helper;
+};
+
+/*
+ * The last that can fail before the guest is ours: where it does, it is the source's still.
+ * Of the guest's state all is here by then, and nothing of it has run.
+ */
 static int prepare(void *data)
 {
-	return loop_open(data);
+	struct taking *taking = data;
+	int ret = loop_open(&taking->loop);
+
+	return ret ? ret : confine_vmm(&taking->destination.step);
 }
 
-static int run_taken(struct destination *destination, struct loop *loop, bool check)
+static int kill_source(void *data, int pidfd)
 {
-	if (check && machine_ask_check(&destination->machine))
+	return helper_kill(((struct taking *)data)->helper, pidfd);
+}
+
+static int run_taken(struct taking *taking, const struct takeover_options *options)
+{
+	struct destination *destination = &taking->destination;
+
+	/* Used up, before the guest has a word: the source may have died by itself. */
+	if (options->kill_source)
+		helper_kill(taking->helper, -1);
+	if (options->check && machine_ask_check(&destination->machine))
 		say("this guest has no mailbox: it cannot be asked to check");
 	vcpus_release(&destination->vcpus);
 	destination_leave(destination);
-	return loop_serve(loop);
+	return loop_serve(&taking->loop);
 }
 
-static int take_and_run(const struct takeover_options *options, int listener)
+static int take_and_run(const struct takeover_options *options, int listener,
+			struct helper *helper)
 {
-	struct destination destination = DESTINATION_NONE;
-	struct loop loop = {
-		.vcpus = &destination.vcpus, .listener = listener, .signals = -1,
+	struct taking taking = {
+		.destination = DESTINATION_NONE, .helper = helper,
+		.loop = {
+			.vcpus = &taking.destination.vcpus, .listener = listener,
+			.signals = -1, .helper = helper,
+		},
 	};
+	struct destination *destination = &taking.destination;
 	int ret, status;
 
-	destination.prepare = prepare;
-	destination.data = &loop;
-	ret = destination_take(&destination, options->socket, options->kill_source);
+	destination->prepare = prepare;
+	destination->kill = options->kill_source ? kill_source : NULL;
+	destination->data = &taking;
+	ret = destination_take(destination, options->socket);
 	if (ret) {
-		status = say_failed(ret, "%s (%s)", destination.step, options->socket);
-		say_todo(destination.todo);
+		status = say_failed(ret, "%s (%s)", destination->step, options->socket);
+		say_todo(destination->todo);
 	} else {
-		status = run_taken(&destination, &loop, options->check);
+		status = run_taken(&taking, options);
 	}
-	loop_close(&loop);
-	destination_close(&destination);
+	loop_close(&taking.loop);
+	destination_close(destination);
+	return status;
+}
+
+static int take_with_helper(const struct takeover_options *options, struct helper *helper)
+{
+	int listener, ret, status;
+
+	if (source_listen(options->listen, &listener))
+		return EXIT_FAILED;
+	ret = listener < 0 ? 0 : helper_listens(helper);
+	status = ret ? say_failed(ret, "watching the socket") :
+		       take_and_run(options, listener, helper);
+	if (listener >= 0)
+		helper_unlisten(helper);
+	source_unlisten(listener, NULL);
+	return status;
+}
+
+static int start(const struct takeover_options *options)
+{
+	const struct helper_plan plan = {
+		.listener = options->listen, .kills = options->kill_source,
+	};
+	struct helper helper;
+	int status, ret;
+
+	report_to(options->report_fd);
+	ret = confine_descriptors(options->report_fd);
+	if (ret)
+		return say_failed(ret, "closing what it was started with");
+	loop_block_signals(false);
+	ret = helper_start(&helper, &plan);
+	if (ret)
+		return say_failed(ret, "starting the helper");
+	status = take_with_helper(options, &helper);
+	helper_stop(&helper);
 	return status;
 }
 
@@ -73,7 +140,6 @@ int cmd_takeover(int argc, char **argv)
 		  .help = "write events for a program to this descriptor" },
 		{ .name = NULL },
 	};
-	int listener;
 	int status = options_read(argc, argv, rows,
 				  "Take a running guest over from another gmem process, its memory uncopied.");
 
@@ -83,11 +149,5 @@ int cmd_takeover(int argc, char **argv)
 		fprintf(stderr, "gmem: takeover needs --socket: where the source listens\n");
 		return EXIT_USAGE;
 	}
-	report_to(options.report_fd);
-	loop_block_signals(false);
-	if (source_listen(options.listen, &listener))
-		return EXIT_FAILED;
-	status = take_and_run(&options, listener);
-	source_unlisten(listener, options.listen);
-	return status;
+	return start(&options);
 }

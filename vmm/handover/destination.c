@@ -125,7 +125,8 @@ static int kill_source(struct destination *destination)
 
 	destination->step = "killing the source";
 	report("kill", "pid=%d", (int)destination->source.pid);
-	ret = gmem_peer_kill(&destination->source);
+	ret = destination->source.gone ? -ESRCH :
+	      destination->kill(destination->data, destination->source.pidfd);
 	if (ret && ret != -ESRCH)
 		return ret;
 	ret = gmem_peer_wait_gone(&destination->source, DYING_TIMEOUT);
@@ -134,8 +135,7 @@ static int kill_source(struct destination *destination)
 	return ret;
 }
 
-int destination_take(struct destination *destination, const char *path,
-		     bool kill)
+int destination_take(struct destination *destination, const char *path)
 {
 	int ret = connect_source(destination, path);
 
@@ -157,7 +157,7 @@ int destination_take(struct destination *destination, const char *path,
 			send_abort(destination->socket, ret, destination->step);
 		return ret;
 	}
-	if (kill)
+	if (destination->kill)
 		return kill_source(destination);
 	/* The last word: from here on the source will not take it back. */
 	destination->step = "telling the source that the guest runs here";

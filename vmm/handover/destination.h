@@ -16,9 +16,10 @@
  * @machine: the VM that is built for it
  * @vcpus: the threads of its vCPUs
  * @complete: all of the guest is here, and can run
+ * @kill: kills the source by a pidfd of it; NULL: it is told that the guest runs here
  * @prepare: called when the machine is built, for all else that can fail before the
  *	guest is ours alone, or NULL. 0 or -errno
- * @data: for it
+ * @data: for both
  * @step: what was tried last, for the message if it failed
  * @todo: what a person can do about that, or NULL
  */
@@ -28,6 +29,7 @@ struct destination {
 	struct machine machine;
 	struct vcpus vcpus;
 	bool complete;
+	int (*kill)(void *data, int pidfd);
 	int (*prepare)(void *data);
 	void *data;
 	const char *step;
@@ -43,10 +45,9 @@ struct destination {
 
 /*
  * Take the guest over from the process that listens at @path; it is parked: with
- * vcpus_release() it runs. @kill: kill the source, in place of telling it that
- * the guest runs here. Returns 0; or -errno, and the source still has the guest.
+ * vcpus_release() it runs. Returns 0; or -errno, and the source still has the guest.
  */
-int destination_take(struct destination *destination, const char *path, bool kill);
+int destination_take(struct destination *destination, const char *path);
 
 /* Close the socket, and forget the source. */
 void destination_leave(struct destination *destination);

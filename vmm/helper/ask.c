@@ -9,9 +9,10 @@
 #include "helper/helper.h"
 #include "helper/wire.h"
 
-static int ask(int socket, struct helper_message *message, int *fds)
+/* @given: a descriptor that goes along, or -1 */
+static int ask(int socket, struct helper_message *message, int given, int *fds)
 {
-	int ret = helper_send(socket, message, NULL, 0);
+	int ret = helper_send(socket, message, &given, given >= 0);
 
 	if (!ret)
 		ret = helper_receive(socket, message, fds);
@@ -26,7 +27,7 @@ static int tell(struct helper *helper, enum helper_kind kind)
 	struct helper_message message = { .kind = kind };
 	int fds[FD_MESSAGE_FDS];
 
-	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
+	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, -1, fds);
 }
 
 int helper_make(struct helper *helper, struct snapshot_fds *files)
@@ -34,7 +35,7 @@ int helper_make(struct helper *helper, struct snapshot_fds *files)
 	struct helper_message message = { .kind = HELPER_MAKE };
 	int fds[FD_MESSAGE_FDS], ret;
 
-	ret = helper->files < 0 ? -EPIPE : ask(helper->files, &message, fds);
+	ret = helper->files < 0 ? -EPIPE : ask(helper->files, &message, -1, fds);
 	if (!ret)
 		*files = (struct snapshot_fds){ .memory = fds[0], .state = fds[1] };
 	return ret;
@@ -65,10 +66,18 @@ int helper_release(struct helper *helper)
 	return tell(helper, HELPER_RELEASE);
 }
 
+int helper_kill(struct helper *helper, int pidfd)
+{
+	struct helper_message message = { .kind = HELPER_KILL };
+	int fds[FD_MESSAGE_FDS];
+
+	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, pidfd, fds);
+}
+
 int helper_connect(int pager)
 {
 	struct helper_message message = { .kind = HELPER_CONNECT };
-	int fds[FD_MESSAGE_FDS], ret = ask(pager, &message, fds);
+	int fds[FD_MESSAGE_FDS], ret = ask(pager, &message, -1, fds);
 
 	return ret ? ret : fds[0];
 }

@@ -2,6 +2,7 @@
 /* The helper's process: its start and end, and what is asked for of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@
  * @files_event, @pager_event: channels; those of passt are with the programs
  * @files: a snapshot that is being written
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
+ * @given: a descriptor that came with the request, or -1
+ * @killed: it has been asked for that, which is told once
  * @released: the name is removed, and nothing is done any more
  */
 struct process {
@@ -47,6 +50,8 @@ struct process {
 	struct stat listener;
 	bool told_listener;
 	bool listens;
+	int given;
+	bool killed;
 	bool released;
 };
 
@@ -117,6 +122,14 @@ static int make_files(struct process *process, int *fds, unsigned int *nr)
 	return 0;
 }
 
+static int kill_other(struct process *process)
+{
+	if (!process->plan->kills || process->killed)
+		return -EPROTO;
+	process->killed = true;
+	return syscall(SYS_pidfd_send_signal, process->given, SIGKILL, NULL, 0) ? -errno : 0;
+}
+
 /* Descriptors that go with the answer are put into @fds, *nr of them. */
 static int do_files(struct process *process, const struct helper_message *message, int *fds,
 		    unsigned int *nr)
@@ -136,6 +149,8 @@ static int do_files(struct process *process, const struct helper_message *messag
 		return remember_listener(process);
 	case HELPER_UNLISTEN:
 		return remove_listener(process);
+	case HELPER_KILL:
+		return kill_other(process);
 	case HELPER_RELEASE:
 		if (plan->claim)
 			vm_remove(plan->claim);
@@ -162,18 +177,20 @@ static bool answer(struct event *event, int (*carry_out)(struct process *process
 							 int *fds, unsigned int *nr))
 {
 	struct helper_message message;
-	int fds[FD_MESSAGE_FDS];
+	int given[FD_MESSAGE_FDS], fds[FD_MESSAGE_FDS];
+	struct process *process = event->data;
 	unsigned int i, nr = 0;
-	int ret = helper_receive(event->fd, &message, fds);
+	int ret = helper_receive(event->fd, &message, given);
+	bool good = ret > 0 && !*message.text;
 
-	if (ret <= 0)
-		return false;
+	process->given = given[0];
+	if (good)
+		message.error = carry_out(process, &message, fds, &nr);
 	for (i = 0; i < FD_MESSAGE_FDS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	if (*message.text)
+		if (given[i] >= 0)
+			close(given[i]);
+	if (!good)
 		return false;
-	message.error = carry_out(event->data, &message, fds, &nr);
 	message.kind = HELPER_ANSWER;
 	ret = helper_send(event->fd, &message, fds, nr);
 	while (nr)

@@ -4,7 +4,7 @@
  * its guest: it starts passt, connects to a page server, makes a snapshot's files, and
  * removes the VM's name. It is forked before the VMM has anything of the guest's, is told
  * at that time all it will ever be asked for, and ends with the VMM. No word of the VMM's
- * names a file or a process.
+ * names a file, and but for one that is used up by then, none a process.
  */
 #ifndef VMM_HELPER_HELPER_H
 #define VMM_HELPER_HELPER_H
@@ -24,6 +24,7 @@ struct vm_claim;
  * @listener: where the guest is handed over, which it removes; or NULL
  * @pager: where the page server listens; or NULL
  * @snapshot: where a snapshot may be made; or NULL
+ * @kills: it ends another VMM, once
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
 struct helper_plan {
@@ -31,6 +32,7 @@ struct helper_plan {
 	const char *listener;
 	const char *pager;
 	const char *snapshot;
+	bool kills;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];
 };
@@ -74,6 +76,9 @@ int helper_drop(struct helper *helper);
 int helper_listens(struct helper *helper);
 int helper_unlisten(struct helper *helper);
 int helper_release(struct helper *helper);
+
+/* SIGKILL to the process of this pidfd: once, if the plan says so, whatever comes of it. */
+int helper_kill(struct helper *helper, int pidfd);
 
 /* A connection to the page server, by its socket @pager. */
 int helper_connect(int pager);

@@ -14,6 +14,7 @@
  * HELPER_LISTENS: the socket of a handover has just been made; once
  * HELPER_UNLISTEN: remove that one
  * HELPER_RELEASE: remove the name; then nothing is done any more
+ * HELPER_KILL: the process of the pidfd that comes along; once
  * HELPER_CONNECT: to the page server
  * HELPER_PASST_START: for the first time
  * HELPER_PASST_LOST: the connection of this @number can't be used any more
@@ -33,6 +34,7 @@ enum helper_kind {
 	HELPER_LISTENS,
 	HELPER_UNLISTEN,
 	HELPER_RELEASE,
+	HELPER_KILL,
 	HELPER_CONNECT,
 	HELPER_PASST_START,
 	HELPER_PASST_LOST,
