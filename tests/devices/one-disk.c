@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "held-disk.h"
+#include "one-disk.h"
+#include "unit.h"
+#include "virtio/block.h"
+
+struct driver driver;
+int image;
+
+static char path[64];
+
+static void make_image(void)
+{
+	strcpy(path, "/tmp/gmem-block-XXXXXX");
+	image = mkstemp(path);
+	assert_true(image >= 0);
+	assert_int_equal(ftruncate(image, DISK), 0);
+}
+
+static void add_disk(bool readonly)
+{
+	const struct block_options options = {
+		.disk = { .path = path, .readonly = readonly }, .serial = "a serial",
+	};
+	char why[DISK_WHY];
+
+	assert_int_equal(block_add(&driver.machine, &options, why), 0);
+	driver_take(&driver);
+}
+
+int disk_set_up(void **state)
+{
+	(void)state;
+	make_image();
+	held_use(true);
+	held_forget();
+	driver_open(&driver);
+	add_disk(false);
+	return driver_start(&driver, ALL, SIZE) != STATUS_OK;
+}
+
+int disk_tear_down(void **state)
+{
+	(void)state;
+	held_end_all();
+	driver_close(&driver);
+	close(image);
+	unlink(path);
+	return 0;
+}
+
+int disk_set_up_readonly(void **state)
+{
+	(void)state;
+	make_image();
+	held_use(true);
+	held_forget();
+	driver_open(&driver);
+	add_disk(true);
+	return driver_start(&driver, ALL, SIZE) != STATUS_OK;
+}
+
+void put_header(uint16_t head, uint32_t type, uint64_t sector)
+{
+	const struct virtio_blk_outhdr is = { .type = type, .sector = sector };
+
+	memcpy(driver.memory + HEADER(head), &is, sizeof(is));
+	driver.memory[STATUS(head)] = 0xee;
+}
+
+void offer(uint16_t head, uint32_t type, uint64_t sector, uint64_t data, uint32_t size)
+{
+	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+
+	put_header(head, type, sector);
+	driver_desc(&driver, 0, head, HEADER(head), 16, NEXT, size ? head + 1 : head + 2);
+	driver_desc(&driver, 0, head + 1, data, size, NEXT | (in ? IN : 0), head + 2);
+	driver_desc(&driver, 0, head + 2, STATUS(head), 1, IN, 0);
+	driver_offer(&driver, 0, head);
+}
+
+void put_range(unsigned int i, uint64_t sector, uint32_t count, uint32_t flags)
+{
+	const struct virtio_blk_discard_write_zeroes is = {
+		.sector = sector, .num_sectors = count, .flags = flags,
+	};
+
+	memcpy(driver.memory + DATA + i * sizeof(is), &is, sizeof(is));
+}
+
+void run_disk(void)
+{
+	driver_ring(&driver, 0);
+	driver_loop(&driver);
+}
+
+void answered(uint16_t head, uint8_t status, uint32_t size)
+{
+	uint32_t id = ~0, written = ~0;
+
+	assert_true(driver_used(&driver, 0, &id, &written));
+	assert_int_equal(id, head);
+	assert_int_equal(driver.memory[STATUS(head)], status);
+	assert_int_equal(written, size);
+}
+
+bool anything_answered(void)
+{
+	uint32_t id, size;
+
+	return driver_used(&driver, 0, &id, &size);
+}
+
+void at_once(uint16_t head, uint8_t status, uint32_t size)
+{
+	run_disk();
+	assert_int_equal(held_count(), 0);
+	answered(head, status, size);
+	assert_int_equal(driver_read(&driver, REG_STATUS, 1), STATUS_OK);
+}
+
+void all_end(void)
+{
+	do {
+		held_end_all();
+		driver_loop(&driver);
+	} while (held_count());
+}
+
+void carried_out(uint16_t head, uint8_t status, uint32_t size)
+{
+	run_disk();
+	all_end();
+	answered(head, status, size);
+}
+
+void breaks(void)
+{
+	run_disk();
+	assert_int_equal(driver_read(&driver, REG_STATUS, 1), STATUS_OK | STATUS_RESET);
+	assert_false(anything_answered());
+	offer(20, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	run_disk();
+	assert_false(anything_answered());
+	all_end();
+	assert_false(anything_answered());
+	assert_int_equal(driver_start(&driver, ALL, SIZE), STATUS_OK);
+	offer(20, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	carried_out(20, VIRTIO_BLK_S_OK, 1);
+}
+
+void fill_data(uint32_t size, uint8_t seed)
+{
+	uint32_t i;
+
+	for (i = 0; i < size; i++)
+		driver.memory[DATA + i] = i * 31 + seed;
+}
+
+void image_has(uint64_t offset, uint32_t size, uint8_t seed)
+{
+	uint8_t byte;
+	uint32_t i;
+
+	for (i = 0; i < size; i++) {
+		assert_int_equal(pread(image, &byte, 1, offset + i), 1);
+		assert_int_equal(byte, (uint8_t)(i * 31 + seed));
+	}
+}
