@@ -129,7 +129,9 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 
 		/* Before: it may be left to this vCPU again. */
 		clear_bit(port, xen->gmem_evtchns);
-		send(&xe, vcpu->kvm);
+		/* A move brings events to a VM whose VMM may not have said where the page is. */
+		if (READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.active))
+			send(&xe, vcpu->kvm);
 	}
 }
 
