@@ -10,6 +10,7 @@
 #include <linux/io_uring.h>
 #include <linux/kvm.h>
 #include <linux/kvm_gmem.h>
+#include <linux/vhost.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -76,6 +77,16 @@ static const struct filter_rule rules[] = {
 	IOCTL(KVM_GMEM_CREATE_PAGER),
 	/* A tap, and the terminal: its settings, not what it is as if typed. */
 	IOCTL(TUNSETOFFLOAD),
+	/* Queues that are vhost-net's: not its memory, which it was told at its start. */
+	IOCTL(VHOST_SET_FEATURES),
+	IOCTL(VHOST_SET_VRING_NUM),
+	IOCTL(VHOST_SET_VRING_BASE),
+	IOCTL(VHOST_SET_VRING_ADDR),
+	IOCTL(VHOST_SET_VRING_KICK),
+	IOCTL(VHOST_SET_VRING_CALL),
+	IOCTL(VHOST_SET_VRING_ERR),
+	IOCTL(VHOST_GET_VRING_BASE),
+	IOCTL(VHOST_NET_SET_BACKEND),
 	IOCTL(TCGETS),
 	IOCTL(TCSETS),
 	IOCTL(TCSETSW),

@@ -35,6 +35,12 @@ static void options_are_understood(void **state)
 	assert_int_equal(read_option("tap=t0,mac=02:00:00:00:aB:07", &nets), 0);
 	assert_string_equal(nets.all[0].tap, "t0");
 	assert_memory_equal(nets.all[0].mac, mac, 6);
+	assert_int_equal(nets.all[0].vhost, VHOST_IF_THERE);
+	assert_int_equal(read_option("tap=t0,vhost=on", &nets), 0);
+	assert_int_equal(nets.all[0].vhost, VHOST_ON);
+	assert_int_equal(read_option("tap=t0,vhost=off,mtu=1400", &nets), 0);
+	assert_int_equal(nets.all[0].vhost, VHOST_OFF);
+	assert_int_equal(nets.all[0].mtu, 1400);
 }
 
 static void wrong_options_are_refused(void **state)
@@ -44,7 +50,8 @@ static void wrong_options_are_refused(void **state)
 		"user,mac=", "user,mac=02:00:00:00:00:0", "user,mac=03:00:00:00:00:07",
 		"user,mac=02:00:00:00:00:0g", "user,mac=02-00:00:00:00:07", "user,mtu=",
 		"user,mtu=67", "user,mtu=65521", "user,mtu=-5", "user,mtu=1400x", "user,tap=t0",
-		"mtu=1400",
+		"mtu=1400", "user,vhost=on", "user,vhost=off", "tap=t0,vhost=", "tap=t0,vhost",
+		"tap=t0,vhost=yes", "tap=t0,vhost=onoff",
 	};
 	struct nets nets;
 	size_t i;

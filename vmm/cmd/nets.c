@@ -11,6 +11,7 @@
 #include "machine/machine.h"
 #include "net/port.h"
 #include "virtio/net.h"
+#include "virtio/vhost.h"
 
 #define MTU_LEAST	68
 #define MTU_MOST	65520
@@ -45,6 +46,17 @@ static bool read_mtu(const char *text, size_t length, uint16_t *mtu)
 		return false;
 	*mtu = value;
 	return true;
+}
+
+static bool read_vhost(const char *text, size_t length, struct net_options *net)
+{
+	if (length == 2 && !memcmp(text, "on", length))
+		net->vhost = VHOST_ON;
+	else if (length == 3 && !memcmp(text, "off", length))
+		net->vhost = VHOST_OFF;
+	else
+		return false;
+	return *net->tap;
 }
 
 static bool read_tap(const char *text, size_t length, char *tap)
@@ -89,7 +101,11 @@ static const char *read_word(struct net_options *net, const char *word, size_t l
 	if (value)
 		return read_mtu(value, length, &net->mtu) ? NULL :
 		       "an MTU is a number from 68 to 65520";
-	return "behind it there may be ',mac=ADDRESS' and ',mtu=N'";
+	value = after(word, &length, "vhost=");
+	if (value)
+		return read_vhost(value, length, net) ? NULL :
+		       "vhost is 'on' or 'off', of a tap";
+	return "behind it there may be ',mac=ADDRESS', ',mtu=N' and ',vhost=on|off'";
 }
 
 static const char *read_one(struct net_options *net, const char *option)
@@ -135,6 +151,28 @@ void nets_plan(const struct nets *nets, struct helper_plan *plan)
 			plan->mtus[plan->nr_nets++] = nets->all[i].mtu;
 }
 
+/* Where nobody has asked for it, what is missing is no error. */
+static int add_vhost(const struct net_options *net, struct machine *machine,
+		     struct net_port *port)
+{
+	int ret;
+
+	if (!*net->tap || net->vhost == VHOST_OFF)
+		return 0;
+	ret = vhost_open(&port->vhost, machine, tap_descriptor(port));
+	if (!ret || net->vhost == VHOST_IF_THERE)
+		return 0;
+	if (ret == -EOPNOTSUPP) {
+		fprintf(stderr, "gmem: --net tap=%s,vhost=on: not for a guest with --private: "
+			"its memory is shared by what the VMM itself reads\n", net->tap);
+		return EXIT_FAILED;
+	}
+	say_failed(ret, "--net tap=%s,vhost=on: /dev/vhost-net", net->tap);
+	say_todo(ret == -EACCES ? "give this user access to it" :
+		 ret == -ENOENT || ret == -ENODEV ? "as root: modprobe vhost_net" : NULL);
+	return EXIT_FAILED;
+}
+
 int nets_add(const struct nets *nets, struct machine *machine, struct helper *helper)
 {
 	unsigned int user = 0;
@@ -150,6 +188,10 @@ int nets_add(const struct nets *nets, struct machine *machine, struct helper *he
 
 		if (!port) {
 			fprintf(stderr, "gmem: %s\n", why);
+			return EXIT_FAILED;
+		}
+		if (add_vhost(net, machine, port)) {
+			port->ops->close(port);
 			return EXIT_FAILED;
 		}
 		ret = net_add(machine, port, net->mac, net->mtu);

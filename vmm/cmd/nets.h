@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-#define NETS_HELP	"a network card: user|tap=NAME[,mac=ADDRESS][,mtu=N]; may be given again"
+#define NETS_HELP	"a network card: user|tap=NAME[,mac=ADDRESS][,mtu=N][,vhost=on|off]; may be given again"
 
 struct helper;
 struct helper_plan;
@@ -16,11 +16,13 @@ struct machine;
  * @tap: its interface, or empty: passt
  * @mac: its address
  * @mtu: or 0
+ * @vhost: for a tap: the kernel is to carry its frames, where it can, or never
  */
 struct net_options {
 	char tap[16];
 	uint8_t mac[6];
 	uint16_t mtu;
+	enum { VHOST_IF_THERE, VHOST_ON, VHOST_OFF } vhost;
 };
 
 struct nets {

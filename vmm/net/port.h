@@ -15,6 +15,7 @@
 
 struct events;
 struct net_port;
+struct vhost;
 
 #define NET_HEADER	12U			/* struct virtio_net_hdr_mrg_rxbuf */
 #define NET_FRAME_LEAST	14U			/* an Ethernet header */
@@ -57,6 +58,7 @@ struct net_card {
  * @features: those of VIRTIO_NET_F_* that it can carry out
  * @mtu: of the host's side, or 0 where it has none of its own
  * @up: does anybody listen?
+ * @vhost: what carries its frames in place of it, where the kernel does that, or NULL
  * @card: set before its first @want
  */
 struct net_port {
@@ -65,8 +67,12 @@ struct net_port {
 	uint64_t features;
 	uint16_t mtu;
 	bool up;
+	struct vhost *vhost;
 	struct net_card *card;
 };
+
+/* The descriptor of an interface that tap_open() has opened. */
+int tap_descriptor(const struct net_port *port);
 
 /*
  * Open the interface @name, which exists; or have a helper start passt, by the *channel to

@@ -225,6 +225,11 @@ static uint16_t read_mtu(const char *name)
 	       request.ifr_mtu;
 }
 
+int tap_descriptor(const struct net_port *port)
+{
+	return ((const struct tap *)port)->event.fd;
+}
+
 struct net_port *tap_open(struct events *events, const char *name, char *why)
 {
 	int fd = open_interface(name, why);

@@ -11,10 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/say.h"
 #include "machine/machine.h"
 #include "net/port.h"
 #include "virtio/device.h"
 #include "virtio/net.h"
+#include "virtio/vhost.h"
 
 #define CLASS_ETHERNET	0x020000
 #define RECEIVE		0
@@ -64,6 +66,8 @@ static bool transmit(struct virtio_device *device, struct virtq_chain *chain)
 
 static void card_ready(struct net_card *card)
 {
+	if (vhost_runs(of_card(card)->port->vhost))
+		return;
 	virtio_serve(&of_card(card)->device, TRANSMIT, transmit);
 }
 
@@ -130,7 +134,8 @@ static void card_frames(struct net_card *card)
 	struct virtq *queue = &net->device.queues[RECEIVE];
 	int came = DELIVERED;
 
-	if (!net->device.started || queue->broken || net->device.machine->held)
+	if (!net->device.started || queue->broken || net->device.machine->held ||
+	    vhost_runs(net->port->vhost))
 		return;
 	while (came <= MORE_BUFFERS && next_frame(net)) {
 		came = deliver(net);
@@ -148,6 +153,9 @@ static void card_link(struct net_card *card)
 {
 	struct net *net = of_card(card);
 
+	/* Its queues are to be emptied, into nothing. */
+	if (!net->port->up)
+		vhost_stop(net->port->vhost);
 	__atomic_store_n(&net->config.status, net->port->up ? VIRTIO_NET_S_LINK_UP : 0,
 			 __ATOMIC_RELAXED);
 	if (net->device.started)
@@ -156,10 +164,31 @@ static void card_link(struct net_card *card)
 
 /* ---- The device ---- */
 
+/* The kernel has the queues, now if it can have them. */
+static bool is_carried(struct net *net)
+{
+	struct net_port *port = net->port;
+	int ret;
+
+	if (!port->vhost || !port->up || !net->device.started || net->device.machine->held)
+		return false;
+	if (vhost_runs(port->vhost))
+		return true;
+	ret = vhost_start(port->vhost, &net->device);
+	if (!ret)
+		return true;
+	say_failed(ret, "vhost-net: the VMM carries the guest's frames itself");
+	vhost_close(port->vhost);
+	port->vhost = NULL;
+	return false;
+}
+
 static void kick(struct virtio_device *device, uint16_t queue)
 {
 	struct net *net = net_of(device);
 
+	if (is_carried(net))
+		return;
 	if (queue == TRANSMIT) {
 		virtio_serve(device, TRANSMIT, transmit);
 	} else if (!device->queues[RECEIVE].broken) {
@@ -182,6 +211,7 @@ static bool reset(struct virtio_device *device)
 	struct net *net = net_of(device);
 
 	net->held = 0;
+	vhost_stop(net->port->vhost);
 	net->port->ops->want(net->port, false);
 	return true;
 }
@@ -190,6 +220,7 @@ static void hold(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
+	vhost_stop(net->port->vhost);
 	net->port->ops->want(net->port, false);
 }
 
@@ -203,6 +234,7 @@ static void close_net(struct virtio_device *device)
 {
 	struct net *net = net_of(device);
 
+	vhost_close(net->port->vhost);
 	net->port->ops->close(net->port);
 	free(net);
 }
@@ -226,6 +258,7 @@ int net_add(struct machine *machine, struct net_port *port, const uint8_t *mac,
 	struct net *net = calloc(1, sizeof(*net));
 
 	if (!net) {
+		vhost_close(port->vhost);
 		port->ops->close(port);
 		return -ENOMEM;
 	}
