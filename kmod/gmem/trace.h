@@ -10,6 +10,8 @@
 
 #include <linux/tracepoint.h>
 
+#include "../move/move.h"
+
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM gmem
 
@@ -177,6 +179,36 @@ TRACE_EVENT(gmem_poison,
 
 	TP_printk("ino %lu pgoff %#llx pfn %#llx order %u",
 		  __entry->ino, __entry->pgoff, __entry->pfn, __entry->order)
+);
+
+TRACE_EVENT(gmem_move_tables,
+	TP_PROTO(struct kvm *dst, struct kvm *src, enum kvm_move_tables_outcome outcome),
+	TP_ARGS(dst, src, outcome),
+
+	TP_STRUCT__entry(
+		__field(pid_t, dst)
+		__field(pid_t, src)
+		__field(unsigned int, outcome)
+	),
+
+	TP_fast_assign(
+		__entry->dst = dst->userspace_pid;
+		__entry->src = src->userspace_pid;
+		__entry->outcome = outcome;
+	),
+
+	TP_printk("vm %d from %d: %s", __entry->dst, __entry->src,
+		  __print_symbolic(__entry->outcome,
+				   { KVM_MOVE_TABLES_TAKEN, "taken" },
+				   { KVM_MOVE_TABLES_NONE, "none" },
+				   { KVM_MOVE_TABLES_INVALIDATION, "invalidation" },
+				   { KVM_MOVE_TABLES_NX, "nx_huge_pages" },
+				   { KVM_MOVE_TABLES_DMA, "noncoherent_dma" },
+				   { KVM_MOVE_TABLES_TRACKED, "write_tracking" },
+				   { KVM_MOVE_TABLES_MMIO, "mmio_value" },
+				   { KVM_MOVE_TABLES_GENERATION, "generation" },
+				   { KVM_MOVE_TABLES_ROLES, "roles" },
+				   { KVM_MOVE_TABLES_NOMEM, "nomem" }))
 );
 
 DECLARE_EVENT_CLASS(gmem_frames,

@@ -70,7 +70,14 @@ static bool kvm_move_has_attributes(struct kvm *kvm)
 	return ranges && !gmem_ranges_empty(ranges);
 }
 
-static bool kvm_move_has_gmem(struct kvm *kvm)
+/**
+ * kvm_move_has_gmem() - does a VM have memslots on guest memory inodes?
+ * @kvm: the VM
+ *
+ * Context: slots_lock is held.
+ * Return: true if it has one, which may have lost its view.
+ */
+bool kvm_move_has_gmem(struct kvm *kvm)
 {
 	struct kvm_memory_slot *slot;
 	int bkt;
@@ -206,28 +213,30 @@ static void kvm_move_set_attributes(struct kvm *dst, struct gmem_ranges *ranges)
  *
  * The source dies first, and is told to have been moved from then on. Its
  * vCPUs can't be in the guest, since their mutexes are held, and never will be
- * again, before the destination's may go there. Then its stage-2 tables are
- * emptied: this is what costs by mapped pages.
+ * again, before the destination's may go there. Then the destination takes its
+ * stage-2 tables, or they stay until its end: see tables.c.
  *
  * Context: between kvm_move_memory_prepare() and kvm_move_memory_finish().
  */
 void kvm_move_memory_commit(struct kvm *dst, struct kvm *src)
 {
 	struct gmem_ranges *ranges = kvm_attrs_locked(src);
+	struct kvm_move_tables tables;
 
 	WRITE_ONCE(dst->moved_to, true);
 	WRITE_ONCE(src->moved_from, true);
 	smp_wmb(); /* pairs with kvm_move_state_of(): dead, hence moved */
 	kvm_vm_dead(src);
-	kvm_arch_flush_shadow_all(src);
 	kvm_gmem_cache_drop(src);
+	kvm_move_tables_prepare(&tables, dst, src);
 
-	if (!ranges)
-		return;
+	if (ranges) {
+		/* The destination's own map, if it has one, is empty. */
+		rcu_assign_pointer(src->mem_attrs, kvm_attrs_locked(dst));
+		kvm_move_set_attributes(dst, ranges);
+	}
 
-	/* The destination's own map, if it has one, is empty. */
-	rcu_assign_pointer(src->mem_attrs, kvm_attrs_locked(dst));
-	kvm_move_set_attributes(dst, ranges);
+	kvm_move_tables_commit(&tables, dst, src);
 }
 EXPORT_SYMBOL_GPL(kvm_move_memory_commit);
 

@@ -8,9 +8,11 @@
 #include "stress.h"
 #include "huge.h"
 #include "mapped.h"
+#include "moving.h"
 #include "private.h"
 #include "reuse.h"
 #include "svm_util.h"
+#include "tracing.h"
 
 /* The machine's pages: the permission map takes two. */
 enum { VMCB, SAVE, MSRPM, MSRPM_2, PML4, PDPT, PD, PT, DATA, STACK, PAGES };
@@ -247,6 +249,30 @@ static void punched_under_l2(void)
 	}
 }
 
+/*
+ * The destination takes the source's tables, and not what KVM derived from L1's nested ones. What
+ * was write-protected for these is not, where the destination's L1 writes its own there.
+ */
+static void moved(void)
+{
+	struct machine *a, *b;
+
+	require_nested();
+	require_move();
+	trace_start("gmem_move_tables");
+	a = machine_create(PAGES);
+	TEST_ASSERT_EQ(machine_call(a, l1_runs_l2, 20, 0, 0), 120UL);
+	for (int i = 0; i < 5; i++) {
+		b = destination(a);
+		trace_clear();
+		move(b, a);
+		TEST_ASSERT_EQ(trace_count("gmem_move_tables", "taken"), 1U);
+		machine_release(a);
+		TEST_ASSERT_EQ(machine_call(b, l1_runs_l2, 20, 0, 0), 120UL);
+		a = b;
+	}
+}
+
 /* L2 has a folio of 2 MiB by L1's large page, of which one page goes. */
 static void a_part_of_a_large_page(void)
 {
@@ -339,6 +365,7 @@ static void holes_and_conversions(void)
 static const struct claim claims[] = {
 	CLAIM(all_in_private_memory, "L2 runs with all of it, and all that it does, there"),
 	CLAIM(in_private_memory_in_place, "and in an inode that the host maps, private and shared"),
+	CLAIM(moved, "L1's tables go along in a move, what L2 had by them does not"),
 	CLAIM(punched_under_l2, "punched under L2, its VMCB and data are new pages for L1 and L2"),
 	CLAIM(a_part_of_a_large_page,
 	      "so is a part of a large page of L1's, and what is beside it stays"),

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -166,7 +168,49 @@ static void vcpu_waits(void)
 	pair_expect_as_before(&p);
 }
 
+#define TRACEFS	"/sys/kernel/tracing"
+#define EVENT	"gmem_move_tables"
+
+static void trace_tables(const char *value)
+{
+	int fd = open(TRACEFS "/events/gmem/" EVENT "/enable", O_WRONLY);
+
+	EXPECT_EQ(write(fd, value, 1), 1);
+	close(fd);
+}
+
+/* How often the destination of a move has taken tables since they were traced. */
+static unsigned int taken(void)
+{
+	FILE *trace = fopen(TRACEFS "/trace", "r");
+	unsigned int n = 0;
+	char line[256];
+
+	EXPECT(trace);
+	while (fgets(line, sizeof(line), trace))
+		n += strstr(line, EVENT) && strstr(line, ": taken");
+	fclose(trace);
+	return n;
+}
+
+/* What the guest counts in is mapped by the source, then by the destination. */
+static void tables_go_along(void)
+{
+	unsigned int before = taken();
+	struct pair p;
+
+	pair_create(&p, PAIR_GMEM, 1);
+	trace_tables("1");
+	pair_move(&p);
+	trace_tables("0");
+	EXPECT_EQ(taken(), before + 1);
+	EXPECT_EQ(fallocate(p.dst.view, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE,
+			    (VM_PAGES - 1) * VM_PAGE, VM_PAGE), 0);
+	pair_run(&p, 1);
+}
+
 static const struct claim claims[] = {
+	CLAIM(tables_go_along, "the destination takes the source's stage-2 tables"),
 	CLAIM(source_goes, "the guest goes on in the inode when the source is gone"),
 	CLAIM(slot_missing, "the destination has no memslot: EINVAL, as before"),
 	CLAIM(slot_elsewhere, "its memslot is elsewhere: EINVAL, as before"),
