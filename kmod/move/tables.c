@@ -25,6 +25,7 @@
 #include "mmu/tdp_mmu.h"
 
 #include "../attrs/vm.h"
+#include "../gmem/arch.h"
 #include "../gmem/gmem.h"
 #include "../gmem/trace.h"
 #include "move.h"
@@ -116,6 +117,37 @@ static void kvm_move_zap_user(struct kvm *kvm)
 		}
 	}
 	KVM_MMU_UNLOCK(kvm);
+}
+
+/**
+ * kvm_move_keep_tables() - keep the tables of guest memory when a VM's address space goes
+ * @kvm: the VM
+ *
+ * The next VM can take them. Of the address space that goes nothing may stay mapped.
+ *
+ * Context: The mmu_notifier's release, which may sleep: no lock is held, and no task of that
+ * address space is left that could make an ioctl of @kvm. Takes slots_lock, hence not inside
+ * of kvm->srcu.
+ * Return: false where nothing is kept: the caller is to empty all tables.
+ */
+bool kvm_move_keep_tables(struct kvm *kvm)
+{
+	bool keep;
+
+	/* Nobody can move a VM that is being destroyed, or is dead. */
+	if (!refcount_read(&kvm->users_count) || !tdp_mmu_enabled ||
+	    !(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_LINK))
+		return false;
+
+	mutex_lock(&kvm->slots_lock);
+	keep = !kvm->vm_dead && kvm_move_has_gmem(kvm);
+	if (keep)
+		kvm_move_zap_user(kvm);
+	mutex_unlock(&kvm->slots_lock);
+
+	if (keep)
+		kvm_arch_guest_memory_reclaimed(kvm);
+	return keep;
 }
 
 /*

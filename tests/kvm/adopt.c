@@ -4,9 +4,12 @@
  * The modules' tracepoint gmem_move_tables says which, and why.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "claims.h"
 #include "huge.h"
@@ -14,6 +17,7 @@
 #include "moving.h"
 #include "poison.h"
 #include "private.h"
+#include "sendfd.h"
 #include "successor.h"
 #include "tracing.h"
 
@@ -569,6 +573,78 @@ static void no_inode(void)
 	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(b->vm, (vm_vaddr_t)&counter), 3UL);
 }
 
+/* A VMM that has sent its VM, its view and its statistics, and was killed. */
+enum { VM, VIEW, STATS, FDS };
+
+static void vmm(int socket)
+{
+	struct machine *m = with_pages(machine_create(PAGES), PAGES);
+
+	send_fds(socket, (int[]){ m->vm->fd, m->view, m->vm->stats_fd }, FDS, 0);
+	pause();
+}
+
+static pid_t killed_vmm(int *fds)
+{
+	int sockets[2], status;
+	pid_t pid;
+
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), "socketpair");
+	pid = fork();
+	if (!pid) {
+		vmm(sockets[1]);
+		_exit(1);
+	}
+	TEST_ASSERT(receive_fds(sockets[0], fds, FDS, NULL), "the VMM is gone");
+	TEST_ASSERT(!kill(pid, SIGKILL), "kill");
+	TEST_ASSERT(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status), "status %#x", status);
+	return pid;
+}
+
+static void dead_vmm(void)
+{
+	struct machine *b;
+	char match[48];
+	int fds[FDS];
+	pid_t pid;
+
+	start_tracing();
+	pid = killed_vmm(fds);
+	b = machine_link(fds[VIEW], PAGES);
+	vm_mem_set_shared(b->vm, MACHINE_GPA, PAGES * PAGE_SIZE);
+	trace_clear();
+	TEST_ASSERT_EQ(__move(b->vm, fds[VM]), 0);
+	snprintf(match, sizeof(match), "from %d: taken", pid);
+	TEST_ASSERT_EQ(trace_count("gmem_move_tables", match), 1U);
+	TEST_ASSERT_EQ(pages_4k(b), (uint64_t)PAGES);
+	trace_clear();
+	guest_expect(b, 0, PAGES, 1);
+	TEST_ASSERT_EQ(faults_of(b), 0U);
+	for (int i = 0; i < FDS; i++)
+		close(fds[i]);
+	guest_write(b, 0, PAGES, 2);
+	punch_pages(b->view, 0, 1);
+	guest_expect(b, 0, 1, 0);
+	guest_expect(b, 1, PAGES - 1, 2);
+}
+
+/* Its code and its stack, too, were mapped. */
+static void dead_address_space(void)
+{
+	struct kvm_vm vm = {};
+	int fds[FDS];
+
+	start_tracing();
+	killed_vmm(fds);
+	vm.stats_fd = fds[STATS];
+	read_stats_header(vm.stats_fd, &vm.stats_header);
+	vm.stats_desc = read_stats_descriptors(vm.stats_fd, &vm.stats_header);
+	TEST_ASSERT_EQ(vm_get_stat(&vm, "pages_4k"), (uint64_t)PAGES);
+	close(fds[VIEW]);
+	TEST_ASSERT_EQ(vm_get_stat(&vm, "pages_4k"), 0UL);
+	close(fds[VM]);
+}
+
 static const struct claim claims[] = {
 	CLAIM(taken, "the destination's guest faults on none of the pages that were mapped"),
 	CLAIM(huge_pages, "nor where huge pages are; a hole in one of them reaches it"),
@@ -588,6 +664,8 @@ static const struct claim claims[] = {
 	CLAIM(nx_huge_pages, "nor where executable huge pages differ"),
 	CLAIM(recovery, "KVM knows of pages to be made huge again after the move"),
 	CLAIM(no_inode, "nor where no page is an inode's"),
+	CLAIM(dead_vmm, "the tables of a VM whose VMM was killed are taken"),
+	CLAIM(dead_address_space, "of a killed VMM's own memory nothing stays mapped"),
 };
 
 CLAIMS_MAIN(claims);
