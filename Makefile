@@ -16,13 +16,15 @@ help: ## list the targets
 
 # ---- what everything needs
 
-.PHONY: setup kernel qemu
+.PHONY: setup kernel qemu guests
 setup: ## install the Debian packages that are missing
 	@scripts/setup
 kernel: setup ## download and unpack Debian's 6.12 kernel into .cache
 	@scripts/fetch-kernel
 qemu: setup ## build the lab's QEMU: Debian's, with our patches (once, 7 minutes)
 	@scripts/build-qemu
+guests: setup ## make disks of Debian 12 and 13, which tests boot (once, 3 minutes)
+	@scripts/build-guest bookworm trixie
 
 # ---- builds
 
