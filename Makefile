@@ -55,7 +55,7 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-cpus test-asan test-disk test-net demo bench shell
+.PHONY: check test test-debug test-debian test-cpus test-asan test-disk test-net demo bench shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
@@ -64,6 +64,9 @@ test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the deb
 	@tests/run --kmod debug
 test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
 	@tests/run --asan vmm boot
+test-debian: qemu guests kmod vmm ## boot Debian 12 and 13 from a disk, on shared and private memory
+	@lab/run --timeout 2700 -- tests/debian/boot \
+		bookworm,shared bookworm,private trixie,shared trixie,private
 test-cpus: qemu kmod vmm tests ## boot a Linux guest with 64 vCPUs
 	@lab/run --timeout 1500 -- tests/boot/machine 64
 test-disk: qemu kmod vmm tests ## run a Linux guest's disks by io_uring and by threads
