@@ -59,6 +59,7 @@ tests: lib upstream
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
+	@scripts/build-guest bookworm
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
