@@ -66,7 +66,7 @@ test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the deb
 test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
 	@tests/run --asan vmm boot
 test-debian: qemu guests kmod vmm ## boot Debian 12 and 13 from a disk, on shared and private memory
-	@lab/run --timeout 2700 -- tests/debian/boot \
+	@lab/run --timeout 5400 -- tests/debian/boot \
 		bookworm,shared bookworm,private trixie,shared trixie,private
 test-cpus: qemu kmod vmm tests ## boot a Linux guest with 64 vCPUs
 	@lab/run --timeout 1500 -- tests/boot/machine 64
