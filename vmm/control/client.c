@@ -150,27 +150,39 @@ int control_exchange_with(int socket, struct json_object *request, const int *fd
 	return -EPROTO;
 }
 
-const char *answer_text(struct json_object *answer, const char *member)
+/* NULL where it is of none of these types: a VM may answer anything. */
+static struct json_object *member_of(struct json_object *answer, const char *member,
+				     enum json_type type, enum json_type other)
 {
 	struct json_object *value;
 
-	return json_object_object_get_ex(answer, member, &value) ?
-	       json_object_get_string(value) : "";
+	if (!json_object_object_get_ex(answer, member, &value) ||
+	    (!json_object_is_type(value, type) && !json_object_is_type(value, other)))
+		return NULL;
+	return value;
+}
+
+const char *answer_text(struct json_object *answer, const char *member)
+{
+	struct json_object *value = member_of(answer, member, json_type_string, json_type_int);
+	const char *text = value ? json_object_get_string(value) : NULL;
+
+	return text ? text : "";
 }
 
 uint64_t answer_number(struct json_object *answer, const char *member)
 {
-	struct json_object *value;
+	struct json_object *value = member_of(answer, member, json_type_int, json_type_int);
 
-	return json_object_object_get_ex(answer, member, &value) ?
-	       json_object_get_uint64(value) : 0;
+	return value ? json_object_get_uint64(value) : 0;
 }
 
 bool answer_is_ok(struct json_object *answer)
 {
-	struct json_object *value;
+	struct json_object *value = member_of(answer, "ok", json_type_boolean,
+					      json_type_boolean);
 
-	return json_object_object_get_ex(answer, "ok", &value) && json_object_get_boolean(value);
+	return value && json_object_get_boolean(value);
 }
 
 void control_print(struct json_object *object)

@@ -36,7 +36,10 @@ void control_print(struct json_object *object);
 /* {"command": @command} */
 struct json_object *control_request(const char *command);
 
-/* A member of an answer, or what stands for it where there is none. */
+/*
+ * A member of an answer; "", 0 or false where there is none of that type. A whole number is
+ * text as well.
+ */
 const char *answer_text(struct json_object *answer, const char *member);
 uint64_t answer_number(struct json_object *answer, const char *member);
 bool answer_is_ok(struct json_object *answer);

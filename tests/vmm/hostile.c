@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Commands that ask a VM which somebody has taken over: a process of ours has its name, and
+ * answers whatever it likes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/status.h"
+#include "control/names.h"
+#include "program.h"
+
+static char name[32];
+static char why[NAMES_WHY];
+static struct vm_claim claim;	/* in the VM */
+static pid_t vm;
+
+static bool read_request(int socket)
+{
+	char byte = '\0';
+
+	while (byte != '\n')
+		if (recv(socket, &byte, 1, 0) != 1)
+			return false;
+	return true;
+}
+
+/* One line for each that connects; then @next, if there is something more to do. */
+static void serve(int listener, const char *line, void (*next)(void))
+{
+	for (;;) {
+		int socket = accept(listener, NULL, NULL);
+
+		if (socket < 0)
+			_exit(1);
+		if (read_request(socket) &&
+		    (send(socket, line, strlen(line), MSG_NOSIGNAL) < 0 ||
+		     send(socket, "\n", 1, MSG_NOSIGNAL) < 0))
+			_exit(1);
+		close(socket);
+		if (next)
+			next();
+	}
+}
+
+static void be_vm(int ready, const char *line, void (*next)(void))
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (vm_claim(&claim, name, why) ||
+	    vm_control_path(name, address.sun_path, sizeof(address.sun_path), why) ||
+	    bind(listener, (struct sockaddr *)&address, sizeof(address)) ||
+	    listen(listener, 16) || write(ready, "", 1) != 1)
+		_exit(1);
+	serve(listener, line, next);
+}
+
+static void vm_end(void)
+{
+	int status;
+	pid_t pid;
+
+	kill(vm, SIGKILL);
+	assert_int_equal(waitpid(vm, &status, 0), vm);
+	vm = 0;
+	assert_int_equal(vm_find(name, &pid, why), -ESRCH);
+}
+
+/* In place of the one before. */
+static void vm_answers(const char *line, void (*next)(void))
+{
+	int ready[2];
+	char byte;
+
+	if (vm)
+		vm_end();
+	snprintf(name, sizeof(name), "gmem-test-%d", (int)getpid());
+	assert_int_equal(pipe(ready), 0);
+	vm = fork();
+	if (!vm)
+		be_vm(ready[1], line, next);
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+}
+
+static int end(void **state)
+{
+	programs_end(state);
+	if (vm)
+		vm_end();
+	return 0;
+}
+
+/* A JSON null is no text, nor is anything else where text is expected. */
+static void answers_that_are_something_else(void **state)
+{
+	static const char *const oks[] = {
+		"{\"ok\":true,\"memory\":null,\"state\":null,\"pid\":null,\"vcpus\":null}",
+		"{\"ok\":true,\"memory\":{},\"state\":[],\"resident\":[1],\"vcpus\":{\"a\":1}}",
+		"{\"ok\":true,\"memory\":\"x\",\"state\":1,\"uptime\":-1,\"vcpus\":1e99}",
+		"{\"ok\":true,\"how\":null}",
+	};
+	static const char *const errors[] = {
+		"{\"ok\":false,\"todo\":null}", "{\"ok\":null,\"error\":null,\"todo\":[]}",
+		"{\"error\":{}}", "{\"ok\":\"yes\"}",
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(oks) / sizeof(oks[0]); i++) {
+		vm_answers(oks[i], NULL);
+		SAYS(EXIT_DONE, "MEMORY", "ps");
+		SAYS(EXIT_DONE, "{", "ps", "--json");
+		SAYS(EXIT_FAILED, "has not shut down", "stop", name, "--timeout", "0");
+	}
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		vm_answers(errors[i], NULL);
+		SAYS(EXIT_DONE, "no-answer", "ps");
+		SAYS(EXIT_FAILED, name, "pause", name);
+		SAYS(EXIT_FAILED, name, "console", name);
+		SAYS(EXIT_FAILED, name, "snapshot", name, socket_path("snapshot"));
+		assert_int_equal(access(socket_path("snapshot"), F_OK), -1);
+	}
+}
+
+#define TEST(function) \
+	cmocka_unit_test_teardown(function, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(answers_that_are_something_else),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests(tests, sockets_make, sockets_remove);
+}
