@@ -121,8 +121,8 @@ static void answers_that_are_something_else(void **state)
 	(void)state;
 	for (i = 0; i < sizeof(oks) / sizeof(oks[0]); i++) {
 		vm_answers(oks[i], NULL);
-		SAYS(EXIT_DONE, "MEMORY", "ps");
-		SAYS(EXIT_DONE, "{", "ps", "--json");
+		SAYS(EXIT_DONE, name, "ps");
+		SAYS(EXIT_DONE, name, "ps", "--json");
 		SAYS(EXIT_FAILED, "has not shut down", "stop", name, "--timeout", "0");
 	}
 	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
@@ -135,6 +135,50 @@ static void answers_that_are_something_else(void **state)
 	}
 }
 
+/* The command says it, and no control character, of C1 neither. */
+static void says_printable(int status, const char *words, const char *command,
+			   const char *first, const char *second)
+{
+	struct program *program = program_start("gmem", command, first, second, NULL);
+	const char *byte;
+
+	wait_for_exit(program, status);
+	must_have_said(program, words);
+	for (byte = program->said; *byte; byte++)
+		assert_true((*byte >= ' ' && *byte <= '~') || *byte == '\n');
+	program_end_last();
+}
+
+/* It has another VM's name and process, and what it says is not for a terminal. */
+static void what_is_not_for_a_terminal(void **state)
+{
+#define WILD "\\u001b[31m\\n\x7f\xc2\x9b\x9b\xf0\x9f\x98\x80\\u009b"
+	static const char ok[] = "{\"ok\":true,\"name\":\"another\",\"pid\":1,\"state\":\"up" WILD
+		"\",\"memory\":4096,\"vcpus\":\"" WILD "\",\"version\":\"v" WILD
+		"\",\"path\":\"" WILD "\",\"" WILD "\":1,\"how\":\"asked\"}";
+	static const char error[] = "{\"ok\":false,\"error\":\"no" WILD "\",\"todo\":\"" WILD "\"}";
+	char pid[32];
+
+	(void)state;
+	vm_answers(ok, NULL);
+	snprintf(pid, sizeof(pid), "\"pid\":%d", (int)vm);
+	says_printable(EXIT_DONE, "up?[31m?", "ps", NULL, NULL);
+	says_printable(EXIT_DONE, pid, "ps", "--json", NULL);
+	says_printable(EXIT_DONE, name, "ps", "--json", NULL);
+	SAYS(EXIT_DONE, "v\\u001b[31m\\n\\u007f\\u009b?\\ud83d\\ude00\\u009b\"", "ps", "--json");
+	says_printable(EXIT_DONE, "\\u007f", "pause", name, "--json");
+	{
+		struct program *ps = program_start("gmem", "ps", "--json", NULL);
+
+		wait_for_exit(ps, EXIT_DONE);
+		assert_false(has_said(ps, "another"));
+	}
+	vm_answers(error, NULL);
+	says_printable(EXIT_FAILED, "no?[31m", "console", name, NULL);
+	says_printable(EXIT_FAILED, "no?[31m", "resume", name, NULL);
+	says_printable(EXIT_FAILED, "no?[31m", "resume", name, "--json");
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, end)
 
@@ -142,6 +186,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(answers_that_are_something_else),
+		TEST(what_is_not_for_a_terminal),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -11,6 +11,7 @@
 
 #include "commands.h"
 #include "common/raw-mode.h"
+#include "common/say.h"
 #include "common/status.h"
 #include "common/write-all.h"
 #include "control/client.h"
@@ -99,6 +100,7 @@ static int attach(const char *name)
 	json_object_put(request);
 	if (!ret && !answer_is_ok(answer)) {
 		snprintf(why, sizeof(why), "%s", answer_text(answer, "error"));
+		make_printable(why);
 		ret = -EBUSY;
 	}
 	json_object_put(answer);

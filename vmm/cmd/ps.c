@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "common/say.h"
 #include "common/status.h"
 #include "control/client.h"
 #include "control/names.h"
@@ -21,11 +22,50 @@ struct list {
 	unsigned int shown;
 };
 
-/* What it says of itself, or what can be said without its answer. */
+/* What is known of it whatever it answers. */
+static struct json_object *row_of(const char *name, pid_t pid, const char *state)
+{
+	struct json_object *row = json_object_new_object();
+
+	json_object_object_add(row, "state", json_object_new_string(state));
+	json_object_object_add(row, "name", json_object_new_string(name));
+	json_object_object_add(row, "pid", json_object_new_int(pid));
+	return row;
+}
+
+/*
+ * What it says of itself, as far as it can know: somebody may have taken it over, and have it
+ * say that it is another VM, or what no VM says.
+ */
+static struct json_object *believe(const char *name, pid_t pid, struct json_object *answer)
+{
+	static const struct {
+		const char *member;
+		enum json_type type;
+	} members[] = {
+		{ "vcpus", json_type_int }, { "memory", json_type_int },
+		{ "resident", json_type_int }, { "uptime", json_type_int },
+		{ "console", json_type_boolean }, { "version", json_type_string },
+	};
+	struct json_object *row, *value;
+	char state[16];
+	size_t i;
+
+	snprintf(state, sizeof(state), "%s", answer_text(answer, "state"));
+	make_printable(state);
+	row = row_of(name, pid, state);
+	for (i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (json_object_object_get_ex(answer, members[i].member, &value) &&
+		    json_object_is_type(value, members[i].type))
+			json_object_object_add(row, members[i].member, json_object_get(value));
+	return row;
+}
+
+/* Or what can be said without its answer. */
 static struct json_object *status_of(const char *name, pid_t pid)
 {
 	struct json_object *request = control_request("status");
-	struct json_object *answer = NULL;
+	struct json_object *answer = NULL, *row = NULL;
 	char why[CONTROL_WHY];
 	int socket = control_connect(name, why);
 	int ret = socket < 0 ? socket : control_exchange(socket, request, PATIENCE, &answer, why);
@@ -33,20 +73,13 @@ static struct json_object *status_of(const char *name, pid_t pid)
 	if (socket >= 0)
 		close(socket);
 	json_object_put(request);
-	if (!ret && answer_is_ok(answer)) {
-		json_object_object_del(answer, "ok");
-		return answer;
-	}
+	if (!ret && answer_is_ok(answer))
+		row = believe(name, pid, answer);
+	/* Else it has ended since. */
+	else if (ret != -ESRCH && ret != -EPIPE)
+		row = row_of(name, pid, ret == -EAGAIN ? "starting" : "no-answer");
 	json_object_put(answer);
-	/* It has ended since. */
-	if (ret == -ESRCH || ret == -EPIPE)
-		return NULL;
-	answer = json_object_new_object();
-	json_object_object_add(answer, "name", json_object_new_string(name));
-	json_object_object_add(answer, "pid", json_object_new_int(pid));
-	json_object_object_add(answer, "state",
-			       json_object_new_string(ret == -EAGAIN ? "starting" : "no-answer"));
-	return answer;
+	return row;
 }
 
 static void show_size(char *text, size_t size, uint64_t bytes)

@@ -185,9 +185,52 @@ bool answer_is_ok(struct json_object *answer)
 	return value && json_object_get_boolean(value);
 }
 
+/* The length of the character at @text, whose number it is, in UTF-8; 0: it is not one. */
+static unsigned int utf8_read(const unsigned char *text, uint32_t *number)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned int length = *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2, i;
+
+	if (*text < 0xc2 || *text > 0xf4)
+		return 0;
+	*number = *text & (0xff >> (length + 1));
+	for (i = 1; i < length; i++) {
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+		*number = *number << 6 | (text[i] & 0x3f);
+	}
+	return *number < least[length] || *number > 0x10ffff ||
+	       (*number >= 0xd800 && *number < 0xe000) ? 0 : length;
+}
+
+/*
+ * In ASCII, which says the same: DEL and the control characters of C1 may be anywhere in the
+ * text of a VM that somebody has taken over, and what a terminal makes of half a character
+ * nobody knows. JSON escapes the others by itself.
+ */
 void control_print(struct json_object *object)
 {
-	printf("%s\n", json_object_to_json_string_ext(object, CONTROL_JSON));
+	const char *text = json_object_to_json_string_ext(object, CONTROL_JSON);
+	const unsigned char *at = (const unsigned char *)text;
+	uint32_t number;
+
+	while (*at) {
+		unsigned int length = utf8_read(at, &number);
+
+		if (*at >= ' ' && *at <= '~')
+			putchar(*at);
+		else if (*at == 0x7f)
+			printf("\\u007f");
+		else if (!length)
+			putchar('?');
+		else if (number < 0x10000)
+			printf("\\u%04x", number);
+		else
+			printf("\\u%04x\\u%04x", 0xd7c0 + (number >> 10),
+			       0xdc00 + (number & 0x3ff));
+		at += length ? length : 1;
+	}
+	putchar('\n');
 }
 
 int control_say_failed(const char *name, const char *why, bool json)
