@@ -31,19 +31,51 @@ static bool holds(int dir, const char *name, const char *inode)
 	return found;
 }
 
+/* @any: of the task's descriptors at all */
+static bool task_holds(int tasks, const char *task, const char *inode, bool *any)
+{
+	char path[64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *dir;
+	int fd;
+
+	snprintf(path, sizeof(path), "%.32s/fdinfo", task);
+	fd = openat(tasks, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while (!found && (entry = readdir(dir))) {
+		if (!isdigit(entry->d_name[0]))
+			continue;
+		*any = true;
+		found = holds(dirfd(dir), entry->d_name, inode);
+	}
+	closedir(dir);
+	return found;
+}
+
+/*
+ * The first thread may have ended, and then has no descriptors any more, though the process
+ * lives. Those of one thread are those of all.
+ */
 bool lock_is_held_by(pid_t pid, const struct stat *file)
 {
 	char path[64], inode[64];
 	struct dirent *entry;
-	bool found = false;
+	bool found = false, any = false;
 	DIR *dir;
 
 	snprintf(inode, sizeof(inode), " %02x:%02x:%" PRIu64 " ", major(file->st_dev),
 		 minor(file->st_dev), (uint64_t)file->st_ino);
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	dir = opendir(path);
-	while (dir && !found && (entry = readdir(dir)))
-		found = isdigit(entry->d_name[0]) && holds(dirfd(dir), entry->d_name, inode);
+	while (dir && !any && (entry = readdir(dir)))
+		if (isdigit(entry->d_name[0]))
+			found = task_holds(dirfd(dir), entry->d_name, inode, &any);
 	if (dir)
 		closedir(dir);
 	return found;
