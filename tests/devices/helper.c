@@ -452,10 +452,58 @@ static void a_name_is_removed_for_its_vmm(void **state)
 	assert_int_equal(helper_start(&helper, &plan), 0);
 	assert_int_equal(vm_find("gmem-test-helper", &pid, why), 0);
 	assert_int_equal(helper_release(&helper), 0);
-	/* The helper does not hold the lock: it is this process's alone. */
+	/* It is free, whatever this process still has of it. */
 	assert_int_equal(vm_claim(&again, "gmem-test-helper", why), 0);
 	vm_release(&again);
 	vm_leave(&claim);
+}
+
+/* It has a name, and closes all that it has of it and of its helper. */
+static void let_go_hostile(int told)
+{
+	static struct vm_claim claim;
+	struct helper_plan plan = { .claim = &claim };
+	char why[NAMES_WHY];
+
+	if (vm_claim(&claim, "gmem-test-helper", why) || helper_start(&helper, &plan))
+		_exit(1);
+	close(claim.lock);
+	close(helper.files);
+	close(helper.pager);
+	if (write(told, "", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+static void a_name_is_the_vmms_while_it_lives(void **state)
+{
+	struct vm_claim claim;
+	char why[NAMES_WHY], byte;
+	int told[2], i, status;
+	pid_t vmm, pid;
+
+	(void)state;
+	helper_stop(&helper);
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	assert_int_equal(pipe(told), 0);
+	vmm = fork();
+	if (!vmm)
+		let_go_hostile(told[1]);
+	assert_int_equal(read(told[0], &byte, 1), 1);
+	/* Long enough for a helper that ends to have ended. */
+	usleep(200000);
+	i = vm_find("gmem-test-helper", &pid, why);
+	kill(vmm, SIGKILL);
+	assert_int_equal(waitpid(vmm, &status, 0), vmm);
+	assert_int_equal(i, 0);
+	assert_int_equal(pid, vmm);
+	/* And no longer. */
+	for (i = 0; i < 1000 && !vm_find("gmem-test-helper", &pid, why); i++)
+		usleep(10000);
+	assert_int_equal(vm_claim(&claim, "gmem-test-helper", why), 0);
+	vm_release(&claim);
+	close(told[0]);
+	close(told[1]);
 }
 
 int main(void)
@@ -479,6 +527,7 @@ int main(void)
 		CLAIM(it_has_none_of_the_vmms_files),
 		CLAIM(it_kills_once_where_that_was_asked_for),
 		CLAIM(a_name_is_removed_for_its_vmm),
+		CLAIM(a_name_is_the_vmms_while_it_lives),
 	};
 	char command[64];
 	int ret;

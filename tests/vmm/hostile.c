@@ -179,6 +179,55 @@ static void what_is_not_for_a_terminal(void **state)
 	says_printable(EXIT_FAILED, "no?[31m", "resume", name, "--json");
 }
 
+static void close_lock(void)
+{
+	close(claim.lock);
+}
+
+/* As a VMM's helper does. */
+static void have_lock_held(void)
+{
+	if (fork())
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		pause();
+}
+
+static void hold_and_close_lock(void)
+{
+	have_lock_held();
+	usleep(50000);
+	close_lock();
+}
+
+/* It was told that it has ended, so that it has. */
+static void is_killed(void)
+{
+	int status;
+
+	SAYS(EXIT_DONE, "ended", "kill", name);
+	assert_int_equal(waitpid(vm, &status, WNOHANG), vm);
+	assert_true(WIFSIGNALED(status));
+	vm = 0;
+}
+
+/* It says that it ends, and lets go of its name, but stays. */
+static void one_that_says_that_it_ends(void **state)
+{
+	(void)state;
+	vm_answers("{\"ok\":true}", NULL);
+	is_killed();
+	vm_answers("{\"ok\":true}", close_lock);
+	is_killed();
+	/* Its helper has the name. */
+	vm_answers("{\"ok\":true,\"how\":\"asked\"}", hold_and_close_lock);
+	SAYS(EXIT_FAILED, "has not shut down", "stop", name, "--timeout", "1");
+	is_killed();
+	vm_answers("{\"ok\":true,\"how\":\"asked\"}", close_lock);
+	SAYS(EXIT_FAILED, "has not shut down", "stop", name, "--timeout", "1");
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, end)
 
@@ -187,6 +236,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_that_are_something_else),
 		TEST(what_is_not_for_a_terminal),
+		TEST(one_that_says_that_it_ends),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

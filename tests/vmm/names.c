@@ -128,6 +128,29 @@ static void the_lock_does_not_grow(void **state)
 	vm_release(&claim);
 }
 
+/* The folder is another's then, whether that found the file there or made it again. */
+static void one_that_has_lost_its_lock_removes_nothing(void **state)
+{
+	struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	struct vm_claim first, second;
+	pid_t pid;
+	int looks;
+
+	(void)state;
+	for (looks = 0; looks < 2; looks++) {
+		assert_int_equal(vm_claim(&first, "web", why), 0);
+		assert_int_equal(fcntl(first.lock, F_OFD_SETLK, &unlock), 0);
+		if (looks)
+			assert_int_equal(vm_find("web", &pid, why), -ESRCH);
+		assert_int_equal(vm_claim(&second, "web", why), 0);
+		vm_release(&first);
+		assert_int_equal(access(inside("web/pid"), F_OK), 0);
+		assert_int_equal(vm_find("web", &pid, why), 0);
+		vm_release(&second);
+		assert_int_equal(access(inside("web"), F_OK), -1);
+	}
+}
+
 static void a_lock_that_is_no_file(void **state)
 {
 	struct vm_claim claim;
@@ -299,6 +322,7 @@ int main(void)
 		TEST(what_is_no_name),
 		TEST(two_of_one_name),
 		TEST(the_lock_does_not_grow),
+		TEST(one_that_has_lost_its_lock_removes_nothing),
 		TEST(a_lock_that_is_no_file),
 		TEST(what_a_killed_one_left),
 		TEST(claims_at_the_same_time),

@@ -18,8 +18,11 @@
 #define PATIENCE	2000	/* ms */
 #define DEATH		30000	/* ms: the kernel frees its memory first */
 
-/* What it is asked, it does in an orderly way: a terminal gets its settings back. */
-static bool ends_if_asked(const char *name)
+/*
+ * What it is asked, it does in an orderly way: a terminal gets its settings back. Whatever it
+ * answers, its process must end.
+ */
+static bool ends_if_asked(const char *name, int pidfd)
 {
 	struct json_object *request = control_request("kill"), *answer = NULL;
 	char why[CONTROL_WHY];
@@ -30,22 +33,39 @@ static bool ends_if_asked(const char *name)
 		close(socket);
 	json_object_put(request);
 	json_object_put(answer);
-	return !ret && !control_wait_gone(name, PATIENCE);
+	return !ret && !control_wait_gone(name, pidfd, PATIENCE);
 }
 
-/* One that does not answer: the process that holds its lock. 0 or -errno. */
-static int kill_by_lock(const char *name, char *why)
+/* One that does not answer. 0 or -errno. */
+static int kill_process(int pidfd, char *why)
 {
-	int ret, pidfd = vm_open_process(name, why);
+	int ret = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
 
-	if (pidfd < 0)
-		return pidfd == -ESRCH ? 0 : pidfd;
-	ret = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
-	close(pidfd);
 	if (ret && ret != -ESRCH)
 		snprintf(why, CONTROL_WHY, "killing its process: %s: use the VM's user, or root",
 			 strerror(-ret));
 	return ret == -ESRCH ? 0 : ret;
+}
+
+/* 0, or why not. @pidfd: -errno where its process can't be found, for the reason in @why. */
+static int end_vm(const char *name, int pidfd, char *why)
+{
+	char unused[CONTROL_WHY];
+	pid_t pid;
+	int ret;
+
+	if (ends_if_asked(name, pidfd) || pidfd == -ESRCH)
+		return 0;
+	ret = pidfd < 0 ? pidfd : kill_process(pidfd, why);
+	/* It may have ended meanwhile. */
+	if (pidfd < 0 && vm_find(name, &pid, unused) == -ESRCH)
+		return 0;
+	if (ret)
+		return ret;
+	ret = control_wait_gone(name, pidfd, DEATH);
+	if (ret)
+		snprintf(why, CONTROL_WHY, "it was killed, and is there still");
+	return ret;
 }
 
 int cmd_kill(int argc, char **argv)
@@ -59,6 +79,7 @@ int cmd_kill(int argc, char **argv)
 	};
 	char why[CONTROL_WHY];
 	pid_t pid;
+	int pidfd, ret;
 	int status = options_read(argc, argv, rows,
 				  "End a guest as it stands, as pulling the plug does.");
 
@@ -66,12 +87,12 @@ int cmd_kill(int argc, char **argv)
 		return status < 0 ? EXIT_DONE : status;
 	if (vm_find(name, &pid, why))
 		return control_say_failed(name, why, json);
-	if (!ends_if_asked(name)) {
-		if (kill_by_lock(name, why))
-			return control_say_failed(name, why, json);
-		if (control_wait_gone(name, DEATH))
-			return control_say_failed(name, "it was killed, and is there still", json);
-	}
+	pidfd = vm_open_process(name, why);
+	ret = end_vm(name, pidfd, why);
+	if (pidfd >= 0)
+		close(pidfd);
+	if (ret)
+		return control_say_failed(name, why, json);
 	if (json)
 		printf("{\"ok\":true}\n");
 	else

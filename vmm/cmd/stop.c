@@ -2,6 +2,7 @@
 /* gmem stop: ask a guest to shut down, and wait until it has. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "common/status.h"
@@ -24,19 +25,28 @@ int cmd_stop(int argc, char **argv)
 	};
 	struct json_object *answer = NULL;
 	char why[CONTROL_WHY];
+	int pidfd, ret;
 	int status = options_read(argc, argv, rows,
 				  "Press a guest's power button, and wait until it has shut down.");
 
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
+	/* Before it is asked: its end counts, not what it answers. */
+	pidfd = vm_open_process(name, why);
 	status = control_ask(name, control_request("stop"), ANSWER_TIMEOUT, json, &answer);
-	if (status)
+	if (status) {
+		if (pidfd >= 0)
+			close(pidfd);
 		return status;
+	}
 	if (strcmp(answer_text(answer, "how"), "asked"))
 		fprintf(stderr, "gmem: %s: it has no power button: it is ended as it stands\n",
 			name);
 	json_object_put(answer);
-	if (!control_wait_gone(name, timeout * 1000))
+	ret = control_wait_gone(name, pidfd, timeout * 1000);
+	if (pidfd >= 0)
+		close(pidfd);
+	if (!ret)
 		return EXIT_DONE;
 	snprintf(why, sizeof(why), "the guest has not shut down in %ld s: 'gmem kill %s' ends it",
 		 timeout, name);

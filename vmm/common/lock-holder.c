@@ -94,3 +94,20 @@ pid_t lock_find_holder(const struct stat *file)
 		closedir(dir);
 	return found;
 }
+
+pid_t process_parent(pid_t pid)
+{
+	char path[64], text[256] = "";
+	const char *end;
+	int fd, parent;
+	ssize_t got;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	/* Its name, in parentheses, may have some itself. */
+	end = got > 0 ? strrchr(text, ')') : NULL;
+	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
+}

@@ -19,4 +19,7 @@ bool lock_is_held_by(pid_t pid, const struct stat *file);
  */
 pid_t lock_find_holder(const struct stat *file);
 
+/* The process whose child that is, or 0. */
+pid_t process_parent(pid_t pid);
+
 #endif /* VMM_COMMON_LOCK_HOLDER_H */

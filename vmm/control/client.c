@@ -20,6 +20,7 @@
 #define ANSWER_LINE	16384
 #define CONNECT_PATIENCE 2	/* s */
 #define LOOK_AGAIN	20000	/* us */
+#define NAME_FREE	500	/* ms */
 
 #define SAY(why, ...) snprintf(why, CONTROL_WHY, __VA_ARGS__)
 
@@ -249,7 +250,19 @@ int control_say_failed(const char *name, const char *why, bool json)
 	return EXIT_FAILED;
 }
 
-int control_wait_gone(const char *name, int timeout)
+static int wait_process(int pidfd, int timeout)
+{
+	uint64_t limit = now_ns() + timeout * 1000000ULL;
+	struct pollfd wait = { .fd = pidfd, .events = POLLIN };
+	int ready;
+
+	do
+		ready = poll(&wait, 1, left_of(limit));
+	while (ready < 0 && errno == EINTR);
+	return ready > 0 ? 0 : -ETIMEDOUT;
+}
+
+static int wait_name(const char *name, int timeout)
 {
 	uint64_t limit = now_ns() + timeout * 1000000ULL;
 	char why[NAMES_WHY];
@@ -261,6 +274,19 @@ int control_wait_gone(const char *name, int timeout)
 		usleep(LOOK_AGAIN);
 	}
 	return 0;
+}
+
+int control_wait_gone(const char *name, int pidfd, int timeout)
+{
+	int ret;
+
+	if (pidfd < 0)
+		return wait_name(name, timeout);
+	ret = wait_process(pidfd, timeout);
+	/* It is free in a moment, and another VM may have it as soon. */
+	if (!ret)
+		wait_name(name, NAME_FREE);
+	return ret;
 }
 
 int control_judge(const char *name, struct json_object *answer, bool json)

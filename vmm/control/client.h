@@ -58,8 +58,12 @@ int control_ask(const char *name, struct json_object *request, int timeout, bool
  */
 int control_judge(const char *name, struct json_object *answer, bool json);
 
-/* Wait until no process has the name. 0, or -ETIMEDOUT after @timeout ms. */
-int control_wait_gone(const char *name, int timeout);
+/*
+ * Wait until a VM has ended: its process, of which this is a pidfd, that vm_open_process()
+ * gave before anything was asked of it; -1: it is not known, and no process has the name any
+ * more. 0, or -ETIMEDOUT after @timeout ms.
+ */
+int control_wait_gone(const char *name, int pidfd, int timeout);
 
 /* "gmem: @name: @why" on stderr, or as an answer on stdout. Returns EXIT_FAILED. */
 int control_say_failed(const char *name, const char *why, bool json);

@@ -227,6 +227,14 @@ static int try_to_claim(struct vm_claim *claim)
 
 void vm_remove(const struct vm_claim *claim)
 {
+	struct stat own, now;
+	struct flock lock;
+
+	/* Where its lock was let go of another may have the name by now, and that file. */
+	if (fstat(claim->lock, &own) || fstatat(claim->dir, "lock", &now, AT_SYMLINK_NOFOLLOW) ||
+	    own.st_dev != now.st_dev || own.st_ino != now.st_ino ||
+	    lock_file(claim->lock, F_OFD_GETLK, F_WRLCK, &lock) || lock.l_type != F_UNLCK)
+		return;
 	unlinkat(claim->dir, "control", 0);
 	unlinkat(claim->dir, "pid", 0);
 	unlinkat(claim->dir, "lock", 0);
@@ -359,20 +367,35 @@ int vm_find(const char *name, pid_t *pid, char *why)
 	return -ESRCH;
 }
 
+/* A VMM holds the lock, or has let go of it, and its helper, a child of it, does. */
+static bool is_vmm(pid_t pid, const struct stat *lock)
+{
+	return lock_is_held_by(pid, lock) || process_parent(lock_find_holder(lock)) == pid;
+}
+
 /*
  * The pidfd first: what is then seen of that number is this process's, if it lives still
  * when that has been looked at.
  */
-static int open_holder(pid_t pid, const struct stat *lock)
+static int open_vmm(pid_t pid, const struct stat *lock)
 {
 	int pidfd = pid > 0 ? syscall(SYS_pidfd_open, pid, 0) : -1;
 
 	if (pidfd < 0)
 		return -1;
-	if (lock_is_held_by(pid, lock) && !syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0))
+	if (is_vmm(pid, lock) && !syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0))
 		return pidfd;
 	close(pidfd);
 	return -1;
+}
+
+/* Where the file `pid` does not say it: not the helper, of which there may be one as well. */
+static pid_t find_vmm(const struct stat *lock)
+{
+	pid_t holder = lock_find_holder(lock);
+	pid_t parent = holder ? process_parent(holder) : 0;
+
+	return parent && lock_is_held_by(parent, lock) ? parent : holder;
 }
 
 int vm_open_process(const char *name, char *why)
@@ -392,9 +415,9 @@ int vm_open_process(const char *name, char *why)
 	missing = fstatat(base, path, &lock, AT_SYMLINK_NOFOLLOW);
 	close(base);
 	if (!missing)
-		pidfd = open_holder(pid, &lock);
+		pidfd = open_vmm(pid, &lock);
 	if (!missing && pidfd < 0)
-		pidfd = open_holder(lock_find_holder(&lock), &lock);
+		pidfd = open_vmm(find_vmm(&lock), &lock);
 	if (pidfd >= 0)
 		return pidfd;
 	/* It may have ended meanwhile. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * VMs by name: a folder each, in /run/gmem for root and in $XDG_RUNTIME_DIR/gmem for
- * others. A lock on a file there, which the VMM holds, tells that it lives: what a
- * process that was killed has left behind is recognised, and removed.
+ * others. A lock on a file there, which the VMM and its helper hold, tells that it lives:
+ * what a process that was killed has left behind is recognised, and removed.
  */
 #ifndef VMM_CONTROL_NAMES_H
 #define VMM_CONTROL_NAMES_H
@@ -45,7 +45,7 @@ void vm_release(struct vm_claim *claim);
 
 /*
  * The two halves of that: remove the folder, by whoever has its descriptors while the name
- * is locked; and let go of it.
+ * is locked, by the claim's own lock: else nothing is removed; and let go of it.
  */
 void vm_remove(const struct vm_claim *claim);
 void vm_leave(struct vm_claim *claim);
@@ -60,9 +60,10 @@ int vm_control_path(const char *name, char *path, size_t size, char *why);
 int vm_find(const char *name, pid_t *pid, char *why);
 
 /*
- * The process that has the name: a pidfd. It is the one that holds the lock, whatever the
- * file `pid` says: that number may be another process's by now. -ESRCH: there is none;
- * -ENOENT: it can't be told which it is.
+ * The process that has the name: a pidfd. It is the one of the file `pid`, which no VMM can
+ * write to once its guest runs, if it holds the lock or its child does: that number may be
+ * another process's by now; else whoever holds the lock. -ESRCH: there is none; -ENOENT: it
+ * can't be told which it is.
  */
 int vm_open_process(const char *name, char *why);
 

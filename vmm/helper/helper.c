@@ -24,7 +24,7 @@
 #include "helper/parts.h"
 #include "helper/wire.h"
 
-#define MOST_FDS	(OPTION_VALUES + 5)
+#define MOST_FDS	(OPTION_VALUES + 6)
 
 /*
  * struct process - the helper's own state
@@ -36,6 +36,7 @@
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
  * @given: a descriptor that came with the request, or -1
  * @killed: it has been asked for that, which is told once
+ * @lock: of the name, until that is removed or the VMM is gone; or -1
  * @released: the name is removed, and nothing is done any more
  */
 struct process {
@@ -51,6 +52,7 @@ struct process {
 	bool told_listener;
 	bool listens;
 	int given;
+	int lock;
 	bool killed;
 	bool released;
 };
@@ -130,6 +132,17 @@ static int kill_other(struct process *process)
 	return syscall(SYS_pidfd_send_signal, process->given, SIGKILL, NULL, 0) ? -errno : 0;
 }
 
+/*
+ * The name is the VMM's for as long as that lives, also if it closes what it has of it: else
+ * somebody who has taken it over would have the commands believe that it has ended.
+ */
+static void let_go_of_name(struct process *process)
+{
+	if (process->lock >= 0)
+		close(process->lock);
+	process->lock = -1;
+}
+
 /* Descriptors that go with the answer are put into @fds, *nr of them. */
 static int do_files(struct process *process, const struct helper_message *message, int *fds,
 		    unsigned int *nr)
@@ -154,6 +167,7 @@ static int do_files(struct process *process, const struct helper_message *messag
 	case HELPER_RELEASE:
 		if (plan->claim)
 			vm_remove(plan->claim);
+		let_go_of_name(process);
 		process->released = true;
 		return 0;
 	default:
@@ -225,6 +239,7 @@ static void vmm_ended(struct event *event, uint32_t ready)
 
 	(void)ready;
 	events_remove(&process->events, event);
+	let_go_of_name(process);
 	end_all_channels(process->theirs);
 }
 
@@ -281,15 +296,16 @@ static int open_channels(struct process *process, const struct helper *theirs, i
 	return ret;
 }
 
-/* Of the VMM's descriptors it has stderr, its channels and the folders of the name. */
+/* Of the VMM's descriptors it has stderr, its channels, and the name: its folders and its lock. */
 static int keep_few(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
-	int fds[MOST_FDS] = { theirs->files, theirs->pager, vmm, -1, -1 };
-	unsigned int i, nr = 5;
+	int fds[MOST_FDS] = { theirs->files, theirs->pager, vmm, -1, -1, -1 };
+	unsigned int i, nr = 6;
 
 	if (plan->claim) {
 		fds[3] = plan->claim->base;
 		fds[4] = plan->claim->dir;
+		fds[5] = plan->claim->lock;
 	}
 	for (i = 0; i < theirs->nr_nets; i++)
 		fds[nr++] = theirs->nets[i];
@@ -300,15 +316,17 @@ static int keep_few(const struct helper_plan *plan, const struct helper *theirs,
 /* It ends when the VMM does: @vmm tells, and the channels. Keys of the terminal are not for it. */
 static void run(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
-	static struct process process = { .files.dir = -1 };
+	static struct process process = { .files.dir = -1, .lock = -1 };
 	int ret = keep_few(plan, theirs, vmm);
 
 	process.plan = plan;
+	if (plan->claim)
+		process.lock = plan->claim->lock;
 	prctl(PR_SET_NAME, "gmem-helper");
 	setsid();
 	if (!ret)
 		ret = open_channels(&process, theirs, vmm);
-	while (!ret && process.left)
+	while (!ret && (process.left || process.lock >= 0))
 		ret = events_wait(&process.events, -1);
 	_exit(!!ret);
 }

@@ -56,7 +56,7 @@ struct helper {
 /* While this process has one thread. 0 or -errno. */
 int helper_start(struct helper *helper, const struct helper_plan *plan);
 
-/* Let it end, and wait for that. */
+/* Let it end, and wait for that; where it has a name, after helper_release(). */
 void helper_stop(struct helper *helper);
 
 /* ---- Each waits for the helper. They return 0 or -errno; -EPIPE: it has ended ---- */
