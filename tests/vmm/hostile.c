@@ -228,6 +228,17 @@ static void one_that_says_that_it_ends(void **state)
 	SAYS(EXIT_FAILED, "has not shut down", "stop", name, "--timeout", "1");
 }
 
+/* It has written nothing of it. */
+static void a_snapshot_that_is_none(void **state)
+{
+	(void)state;
+	vm_answers("{\"ok\":true,\"state\":\"running\"}", NULL);
+	SAYS(EXIT_FAILED, "has not written it", "snapshot", name, socket_path("snapshot"));
+	assert_int_equal(access(socket_path("snapshot"), F_OK), -1);
+	SAYS(EXIT_FAILED, "\"ok\":false", "snapshot", name, socket_path("snapshot"), "--json");
+	assert_int_equal(access(socket_path("snapshot"), F_OK), -1);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, end)
 
@@ -237,6 +248,7 @@ int main(void)
 		TEST(answers_that_are_something_else),
 		TEST(what_is_not_for_a_terminal),
 		TEST(one_that_says_that_it_ends),
+		TEST(a_snapshot_that_is_none),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

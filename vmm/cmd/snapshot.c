@@ -13,6 +13,7 @@
 #include "control/request.h"
 #include "options.h"
 #include "snapshot/files.h"
+#include "snapshot/snapshot.h"
 
 /* The VM's words on it are for anybody. 0, or the status to exit with. */
 static int make_absolute(const char *path, char *absolute, size_t size)
@@ -30,7 +31,7 @@ static int make_absolute(const char *path, char *absolute, size_t size)
 	return options_wrong("snapshot", "DIR: '%.32s...' is too long, or nothing", path);
 }
 
-static int ask(const char *name, const char *path, struct snapshot_fds *files, bool json)
+static int ask(const char *name, const char *path, int dir, struct snapshot_fds *files, bool json)
 {
 	struct json_object *request = control_request("snapshot"), *answer = NULL;
 	const int fds[] = { files->memory, files->state };
@@ -44,6 +45,12 @@ static int ask(const char *name, const char *path, struct snapshot_fds *files, b
 		close(socket);
 	}
 	json_object_put(request);
+	/* It may say so, and have written nothing. */
+	if (!ret && answer_is_ok(answer) && snapshot_check_kept(dir)) {
+		snprintf(why, sizeof(why), "it says that it is kept, and has not written it: "
+			 "its VMM is not to be trusted");
+		ret = -EBADMSG;
+	}
 	status = ret < 0 ? control_say_failed(name, why, json) :
 			   control_judge(name, answer, json);
 	json_object_put(answer);
@@ -67,7 +74,7 @@ static int keep(const char *name, const char *path, bool json)
 			 ": name a directory that is not there");
 		return control_say_failed(name, why, json);
 	}
-	status = ask(name, path, &fds, json);
+	status = ask(name, path, files.dir, &fds, json);
 	close(fds.memory);
 	close(fds.state);
 	if (status)

@@ -10,7 +10,10 @@
 
 #define ANSWER_TIMEOUT	10000	/* ms */
 
-/* A VM that keeps its guest in files stands still for as long as that takes. */
+/*
+ * A VM that keeps its guest in files stands still for as long as that takes, which may
+ * be hours. Its end ends the wait; one that hangs is for 'gmem kill', or Ctrl-C here.
+ */
 #define SNAPSHOT_TIMEOUT -1
 
 /*

@@ -64,20 +64,28 @@ static int read_all(int fd, void *bytes, size_t size)
 }
 
 /* The file may have become shorter since its size was looked at. */
+static int read_header(int fd, uint64_t size, struct header *header)
+{
+	int ret = read_all(fd, header, sizeof(*header));
+
+	if (ret)
+		return ret;
+	if (memcmp(header->magic, MAGIC, sizeof(header->magic)))
+		return -EBADMSG;
+	if (header->version != VERSION)
+		return -EPROTONOSUPPORT;
+	return header->length != size - sizeof(*header) || header->length > GMEM_MAX_MESSAGE ?
+	       -EBADMSG : 0;
+}
+
 static int read_file(int fd, uint64_t size, struct gmem_message *message)
 {
 	struct header header;
 	void *bytes;
-	int ret = read_all(fd, &header, sizeof(header));
+	int ret = read_header(fd, size, &header);
 
 	if (ret)
 		return ret;
-	if (memcmp(header.magic, MAGIC, sizeof(header.magic)))
-		return -EBADMSG;
-	if (header.version != VERSION)
-		return -EPROTONOSUPPORT;
-	if (header.length != size - sizeof(header) || header.length > GMEM_MAX_MESSAGE)
-		return -EBADMSG;
 	bytes = malloc(header.length + 1);
 	if (!bytes)
 		return -ENOMEM;
@@ -90,14 +98,14 @@ static int read_file(int fd, uint64_t size, struct gmem_message *message)
 	return ret;
 }
 
-int snapshot_read_state(int dir, struct gmem_message *message)
+/* A descriptor and its size. */
+static int open_state(int dir, uint64_t *size)
 {
 	/* O_NONBLOCK: a FIFO in its place is not waited for. */
 	int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 	int ret;
 
-	*message = (struct gmem_message){ 0 };
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st))
@@ -107,7 +115,41 @@ int snapshot_read_state(int dir, struct gmem_message *message)
 	else if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct header))
 		ret = -EBADMSG;
 	else
-		ret = read_file(fd, st.st_size, message);
+		ret = 0;
+	*size = ret ? 0 : st.st_size;
+	if (!ret)
+		return fd;
+	close(fd);
+	return ret;
+}
+
+int snapshot_check_kept(int dir)
+{
+	struct header header;
+	struct stat memory;
+	uint64_t size;
+	int fd = open_state(dir, &size), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = read_header(fd, size, &header);
+	close(fd);
+	if (ret)
+		return ret;
+	if (fstatat(dir, "memory", &memory, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return S_ISREG(memory.st_mode) && memory.st_size && !(memory.st_size % 4096) ? 0 : -EBADMSG;
+}
+
+int snapshot_read_state(int dir, struct gmem_message *message)
+{
+	uint64_t size;
+	int fd = open_state(dir, &size), ret;
+
+	*message = (struct gmem_message){ 0 };
+	if (fd < 0)
+		return fd;
+	ret = read_file(fd, size, message);
 	close(fd);
 	return ret;
 }

@@ -86,4 +86,10 @@ int snapshot_set_state(struct snapshot *snapshot, struct machine *machine);
 int snapshot_write_state(int fd, const void *message, size_t length);
 int snapshot_read_state(int dir, struct gmem_message *message);
 
+/*
+ * Does this directory look like a snapshot that is complete: a header of `state` that goes with
+ * its length, whole pages in `memory`? 0 or -errno, as snapshot_open() has it.
+ */
+int snapshot_check_kept(int dir);
+
 #endif /* VMM_SNAPSHOT_SNAPSHOT_H */
