@@ -39,6 +39,7 @@ static const struct {
 	{ -ENODATA, "it is not complete: its VMM writes it still, or could not" },
 	{ -EBADMSG, "it is damaged, or no snapshot" },
 	{ -EPROTONOSUPPORT, "it was made by another version of gmem" },
+	{ -ELOOP, "a file of it is a link: a snapshot has its files in its directory" },
 	{ -EPROTO, "it is of no guest that gmem could have saved" },
 };
 

@@ -57,12 +57,13 @@ static ssize_t read_all(int fd, void *buffer, size_t size, off_t offset)
 	return done;
 }
 
-static int open_image(struct image *image, const char *path)
+/* @flags: O_NOFOLLOW, or none */
+static int open_image(struct image *image, int dir, const char *path, int flags)
 {
 	struct stat stat;
 
 	image->why = "opening it";
-	image->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	image->fd = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
 	if (image->fd < 0 || fstat(image->fd, &stat))
 		return -errno;
 	image->why = "it is not a file with a whole number of pages";
@@ -133,7 +134,7 @@ static int sums_path(char *sums, size_t size, const char *path,
 	       0 : -ENAMETOOLONG;
 }
 
-static int open_sums(struct image *image, const char *path)
+static int open_sums(struct image *image, int dir, const char *path, int flags)
 {
 	char sums[4096];
 	int fd, ret;
@@ -142,7 +143,7 @@ static int open_sums(struct image *image, const char *path)
 	ret = sums_path(sums, sizeof(sums), path, "");
 	if (ret)
 		return ret;
-	fd = open(sums, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = openat(dir, sums, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
 	if (fd < 0)
 		return -errno;
 	/* A FIFO of that name reads as an empty file. */
@@ -151,28 +152,27 @@ static int open_sums(struct image *image, const char *path)
 	return ret;
 }
 
-int image_open(struct image *image, const char *path)
+static int open_both(struct image *image, int dir, const char *path, int flags, bool sums)
 {
 	int ret;
 
 	*image = (struct image){ .fd = -1 };
-	ret = open_image(image, path);
-	if (!ret)
-		ret = open_sums(image, path);
+	ret = open_image(image, dir, path, flags);
+	if (!ret && sums)
+		ret = open_sums(image, dir, path, flags);
 	if (ret)
 		image_close(image);
 	return ret;
 }
 
-int image_open_unchecked(struct image *image, const char *path)
+int image_open(struct image *image, const char *path)
 {
-	int ret;
+	return open_both(image, AT_FDCWD, path, 0, true);
+}
 
-	*image = (struct image){ .fd = -1 };
-	ret = open_image(image, path);
-	if (ret)
-		image_close(image);
-	return ret;
+int image_open_in(struct image *image, int dir, const char *name, bool sums)
+{
+	return open_both(image, dir, name, O_NOFOLLOW, sums);
 }
 
 uint32_t image_check_hole(const struct image *image, uint32_t first,
@@ -306,7 +306,7 @@ int image_make_sums(const char *path, const char **why)
 	};
 	struct image image = { .fd = -1 };
 	size_t size = 0;
-	int ret = open_image(&image, path);
+	int ret = open_image(&image, AT_FDCWD, path, 0);
 
 	if (!ret) {
 		image.why = "reading it";

@@ -40,8 +40,11 @@ struct image {
  */
 int image_open(struct image *image, const char *path);
 
-/* The same for an image that has no sums: nothing of it is checked. */
-int image_open_unchecked(struct image *image, const char *path);
+/*
+ * The same in a directory that may be another's: no link is followed. Without @sums nothing of
+ * it is checked.
+ */
+int image_open_in(struct image *image, int dir, const char *name, bool sums);
 
 /*
  * Read @count pages from @first on into @buffer, and check them. Returns how many

@@ -102,7 +102,7 @@ static int read_file(int fd, uint64_t size, struct gmem_message *message)
 static int open_state(int dir, uint64_t *size)
 {
 	/* O_NONBLOCK: a FIFO in its place is not waited for. */
-	int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	struct stat st;
 	int ret;
 

@@ -22,7 +22,7 @@
 /* Whole pages, as many as an address space may have. */
 static int look_at_memory(struct snapshot *snapshot, int dir)
 {
-	int fd = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int fd = openat(dir, "memory", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	struct stat st;
 	int ret;
 
@@ -80,26 +80,35 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 {
 	int dir, ret;
 
-	*snapshot = (struct snapshot){ .path = path };
+	*snapshot = (struct snapshot){ .dir = -1 };
 	snapshot->step = "opening the snapshot";
 	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		return -errno;
+	snapshot->dir = dir;
 	snapshot->step = "reading the snapshot's state";
 	ret = snapshot_read_state(dir, &snapshot->message);
 	if (!ret) {
 		snapshot->step = "opening the snapshot's memory";
 		ret = look_at_memory(snapshot, dir);
 	}
-	close(dir);
 	if (ret)
 		return ret;
 	snapshot->step = "checking the snapshot";
 	return check(snapshot);
 }
 
+/* It is no longer wanted; and a VMM whose guest runs has no directories. */
+static void close_dir(struct snapshot *snapshot)
+{
+	if (snapshot->dir >= 0)
+		close(snapshot->dir);
+	snapshot->dir = -1;
+}
+
 void snapshot_close(struct snapshot *snapshot)
 {
+	close_dir(snapshot);
 	gmem_message_free(&snapshot->message);
 }
 
@@ -170,6 +179,9 @@ static int populate_data(const struct image *image, int view, char *buffer)
 			return -errno;
 		/* ENXIO: there is no more. */
 		data = at < 0 ? image->pages : at / PAGE;
+		/* A file system of somebody's own may say anything. */
+		if (data < hole)
+			return -EIO;
 		/* The file may have grown. */
 		if (data > image->pages)
 			data = image->pages;
@@ -192,15 +204,10 @@ static int populate_data(const struct image *image, int view, char *buffer)
 /* With sums, if there are any: those that gmem pager has made. */
 static int open_checked(const struct snapshot *snapshot, struct image *image)
 {
-	char path[4096];
-	int ret;
+	int ret = image_open_in(image, snapshot->dir, "memory", true);
 
-	if (snprintf(path, sizeof(path), "%s/memory", snapshot->path) >=
-	    (int)sizeof(path))
-		return -ENAMETOOLONG;
-	ret = image_open(image, path);
 	if (ret == -ENOENT)
-		ret = image_open_unchecked(image, path);
+		ret = image_open_in(image, snapshot->dir, "memory", false);
 	if (ret)
 		say("the snapshot's memory: %s", image->why);
 	/* It may have been replaced since it was looked at. */
@@ -247,8 +254,10 @@ int snapshot_set_state(struct snapshot *snapshot, struct machine *machine)
 {
 	const struct gmem_message *message = &snapshot->message;
 	enum gmem_vm_state_kind device;
-	int ret = set_vcpus(message, machine);
+	int ret;
 
+	close_dir(snapshot);
+	ret = set_vcpus(message, machine);
 	if (ret)
 		return ret;
 	machine->step = "setting the devices' state";

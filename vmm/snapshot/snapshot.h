@@ -13,13 +13,13 @@ struct snapshot_fds;
 /*
  * struct snapshot - one that is read
  * @message: its state; no descriptors are taken out of it
- * @path: the directory, which is the caller's
+ * @dir: the directory, until the machine's state is set; or -1
  * @size: of `memory`, in bytes
  * @step: what was tried last, for the message if it failed
  */
 struct snapshot {
 	struct gmem_message message;
-	const char *path;
+	int dir;
 	uint64_t size;
 	const char *step;
 };
@@ -63,7 +63,7 @@ int snapshot_check_place(const char *dir, const char **todo);
 /*
  * Open and check the files. Returns 0 or -errno: ENODATA: `state` is not written yet;
  * EBADMSG: it is not one, or damaged; EPROTONOSUPPORT: of another version; EPROTO: it says
- * what no guest that was saved here can be. To be closed in any case.
+ * what no guest that was saved here can be; ELOOP: a file is a link. To be closed in any case.
  */
 int snapshot_open(struct snapshot *snapshot, const char *dir);
 void snapshot_close(struct snapshot *snapshot);
