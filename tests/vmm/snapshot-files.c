@@ -64,6 +64,30 @@ static void links_are_not_followed(void **state)
 	assert_int_equal(unlinkat(dir, "memory", 0), 0);
 }
 
+/* Its parent is renamed, and another is where it was: that is left alone. */
+static void what_is_dropped_is_ones_own(void **state)
+{
+	struct snapshot_files files;
+	struct snapshot_fds fds;
+	char path[64];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/a/one/", folder);
+	assert_int_equal(mkdirat(dir, "a", 0700), 0);
+	assert_int_equal(snapshot_files_make(&files, path, &fds), 0);
+	close(fds.memory);
+	close(fds.state);
+	assert_int_equal(renameat(dir, "a", dir, "b"), 0);
+	assert_int_equal(mkdirat(dir, "a", 0700), 0);
+	assert_int_equal(mkdirat(dir, "a/one", 0700), 0);
+	assert_int_equal(snapshot_files_drop(&files), 0);
+	assert_int_equal(unlinkat(dir, "a/one", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(dir, "a", AT_REMOVEDIR), 0);
+	assert_int_equal(unlinkat(dir, "b", AT_REMOVEDIR), 0);
+	assert_int_equal(snapshot_files_make(&files, "/", &fds), -EEXIST);
+	assert_int_equal(snapshot_files_make(&files, "//..", &fds), -EEXIST);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_setup_teardown(function, begin, end)
 
@@ -71,6 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(links_are_not_followed),
+		TEST(what_is_dropped_is_ones_own),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

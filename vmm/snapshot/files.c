@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,19 +36,71 @@ static int make_both(int dir, struct snapshot_fds *fds)
 	return ret;
 }
 
+/* Splits @path, and opens the directory in which that is to be made. */
+static int open_parent(struct snapshot_files *files, const char *path)
+{
+	char parent[4096];
+	char *name, *end;
+
+	if (snprintf(parent, sizeof(parent), "%s", path) >= (int)sizeof(parent))
+		return -ENAMETOOLONG;
+	if (!*parent)
+		return -ENOENT;
+	end = parent + strlen(parent);
+	while (end > parent && end[-1] == '/')
+		*--end = '\0';
+	name = strrchr(parent, '/');
+	name = name ? name + 1 : parent;
+	if (!*name)
+		return -EEXIST;
+	if (snprintf(files->name, sizeof(files->name), "%s", name) >= (int)sizeof(files->name))
+		return -ENAMETOOLONG;
+	*name = '\0';
+	files->parent = open(*parent ? parent : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return files->parent < 0 ? -errno : 0;
+}
+
+/* Another may have put one of its own in its place, where it can write to the parent. */
+static int open_own(struct snapshot_files *files)
+{
+	struct stat st;
+
+	files->dir = openat(files->parent, files->name,
+			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (files->dir < 0)
+		return -errno;
+	if (!fstat(files->dir, &st) && st.st_uid == geteuid() && !(st.st_mode & 077))
+		return 0;
+	close(files->dir);
+	files->dir = -1;
+	return -EPERM;
+}
+
+static void close_both(struct snapshot_files *files)
+{
+	close(files->dir);
+	close(files->parent);
+	files->dir = -1;
+	files->parent = -1;
+}
+
 int snapshot_files_make(struct snapshot_files *files, const char *path,
 			struct snapshot_fds *fds)
 {
-	int ret;
+	int ret = open_parent(files, path);
 
-	if (snprintf(files->path, sizeof(files->path), "%s", path) >= (int)sizeof(files->path))
-		return -ENAMETOOLONG;
-	if (mkdir(path, 0700))
-		return -errno;
-	files->dir = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (files->dir < 0) {
-		ret = -errno;
-		rmdir(path);
+	files->dir = -1;
+	if (ret)
+		return ret;
+	ret = mkdirat(files->parent, files->name, 0700) ? -errno : 0;
+	if (!ret) {
+		ret = open_own(files);
+		if (ret && ret != -EPERM)
+			unlinkat(files->parent, files->name, AT_REMOVEDIR);
+	}
+	if (ret) {
+		close(files->parent);
+		files->parent = -1;
 		return ret;
 	}
 	ret = make_both(files->dir, fds);
@@ -60,19 +113,33 @@ int snapshot_files_keep(struct snapshot_files *files)
 {
 	if (files->dir < 0)
 		return -EBADF;
-	close(files->dir);
-	files->dir = -1;
+	close_both(files);
 	return 0;
+}
+
+/* It may have been renamed, and another be there: that is not removed. */
+static int remove_dir(const struct snapshot_files *files)
+{
+	struct stat own, now;
+
+	if (fstat(files->dir, &own) ||
+	    fstatat(files->parent, files->name, &now, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	if (own.st_dev != now.st_dev || own.st_ino != now.st_ino)
+		return -ENOENT;
+	return unlinkat(files->parent, files->name, AT_REMOVEDIR) ? -errno : 0;
 }
 
 /* Half of it is good for nothing, and the disk may be full of it. */
 int snapshot_files_drop(struct snapshot_files *files)
 {
+	int ret;
+
 	if (files->dir < 0)
 		return -EBADF;
 	unlinkat(files->dir, MEMORY, 0);
 	unlinkat(files->dir, STATE, 0);
-	close(files->dir);
-	files->dir = -1;
-	return rmdir(files->path) ? -errno : 0;
+	ret = remove_dir(files);
+	close_both(files);
+	return ret;
 }

@@ -11,11 +11,13 @@
 /*
  * struct snapshot_files - a snapshot that is being written
  * @dir: its directory, or -1: there is none
- * @path: of the directory
+ * @parent: the directory that has it, while it is there
+ * @name: its name in that
  */
 struct snapshot_files {
 	int dir;
-	char path[4096];
+	int parent;
+	char name[256];
 };
 
 /* struct snapshot_fds - its two files, open for writing */
