@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * What it costs to move a VM: by the size of its memory, and by how much of it
- * the source's guest has mapped, which is what the source's stage-2 tables have
- * to be emptied of. Beside it, what KVM takes to empty them when the memslot
- * is deleted.
+ * the source's guest has mapped. Beside it, what KVM takes to empty these stage-2
+ * tables when the memslot is deleted.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include <linux/kvm.h>
+#include <linux/kvm_gmem.h>
 
 #include "measure.h"
 
@@ -20,13 +20,14 @@
 #define FEW (64 * KIB)
 #define MANY (64 * MIB)
 #define PARTS 1024ULL
+#define HUGE (2 * MIB)
 
 static const uint64_t sizes[] = {
 	1 * GIB, 4 * GIB, 16 * GIB, 64 * GIB,
 };
 
 static const uint64_t mapped_sizes[] = {
-	4 * MIB, 16 * MIB, 64 * MIB, 256 * MIB,
+	4 * MIB, 16 * MIB, 64 * MIB, 256 * MIB, 1 * GIB,
 };
 
 #define NR_SIZES (sizeof(sizes) / sizeof(sizes[0]))
@@ -65,12 +66,31 @@ static void set_up_source(struct vm *vm, uint64_t size, uint64_t mapped)
 		prefault(&vm->vcpu, PRIVATE_GPA, mapped);
 }
 
+/* The same with one page in 2 MiB of all of it. */
+static void set_up_sparse_source(struct vm *vm, uint64_t size)
+{
+	uint64_t offset;
+
+	set_up_source(vm, size, 0);
+	for (offset = 0; offset < size; offset += HUGE)
+		prefault(&vm->vcpu, PRIVATE_GPA + offset, PAGE);
+}
+
+/* The same with nothing mapped any more, but with the tables for it. */
+static void set_up_emptied_source(struct vm *vm, uint64_t size)
+{
+	set_up_source(vm, size, FEW);
+	if (fallocate(vm->memfd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 0, size))
+		must(-errno, "punch a hole");
+}
+
 /* Moves @source to a VM of its own; both are gone afterwards. */
-static void measure_move(struct vm *source, uint64_t size, const char *series, uint64_t x)
+static void measure_move(struct vm *source, uint64_t size, uint64_t flags, const char *series,
+			 uint64_t x)
 {
 	struct kvm_enable_cap cap = {
 		.cap = KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM,
-		.args = { source->fd },
+		.args = { source->fd, flags },
 	};
 	struct vm destination;
 	uint64_t start;
@@ -89,7 +109,31 @@ static void move(uint64_t size, uint64_t mapped, const char *series, uint64_t x)
 	struct vm source;
 
 	set_up_source(&source, size, mapped);
-	measure_move(&source, size, series, x);
+	measure_move(&source, size, 0, series, x);
+}
+
+static void move_vcpus(uint64_t size, uint64_t mapped, const char *series, uint64_t x)
+{
+	struct vm source;
+
+	set_up_source(&source, size, mapped);
+	measure_move(&source, size, KVM_MOVE_VCPUS, series, x);
+}
+
+static void move_sparse(uint64_t size, uint64_t flags, const char *series)
+{
+	struct vm source;
+
+	set_up_sparse_source(&source, size);
+	measure_move(&source, size, flags, series, size);
+}
+
+static void move_emptied(uint64_t size, uint64_t flags, const char *series)
+{
+	struct vm source;
+
+	set_up_emptied_source(&source, size);
+	measure_move(&source, size, flags, series, size);
 }
 
 /* Pages that are there and that no guest has mapped cost nothing. */
@@ -100,7 +144,7 @@ static void move_resident(uint64_t size, const char *series)
 	set_up_source(&source, size, 0);
 	if (fallocate(source.memfd, FALLOC_FL_KEEP_SIZE, 0, MANY))
 		must(-errno, "allocate guest memory");
-	measure_move(&source, size, series, size);
+	measure_move(&source, size, 0, series, size);
 }
 
 /* Attributes in many ranges, spread over all of the memory. */
@@ -118,7 +162,7 @@ static void move_parts(uint64_t size, const char *series)
 
 		must(gmem_vm_set_attributes(source.fd, &range), "make a page shared");
 	}
-	measure_move(&source, size, series, size);
+	measure_move(&source, size, 0, series, size);
 }
 
 static void delete_slot(uint64_t size, uint64_t mapped)
@@ -150,6 +194,13 @@ static void measure_by_size(void)
 			move(sizes[i], MANY, "64 MiB mapped", sizes[i]);
 		for (i = 0; i < NR_SIZES; i++)
 			move_parts(sizes[i], "2048 ranges of attributes");
+		for (i = 0; i < NR_SIZES; i++)
+			move_emptied(sizes[i], 0, "nothing mapped any more");
+		move_sparse(sizes[NR_SIZES - 1], 0, "one page in 2 MiB mapped");
+		move_sparse(sizes[NR_SIZES - 1], KVM_MOVE_VCPUS,
+			    "with vCPUs, one page in 2 MiB mapped");
+		move_vcpus(GIB, 0, "with vCPUs, nothing mapped", GIB);
+		move_emptied(GIB, KVM_MOVE_VCPUS, "with vCPUs, nothing mapped any more");
 	}
 }
 
@@ -165,6 +216,9 @@ int main(void)
 			if (kvm_is_gmem())
 				move(GIB, mapped_sizes[i], "move, by what is mapped",
 				     mapped_sizes[i]);
+			if (kvm_is_gmem())
+				move_vcpus(GIB, mapped_sizes[i], "with vCPUs, by what is mapped",
+					   mapped_sizes[i]);
 			delete_slot(GIB, mapped_sizes[i]);
 		}
 	}
