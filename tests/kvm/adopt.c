@@ -123,6 +123,29 @@ static void huge_pages(void)
 	guest_expect(b, 0, HUGE_PAGES, 2);
 }
 
+/* A VM with two address spaces and no attributes, whose vCPUs go along. */
+static void default_vms(void)
+{
+	struct machine *a, *b;
+
+	start_tracing();
+	require_move_vcpus();
+	a = with_pages(mapped_create(KVM_X86_DEFAULT_VM, 16, MMAP_SHARED), 16);
+	b = mapped_link(KVM_X86_DEFAULT_VM, a->view, 16);
+	trace_clear();
+	move_vcpus(b->vm, a->vm);
+	expect_tables("taken");
+	TEST_ASSERT_EQ(pages_4k(b), 16UL);
+	guest_expect(b, 0, 16, 1);
+	guest_write(b, 0, 16, 2);
+	host_expect(b, 0, 16, 2);
+	TEST_ASSERT_EQ(faults_of(b), 0U);
+	punch_pages(b->view, 3, 1);
+	guest_expect(b, 3, 1, 0);
+	machine_release(a);
+	guest_expect(b, 4, 12, 2);
+}
+
 static void chain_of_tables(void)
 {
 	struct machine *a, *b;
@@ -648,6 +671,7 @@ static void dead_address_space(void)
 static const struct claim claims[] = {
 	CLAIM(taken, "the destination's guest faults on none of the pages that were mapped"),
 	CLAIM(huge_pages, "nor where huge pages are; a hole in one of them reaches it"),
+	CLAIM(default_vms, "nor in VMs of the default type"),
 	CLAIM(chain_of_tables, "nor after 20 moves"),
 	CLAIM(hole, "a hole after the move reaches what was taken"),
 	CLAIM(hole_of_another, "so does one by a third VM's view"),

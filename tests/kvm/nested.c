@@ -273,6 +273,40 @@ static void moved(void)
 	}
 }
 
+/*
+ * A destination that has been put into L2 has shadow pages, for which pages are write-protected
+ * that the source's tables let the guest write.
+ */
+static void destination_in_l2(void)
+{
+	struct kvm_pre_fault_memory range = { .gpa = MACHINE_GPA, .size = PAGE_SIZE };
+	struct kvm_nested_state *state = calloc(1, 2 * PAGE_SIZE);
+	struct machine *a, *b;
+	struct kvm_sregs sregs;
+
+	require_nested();
+	require_move();
+	trace_start("gmem_move_tables");
+	a = machine_create(PAGES);
+	TEST_ASSERT(!machine_try(a, l1_loses_pages, 0, 0, 0), "errno %d", errno);
+	TEST_ASSERT_EQ(a->vcpu->run->io.port, PORT);
+	TEST_ASSERT(vm_get_stat(a->vm, "pages_4k") > 0, "the guest has nothing mapped");
+	state->size = 2 * PAGE_SIZE;
+	vcpu_nested_state_get(a->vcpu, state);
+	vcpu_sregs_get(a->vcpu, &sregs);
+
+	b = destination(a);
+	vcpu_sregs_set(b->vcpu, &sregs);
+	vcpu_nested_state_set(b->vcpu, state);
+	/* It loads L2's root, and then finds that it can't do this for L2. */
+	TEST_ERRNO(__vcpu_ioctl(b->vcpu, KVM_PRE_FAULT_MEMORY, &range), EOPNOTSUPP);
+	trace_clear();
+	move(b, a);
+	TEST_ASSERT_EQ(trace_count("gmem_move_tables", "write_tracking"), 1U);
+	TEST_ASSERT(vm_get_stat(a->vm, "pages_4k") > 0, "the source's tables are empty");
+	punch_pages(b->view, DATA, 1);
+}
+
 /* L2 has a folio of 2 MiB by L1's large page, of which one page goes. */
 static void a_part_of_a_large_page(void)
 {
@@ -366,6 +400,7 @@ static const struct claim claims[] = {
 	CLAIM(all_in_private_memory, "L2 runs with all of it, and all that it does, there"),
 	CLAIM(in_private_memory_in_place, "and in an inode that the host maps, private and shared"),
 	CLAIM(moved, "L1's tables go along in a move, what L2 had by them does not"),
+	CLAIM(destination_in_l2, "none are taken by a VM that has tables for a guest's guest itself"),
 	CLAIM(punched_under_l2, "punched under L2, its VMCB and data are new pages for L1 and L2"),
 	CLAIM(a_part_of_a_large_page,
 	      "so is a part of a large page of L1's, and what is beside it stays"),

@@ -7,10 +7,12 @@
 #include "failing.h"
 #include "fdinfo.h"
 #include "machine.h"
+#include "moving.h"
 #include "populate.h"
 #include "runner.h"
 #include "successor.h"
 #include "svm_util.h"
+#include "tracing.h"
 
 #define PAGES	8
 
@@ -331,6 +333,51 @@ static void move_of_vcpus(void)
 	fail_each_allocation(&move_request);
 }
 
+static struct machine *from, *to;
+static unsigned int without_tables;
+
+static void prepare_machines(void)
+{
+	from = machine_create(PAGES);
+	guest_write(from, 0, PAGES, 1);
+	to = destination(from);
+	trace_clear();
+}
+
+static int make_move_of_memory(void)
+{
+	return __move(to->vm, from->vm->fd);
+}
+
+static void undo_move_of_memory(int made)
+{
+	(void)made;
+	without_tables += trace_count("gmem_move_tables", "nomem");
+	guest_expect(to, 0, PAGES, 1);
+	punch_pages(to->view, 0, 1);
+	guest_expect(to, 0, 1, 0);
+}
+
+static void release_machines(void)
+{
+	machine_release(from);
+	machine_release(to);
+}
+
+static const struct request tables_request = {
+	prepare_machines, make_move_of_memory, undo_move_of_memory, release_machines,
+};
+
+/* For a root, and its page. */
+static void move_of_tables(void)
+{
+	require_fault_injection();
+	require_move();
+	trace_start("gmem_move_tables");
+	TEST_ASSERT_EQ(try_each_allocation(&tables_request), 0);
+	TEST_ASSERT(without_tables >= 2, "%u moves had no memory for tables", without_tables);
+}
+
 static const struct claim claims[] = {
 	CLAIM(create, "KVM_CREATE_GUEST_MEMFD: ENOMEM and no fd left, whatever fails"),
 	CLAIM(link_view_fails, "KVM_LINK_GUEST_MEMFD: ENOMEM and no fd or view left"),
@@ -340,6 +387,7 @@ static const struct claim claims[] = {
 	CLAIM(populating_in_pieces, "which needs no memory in one piece larger than a page"),
 	CLAIM(attributes, "KVM_SET_MEMORY_ATTRIBUTES: ENOMEM and the range as it was"),
 	CLAIM(move_of_vcpus, "KVM_MOVE_VCPUS: ENOMEM, source and destination as they were"),
+	CLAIM(move_of_tables, "a move without memory for roots succeeds, and takes no tables"),
 	CLAIM(fault, "a guest's first touch: ENOMEM, no page miscounted, and it can go on"),
 };
 
