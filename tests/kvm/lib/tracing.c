@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading the modules' tracepoints: see tracing.h.
+ * The modules' tracepoints, and calls of functions: see tracing.h.
  */
 #include <errno.h>
 #include <sys/mount.h>
@@ -12,23 +12,43 @@
 
 #define TRACEFS	"/sys/kernel/tracing"
 
-static char instance[64];
+static char instance[64], probe[24];
 
-static void instance_remove(void)
+static void write_file(const char *path, const char *text, int flags)
 {
-	rmdir(instance);
+	int fd = open(path, O_WRONLY | flags);
+
+	TEST_ASSERT(fd >= 0, "open %s", path);
+	TEST_ASSERT(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write %s", path);
+	close(fd);
 }
 
 static void instance_write(const char *file, const char *text)
 {
 	char path[160];
-	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s", instance, file);
-	fd = open(path, O_WRONLY | O_TRUNC);
-	TEST_ASSERT(fd >= 0, "open %s", path);
-	TEST_ASSERT(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write %s", path);
-	close(fd);
+	write_file(path, text, O_TRUNC);
+}
+
+static void probe_enable(const char *value)
+{
+	char file[64];
+
+	snprintf(file, sizeof(file), "events/kprobes/%s/enable", probe);
+	instance_write(file, value);
+}
+
+static void instance_remove(void)
+{
+	char text[80];
+
+	if (*probe) {
+		probe_enable("0");
+		snprintf(text, sizeof(text), "-:%s", probe);
+		write_file(TRACEFS "/kprobe_events", text, O_APPEND);
+	}
+	rmdir(instance);
 }
 
 static void instance_create(void)
@@ -54,6 +74,40 @@ void trace_start(const char *event)
 	if (access(path, F_OK))
 		claim_skip("these modules have no tracepoint %s", event);
 	instance_write(file, "1");
+}
+
+void trace_calls_start(const char *function)
+{
+	char text[192];
+
+	if (!*instance)
+		instance_create();
+	if (access(TRACEFS "/kprobe_events", F_OK))
+		claim_skip("this kernel has no kprobes");
+
+	snprintf(text, sizeof(text), "p:gmem_%d %s", getpid(), function);
+	write_file(TRACEFS "/kprobe_events", text, O_APPEND);
+	snprintf(probe, sizeof(probe), "gmem_%d", getpid());
+	probe_enable("1");
+}
+
+unsigned long trace_calls(void)
+{
+	FILE *f = fopen(TRACEFS "/kprobe_profile", "r");
+	unsigned long hits, found = 0;
+	bool has = false;
+	char name[64];
+
+	TEST_ASSERT(f, "open kprobe_profile");
+	while (fscanf(f, "%63s %lu %*u", name, &hits) == 2) {
+		if (!strcmp(name, probe)) {
+			found = hits;
+			has = true;
+		}
+	}
+	fclose(f);
+	TEST_ASSERT(has, "kprobe_profile does not have %s", probe);
+	return found;
 }
 
 void trace_clear(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The modules' tracepoints, trace/events/gmem, in a trace instance of the
- * claim's own.
+ * The modules' tracepoints, trace/events/gmem, and calls of the kernel's functions, in a
+ * trace instance of the claim's own.
  */
 #ifndef GMEM_TESTS_TRACING_H
 #define GMEM_TESTS_TRACING_H
@@ -20,5 +20,14 @@ unsigned int trace_count(const char *event, const char *match);
 
 /* The page frame that the last gmem_fault of @pgoff of inode @ino found. */
 uint64_t trace_fault_pfn(uint64_t ino, uint64_t pgoff);
+
+/*
+ * Begins to count calls of a function of the kernel's, whoever makes them; of one at a time.
+ * Skips where the kernel has no kprobes, as the debug kernel.
+ */
+void trace_calls_start(const char *function);
+
+/* How many calls there were since. */
+unsigned long trace_calls(void);
 
 #endif /* GMEM_TESTS_TRACING_H */
