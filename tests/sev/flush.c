@@ -230,6 +230,70 @@ static void hole_of_many_pages(void)
 	EXPECT(memory_free() > free + size / 10 * 9);
 }
 
+/*
+ * Holes at once, each in an inode of its own: the flushes of all of them. @size in bytes each,
+ * of pages that are there.
+ */
+#define MAX_HOLES	4
+
+static uint64_t flushes_of_holes(int n, off_t size)
+{
+	struct vm vms[MAX_HOLES];
+	int begin[2], status;
+	pid_t pids[MAX_HOLES];
+	uint64_t before;
+	char c;
+
+	EXPECT_EQ(pipe(begin), 0);
+	for (int i = 0; i < n; i++) {
+		create_long(&vms[i], -1, false);
+		allocate(vms[i].view, 0, size);
+	}
+	before = fw_flushes();
+	for (int i = 0; i < n; i++) {
+		pids[i] = fork();
+		if (!pids[i]) {
+			close(begin[1]);
+			EXPECT_EQ(read(begin[0], &c, 1), 0);
+			punch(vms[i].view, 0, size);
+			_exit(0);
+		}
+	}
+	/* The end of file lets all of them go. */
+	close(begin[1]);
+	for (int i = 0; i < n; i++) {
+		EXPECT_EQ(waitpid(pids[i], &status, 0), pids[i]);
+		EXPECT_EQ(status, 0);
+	}
+	close(begin[0]);
+	before = fw_flushes() - before;
+	for (int i = 0; i < n; i++) {
+		EXPECT_EQ(resident(vms[i].view), 0);
+		close(vms[i].view);
+	}
+	return before;
+}
+
+/*
+ * Together they hold back no more than one does: each flushes more often, in smaller parts, of
+ * 32 MiB at least. The first ones may have begun a part when the others come, and how many meet
+ * is the scheduler's: so there are some tries. Holes that did not share never flush more often.
+ */
+static void holes_at_once(void)
+{
+	off_t size = 512UL << 20;
+	uint64_t alone = flushes_of_holes(1, size), at_once = 0;
+
+	for (int i = 0; i < 5 && at_once <= MAX_HOLES * alone * 3 / 2; i++) {
+		at_once = flushes_of_holes(MAX_HOLES, size);
+		printf("a hole of %ld MiB: %lu flushes; %d at once: %lu\n", size >> 20, alone,
+		       MAX_HOLES, at_once);
+	}
+	EXPECT(alone >= 1 && alone <= 3);
+	EXPECT(at_once > MAX_HOLES * alone * 3 / 2);
+	EXPECT(at_once <= MAX_HOLES * (unsigned long)(size >> 25));
+}
+
 /* What is there already when it ends is flushed and freed. */
 static void killed_hole(void)
 {
@@ -388,6 +452,7 @@ static const struct claim claims[] = {
 	CLAIM(hole_two_vms, "a hole in two encrypted VMs' memory flushes once for both"),
 	CLAIM(hole_of_parts, "so does one of many parts, in one VM's memory or two's"),
 	CLAIM(hole_of_many_pages, "or once for 1/64 of the machine's memory; none stays held back"),
+	CLAIM(holes_at_once, "four holes at once share what may be held back, in smaller parts"),
 	CLAIM(killed_hole, "nor if the hole is killed in the midst of it"),
 	CLAIM(release, "closing a view flushes once, also if it is not the last"),
 	CLAIM(last_release, "closing the last view flushes once"),
