@@ -20,13 +20,23 @@ static bool kvm_attrs_slot_has(const struct kvm_memory_slot *slot, gfn_t gfn, in
 	       gfn + KVM_PAGES_PER_HPAGE(level) <= slot->base_gfn + slot->npages;
 }
 
-/* Let others have mmu_lock, if the caller holds it, or the CPU. */
+/*
+ * Let others have mmu_lock, if the caller holds it, or the CPU. cond_resched_rwlock_write() does
+ * not ask who waits for the lock where the kernel is not preemptible, as Debian's is not.
+ */
 static void kvm_attrs_rest(struct kvm *kvm, bool mmu_locked)
 {
-	if (mmu_locked)
-		cond_resched_rwlock_write(&kvm->mmu_lock);
-	else
+	if (!mmu_locked) {
 		cond_resched();
+		return;
+	}
+	if (!need_resched() && !rwlock_is_contended(&kvm->mmu_lock))
+		return;
+
+	/* Whoever waits is in the lock's queue, and so comes before this task. */
+	write_unlock(&kvm->mmu_lock);
+	cond_resched();
+	write_lock(&kvm->mmu_lock);
 }
 
 static void kvm_attrs_mark(struct kvm_memory_slot *slot, gfn_t border, int level)
