@@ -91,8 +91,7 @@ bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm
 bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn);
 void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
-bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
-void kvm_gmem_cache_unlock(struct gfn_to_pfn_cache *gpc);
+int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 
@@ -131,6 +130,7 @@ static inline int kvm_gmem_await_shinfo(struct kvm *kvm)
 	return 0;
 }
 #endif
+void kvm_gmem_retry_evtchns(struct kvm *kvm);
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
 int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcpu *vcpu));

@@ -6,7 +6,10 @@
  */
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
+#include "apic.h"
+#include "blocked_page.h"
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
@@ -16,6 +19,8 @@
 #define SHARED_PAGE	3
 #define VCPU_PAGE	4
 #define PORT		70
+#define UPCALL		0x45	/* the vector of a vCPU's upcall */
+#define KERNEL_WARNED	(1 << 9)	/* in /proc/sys/kernel/tainted */
 
 static struct machine *m;
 static int pager, event = -1;
@@ -335,6 +340,190 @@ static void saved(void)
 		       1ULL << PORT % 64);
 }
 
+/* No pager, and no page of the vCPU's that KVM knows of. */
+static void begin_without_vcpu_page(void)
+{
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	m = private_create(PAGING_PAGES).m;
+	xen_configure(m->vm);
+}
+
+static void send_event(void)
+{
+	struct kvm_irq_routing_xen_evtchn evtchn = xen_evtchn(PORT);
+
+	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
+}
+
+static void expect_no_warning(void)
+{
+	FILE *file = fopen("/proc/sys/kernel/tainted", "r");
+	unsigned long tainted;
+
+	TEST_ASSERT(file && fscanf(file, "%lu", &tainted) == 1, "tainted");
+	fclose(file);
+	TEST_ASSERT(!(tainted & KERNEL_WARNED), "the kernel has warned of something");
+}
+
+/* A vCPU that has its page finds there that an event is pending. */
+static void expect_upcall_pending(void)
+{
+	set_vcpu_page();
+	get_attr(NULL);
+	TEST_ASSERT_EQ(get_attr_errno, 0);
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0) & 0xff, 1UL);
+}
+
+static void no_vcpu_page(void)
+{
+	begin_without_vcpu_page();
+	xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
+	send_event();
+	get_attr(NULL);
+	TEST_ASSERT_EQ(get_attr_errno, 0);
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0), 0UL);
+	expect_no_warning();
+	expect_upcall_pending();
+}
+
+static void no_vcpu_page_moved(void)
+{
+	struct machine *dst;
+
+	require_move();
+	begin_without_vcpu_page();
+	xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
+	send_event();
+	dst = destination(m);
+	move(dst, m);
+	m = dst;
+	xen_configure(m->vm);
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0), 0UL);
+	expect_no_warning();
+	expect_upcall_pending();
+}
+
+static void no_shared_page(void)
+{
+	struct kvm_irq_routing_xen_evtchn evtchn = xen_evtchn(PORT);
+
+	begin_without_vcpu_page();
+	TEST_ERRNO(ioctl(m->vm->fd, KVM_XEN_HVM_EVTCHN_SEND, &evtchn), EINVAL);
+	set_vcpu_page();
+	TEST_ERRNO(ioctl(m->vm->fd, KVM_XEN_HVM_EVTCHN_SEND, &evtchn), EINVAL);
+	expect_no_warning();
+}
+
+static void guest_halt(void)
+{
+	asm volatile("hlt");
+	GUEST_RETURN(0);
+}
+
+static uint64_t cpu_time_ms(pthread_t thread)
+{
+	struct timespec ts;
+	clockid_t clock;
+
+	TEST_ASSERT(!pthread_getcpuclockid(thread, &clock), "a thread's clock");
+	clock_gettime(clock, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* There is nothing for it to do until there is a page. */
+static void no_vcpu_page_halted(void)
+{
+	unsigned int tries = 0;
+	pthread_t thread;
+	uint64_t ms;
+
+	begin_without_vcpu_page();
+	xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
+	send_event();
+	catch_signals();
+	sleeper = m->vcpu;
+	machine_prepare(m, guest_halt, 0, 0, 0);
+	pthread_create(&thread, NULL, keep_running, NULL);
+	usleep(200000);
+	ms = cpu_time_ms(thread);
+	usleep(500000);
+	ms = cpu_time_ms(thread) - ms;
+	enough = true;
+	while (pthread_kill(thread, SIGUSR1), pthread_tryjoin_np(thread, NULL)) {
+		TEST_ASSERT(tries++ < 200, "no signal ends KVM_RUN");
+		usleep(10000);
+	}
+	TEST_ASSERT(ms < 100, "a vCPU in HLT had the CPU for %lu of 500 ms", ms);
+}
+
+/* The vCPU keeps the event for the page that comes next. */
+static void taken_away(void)
+{
+	begin(false);
+	signal_event_and_ask();
+	expect_teardown();
+	xen_no_shared_page(m->vm);
+	TEST_ASSERT_EQ(machine_call(m, guest_look, VCPU_PAGE, 0, 0), 0UL);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	xen_shared_page(m->vm, page_gpa(SHARED_PAGE));
+	machine_prepare(m, guest_pending, 0, 0, 0);
+	run(NULL);
+	expect_found();
+}
+
+static void *share_blocked_page(void *blocked)
+{
+	xen_shared_page_at(m->vm, ((struct blocked_page *)blocked)->page);
+	return NULL;
+}
+
+/* It has the mutex of the cache, too, and waits in a host fault. */
+static void kworker_beside_activation(void)
+{
+	struct blocked_page blocked;
+	pthread_t thread;
+
+	begin(false);
+	blocked_page_init(&blocked);
+	pthread_create(&thread, NULL, share_blocked_page, &blocked);
+	blocked_page_wait(&blocked);
+	signal_event();
+	expect_teardown();
+	blocked_page_let_go(&blocked, NULL, 0);
+	pthread_join(thread, NULL);
+	machine_call(m, guest_look, VCPU_PAGE, 0, 0);
+	TEST_ASSERT_EQ(((uint64_t *)blocked.page)[XEN_PENDING + PORT / 64], 1ULL << PORT % 64);
+}
+
+static bool upcall_is_requested(struct kvm_lapic_state *lapic)
+{
+	vcpu_ioctl(m->vcpu, KVM_GET_LAPIC, lapic);
+	return *(uint32_t *)(lapic->regs + APIC_IRR + UPCALL / 32 * 16) & 1U << UPCALL % 32;
+}
+
+/* So whoever asks for the LAPIC before has one without it. */
+static void saved_upcall(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR,
+		.u.vector = UPCALL,
+	};
+	struct kvm_lapic_state lapic;
+
+	begin(false);
+	vcpu_ioctl(m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+	vcpu_ioctl(m->vcpu, KVM_GET_LAPIC, &lapic);
+	*(uint32_t *)(lapic.regs + APIC_SPIV) |= APIC_SPIV_APIC_ENABLED;
+	vcpu_ioctl(m->vcpu, KVM_SET_LAPIC, &lapic);
+	signal_event_and_ask();
+	expect_teardown();
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
+	TEST_ASSERT(!upcall_is_requested(&lapic), "an upcall for an event that is in no page");
+	get_attr(NULL);
+	TEST_ASSERT_EQ(get_attr_errno, 0);
+	TEST_ASSERT(upcall_is_requested(&lapic), "no upcall, after KVM_XEN_VCPU_GET_ATTR");
+}
+
 /* The memory goes: so does the event, and nobody looks for it. */
 static void view_goes(void)
 {
@@ -358,6 +547,14 @@ static const struct claim claims[] = {
 	CLAIM(not_started, "a vCPU that was not started sleeps on, and has its event when it runs"),
 	CLAIM(waits_for_sipi, "so does one that waits for SIPI"),
 	CLAIM(saved, "whoever asks for the vCPU's state to save it has the event in the page"),
+	CLAIM(saved_upcall, "and the upcall in its LAPIC, only then"),
+	CLAIM(kworker_beside_activation,
+	      "a kworker does not wait for an ioctl that says where the shared page is"),
+	CLAIM(taken_away, "a vCPU keeps its events while there is no shared page"),
+	CLAIM(no_vcpu_page, "an event of a vCPU without a page waits for one, and KVM does not warn"),
+	CLAIM(no_vcpu_page_moved, "so it does in a VM that it was moved to"),
+	CLAIM(no_vcpu_page_halted, "such a vCPU sleeps in HLT"),
+	CLAIM(no_shared_page, "without a shared page an event is EINVAL"),
 	CLAIM(view_goes, "where the memory goes, the event goes with it"),
 };
 

@@ -113,38 +113,29 @@ void kvm_gmem_unmap(kvm_pfn_t pfn)
  * kvm_gmem_cache_lock() - lock a gfn_to_pfn_cache for a refresh
  * @gpc: the cache
  *
- * A task that has it locked may wait for a pager, or in a host fault. A kthread does neither, and
- * waits for no such task: only for another kthread.
+ * A task that has it locked, to refresh or to activate it, may wait for a pager, or in a host
+ * fault. A kthread does neither, and waits for nobody who may: it tries once. It does not try
+ * again and again either, as with SCHED_FIFO it could keep the holder off the CPU for ever.
  *
- * Context: Process context, may sleep. Followed by kvm_gmem_cache_unlock() where it succeeds.
- * Return: whether gpc->refresh_lock was taken.
+ * Nobody refreshes a cache that is not active. Userspace decides which caches are, and raises
+ * events whether they are or not.
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 with gpc->refresh_lock; -EAGAIN where a kthread would have to wait for it; -EINVAL
+ * where the cache is not active.
  */
-bool kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
+int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
 {
-	if (gmem_may_wait()) {
+	if (gmem_may_wait())
 		mutex_lock(&gpc->refresh_lock);
-		WRITE_ONCE(gpc->refresh_waits, true);
-		return true;
-	}
+	else if (!mutex_trylock(&gpc->refresh_lock))
+		return -EAGAIN;
 
-	while (!mutex_trylock(&gpc->refresh_lock)) {
-		if (READ_ONCE(gpc->refresh_waits))
-			return false;
-		cond_resched();
-	}
-	return true;
-}
+	if (gpc->active)
+		return 0;
 
-/**
- * kvm_gmem_cache_unlock() - undo kvm_gmem_cache_lock()
- * @gpc: the cache
- *
- * Context: Process context.
- */
-void kvm_gmem_cache_unlock(struct gfn_to_pfn_cache *gpc)
-{
-	WRITE_ONCE(gpc->refresh_waits, false);
 	mutex_unlock(&gpc->refresh_lock);
+	return -EINVAL;
 }
 
 /**

@@ -7,8 +7,10 @@
  * for a task that does with gpc->refresh_lock: the end of any irqfd on this host waits for it.
  * If it can't have the page at once, it makes a note with the vCPU that the event is for. That
  * vCPU gets the page, in KVM_RUN, and puts the event there; so does who asks for the vCPU's
- * state, to save it. An ioctl leaves the event to the vCPU, too, if a pager owes the page. No
- * event is lost.
+ * state, to save it. An ioctl leaves the event to the vCPU, too, if a pager owes the page. While
+ * the VMM has taken the shared page away, or not said yet where it is, the vCPU keeps its events.
+ * An event is lost where the page is not to be had at all: its pager has failed it, say, or its
+ * memory has gone.
  */
 #include "../access.h"
 #include "../gmem.h"
@@ -70,6 +72,18 @@ static struct kvm_vcpu *gmem_evtchn_vcpu(struct kvm *kvm, const struct kvm_xen_e
 	return idx < 0 ? kvm_get_vcpu_by_id(kvm, READ_ONCE(xe->vcpu_id)) : kvm_get_vcpu(kvm, idx);
 }
 
+/* Events were left to a vCPU: it is to look at them. */
+static void gmem_evtchns_deferred(struct kvm_vcpu *vcpu)
+{
+	/* After the bits: kvm_gmem_send_evtchns() looks the other way round. */
+	smp_store_release(&vcpu->arch.xen.gmem_deferred, true);
+	/* The vCPU itself looks again before it sleeps, and enters the guest meanwhile. */
+	if (vcpu != kvm_get_running_vcpu()) {
+		kvm_make_request(KVM_REQ_UNBLOCK, vcpu);
+		kvm_vcpu_kick(vcpu);
+	}
+}
+
 /**
  * kvm_gmem_defer_evtchn() - leave an event to its vCPU, if the shared page can't be had here
  * @xe: the event
@@ -91,13 +105,7 @@ bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool fail
 		return false;
 
 	set_bit(xe->port, vcpu->arch.xen.gmem_evtchns);
-	/* After the bit: kvm_gmem_send_evtchns() looks the other way round. */
-	smp_store_release(&vcpu->arch.xen.gmem_deferred, true);
-	/* The vCPU itself looks again before it sleeps, and enters the guest meanwhile. */
-	if (vcpu != kvm_get_running_vcpu()) {
-		kvm_make_request(KVM_REQ_UNBLOCK, vcpu);
-		kvm_vcpu_kick(vcpu);
-	}
+	gmem_evtchns_deferred(vcpu);
 	return true;
 }
 
@@ -115,7 +123,10 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 	struct kvm_vcpu_xen *xen = &vcpu->arch.xen;
 	unsigned int port;
 
+	/* A full barrier: kvm_gmem_retry_evtchns() sets it anew, after the page became active. */
 	if (!xchg(&xen->gmem_deferred, false))
+		return;
+	if (!READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.active))
 		return;
 
 	kvm_gmem_await(vcpu->kvm, READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.gpa));
@@ -129,9 +140,33 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 
 		/* Before: it may be left to this vCPU again. */
 		clear_bit(port, xen->gmem_evtchns);
-		/* A move brings events to a VM whose VMM may not have said where the page is. */
-		if (READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.active))
-			send(&xe, vcpu->kvm);
+		/* The page was taken away meanwhile: the event is for the next one. */
+		if (send(&xe, vcpu->kvm) == -EINVAL)
+			set_bit(port, xen->gmem_evtchns);
+	}
+}
+
+/**
+ * kvm_gmem_retry_evtchns() - have vCPUs send what was left to them while there was no shared page
+ * @kvm: the VM, whose shared page may have become active
+ *
+ * A vCPU keeps events for as long as there is none: the VMM has taken it away, or a move has
+ * brought events to a VM whose VMM had not said yet where the page is.
+ *
+ * Context: Process context; kvm->arch.xen.xen_lock is held.
+ */
+void kvm_gmem_retry_evtchns(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu;
+	unsigned long i;
+
+	if (!READ_ONCE(kvm->arch.xen.shinfo_cache.active))
+		return;
+
+	smp_mb(); /* pairs with the xchg() in kvm_gmem_send_evtchns() */
+	kvm_for_each_vcpu(i, vcpu, kvm) {
+		if (!bitmap_empty(vcpu->arch.xen.gmem_evtchns, KVM_GMEM_EVTCHNS))
+			gmem_evtchns_deferred(vcpu);
 	}
 }
 
@@ -189,8 +224,9 @@ void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	for_each_set_bit(i, &s->evtchn_pending_sel, BITS_PER_LONG)
 		set_bit(i, &d->evtchn_pending_sel);
 
-	if (READ_ONCE(s->gmem_deferred)) {
-		/* After the bits, as in kvm_gmem_defer_evtchn(). */
+	/* Also where the source had no shared page: the destination may have one already. */
+	if (!bitmap_empty(d->gmem_evtchns, KVM_GMEM_EVTCHNS)) {
+		/* After the bits, as in gmem_evtchns_deferred(). */
 		smp_store_release(&d->gmem_deferred, true);
 	}
 	kvm_make_request(KVM_REQ_UNBLOCK, dst);

@@ -34,6 +34,16 @@ void xen_shared_page_at(struct kvm_vm *vm, void *hva)
 	vm_ioctl(vm, KVM_XEN_HVM_SET_ATTR, &attr);
 }
 
+void xen_no_shared_page(struct kvm_vm *vm)
+{
+	struct kvm_xen_hvm_attr attr = {
+		.type = KVM_XEN_ATTR_TYPE_SHARED_INFO,
+		.u.shared_info.gfn = KVM_XEN_INVALID_GFN,
+	};
+
+	vm_ioctl(vm, KVM_XEN_HVM_SET_ATTR, &attr);
+}
+
 struct kvm_irq_routing_xen_evtchn xen_evtchn(unsigned int port)
 {
 	return (struct kvm_irq_routing_xen_evtchn){

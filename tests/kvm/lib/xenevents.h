@@ -18,6 +18,7 @@ void xen_configure(struct kvm_vm *vm);
 /* The shared page, by guest address, or by the VMM's. */
 void xen_shared_page(struct kvm_vm *vm, uint64_t gpa);
 void xen_shared_page_at(struct kvm_vm *vm, void *hva);
+void xen_no_shared_page(struct kvm_vm *vm);
 
 /* An event of vCPU 0. */
 struct kvm_irq_routing_xen_evtchn xen_evtchn(unsigned int port);
