@@ -156,6 +156,10 @@ static struct kvm_userspace_memory_region2 no_slot = {
 	.slot = MACHINE_SLOT, .flags = KVM_MEM_GUEST_MEMFD, .guest_phys_addr = MACHINE_GPA,
 };
 
+static struct kvm_pit_config pit_config;
+/* 100 interrupts a second. */
+static struct kvm_pit_state2 pit = { .channels[0] = { .count = 11932, .mode = 2, .gate = 1 } };
+
 static const struct queued {
 	const char *name;
 	bool of_vcpu;
@@ -172,6 +176,10 @@ static const struct queued {
 	{ "KVM_SET_USER_MEMORY_REGION", false, KVM_SET_USER_MEMORY_REGION, &new_slot },
 	{ "deletion of a slot", false, KVM_SET_USER_MEMORY_REGION2, &no_slot },
 	{ "KVM_CREATE_VCPU", false, KVM_CREATE_VCPU, (void *)7UL },
+	{ "KVM_CREATE_IRQCHIP", false, KVM_CREATE_IRQCHIP, NULL },
+	{ "KVM_CREATE_PIT2", false, KVM_CREATE_PIT2, &pit_config },
+	{ "KVM_SET_PIT", false, KVM_SET_PIT, &pit },
+	{ "KVM_SET_PIT2", false, KVM_SET_PIT2, &pit },
 };
 
 static void queued_at_source(void)
@@ -180,6 +188,7 @@ static void queued_at_source(void)
 	struct held_lock h;
 
 	make_couple();
+	vm_ioctl(a->vm, KVM_CREATE_PIT2, &pit_config);
 	new_slot.userspace_addr = (unsigned long)addr_gpa2hva(a->vm, LOGGED_GPA);
 	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
 	ask_move(&mover);
