@@ -87,7 +87,9 @@ static void kvm_move_free_irqfds(struct kvm *src, struct list_head *irqfds)
  * @src: the source, declared dead: it gets no new ones
  *
  * Two grace periods, however many there are, and whatever other VMs' irqfds do. Those that were
- * about to end already, as their eventfd was closed, are waited for.
+ * about to end already, as their eventfd was closed or KVM_IRQFD ended them, are in no list any
+ * more, by which their work could be cancelled. They are waited for, in the workqueue of all VMs:
+ * also for those of others that are before them there, each of which may be a grace period.
  *
  * Context: Process context, may sleep; all vcpu->mutex of @src are held.
  */

@@ -12,14 +12,13 @@
  *
  * A move is locks, checks and allocations, any of which can fail and leaves
  * both VMs as they were; then a commit that can't fail. Lock order, each kind
- * for the destination first and then, in a lockdep subclass of its own, for
- * the source:
+ * for the destination first and then for the source:
  *
  *   kvm->move_in_progress	of both, or -EBUSY
- *     kvm->lock
- *       vcpu->mutex		of every vCPU
- *         kvm->slots_lock
- *           kvm->populate_lock
+ *     kvm->lock		the source's in a lockdep subclass of its own
+ *       vcpu->mutex		of every vCPU: tried for, as the next two are,
+ *         kvm->slots_lock	until a deadline of the whole move. So lockdep
+ *           kvm->populate_lock	needs no subclass, and sees no order
  *             kvm->mmu_lock	of both only where the destination takes tables
  *
  * A move sets both flags before it waits for any lock, and so does everything
@@ -106,7 +105,8 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap);
 
 /* vms.c */
 void kvm_move_wake_vcpus(struct kvm *kvm);
-int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun);
+void kvm_move_start_clock(struct kvm *dst, struct kvm *src);
+int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu);
 int kvm_move_lock_memory(struct kvm *kvm);
 int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags);
 

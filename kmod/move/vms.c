@@ -15,8 +15,8 @@
 #include "vcpus.h"
 
 /*
- * How long a move waits for one vCPU that waits for a pager, for all of a VM's that do, for
- * all whatever they do, for memslots and for who populates; and how often it looks.
+ * How long a move waits for one vCPU, or for memslots, where a pager is waited for; for all vCPUs
+ * of which that is so; for all that it waits for, whatever that is; and how often it looks.
  */
 #define KVM_MOVE_PATIENCE_US	(50 * USEC_PER_MSEC)
 #define KVM_MOVE_ALL_PATIENCE_US	(500 * USEC_PER_MSEC)
@@ -56,6 +56,25 @@ void kvm_move_wake_vcpus(struct kvm *kvm)
 	kvm_gmem_wake_waits(kvm);
 }
 EXPORT_SYMBOL_GPL(kvm_move_wake_vcpus);
+
+/**
+ * kvm_move_start_clock() - from now on two VMs' vCPUs stand still, one after the other
+ * @dst: the destination
+ * @src: the source
+ *
+ * All that a move waits for afterwards has one deadline.
+ *
+ * Context: kvm->lock of both is held.
+ */
+void kvm_move_start_clock(struct kvm *dst, struct kvm *src)
+{
+	lockdep_assert_held(&dst->lock);
+	lockdep_assert_held(&src->lock);
+
+	dst->move_begun = ktime_get();
+	src->move_begun = dst->move_begun;
+}
+EXPORT_SYMBOL_GPL(kvm_move_start_clock);
 
 static void kvm_move_end(struct kvm *dst, struct kvm *src)
 {
@@ -108,6 +127,11 @@ static void kvm_move_pause(s64 waited_us)
 	usleep_range_state(pause, 2 * pause, TASK_KILLABLE);
 }
 
+static s64 kvm_move_age_us(struct kvm *kvm, ktime_t now)
+{
+	return ktime_us_delta(now, kvm->move_begun);
+}
+
 /*
  * The patience begins with each vCPU: one that has only just begun to wait may have its page
  * soon. But many such make a long move, too. An access that tries again waits with breaks, so
@@ -122,7 +146,7 @@ static bool kvm_move_is_in_vain(struct kvm_vcpu *vcpu, s64 waited_us, s64 moving
 					     moving_us > KVM_MOVE_ALL_PATIENCE_US);
 }
 
-static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu)
 {
 	ktime_t first = ktime_get();
 
@@ -132,7 +156,7 @@ static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (kvm_move_is_in_vain(vcpu, waited, ktime_us_delta(now, begun)))
+		if (kvm_move_is_in_vain(vcpu, waited, kvm_move_age_us(vcpu->kvm, now)))
 			return -EBUSY;
 		kvm_move_pause(waited);
 	}
@@ -149,16 +173,28 @@ static bool kvm_move_trylock_populate(struct kvm *kvm)
 	return down_write_trylock(&kvm->populate_lock);
 }
 
+/*
+ * An update of memslots waits with slots_lock for all accesses that hold kvm->srcu. One that waits
+ * for a pager ends when the pager answers.
+ */
+static bool kvm_move_slots_are_in_vain(struct kvm *kvm, s64 waited_us)
+{
+	return READ_ONCE(kvm->gmem_held_waits) && waited_us > KVM_MOVE_PATIENCE_US;
+}
+
 static int kvm_move_try(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
 {
-	ktime_t begun = ktime_get();
+	ktime_t first = ktime_get();
 
 	while (!trylock(kvm)) {
-		s64 waited = ktime_us_delta(ktime_get(), begun);
+		ktime_t now = ktime_get();
+		s64 waited = ktime_us_delta(now, first);
 
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		if (waited > KVM_MOVE_LIMIT_US)
+		if (kvm_move_age_us(kvm, now) > KVM_MOVE_LIMIT_US)
+			return -EBUSY;
+		if (trylock == kvm_move_trylock_slots && kvm_move_slots_are_in_vain(kvm, waited))
 			return -EBUSY;
 		kvm_move_pause(waited);
 	}
@@ -272,18 +308,17 @@ int kvm_move_let_ioctl_pass(struct kvm *kvm, unsigned int ioctl)
 /**
  * kvm_move_lock_vcpu() - lock a vCPU of a VM that is moved, or moved to
  * @vcpu: the vCPU
- * @begun: when the first one was to be locked
  *
  * One that runs leaves to userspace. But one that is in an access of KVM's own which
  * waits for a pager does so when the pager answers, and the locks of two VMs are held
  * here. Hence not by mutex_lock(), in which there is no way to notice. The move does
  * not wait without end either for a vCPU in an ioctl that waits for something else.
  *
- * Context: kvm->lock is held, and the VM's move_in_progress set.
- * Return: 0; -EBUSY where the vCPU waits so for long, or all of them have been waited for
- * too long; -EINTR by a fatal signal.
+ * Context: kvm->lock is held, the VM's move_in_progress set, and its move_begun.
+ * Return: 0; -EBUSY where the vCPU waits so for long, or the whole move has waited too
+ * long; -EINTR by a fatal signal.
  */
-int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
+int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu)
 {
 	int r;
 
@@ -291,7 +326,7 @@ int kvm_move_lock_vcpu(struct kvm_vcpu *vcpu, ktime_t begun)
 		return 0;
 
 	WRITE_ONCE(vcpu->move_waits, true);
-	r = kvm_move_try_vcpu(vcpu, begun);
+	r = kvm_move_try_vcpu(vcpu);
 	WRITE_ONCE(vcpu->move_waits, false);
 	/* A sleeper in kvm_move_let_pass() was put into the queue before it looked. */
 	smp_mb();
@@ -308,7 +343,6 @@ EXPORT_SYMBOL_GPL(kvm_move_lock_vcpu);
  */
 static int kvm_move_lock_vcpus(struct kvm *kvm)
 {
-	ktime_t begun = ktime_get();
 	struct kvm_vcpu *vcpu;
 	unsigned long i;
 	int r;
@@ -317,7 +351,7 @@ static int kvm_move_lock_vcpus(struct kvm *kvm)
 
 	kvm_move_wake_vcpus(kvm);
 	kvm_for_each_vcpu(i, vcpu, kvm) {
-		r = kvm_move_lock_vcpu(vcpu, begun);
+		r = kvm_move_lock_vcpu(vcpu);
 		if (r) {
 			kvm_move_unlock_vcpus(kvm, i);
 			return r;
@@ -437,6 +471,7 @@ int kvm_move_vms(struct kvm *dst, struct kvm *src, u64 flags)
 	if (mutex_lock_killable_nested(&src->lock, KVM_MOVE_SOURCE))
 		goto out_dst;
 
+	kvm_move_start_clock(dst, src);
 	r = kvm_move_locked(dst, src, flags);
 
 	mutex_unlock(&src->lock);

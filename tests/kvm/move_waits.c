@@ -5,6 +5,7 @@
  */
 #include <malloc.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #include "claims.h"
 #include "held_lock.h"
@@ -421,6 +422,26 @@ static void vcpu_in_an_ioctl(void)
 	expect_as_before();
 }
 
+/* Seven seconds for a vCPU leave three for the memslots, in which all vCPUs stand still. */
+static void one_deadline(void)
+{
+	struct async_ioctl mover;
+	struct held_lock vcpu, slots;
+	time_t begun;
+
+	make_couple();
+	hold_vcpu(&vcpu, b);
+	held_lock_take_slots(&slots, a->vm->fd, LOGGED_SLOT);
+	begun = time(NULL);
+	ask_move(&mover);
+	sleep(7);
+	let_go(&vcpu);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), -EBUSY);
+	TEST_ASSERT(time(NULL) - begun < 15, "it took %ld s", time(NULL) - begun);
+	let_go(&slots);
+	expect_as_before();
+}
+
 static const struct claim claims[] = {
 	CLAIM(busy, "while a move is in progress others of either VM are EBUSY"),
 	CLAIM(killed_at_vcpu_of_destination,
@@ -439,6 +460,7 @@ static const struct claim claims[] = {
 	CLAIM(killed_where_others_wait, "and go on where it is killed"),
 	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
 	CLAIM(vcpu_in_an_ioctl, "after ten seconds, so is one in an ioctl that does not return"),
+	CLAIM(one_deadline, "ten seconds are for all that a move waits for, together"),
 };
 
 CLAIMS_MAIN(claims);

@@ -231,6 +231,8 @@ void gmem_wait_begin_in_vm(struct gmem_wait *wait)
 
 	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
 	list_add_tail(&wait->entry, &kvm->gmem_waits);
+	if (wait->kind == GMEM_WAIT_HELD)
+		WRITE_ONCE(kvm->gmem_held_waits, kvm->gmem_held_waits + 1);
 	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
 }
 
@@ -242,11 +244,14 @@ void gmem_wait_begin_in_vm(struct gmem_wait *wait)
  */
 void gmem_wait_end_in_vm(struct gmem_wait *wait)
 {
+	struct kvm *kvm = wait->kvm;
 	unsigned long flags;
 
-	spin_lock_irqsave(&wait->kvm->gmem_waits_lock, flags);
+	spin_lock_irqsave(&kvm->gmem_waits_lock, flags);
 	list_del(&wait->entry);
-	spin_unlock_irqrestore(&wait->kvm->gmem_waits_lock, flags);
+	if (wait->kind == GMEM_WAIT_HELD)
+		WRITE_ONCE(kvm->gmem_held_waits, kvm->gmem_held_waits - 1);
+	spin_unlock_irqrestore(&kvm->gmem_waits_lock, flags);
 
 	if (wait->vcpu)
 		WRITE_ONCE(wait->vcpu->gmem_in_access, false);
