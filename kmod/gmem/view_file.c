@@ -47,8 +47,12 @@ static int gmem_view_release(struct inode *inode, struct file *file)
 	struct kvm *kvm = view->kvm;
 	bool last;
 
-	/* Not in a kworker, which has other files to release. A task that is killed goes on. */
-	if (!(current->flags & PF_KTHREAD))
+	/*
+	 * Not in a kworker, which has other files to release. Nor in a task that exits: of one
+	 * that was killed, SIGKILL has been taken away by now, and nothing would wake it. In
+	 * close(2), a task that is killed goes on.
+	 */
+	if (!(current->flags & (PF_KTHREAD | PF_EXITING)))
 		kvm_move_let_slots_pass(kvm);
 	mutex_lock(&kvm->slots_lock);
 	filemap_invalidate_lock(inode->i_mapping);
