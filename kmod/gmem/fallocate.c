@@ -89,7 +89,10 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 	return r;
 }
 
-/* Holes that hold pages back, in all inodes. */
+/*
+ * Holes that are being punched, in all inodes: each may come to hold pages back, and counts before
+ * its first part is sized.
+ */
 static atomic_t gmem_punches;
 
 /*
@@ -169,8 +172,6 @@ static void gmem_punch_hold(struct gmem_punch *punch, pgoff_t start, pgoff_t end
 			if (WARN_ON_ONCE(folio_test_large(folio)))
 				continue;
 			folio_get(folio);
-			if (!punch->held)
-				atomic_inc(&gmem_punches);
 			folio->private = punch->held;
 			punch->held = folio;
 			punch->nr_held++;
@@ -196,8 +197,6 @@ static void gmem_punch_finish(struct gmem_punch *punch)
 		punch->has_flushed = true;
 	}
 
-	if (punch->held)
-		atomic_dec(&gmem_punches);
 	while ((folio = punch->held)) {
 		punch->held = folio->private;
 		folio->private = NULL;
@@ -246,6 +245,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct gmem_punch punch = { .gi = gi, .flushed = start, .next = start };
 	int r = 0;
 
+	atomic_inc(&gmem_punches);
 	while (!r && punch.next < end) {
 		if (fatal_signal_pending(current)) {
 			r = -EINTR;
@@ -261,6 +261,7 @@ static int gmem_punch_hole(struct gmem_inode *gi, loff_t offset, loff_t len)
 		cond_resched();
 	}
 	gmem_punch_finish(&punch);
+	atomic_dec(&gmem_punches);
 	return r;
 }
 
