@@ -51,7 +51,8 @@ static void disk_work(const char *name, int writes, int random_order)
 	void *buffer;
 
 	must(fd < 0, "/dev/vda");
-	buffer = mmap(NULL, LINUX_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	buffer = mmap(NULL, LINUX_BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		      -1, 0);
 	must(buffer == MAP_FAILED, "a buffer");
 	memset(buffer, 1, LINUX_BLOCK);
 	/* Both sides are warm. */

@@ -76,7 +76,7 @@ static char *program, *kernel, *initrd, *disk;
 static void start_vmm(struct child *child, const struct vmm *vmm, const char *work)
 {
 	char command[2048], added[512] = "";
-	const char *arguments[] = { "/bin/sh", "-c", command, NULL };
+	const char *const arguments[] = { "/bin/sh", "-c", command, NULL };
 	size_t length;
 
 	if (!strcmp(work, "disk"))
@@ -99,7 +99,7 @@ static void end_vmm(struct child *child)
 /* ---- From its start to the guest's first process; what it needs for itself; idle ---- */
 
 /* Of all VMs, and there is one: debugfs sums them up. */
-static uint64_t exits(void)
+static uint64_t count_exits(void)
 {
 	FILE *in = fopen("/sys/kernel/debug/kvm/exits", "re");
 	unsigned long long n = 0;
@@ -148,10 +148,10 @@ static void measure_start(const struct vmm *vmm)
 	start_vmm(&child, vmm, "start");
 	sample("linux-start", vmm->name, 1, await(&child, "bench: userspace", NULL) - start);
 	sleep(IDLE_AFTER);
-	before = exits();
+	before = count_exits();
 	sleep(IDLE);
 	/* The report knows no sample that is nothing. */
-	sample("linux-idle-exits", vmm->name, IDLE, exits() - before + 1);
+	sample("linux-idle-exits", vmm->name, IDLE, count_exits() - before + 1);
 	sample("linux-memory-bytes", vmm->name, 1, own_memory(child.pid));
 	end_vmm(&child);
 }
