@@ -400,7 +400,7 @@ static const struct claim claims[] = {
 	CLAIM(all_in_private_memory, "L2 runs with all of it, and all that it does, there"),
 	CLAIM(in_private_memory_in_place, "and in an inode that the host maps, private and shared"),
 	CLAIM(moved, "L1's tables go along in a move, what L2 had by them does not"),
-	CLAIM(destination_in_l2, "none are taken by a VM that has tables for a guest's guest itself"),
+	CLAIM(destination_in_l2, "none are taken by a VM with tables for a guest's guest"),
 	CLAIM(punched_under_l2, "punched under L2, its VMCB and data are new pages for L1 and L2"),
 	CLAIM(a_part_of_a_large_page,
 	      "so is a part of a large page of L1's, and what is beside it stays"),

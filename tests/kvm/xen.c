@@ -551,7 +551,7 @@ static const struct claim claims[] = {
 	CLAIM(kworker_beside_activation,
 	      "a kworker does not wait for an ioctl that says where the shared page is"),
 	CLAIM(taken_away, "a vCPU keeps its events while there is no shared page"),
-	CLAIM(no_vcpu_page, "an event of a vCPU without a page waits for one, and KVM does not warn"),
+	CLAIM(no_vcpu_page, "an event of a vCPU without a page waits for one; KVM does not warn"),
 	CLAIM(no_vcpu_page_moved, "so it does in a VM that it was moved to"),
 	CLAIM(no_vcpu_page_halted, "such a vCPU sleeps in HLT"),
 	CLAIM(no_shared_page, "without a shared page an event is EINVAL"),
