@@ -136,6 +136,8 @@ static void after_a_move(void)
 		m = destination(source);
 		move(m, source);
 		machine_release(source);
+		/* What the source had mapped went along. */
+		unmap();
 		expect_huge_pages();
 		change_some();
 		unmap();
