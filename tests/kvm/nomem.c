@@ -223,7 +223,15 @@ static void fault(void)
 	guest_expect(a, 0, PAGES, 0);
 }
 
-/* Tears a range into many, so that the map needs memory each time. */
+#define ATTRIBUTES_SIZE	(2UL << 20)	/* MACHINE_GPA is a multiple of it */
+
+/* In one piece with all around it, of which the map keeps a value and no more. */
+static void prepare_attributes(void)
+{
+	vm_mem_set_private(a->vm, MACHINE_GPA, ATTRIBUTES_SIZE);
+}
+
+/* Tears a range into many, for which the map needs memory. */
 static int make_attributes(void)
 {
 	for (int page = 0; page < PAGES; page += 2) {
@@ -250,7 +258,7 @@ static void check_attributes(void)
 }
 
 static const struct request attributes_request = {
-	NULL, make_attributes, undo_attributes, check_attributes,
+	prepare_attributes, make_attributes, undo_attributes, check_attributes,
 };
 
 static void attributes(void)

@@ -71,13 +71,16 @@ static void check_change(void)
 
 static void fail_each_change(void)
 {
-	int failed = 0;
+	int failed, sum = 0;
 
-	for (current = 0; current < ARRAY_SIZE(changes); current++)
-		failed += try_each_allocation(&(struct request){
+	/* Some need no memory: those of whole blocks, and of one that has bits already. */
+	for (current = 0; current < ARRAY_SIZE(changes); current++) {
+		try_allocations(&(struct request){
 			prepare_change, make_change, change_was_made, check_change,
-		});
-	TEST_ASSERT(failed, "no allocation failed");
+		}, &failed);
+		sum += failed;
+	}
+	TEST_ASSERT(sum, "no allocation failed");
 }
 
 static int set_of_vm(uint64_t first, uint64_t n, bool to)

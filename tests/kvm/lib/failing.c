@@ -98,10 +98,12 @@ static bool never_came(int fd)
 	return atoi(text) > 0;
 }
 
-int try_each_allocation(const struct request *r)
+int try_allocations(const struct request *r, int *failed)
 {
 	int fd = open("/proc/thread-self/fail-nth", O_RDWR);
-	int n, failed = 0;
+	int n;
+
+	*failed = 0;
 
 	TEST_ASSERT(fd >= 0, "open fail-nth");
 	for (n = 1; ; n++) {
@@ -118,7 +120,7 @@ int try_each_allocation(const struct request *r)
 		if (made < 0) {
 			TEST_ASSERT(err == ENOMEM, "allocation %d failed: errno %d (%s)", n, err,
 				    strerror(err));
-			failed++;
+			(*failed)++;
 		} else {
 			r->undo(made);
 		}
@@ -127,8 +129,15 @@ int try_each_allocation(const struct request *r)
 			break;
 	}
 	close(fd);
-	pr_info("%d allocations, %d failures\n", n - 1, failed);
-	TEST_ASSERT(n > 1, "nothing was allocated");
+	pr_info("%d allocations, %d failures\n", n - 1, *failed);
+	return n - 1;
+}
+
+int try_each_allocation(const struct request *r)
+{
+	int failed;
+
+	TEST_ASSERT(try_allocations(r, &failed), "nothing was allocated");
 	return failed;
 }
 

@@ -37,8 +37,11 @@ struct request {
 /*
  * A failed allocation may be one that the kernel does without, so the request
  * may succeed; otherwise it says ENOMEM. Ends when all allocations have failed.
- * Returns how often the request did not succeed.
+ * Returns how many there are, which may be none; @failed: how often the request
+ * did not succeed.
  */
+int try_allocations(const struct request *r, int *failed);
+/* There is one at least. Returns how often the request did not succeed. */
 int try_each_allocation(const struct request *r);
 /* Once at least. */
 void fail_each_allocation(const struct request *r);
