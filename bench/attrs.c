@@ -36,17 +36,6 @@ static const uint64_t uniform[] = { 16 * MIB, 256 * MIB, 1 * GIB, 64 * GIB, LARG
 
 static void *host;
 
-static void set_attributes(int vm, uint64_t offset, uint64_t size, uint64_t attributes)
-{
-	struct gmem_range range = {
-		.gpa = PRIVATE_GPA + offset,
-		.size = size,
-		.attributes = attributes,
-	};
-
-	must(gmem_vm_set_attributes(vm, &range), "set attributes");
-}
-
 static void add_slot(int vm, uint64_t size)
 {
 	add_slot_without_gmem(vm, size, host);

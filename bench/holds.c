@@ -124,17 +124,6 @@ static void collect(uint64_t size, const char *series)
 	sample("holds", series, size, locks[most].n);
 }
 
-static void set_attributes(int vm, uint64_t offset, uint64_t size, uint64_t attributes)
-{
-	struct gmem_range range = {
-		.gpa = PRIVATE_GPA + offset,
-		.size = size,
-		.attributes = attributes,
-	};
-
-	must(gmem_vm_set_attributes(vm, &range), "set attributes");
-}
-
 /* Somebody who wants mmu_lock, by a notifier of the memory behind a memslot. */
 static atomic_bool stop;
 static atomic_uint turns;

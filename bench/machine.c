@@ -73,13 +73,18 @@ void add_slot_without_gmem(int vm, uint64_t size, void *host)
 	must(set_slot(vm, 0, -1, size, host), "make a slot without gmem");
 }
 
-void make_private(int vm, uint64_t size)
+void set_attributes(int vm, uint64_t offset, uint64_t size, uint64_t attributes)
 {
 	struct gmem_range range = {
-		.gpa = PRIVATE_GPA,
+		.gpa = PRIVATE_GPA + offset,
 		.size = size,
-		.attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE,
+		.attributes = attributes,
 	};
 
-	must(gmem_vm_set_attributes(vm, &range), "make memory private");
+	must(gmem_vm_set_attributes(vm, &range), "set attributes");
+}
+
+void make_private(int vm, uint64_t size)
+{
+	set_attributes(vm, 0, size, KVM_MEMORY_ATTRIBUTE_PRIVATE);
 }

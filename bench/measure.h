@@ -56,6 +56,9 @@ void unbind_private(int vm);
 /* The same slot, with shared memory alone. */
 void add_slot_without_gmem(int vm, uint64_t size, void *host);
 
+/* Give @size bytes from PRIVATE_GPA + @offset on these attributes. */
+void set_attributes(int vm, uint64_t offset, uint64_t size, uint64_t attributes);
+
 /* Say that [PRIVATE_GPA, + @size) is private. */
 void make_private(int vm, uint64_t size);
 
