@@ -160,17 +160,22 @@ static bool is_in_its_loop(const struct program *vm)
 	return !strcmp(line, "0") || strstr(line, "ep_poll") || strstr(line, "epoll");
 }
 
-/* It has taken the signal, and waits for its helper: it has given the snapshot up by then. */
-static void wait_until_it_ends(struct program *vm)
+/*
+ * The signal comes while a thread writes: the VMM has taken it when it waits for that thread, and
+ * has decided on the snapshot by then.
+ */
+static void end_meanwhile(struct program *vm, pid_t writer)
 {
 	uint64_t limit = late();
 	int times = 0;
 
+	kill(vm->child.pid, SIGTERM);
 	while (times < 10 && !child_gone(&vm->child) && now_ns() < limit) {
 		times = is_in_its_loop(vm) ? 0 : times + 1;
 		listen_for(10);
 	}
 	assert_true(times == 10 || child_gone(&vm->child));
+	let_go(writer);
 }
 
 static void a_signal_ends_it_and_leaves_nothing(void **state)
@@ -180,9 +185,7 @@ static void a_signal_ends_it_and_leaves_nothing(void **state)
 
 	(void)state;
 	snapshot = begin(vm, &writer);
-	kill(vm->child.pid, SIGTERM);
-	wait_until_it_ends(vm);
-	let_go(writer);
+	end_meanwhile(vm, writer);
 	wait_for_exit(vm, EXIT_DONE);
 	must_have_said(vm, "is given up");
 	wait_for_exit(snapshot, EXIT_FAILED);
@@ -199,9 +202,7 @@ static void one_that_is_kept_at_a_signal_is_a_success(void **state)
 	(void)state;
 	snapshot = begin(vm, &writer);
 	let_write(writer);
-	kill(vm->child.pid, SIGTERM);
-	listen_for(300);
-	let_go(writer);
+	end_meanwhile(vm, writer);
 	wait_for_exit(vm, EXIT_DONE);
 	must_have_said(vm, "the guest is kept in");
 	wait_for_exit(snapshot, EXIT_DONE);
@@ -220,9 +221,7 @@ static void the_status_says_what_came_of_it(void **state)
 	kill(vm->child.pid, SIGUSR2);
 	writer = hold_writer(vm);
 	let_write(writer);
-	kill(vm->child.pid, SIGTERM);
-	listen_for(300);
-	let_go(writer);
+	end_meanwhile(vm, writer);
 	wait_for_exit(vm, EXIT_DONE);
 	must_have_said(vm, "the guest is kept in");
 	remove_snapshot();
@@ -232,9 +231,7 @@ static void the_status_says_what_came_of_it(void **state)
 	await_writer(vm);
 	kill(vm->child.pid, SIGUSR2);
 	writer = hold_writer(vm);
-	kill(vm->child.pid, SIGTERM);
-	listen_for(300);
-	let_go(writer);
+	end_meanwhile(vm, writer);
 	wait_for_exit(vm, EXIT_FAILED);
 	must_have_said(vm, "is given up");
 	assert_int_equal(access(dir, F_OK), -1);
