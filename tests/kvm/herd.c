@@ -67,7 +67,7 @@ static void begin(unsigned int n)
 		TEST_ASSERT_EQ(next_event(pager).type, KVM_GMEM_EVENT_FAULT);
 	/* Asked is not asleep yet. */
 	for (unsigned int i = 0; i < n; i++)
-		wait_asleep(thread_id(threads[i].thread), IN_PAGER_WAIT);
+		wait_asleep(threads[i].tid, IN_PAGER_WAIT);
 }
 
 static unsigned long switches(pid_t tid)
