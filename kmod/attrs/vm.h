@@ -12,6 +12,7 @@
 void kvm_attrs_destroy_vm(struct kvm *kvm);
 u64 kvm_supported_mem_attributes(struct kvm *kvm);
 void kvm_attrs_moved(struct kvm *kvm, struct kvm_memory_slot *slot);
+void kvm_attrs_rest_mmu_lock(struct kvm *kvm);
 bool kvm_attrs_clear_mixed(struct kvm *kvm, struct kvm_gfn_range *range);
 int kvm_vm_ioctl_set_mem_attributes(struct kvm *kvm, struct kvm_memory_attributes *attrs);
 

@@ -20,23 +20,34 @@ static bool kvm_attrs_slot_has(const struct kvm_memory_slot *slot, gfn_t gfn, in
 	       gfn + KVM_PAGES_PER_HPAGE(level) <= slot->base_gfn + slot->npages;
 }
 
-/*
- * Let others have mmu_lock, if the caller holds it, or the CPU. cond_resched_rwlock_write() does
- * not ask who waits for the lock where the kernel is not preemptible, as Debian's is not.
+/**
+ * kvm_attrs_rest_mmu_lock() - let others have mmu_lock, or the CPU, where they want it
+ * @kvm: the VM
+ *
+ * cond_resched_rwlock_write() does not ask whether a task waits for the lock where the kernel is
+ * not preemptible, as Debian's is not.
+ *
+ * Context: mmu_lock is held for writing, and may be let go meanwhile.
  */
-static void kvm_attrs_rest(struct kvm *kvm, bool mmu_locked)
+void kvm_attrs_rest_mmu_lock(struct kvm *kvm)
 {
-	if (!mmu_locked) {
-		cond_resched();
-		return;
-	}
+	lockdep_assert_held_write(&kvm->mmu_lock);
+
 	if (!need_resched() && !rwlock_is_contended(&kvm->mmu_lock))
 		return;
 
-	/* Whoever waits is in the lock's queue, and so comes before this task. */
+	/* A task that waits is in the lock's queue, and so comes before this one. */
 	write_unlock(&kvm->mmu_lock);
 	cond_resched();
 	write_lock(&kvm->mmu_lock);
+}
+
+static void kvm_attrs_rest(struct kvm *kvm, bool mmu_locked)
+{
+	if (mmu_locked)
+		kvm_attrs_rest_mmu_lock(kvm);
+	else
+		cond_resched();
 }
 
 static void kvm_attrs_mark(struct kvm_memory_slot *slot, gfn_t border, int level)

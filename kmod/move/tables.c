@@ -93,7 +93,7 @@ static void kvm_move_zap_shared(struct kvm *kvm, struct kvm_memory_slot *slot)
 		last = min(last, (unsigned long)end - 1);
 		if (!private)
 			kvm_move_zap(kvm, slot, gfn, last + 1);
-		cond_resched_rwlock_write(&kvm->mmu_lock);
+		kvm_attrs_rest_mmu_lock(kvm);
 	}
 }
 
