@@ -10,7 +10,7 @@
 
 #include <linux/tracepoint.h>
 
-#include "../move/move.h"
+#include "../move/tables.h"
 
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM gmem

@@ -9,6 +9,7 @@
 #include "../gmem/access.h"
 #include "../kvm_mm.h"
 #include "move.h"
+#include "tables.h"
 
 /* The next slot that userspace made, from @iter on; NULL at the end. */
 static struct kvm_memory_slot *kvm_move_user_slot(struct kvm_memslot_iter *iter)

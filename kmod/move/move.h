@@ -7,7 +7,7 @@
  *   enable_cap.c	KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM: which VM, who does it
  *   vms.c		one move of two VMs, from the first lock to the last
  *   memory.c		the part that every VM with private memory has
- *   tables.c		stage-2 tables, which the destination takes
+ *   tables.h		stage-2 tables, which the destination takes: tables.c
  *   vcpus.h		the vCPUs and what goes with them, in files of their own
  *
  * A move is locks, checks and allocations, any of which can fail and leaves
@@ -47,35 +47,6 @@ enum kvm_move_state {
 	KVM_MOVE_ALIVE,		/* its guest is its own */
 	KVM_MOVE_MOVED,		/* another VM has its guest */
 	KVM_MOVE_BROKEN,	/* KVM has given it up, and its guest with it */
-};
-
-/* Whether the destination took the source's stage-2 tables, or why not. */
-enum kvm_move_tables_outcome {
-	KVM_MOVE_TABLES_TAKEN,
-	KVM_MOVE_TABLES_NONE,		/* there are none of inodes' pages */
-	KVM_MOVE_TABLES_INVALIDATION,	/* one is in progress in the destination */
-	KVM_MOVE_TABLES_NX,		/* nx_huge_pages differs, or is being changed */
-	KVM_MOVE_TABLES_DMA,		/* one has devices with non-coherent DMA */
-	KVM_MOVE_TABLES_TRACKED,	/* the destination has gfns that are write-protected */
-	KVM_MOVE_TABLES_MMIO,		/* entries for MMIO differ */
-	KVM_MOVE_TABLES_GENERATION,	/* that of memslots would wrap */
-	KVM_MOVE_TABLES_ROLES,		/* several sets of tables for one purpose */
-	KVM_MOVE_TABLES_NOMEM,
-};
-
-/**
- * struct kvm_move_tables - what taking tables needs
- * @outcome: as far as it is known
- * @nr: how many roots the source has
- * @roots: of the source, and for each a new one of the destination's
- */
-struct kvm_move_tables {
-	enum kvm_move_tables_outcome outcome;
-	int nr;
-	struct {
-		struct kvm_mmu_page *from;
-		struct kvm_mmu_page *to;
-	} roots[2 * KVM_MAX_NR_ADDRESS_SPACES];
 };
 
 /**
@@ -118,10 +89,6 @@ bool kvm_move_memory_finish(struct kvm *dst, struct kvm *src);
 
 /* irqfds.c */
 void kvm_move_end_irqfds(struct kvm *src);
-
-/* tables.c */
-void kvm_move_tables_prepare(struct kvm_move_tables *tables, struct kvm *dst, struct kvm *src);
-void kvm_move_tables_commit(struct kvm_move_tables *tables, struct kvm *dst, struct kvm *src);
 
 /* irqchip.c */
 int kvm_move_hold_irqs(struct kvm *src);

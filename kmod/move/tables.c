@@ -29,6 +29,7 @@
 #include "../gmem/gmem.h"
 #include "../gmem/trace.h"
 #include "move.h"
+#include "tables.h"
 
 static void kvm_move_zap(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t start, gfn_t end)
 {
