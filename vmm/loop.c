@@ -313,7 +313,7 @@ int loop_serve(struct loop *loop)
 	}
 	if (ret)
 		loop_end(loop, say_failed(ret, "waiting"));
-	/* Whoever waits for that hears of it, while there are connections. */
+	/* A client that waits for it is told, while there are connections. */
 	saving_give_up(&loop->saving);
 	/* No success without the snapshot that was asked for last. */
 	return loop->status == EXIT_DONE && loop->unkept ? EXIT_FAILED : loop->status;

@@ -99,11 +99,11 @@ void kvm_move_end_irqfds(struct kvm *src)
 
 	kvm_move_take_irqfds(src, &irqfds);
 	if (!list_empty(&irqfds)) {
-		/* Whoever has made one may be about to raise its interrupt. */
+		/* The task that has made one may be about to raise its interrupt. */
 		synchronize_srcu_expedited(&src->irq_srcu);
 		kvm_move_silence_irqfds(&irqfds);
 		kvm_move_unlink_resamplers(src, &irqfds);
-		/* For who walks the lists of resamplers, and their irqfds. */
+		/* Other tasks walk the lists of resamplers, and their irqfds. */
 		synchronize_srcu_expedited(&src->irq_srcu);
 		kvm_move_free_irqfds(src, &irqfds);
 	}

@@ -4,7 +4,7 @@
  *
  * Source and destination map the same pages of the same inodes at the same gfns, so that the
  * tables below a root of the source are right for the destination as well. Its root itself
- * stays behind, empty: who walks a VM's roots lets go of mmu_lock on the way, keeping a
+ * stays behind, empty: a task that walks a VM's roots lets go of mmu_lock on the way, keeps a
  * reference to a root, and goes on in the list of that VM, from the top of that root. So the
  * destination has roots of its own, into which the entries go, and each table right below is
  * told where its entry is now. That is all that refers to a root.

@@ -222,8 +222,8 @@ static int kvm_move_lock(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
  * @kvm: the VM
  *
  * An update of memslots waits with slots_lock for all accesses that hold kvm->srcu, of which one
- * may wait for a pager, or in a host fault; who populates waits with populate_lock for a hole, a
- * conversion, memory. Meanwhile all vCPUs of two VMs stand still.
+ * may wait for a pager, or in a host fault; a task that populates waits with populate_lock for a
+ * hole, a conversion, memory. Meanwhile all vCPUs of two VMs stand still.
  *
  * Context: kvm->lock is held, and the VM's move_in_progress set.
  * Return: 0 with slots_lock, and populate_lock for writing; -EBUSY where one of them takes
@@ -243,7 +243,7 @@ int kvm_move_lock_memory(struct kvm *kvm)
 }
 
 /**
- * kvm_move_let_slots_pass() - who takes slots_lock or populate_lock lets a move go first
+ * kvm_move_let_slots_pass() - let a move go first that wants slots_lock or populate_lock
  * @kvm: the VM whose lock is about to be taken
  *
  * As kvm_move_let_pass(): what comes later than a move finds the VM as the move leaves it.

@@ -310,7 +310,7 @@ static void *get_attr(void *arg)
 	return arg;
 }
 
-/* Who asks for the vCPU's state has its events in the memory then, without running it. */
+/* When the vCPU's state has been asked for, its events are in memory, and it has not run. */
 static void saved(void)
 {
 	struct machine *reader;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Who has a file locked, as /proc shows it. */
+/* /proc shows which process has locked a file. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>

@@ -100,7 +100,7 @@ static void two_of_one_name(void **state)
 	vm_release(&second);
 }
 
-/* Whoever has the name cannot make its file longer, and what others have made of it is gone. */
+/* The owner of a name cannot make its file longer, and what others have put there is gone. */
 static void the_lock_does_not_grow(void **state)
 {
 	struct vm_claim claim, second;

@@ -127,7 +127,7 @@ static int lock_file(int fd, int command, int type, struct flock *lock)
 }
 
 /*
- * Whoever claims a name excludes all others. It then shares the lock, with none but itself by
+ * A VMM that claims a name excludes all others. It then shares the lock, with none but itself by
  * another descriptor, by which it cannot write: a VMM that somebody has taken over fills no
  * file system with it. In between there is always one lock or the other.
  */

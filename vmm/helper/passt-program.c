@@ -210,7 +210,7 @@ static void run_program(const struct passt_program *passt, int parent, int faile
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* SIGPIPE stays ignored: whoever reads the log may be gone. */
+	/* SIGPIPE stays ignored: the helper, which reads the log, may be gone. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files of a new snapshot, in a new directory. Whoever makes them has the right to: the
+ * The files of a new snapshot, in a new directory. They are made by a process that may: the
  * command 'gmem snapshot', or a VMM's helper. They are written by the VMM, which has no more
  * than their descriptors. It writes `state` when all else is on the disk: one whose sum is
  * not right, or that is empty, makes a directory no snapshot.

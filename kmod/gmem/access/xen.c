@@ -3,14 +3,14 @@
  * Xen event channels of a guest whose shared page is not at hand.
  *
  * An event is put into pages that KVM shares with the guest, by whoever raises it: often a
- * kworker, on behalf of an irqfd. That one may not wait for a pager that owes the page, nor
- * for a task that does with gpc->refresh_lock: the end of any irqfd on this host waits for it.
- * If it can't have the page at once, it makes a note with the vCPU that the event is for. That
- * vCPU gets the page, in KVM_RUN, and puts the event there; so does who asks for the vCPU's
- * state, to save it. An ioctl leaves the event to the vCPU, too, if a pager owes the page. While
- * the VMM has taken the shared page away, or not said yet where it is, the vCPU keeps its events.
- * An event is lost where the page is not to be had at all: its pager has failed it, say, or its
- * memory has gone.
+ * kworker, on behalf of an irqfd. That one may not wait for a pager that owes the page, nor for
+ * a task that does with gpc->refresh_lock: the end of any irqfd on this host waits for it. If
+ * it can't have the page at once, it makes a note with the vCPU that the event is for. That
+ * vCPU gets the page, in KVM_RUN, and puts the event there; so does an ioctl that asks for the
+ * vCPU's state, to save it. An ioctl leaves the event to the vCPU, too, if a pager owes the
+ * page. While the VMM has taken the shared page away, or not said yet where it is, the vCPU
+ * keeps its events. An event is lost where the page is not to be had at all: its pager has
+ * failed it, say, or its memory has gone.
  */
 #include "../access.h"
 #include "../gmem.h"
