@@ -6,13 +6,11 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -20,6 +18,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "interface.h"
 #include "linux-guest.h"
 
 static void must(int failed, const char *what)
@@ -82,29 +81,6 @@ static void disk(void)
 
 /* ---- Network: one TCP connection, to the host and back ---- */
 
-static void address(int fd, unsigned long request, const char *text)
-{
-	struct ifreq ifr = { .ifr_name = "eth0" };
-	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
-
-	in->sin_family = AF_INET;
-	in->sin_addr.s_addr = inet_addr(text);
-	must(ioctl(fd, request, &ifr), text);
-}
-
-static void up(void)
-{
-	struct ifreq ifr = { .ifr_name = "eth0" };
-	int fd = socket(AF_INET, SOCK_DGRAM, 0);
-
-	must(fd < 0, "a socket");
-	address(fd, SIOCSIFADDR, LINUX_GUEST);
-	address(fd, SIOCSIFNETMASK, "255.255.255.0");
-	ifr.ifr_flags = IFF_UP | IFF_RUNNING;
-	must(ioctl(fd, SIOCSIFFLAGS, &ifr), "eth0");
-	close(fd);
-}
-
 static void net(void)
 {
 	struct sockaddr_in to = {
@@ -119,7 +95,8 @@ static void net(void)
 	load("failover");
 	load("net_failover");
 	load("virtio_net");
-	up();
+	errno = -interface_up("eth0", LINUX_GUEST);
+	must(errno, "eth0");
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	must(fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)), "connect");
 	for (left = LINUX_STREAM; left; ) {

@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "interface.h"
 #include "linux-guest.h"
 #include "measure.h"
 #include "processes.h"
@@ -181,24 +182,6 @@ static void measure_disk(const struct vmm *vmm)
 
 /* ---- Network ---- */
 
-static void set_address(const char *name, const char *address)
-{
-	struct ifreq ifr = { .ifr_flags = 0 };
-	struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	strcpy(ifr.ifr_name, name);
-	in->sin_family = AF_INET;
-	in->sin_addr.s_addr = inet_addr(address);
-	must(ioctl(fd, SIOCSIFADDR, &ifr) ? -errno : 0, address);
-	in->sin_addr.s_addr = inet_addr("255.255.255.0");
-	must(ioctl(fd, SIOCSIFNETMASK, &ifr) ? -errno : 0, address);
-	memset(&ifr.ifr_addr, 0, sizeof(ifr.ifr_addr));
-	ifr.ifr_flags = IFF_UP | IFF_RUNNING;
-	must(ioctl(fd, SIOCSIFFLAGS, &ifr) ? -errno : 0, name);
-	close(fd);
-}
-
 static void make_tap(void)
 {
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
@@ -209,7 +192,7 @@ static void make_tap(void)
 	must(ioctl(fd, TUNSETIFF, &ifr) ? -errno : 0, TAP);
 	must(ioctl(fd, TUNSETPERSIST, 1) ? -errno : 0, TAP);
 	close(fd);
-	set_address(TAP, LINUX_HOST);
+	must(interface_up(TAP, LINUX_HOST), TAP);
 }
 
 static int listening(void)
