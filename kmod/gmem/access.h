@@ -67,6 +67,20 @@ static inline bool kvm_gmem_holds(struct kvm *kvm, const struct kvm_memory_slot 
 	return kvm_get_memory_attributes(kvm, gfn) & KVM_MEMORY_ATTRIBUTE_PRIVATE;
 }
 
+/**
+ * kvm_gmem_cached_gpa() - which page does a cache have, or is about to?
+ * @gpc: the cache
+ *
+ * It keeps its address when it is deactivated. Nobody is to wait for that page then.
+ *
+ * Context: Any. The answer may be out of date at once, unless gpc->lock is held.
+ * Return: the guest address, or INVALID_GPA.
+ */
+static inline gpa_t kvm_gmem_cached_gpa(const struct gfn_to_pfn_cache *gpc)
+{
+	return READ_ONCE(gpc->active) ? READ_ONCE(gpc->gpa) : INVALID_GPA;
+}
+
 /* access/access.c */
 typedef void (*gmem_access_fn)(void *addr, void *arg);
 

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "apic.h"
+#include "async_ioctl.h"
 #include "blocked_page.h"
 #include "claims.h"
 #include "mapped.h"
@@ -471,6 +472,40 @@ static void taken_away(void)
 	expect_found();
 }
 
+static void expect_no_wait(int fd, unsigned long request, void *arg)
+{
+	struct async_ioctl ioctl;
+	double until = 0;
+
+	async_ioctl_start(&ioctl, fd, request, (unsigned long)arg);
+	while (!async_ioctl_is_done(&ioctl))
+		TEST_ASSERT(claim_is_patient(&until), "ioctl %#lx waits", request);
+	TEST_ASSERT(async_ioctl_result(&ioctl) >= 0, "ioctl %#lx", request);
+}
+
+/* It is still owed: nobody waits for it, nor for a vCPU's own. */
+static void no_wait_for_what_was_taken_away(void)
+{
+	struct kvm_xen_vcpu_attr attr = { .type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO };
+	struct kvm_xen_hvm_attr mode = { .type = KVM_XEN_ATTR_TYPE_LONG_MODE };
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} msrs = {
+		.header.nmsrs = 1,
+		.entry = { .index = XEN_MSR, .data = page_gpa(VCPU_PAGE + 1) },
+	};
+
+	begin(false);
+	signal_event_and_ask();
+	expect_teardown();
+	xen_no_shared_page(m->vm);
+	expect_no_wait(m->vcpu->fd, KVM_XEN_VCPU_GET_ATTR, &attr);
+	expect_no_wait(m->vm->fd, KVM_XEN_HVM_SET_ATTR, &mode);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, VCPU_PAGE + 1, 1, NULL), 0);
+	expect_no_wait(m->vcpu->fd, KVM_SET_MSRS, &msrs);
+}
+
 static void *share_blocked_page(void *blocked)
 {
 	xen_shared_page_at(m->vm, ((struct blocked_page *)blocked)->page);
@@ -551,6 +586,7 @@ static const struct claim claims[] = {
 	CLAIM(kworker_beside_activation,
 	      "a kworker does not wait for an ioctl that says where the shared page is"),
 	CLAIM(taken_away, "a vCPU keeps its events while there is no shared page"),
+	CLAIM(no_wait_for_what_was_taken_away, "an ioctl does not wait for a page that was one"),
 	CLAIM(no_vcpu_page, "an event of a vCPU without a page waits for one; KVM does not warn"),
 	CLAIM(no_vcpu_page_moved, "so it does in a VM that it was moved to"),
 	CLAIM(no_vcpu_page_halted, "such a vCPU sleeps in HLT"),

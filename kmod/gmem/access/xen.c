@@ -129,7 +129,7 @@ void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 	if (!READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.active))
 		return;
 
-	kvm_gmem_await(vcpu->kvm, READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.gpa));
+	kvm_gmem_await(vcpu->kvm, kvm_gmem_cached_gpa(&vcpu->kvm->arch.xen.shinfo_cache));
 	for_each_set_bit(port, xen->gmem_evtchns, KVM_GMEM_EVTCHNS) {
 		struct kvm_xen_evtchn xe = {
 			.port = port,
@@ -188,8 +188,8 @@ int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcp
 	if (!READ_ONCE(xen->gmem_deferred) && !READ_ONCE(xen->evtchn_pending_sel))
 		return 0;
 
-	if (kvm_gmem_await_ioctl(vcpu->kvm, READ_ONCE(vcpu->kvm->arch.xen.shinfo_cache.gpa)) ||
-	    kvm_gmem_await_ioctl(vcpu->kvm, READ_ONCE(xen->vcpu_info_cache.gpa)))
+	if (kvm_gmem_await_shinfo(vcpu->kvm) ||
+	    kvm_gmem_await_ioctl(vcpu->kvm, kvm_gmem_cached_gpa(&xen->vcpu_info_cache)))
 		return -EINTR;
 
 	kvm_vcpu_srcu_read_lock(vcpu);
@@ -241,7 +241,7 @@ void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src)
  */
 int kvm_gmem_await_shinfo(struct kvm *kvm)
 {
-	return kvm_gmem_await_ioctl(kvm, READ_ONCE(kvm->arch.xen.shinfo_cache.gpa));
+	return kvm_gmem_await_ioctl(kvm, kvm_gmem_cached_gpa(&kvm->arch.xen.shinfo_cache));
 }
 
 /**
