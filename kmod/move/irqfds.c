@@ -14,15 +14,22 @@
 
 #include "move.h"
 
-/* Nobody else ends them from now on: an irqfd that is in no list is not active. */
+/*
+ * Nobody else ends them from now on: an irqfd that is not in kvm->irqfds.items is not active. Of
+ * those that end already, those whose work has not begun.
+ */
 static void kvm_move_take_irqfds(struct kvm *src, struct list_head *irqfds)
 {
 	struct kvm_kernel_irqfd *irqfd, *tmp;
 
 	spin_lock_irq(&src->irqfds.lock);
+	list_for_each_entry_safe(irqfd, tmp, &src->irqfds.ending, end) {
+		if (cancel_work(&irqfd->shutdown))
+			list_move_tail(&irqfd->end, irqfds);
+	}
 	list_for_each_entry_safe(irqfd, tmp, &src->irqfds.items, list) {
 		list_del_init(&irqfd->list);
-		list_add_tail(&irqfd->moved, irqfds);
+		list_add_tail(&irqfd->end, irqfds);
 	}
 	spin_unlock_irq(&src->irqfds.lock);
 }
@@ -32,7 +39,7 @@ static void kvm_move_silence_irqfds(struct list_head *irqfds)
 	struct kvm_kernel_irqfd *irqfd;
 	u64 count;
 
-	list_for_each_entry(irqfd, irqfds, moved) {
+	list_for_each_entry(irqfd, irqfds, end) {
 		eventfd_ctx_remove_wait_queue(irqfd->eventfd, &irqfd->wait, &count);
 		/* It raises what it took from its eventfd, and waits for nothing. */
 		flush_work(&irqfd->inject);
@@ -45,7 +52,7 @@ static void kvm_move_unlink_resamplers(struct kvm *src, struct list_head *irqfds
 	struct kvm_kernel_irqfd *irqfd;
 
 	mutex_lock(&src->irqfds.resampler_lock);
-	list_for_each_entry(irqfd, irqfds, moved) {
+	list_for_each_entry(irqfd, irqfds, end) {
 		struct kvm_kernel_irqfd_resampler *resampler = irqfd->resampler;
 
 		if (!resampler)
@@ -68,7 +75,7 @@ static void kvm_move_free_irqfds(struct kvm *src, struct list_head *irqfds)
 {
 	struct kvm_kernel_irqfd *irqfd, *tmp;
 
-	list_for_each_entry_safe(irqfd, tmp, irqfds, moved) {
+	list_for_each_entry_safe(irqfd, tmp, irqfds, end) {
 		/* Its line stays up where it is up: the destination has it. */
 		kfree(irqfd->resampler);
 		if (irqfd->resamplefd)
@@ -87,9 +94,8 @@ static void kvm_move_free_irqfds(struct kvm *src, struct list_head *irqfds)
  * @src: the source, declared dead: it gets no new ones
  *
  * Two grace periods, however many there are, and whatever other VMs' irqfds do. Those that were
- * about to end already, as their eventfd was closed or KVM_IRQFD ended them, are in no list any
- * more, by which their work could be cancelled. They are waited for, in the workqueue of all VMs:
- * also for those of others that are before them there, each of which may be a grace period.
+ * about to end already, as their eventfd was closed or KVM_IRQFD ended them, are taken out of the
+ * workqueue of all VMs. Those whose work has begun are waited for.
  *
  * Context: Process context, may sleep; all vcpu->mutex of @src are held.
  */

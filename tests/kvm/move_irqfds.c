@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A move ends the source's irqfds: with as many grace periods for 800 that resample as for
- * four, and without those of another VM.
+ * four, and without those of another VM. What becomes of the counts of their eventfds.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -25,19 +25,23 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-static void add_resampling(struct kvm_vm *vm, unsigned int n)
+/* Returns the eventfd of the last one. */
+static int add_resampling(struct kvm_vm *vm, unsigned int n)
 {
-	int resample = eventfd(0, 0);
+	int fd = -1, resample = eventfd(0, 0);
 
 	for (unsigned int i = 0; i < n; i++) {
 		struct kvm_irqfd irqfd = {
-			.fd = eventfd(0, 0), .gsi = 100 + i, .resamplefd = resample,
+			.gsi = 100 + i, .resamplefd = resample,
 			.flags = KVM_IRQFD_FLAG_RESAMPLE,
 		};
 
-		TEST_ASSERT((int)irqfd.fd >= 0, "eventfd %u", i);
+		fd = eventfd(0, 0);
+		TEST_ASSERT(fd >= 0, "eventfd %u", i);
+		irqfd.fd = fd;
 		vm_ioctl(vm, KVM_IRQFD, &irqfd);
 	}
+	return fd;
 }
 
 static void begin(void)
@@ -102,23 +106,26 @@ static void *close_other(void *arg)
  * It goes on while another VM's irqfds end, which takes far longer. Where the move waits for
  * them both end together: so half of the time is a bound that a busy machine keeps.
  */
-static void not_another_s(void)
+static void move_beside_another(bool one_ends)
 {
 	double begun, moved, end;
 	struct machine *src, *dst;
 	pthread_t thread;
+	int last;
 
 	begin();
 	other = vm_create(1);
 	add_resampling(other, OTHERS);
 	src = machine_create(PAGES);
 	guest_write(src, 0, PAGES, 1);
-	add_resampling(src->vm, FEW);
+	last = add_resampling(src->vm, FEW);
 	dst = destination(src);
 	pthread_create(&thread, NULL, close_other, NULL);
 	while (!closing)
 		sched_yield();
 	usleep(5000);
+	if (one_ends)
+		close(last);
 	begun = now();
 	move(dst, src);
 	moved = now() - begun;
@@ -131,9 +138,42 @@ static void not_another_s(void)
 	guest_expect(dst, 0, PAGES, 1);
 }
 
+static void not_another_s(void)
+{
+	move_beside_another(false);
+}
+
+static void not_behind_another_s(void)
+{
+	move_beside_another(true);
+}
+
+/* An irqfd that is made finds the count, raises the interrupt, and leaves the count. */
+static void counts(void)
+{
+	struct machine *src, *dst;
+	struct kvm_irqfd irqfd = { .gsi = 5 };
+	uint64_t count = 1;
+	int fd;
+
+	begin();
+	src = machine_create(PAGES);
+	fd = eventfd(1, EFD_NONBLOCK);
+	irqfd.fd = fd;
+	vm_ioctl(src->vm, KVM_IRQFD, &irqfd);
+	dst = destination(src);
+	move(dst, src);
+	TEST_ERRNO(read(fd, &count, sizeof(count)), EAGAIN);
+	TEST_ASSERT_EQ(write(fd, &count, sizeof(count)), sizeof(count));
+	TEST_ASSERT_EQ(read(fd, &count, sizeof(count)), sizeof(count));
+	TEST_ASSERT_EQ(count, 1UL);
+}
+
 static const struct claim claims[] = {
 	CLAIM(many, "800 irqfds that resample end with no more grace periods than four"),
 	CLAIM(not_another_s, "a move does not wait for another VM's irqfds"),
+	CLAIM(not_behind_another_s, "nor where one of its own was to end already, behind these"),
+	CLAIM(counts, "the count of an interrupt that was raised goes, a later one stays"),
 };
 
 CLAIMS_MAIN(claims);
