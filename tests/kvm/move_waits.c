@@ -161,6 +161,12 @@ static struct kvm_pit_config pit_config;
 /* 100 interrupts a second. */
 static struct kvm_pit_state2 pit = { .channels[0] = { .count = 11932, .mode = 2, .gate = 1 } };
 
+static struct kvm_create_device device = { .type = KVM_DEV_TYPE_VFIO };
+static struct kvm_pmu_event_filter filter = { .action = KVM_PMU_EVENT_ALLOW };
+static struct kvm_enable_cap ring = {
+	.cap = KVM_CAP_DIRTY_LOG_RING_ACQ_REL, .args = { 65536 },
+};
+
 static const struct queued {
 	const char *name;
 	bool of_vcpu;
@@ -181,6 +187,9 @@ static const struct queued {
 	{ "KVM_CREATE_PIT2", false, KVM_CREATE_PIT2, &pit_config },
 	{ "KVM_SET_PIT", false, KVM_SET_PIT, &pit },
 	{ "KVM_SET_PIT2", false, KVM_SET_PIT2, &pit },
+	{ "KVM_CREATE_DEVICE", false, KVM_CREATE_DEVICE, &device },
+	{ "KVM_SET_PMU_EVENT_FILTER", false, KVM_SET_PMU_EVENT_FILTER, &filter },
+	{ "the size of dirty rings", false, KVM_ENABLE_CAP, &ring },
 };
 
 static void queued_at_source(void)
