@@ -163,9 +163,28 @@ static int kvm_move_try_vcpu(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
+/**
+ * struct kvm_move_vm_lock - a lock of a VM that a move takes, and does not queue for
+ * @trylock: takes it, if it is free
+ * @in_vain: does a pager keep whoever has it? NULL: nobody who has it waits for one
+ */
+struct kvm_move_vm_lock {
+	bool (*trylock)(struct kvm *kvm);
+	bool (*in_vain)(struct kvm *kvm);
+};
+
 static bool kvm_move_trylock_slots(struct kvm *kvm)
 {
 	return mutex_trylock(&kvm->slots_lock);
+}
+
+/*
+ * An update of memslots waits with slots_lock for all accesses that hold kvm->srcu. One that waits
+ * for a pager ends when the pager answers.
+ */
+static bool kvm_move_slots_are_in_vain(struct kvm *kvm)
+{
+	return READ_ONCE(kvm->gmem_held_waits);
 }
 
 static bool kvm_move_trylock_populate(struct kvm *kvm)
@@ -173,20 +192,17 @@ static bool kvm_move_trylock_populate(struct kvm *kvm)
 	return down_write_trylock(&kvm->populate_lock);
 }
 
-/*
- * An update of memslots waits with slots_lock for all accesses that hold kvm->srcu. One that waits
- * for a pager ends when the pager answers.
- */
-static bool kvm_move_slots_are_in_vain(struct kvm *kvm, s64 waited_us)
-{
-	return READ_ONCE(kvm->gmem_held_waits) && waited_us > KVM_MOVE_PATIENCE_US;
-}
+static const struct kvm_move_vm_lock kvm_move_slots = {
+	kvm_move_trylock_slots, kvm_move_slots_are_in_vain,
+};
 
-static int kvm_move_try(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
+static const struct kvm_move_vm_lock kvm_move_populate = { kvm_move_trylock_populate, NULL };
+
+static int kvm_move_try(struct kvm *kvm, const struct kvm_move_vm_lock *lock)
 {
 	ktime_t first = ktime_get();
 
-	while (!trylock(kvm)) {
+	while (!lock->trylock(kvm)) {
 		ktime_t now = ktime_get();
 		s64 waited = ktime_us_delta(now, first);
 
@@ -194,22 +210,22 @@ static int kvm_move_try(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
 			return -EINTR;
 		if (kvm_move_age_us(kvm, now) > KVM_MOVE_LIMIT_US)
 			return -EBUSY;
-		if (trylock == kvm_move_trylock_slots && kvm_move_slots_are_in_vain(kvm, waited))
+		if (waited > KVM_MOVE_PATIENCE_US && lock->in_vain && lock->in_vain(kvm))
 			return -EBUSY;
 		kvm_move_pause(waited);
 	}
 	return 0;
 }
 
-static int kvm_move_lock(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
+static int kvm_move_lock(struct kvm *kvm, const struct kvm_move_vm_lock *lock)
 {
 	int r;
 
-	if (trylock(kvm))
+	if (lock->trylock(kvm))
 		return 0;
 
 	WRITE_ONCE(kvm->move_waits, true);
-	r = kvm_move_try(kvm, trylock);
+	r = kvm_move_try(kvm, lock);
 	WRITE_ONCE(kvm->move_waits, false);
 	/* As in kvm_move_lock_vcpu(). */
 	smp_mb();
@@ -231,12 +247,12 @@ static int kvm_move_lock(struct kvm *kvm, bool (*trylock)(struct kvm *kvm))
  */
 int kvm_move_lock_memory(struct kvm *kvm)
 {
-	int r = kvm_move_lock(kvm, kvm_move_trylock_slots);
+	int r = kvm_move_lock(kvm, &kvm_move_slots);
 
 	if (r)
 		return r;
 
-	r = kvm_move_lock(kvm, kvm_move_trylock_populate);
+	r = kvm_move_lock(kvm, &kvm_move_populate);
 	if (r)
 		mutex_unlock(&kvm->slots_lock);
 	return r;
