@@ -230,9 +230,9 @@ static void *answer_misses(void *unused)
 	while (!answerer_ends) {
 		if (!has_event(pager, 10))
 			continue;
-		/* The vCPU is the first thread's. */
-		while (ASYNC(m, told) == told_before && !is_asleep(getpid(), IN_PAGER_WAIT) &&
-		       claim_is_patient(&until))
+		/* The vCPU is the first thread's; KVM_RUN may fail after it has asked. */
+		while (!answerer_ends && ASYNC(m, told) == told_before &&
+		       !is_asleep(getpid(), IN_PAGER_WAIT) && claim_is_patient(&until))
 			;
 		copy(pager, 3, 0, 1);
 		break;
