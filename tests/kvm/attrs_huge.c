@@ -81,7 +81,7 @@ static void change_some(void)
 static void by_setting_them(void)
 {
 	begin();
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		change_some();
 		unmap();
 		expect_huge_pages();
@@ -91,7 +91,7 @@ static void by_setting_them(void)
 static void in_a_new_slot(void)
 {
 	begin();
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		change_some();
 		machine_unbind(m);
 		change_some();
@@ -105,7 +105,7 @@ static void in_a_slot_of_any_borders(void)
 {
 	begin();
 	machine_unbind(m);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		uint64_t first = 1 + random() % HUGE_PAGES, n = PAGES - 2 * HUGE_PAGES - 1;
 
 		vm_set_user_memory_region2(m->vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD,

@@ -148,7 +148,7 @@ static void chain(void)
 	m = machine_create(PAGES);
 	machine_prepare(m, guest_churn, 0, 0, 0);
 	runner_start(&r, m);
-	for (int i = 0; i < MOVES; i++)
+	for (unsigned int i = 0; i < claim_times(MOVES); i++)
 		m = move_while_running(m, &r);
 	/* A whole round more: all that the last one found has been looked at. */
 	wait_for_round(m, rounds(m) + 2);

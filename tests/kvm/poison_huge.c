@@ -110,10 +110,10 @@ static void prepare(void)
 static void unsplit(void (*check)(uint64_t pfn))
 {
 	uint64_t bad[TRIES];
-	int n = 0, times = 0;
+	int tries = claim_times(TRIES), n = 0, times = 0;
 
 	prepare();
-	while (n < TRIES && times < ENOUGH) {
+	while (n < tries && times < ENOUGH) {
 		uint64_t pfn;
 
 		begin(content);

@@ -184,7 +184,7 @@ static void close_under(void *guest_code)
 	allow_forced_emulation();
 	pthread_barrier_init(&round_begins, NULL, 2);
 	m = machine_bare(PAGES);
-	for (int i = 0; i < ROUNDS; i++) {
+	for (unsigned int i = 0; i < claim_times(ROUNDS); i++) {
 		struct timespec limit;
 		int err;
 
@@ -198,7 +198,7 @@ static void close_under(void *guest_code)
 		clock_gettime(CLOCK_REALTIME, &limit);
 		limit.tv_sec += 10 * claim_slowness();
 		err = pthread_timedjoin_np(thread, NULL, &limit);
-		TEST_ASSERT(!err, "round %d: it waits on, and keeps its view", i);
+		TEST_ASSERT(!err, "round %u: it waits on, and keeps its view", i);
 		if (m->vcpu->run->exit_reason == KVM_EXIT_MMIO)
 			vcpu_run_complete_io(m->vcpu);
 		machine_unbind(m);

@@ -89,7 +89,7 @@ static void freed_pages_are_out_of_reach(void)
 	struct reuse reuse;
 
 	begin(&reuse);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		uint64_t first = KEPT + random() % (HUGE_PAGES - KEPT);
 		uint64_t n = 1 + random() % (HUGE_PAGES - first);
 

@@ -28,7 +28,7 @@ static void *act_again_and_again(void *arg)
 {
 	void (*act)(void) = arg;
 
-	for (int i = 0; i < TIMES; i++) {
+	for (unsigned int i = 0; i < claim_times(TIMES); i++) {
 		pthread_barrier_wait(&barrier);
 		act();
 		pthread_barrier_wait(&barrier);
@@ -75,7 +75,7 @@ static void go_bad_against(void (*act)(void))
 	pthread_create(&actor, NULL, act_again_and_again, act);
 	pthread_create(&toucher, NULL, touch_again_and_again, NULL);
 
-	for (int i = 0; i < TIMES; i++) {
+	for (unsigned int i = 0; i < claim_times(TIMES); i++) {
 		uint64_t pfn = fresh_pfn();
 
 		/*
@@ -91,7 +91,7 @@ static void go_bad_against(void (*act)(void))
 	pthread_join(actor, NULL);
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(toucher, NULL);
-	pr_info("%d of %d pages are bad afterwards\n", bad, TIMES);
+	pr_info("%d of %u pages are bad afterwards\n", bad, claim_times(TIMES));
 
 	/* All of them work afterwards, and the errors are gone with their pages. */
 	punch_pages(a->view, 0, PAGES);

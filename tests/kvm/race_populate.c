@@ -155,7 +155,7 @@ static void not_after_a_move(void)
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
 	require_move();
-	for (int i = 0; i < MOVES; i++) {
+	for (unsigned int i = 0; i < claim_times(MOVES); i++) {
 		struct machine *dst;
 		pthread_t thread;
 

@@ -68,7 +68,7 @@ static struct kvm_vcpu *carry_on(struct kvm_vcpu *vcpu)
 	struct runner r;
 	struct ucall uc;
 
-	for (int i = 0; i < MOVES; i++) {
+	for (unsigned int i = 0; i < claim_times(MOVES); i++) {
 		runner_start(&r, vcpu);
 		wait_for(count, *count + 3);
 		if (runner_stop(&r) && get_ucall(vcpu, &uc) == UCALL_ABORT)
@@ -109,8 +109,8 @@ static void tsc_offset_is_the_same(void)
 	struct kvm_vcpu *vcpu = time_ancestor(tell_tsc);
 	uint64_t offset;
 
-	for (int i = 0; i < MOVES; i++) {
-		if (i == MOVES / 2) {
+	for (unsigned int i = 0; i < claim_times(MOVES); i++) {
+		if (i == claim_times(MOVES) / 2) {
 			offset = -(ordered_tsc() / 2);
 			vcpu_device_attr_set(vcpu, KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET,
 					     &offset);
@@ -276,7 +276,7 @@ static void kvmclock_goes_on(void)
 	vm_ioctl(vcpu->vm, KVM_SET_CLOCK, &set);
 	run_to_ucall(vcpu, &uc);
 	both_clocks(vcpu->vm, &start, &clock);
-	for (int i = 0; i < MOVES; i++) {
+	for (unsigned int i = 0; i < claim_times(MOVES); i++) {
 		vcpu = succeed(vcpu);
 		before = vm_clock(vcpu->vm);
 		TEST_ASSERT_EQ(run_to_ucall(vcpu, &uc), UCALL_SYNC);

@@ -20,6 +20,7 @@
 #include "claims.h"
 
 #define CLAIM_SECONDS	60	/* the usual limit, in an emulated machine */
+#define LEAST_TIMES	5	/* of what is done often */
 #define PATIENCE	40	/* seconds, of a busy machine; less than the usual limit */
 #define REAP_SECONDS	10	/* what SIGKILL may take to be obeyed */
 #define EXIT_SKIP	4	/* kselftest's */
@@ -172,6 +173,15 @@ static unsigned int number_from_env(const char *name, unsigned int otherwise)
 unsigned int claim_slowness(void)
 {
 	return number_from_env("GMEM_TEST_SLOWNESS", 1);
+}
+
+unsigned int claim_times(unsigned int times)
+{
+	unsigned int fewer = times / claim_slowness();
+
+	if (fewer < LEAST_TIMES)
+		fewer = LEAST_TIMES;
+	return fewer < times ? fewer : times;
 }
 
 unsigned int claim_patience(void)

@@ -46,6 +46,12 @@ void __attribute__((noreturn, format(printf, 1, 2))) claim_skip(const char *fmt,
 /* How many times slower the kernel is than one that is not for debugging: 1 or more. */
 unsigned int claim_slowness(void);
 
+/*
+ * How often to do what shows the more the more often it is done: @times, but less often on such
+ * a kernel.
+ */
+unsigned int claim_times(unsigned int times);
+
 /* How many seconds to wait for what must come, however busy the machine is. */
 unsigned int claim_patience(void);
 
