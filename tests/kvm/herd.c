@@ -149,7 +149,10 @@ static void others_sleep_on(void)
 /* A figure for docs/measurements.md; only what is far off fails. */
 static void costs_the_same(void)
 {
-	static const unsigned int counts[] = { 16, 250, MAX_THREADS };
+	/* On a slow kernel with fewer, and less allowed, as it would be less if all were woken. */
+	unsigned int slowness = claim_slowness();
+	unsigned int counts[] = { 16, 250, slowness > 1 ? 400 : MAX_THREADS };
+	unsigned int times = slowness > 1 ? 5 : 20;
 	double ms[3];
 
 	for (int i = 0; i < 3; i++) {
@@ -158,13 +161,14 @@ static void costs_the_same(void)
 		printf("%u waiters: %.3f ms an answer for somebody else\n", counts[i], ms[i]);
 		end(counts[i]);
 	}
-	TEST_ASSERT(ms[2] < 20 * ms[0], "%.3f ms with %u waiters, %.3f with %u", ms[2], counts[2],
-		    ms[0], counts[0]);
+	TEST_ASSERT(ms[2] < times * ms[0], "%.3f ms with %u waiters, %.3f with %u", ms[2],
+		    counts[2], ms[0], counts[0]);
 }
 
 static const struct claim claims[] = {
 	CLAIM(others_sleep_on, "an answer wakes nobody who waits for another page"),
-	SLOW_CLAIM(costs_the_same, 300, "and costs with 4,000 waiters about what it costs with 16"),
+	SLOW_CLAIM(costs_the_same, 300,
+		   "and costs with very many waiters about what it costs with 16"),
 };
 
 CLAIMS_MAIN(claims);
