@@ -23,7 +23,7 @@ uint64_t trace_fault_pfn(uint64_t ino, uint64_t pgoff);
 
 /*
  * Begins to count calls of a function of the kernel's, whoever makes them; of one at a time.
- * Skips where the kernel has no kprobes, as the debug kernel.
+ * Skips where the kernel has no kprobes.
  */
 void trace_calls_start(const char *function);
 
