@@ -9,12 +9,14 @@
 
 #include "claims.h"
 #include "held_lock.h"
+#include "mapped.h"
 #include "moving.h"
 #include "paging.h"
 
 #define PAGES		16
 #define LOGGED_SLOT	20
 #define LOGGED_GPA	(1ULL << 34)
+#define LETS_PASS	"kvm_move_let_slots_pass"
 
 static void hold_vcpu(struct held_lock *h, struct machine *m)
 {
@@ -362,6 +364,60 @@ static void populate_passes(void)
 	guest_expect(b, 1, PAGES - 1, 1);
 }
 
+/* In place: the inode knows which of its pages are private. */
+static void make_mapped_couple(void)
+{
+	require_move();
+	require_convert();
+	a = logged(mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED));
+	guest_write(a, 0, PAGES, 1);
+	b = logged(mapped_link(KVM_X86_SW_PROTECTED_VM, a->view, PAGES));
+}
+
+static void conversion_passes(void)
+{
+	struct kvm_memory_attributes2 args = {
+		.size = PAGE_SIZE, .attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE,
+	};
+	struct async_ioctl mover, later;
+	struct held_lock h;
+
+	make_mapped_couple();
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
+	ask_move(&mover);
+	async_ioctl_start(&later, a->view, KVM_SET_MEMORY_ATTRIBUTES2, (unsigned long)&args);
+	wait_asleep(later.pid, LETS_PASS);
+	let_go(&h);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&later), -EIO);
+	host_expect(b, 0, PAGES, 1);
+	guest_expect(b, 0, PAGES, 1);
+}
+
+static void *close_view(void *view)
+{
+	close((int)(long)view);
+	return NULL;
+}
+
+/* Nobody but its thread sees when it has gone. */
+static void release_passes(void)
+{
+	struct async_ioctl mover;
+	struct held_lock h;
+	pthread_t thread;
+
+	make_couple();
+	held_lock_take_slots(&h, a->vm->fd, LOGGED_SLOT);
+	ask_move(&mover);
+	pthread_create(&thread, NULL, close_view, (void *)(long)a->view);
+	wait_asleep(thread_id(thread), LETS_PASS);
+	let_go(&h);
+	TEST_ASSERT_EQ(async_ioctl_result(&mover), 0);
+	pthread_join(thread, NULL);
+	guest_expect(b, 0, PAGES, 1);
+}
+
 /* Ioctls that let it pass go on when it is killed; or one is killed, and the move goes on. */
 static void killed_where_others_wait(void)
 {
@@ -466,7 +522,9 @@ static const struct claim claims[] = {
 	CLAIM(passes_at_destination, "so do those of the destination's"),
 	CLAIM(slots_pass, "whatever takes slots_lock later lets a move pass, and can be killed"),
 	CLAIM(populate_passes, "so does who populates"),
-	CLAIM(killed_where_others_wait, "and go on where it is killed"),
+	CLAIM(conversion_passes, "so does a conversion in place"),
+	CLAIM(release_passes, "and a view that is closed"),
+	CLAIM(killed_where_others_wait, "they go on where it is killed"),
 	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
 	CLAIM(vcpu_in_an_ioctl, "after ten seconds, so is one in an ioctl that does not return"),
 	CLAIM(one_deadline, "ten seconds are for all that a move waits for, together"),
