@@ -399,7 +399,7 @@ static void killed_anywhere(void)
 	struct machine *m = mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 	int status;
 
-	for (int i = 0; i < 100; i++) {
+	for (unsigned int i = 0; i < claim_times(100); i++) {
 		pid_t pid = fork();
 
 		if (!pid)

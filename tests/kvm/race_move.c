@@ -12,6 +12,7 @@
 #include "stress.h"
 
 #define RING	8
+#define ROUNDS	50
 #define PAGES	16
 
 static struct kvm_vm *ring[RING];
@@ -31,7 +32,7 @@ static void *move_to_the_next(void *arg)
 {
 	size_t i = (size_t)arg;
 
-	for (int round = 0; round < 50; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		pthread_barrier_wait(&start);
 		expect_one_of_a_move(__move(ring[(i + 1) % RING], ring[i]->fd));
 		pthread_barrier_wait(&stop);
@@ -49,7 +50,7 @@ static void rings(void)
 	for (size_t i = 0; i < RING; i++)
 		pthread_create(&threads[i], NULL, move_to_the_next, (void *)i);
 
-	for (int round = 0; round < 50; round++) {
+	for (unsigned int round = 0; round < claim_times(ROUNDS); round++) {
 		for (int i = 0; i < RING; i++)
 			ring[i] = idle_vm();
 		atomic_store(&moved, 0);

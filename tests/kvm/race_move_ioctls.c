@@ -446,7 +446,7 @@ static void hammered(void)
 	for (size_t i = 0; i < HAMMERS; i++)
 		jobs[i] = (struct job){ .once = hammer_owner, .i = i };
 	jobs_begin(jobs, HAMMERS);
-	for (int round = 0; round < CHAINS; round++) {
+	for (unsigned int round = 0; round < claim_times(CHAINS); round++) {
 		double took;
 
 		atomic_store(&owner, 0);
@@ -466,7 +466,7 @@ static void hammered(void)
 			kvm_vm_free(chain[i]);
 	}
 	jobs_end(jobs, HAMMERS);
-	pr_info("%d moves, the longest took %.1f ms\n", CHAIN * CHAINS, longest * 1000);
+	pr_info("%u moves, the longest took %.1f ms\n", CHAIN * claim_times(CHAINS), longest * 1000);
 }
 
 static const struct claim claims[] = {
