@@ -5,14 +5,11 @@
  */
 #include <asm/kvm_para.h>
 #include <asm/pvclock-abi.h>
-#include <signal.h>
-#include <sys/wait.h>
 
 #include "claims.h"
 #include "interrupts.h"
 #include "mapped.h"
 #include "kvm_access.h"
-#include "ring.h"
 #include "svm_util.h"
 
 #define VALUE	0x1122334455667788
@@ -20,92 +17,43 @@
 
 static struct kvm_access o;
 
-/* Up to where @fn has KVM wait for a page; memslots are updated there. */
-static void begin(void *fn, uint64_t page, uint64_t b)
-{
-	kvm_access_create(&o);
-	kvm_access_start(&o, fn, page, b);
-	kvm_access_expect_event(&o, page);
-	kvm_access_expect_others_go_on(&o);
-}
-
 static void begin_and_copy(void *fn, uint64_t page, uint64_t b)
 {
-	begin(fn, page, b);
+	kvm_access_begin(&o, fn, page, b);
 	copy(o.pager, 1, page, 1);
-}
-
-static uint64_t word(uint64_t page, uint64_t i)
-{
-	return pattern_word(1, page, i);
-}
-
-static void guest_word(uint64_t page, uint64_t i)
-{
-	GUEST_RETURN(((volatile uint64_t *)page_gva(page))[i]);
-}
-
-static uint64_t found(uint64_t page, uint64_t i)
-{
-	return machine_call(o.m, guest_word, page, i, 0);
 }
 
 static void reads(void)
 {
 	begin_and_copy(guest_kvm_read, 3, 0);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(3, 0));
 }
 
 static void writes(void)
 {
 	begin_and_copy(guest_kvm_write, 3, VALUE);
 	kvm_access_result(&o);
-	TEST_ASSERT_EQ(found(3, 0), VALUE);
-	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 0), VALUE);
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 1), kvm_access_word(3, 1));
 }
 
 static void exchanges(void)
 {
-	begin_and_copy(guest_kvm_exchange, 3, word(3, 0));
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
-	TEST_ASSERT_EQ(found(3, 0), ~word(3, 0));
-	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+	begin_and_copy(guest_kvm_exchange, 3, kvm_access_word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 0), ~kvm_access_word(3, 0));
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 1), kvm_access_word(3, 1));
 }
 
 /* ---- a device on one side, owed memory on the other */
 
-static void guest_from_device(uint64_t page)
-{
-	void *from = (void *)ACCESS_DEVICE, *to = page_gva(page);
-
-	asm volatile("movsq" : "+S"(from), "+D"(to) :: "memory");
-	GUEST_RETURN(0);
-}
-
-/* The device is asked once: an instruction that began again would ask it twice. */
-static void device_read_begin(uint64_t page)
-{
-	struct kvm_run *run;
-	uint64_t value = VALUE;
-
-	kvm_access_create(&o);
-	run = o.m->vcpu->run;
-	kvm_access_start(&o, guest_from_device, page, 0);
-	kvm_access_end(&o, KVM_EXIT_MMIO);
-	TEST_ASSERT(!run->mmio.is_write && run->mmio.phys_addr == ACCESS_DEVICE, "another access");
-	memcpy(run->mmio.data, &value, sizeof(value));
-	kvm_access_resume(&o);
-	kvm_access_expect_event(&o, page);
-	kvm_access_expect_others_go_on(&o);
-}
-
 static void device_is_read_once(void)
 {
-	device_read_begin(3);
+	kvm_access_device_read(&o, 3, VALUE);
 	copy(o.pager, 1, 3, 1);
 	kvm_access_result(&o);
-	TEST_ASSERT_EQ(found(3, 0), VALUE);
-	TEST_ASSERT_EQ(found(3, 1), word(3, 1));
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 0), VALUE);
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 1), kvm_access_word(3, 1));
 }
 
 static void guest_to_device(uint64_t page)
@@ -124,7 +72,7 @@ static void device_is_written_once(void)
 	run = o.m->vcpu->run;
 	kvm_access_end(&o, KVM_EXIT_MMIO);
 	TEST_ASSERT(run->mmio.is_write && run->mmio.phys_addr == ACCESS_DEVICE, "another access");
-	TEST_ASSERT_EQ(*(uint64_t *)run->mmio.data, word(3, 0));
+	TEST_ASSERT_EQ(*(uint64_t *)run->mmio.data, kvm_access_word(3, 0));
 	kvm_access_resume(&o);
 	kvm_access_result(&o);
 }
@@ -144,9 +92,9 @@ static void walks_owed_tables(void)
 	kvm_access_expect_event(&o, 4);
 	kvm_access_expect_others_go_on(&o);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
 	for (uint64_t page = 1; page < 4; page++)
-		TEST_ASSERT_EQ(found(page, 0), page_gpa(page + 1) | ACCESS_PTE | ACCESS_PTE_USED);
+		TEST_ASSERT_EQ(kvm_access_found(&o, page, 0), page_gpa(page + 1) | ACCESS_PTE | ACCESS_PTE_USED);
 }
 
 /* What a walk has found in a slot is not good any more when that slot is another. */
@@ -165,7 +113,7 @@ static void walks_anew(void)
 	kvm_access_copy_table(&o, 3, page_gpa(4) | ACCESS_PTE);
 	kvm_access_expect_event(&o, 4);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
 	TEST_ASSERT_EQ(*old, entry);
 	TEST_ASSERT_EQ(*new, entry | ACCESS_PTE_USED);
 }
@@ -251,18 +199,12 @@ static void walks_anew_nested(void)
 	kvm_access_expect_event(&o, PD);
 	new = kvm_access_tables(&o, entry);
 	kvm_access_copy_table(&o, PD, MACHINE_GPA | ACCESS_PTE | LARGE);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(L2_DATA, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(L2_DATA, 0));
 	TEST_ASSERT_EQ(*old, entry);
 	TEST_ASSERT_EQ(*new, entry | ACCESS_PTE_USED);
 }
 
 /* ---- what guest and KVM share */
-
-static void guest_msr(uint64_t page, uint64_t msr)
-{
-	wrmsr(msr, page_gpa(page) | KVM_MSR_ENABLED);
-	GUEST_RETURN(0);
-}
 
 static void guest_wall_clock(uint64_t page)
 {
@@ -272,22 +214,22 @@ static void guest_wall_clock(uint64_t page)
 
 static void wall_clock(void)
 {
-	begin(guest_wall_clock, 3, 0);
+	kvm_access_begin(&o, guest_wall_clock, 3, 0);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	kvm_access_result(&o);
-	TEST_ASSERT(found(3, 0), "no wall clock");
+	TEST_ASSERT(kvm_access_found(&o, 3, 0), "no wall clock");
 }
 
 static uint64_t clock_version(void)
 {
-	return found(3, 0) & 0xffffffff;
+	return kvm_access_found(&o, 3, 0) & 0xffffffff;
 }
 
 static void kvmclock(void)
 {
 	uint64_t version;
 
-	begin(guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW);
+	kvm_access_begin(&o, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	kvm_access_result(&o);
 	version = clock_version();
@@ -303,7 +245,7 @@ static void kvmclock_that_is_owed_later(void)
 
 	kvm_access_create(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	machine_call(o.m, guest_msr, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
+	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
 	TEST_ASSERT(clock_version(), "no clock");
 	punch_pages(o.m->view, 3, 1);
 	close(o.pager);
@@ -311,13 +253,13 @@ static void kvmclock_that_is_owed_later(void)
 	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
 
 	touch_clock(o.m);
-	kvm_access_start(&o, guest_word, 4, 0);
+	kvm_access_start(&o, guest_kvm_word, 4, 0);
 	kvm_access_expect_event(&o, 3);
 	kvm_access_expect_others_go_on(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
 	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(4, 0));
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
 	version = clock_version();
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 }
@@ -331,7 +273,7 @@ static void steal_time(void)
 {
 	uint64_t version;
 
-	begin(guest_msr, 3, MSR_KVM_STEAL_TIME);
+	kvm_access_begin(&o, guest_kvm_share, 3, MSR_KVM_STEAL_TIME);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	kvm_access_result(&o);
 	version = machine_call(o.m, guest_steal_version, 3, 0, 0);
@@ -350,25 +292,20 @@ static void guest_async(uint64_t page)
 /* KVM has an address of it, as of all that is accessed as a cached gfn. */
 static void cached(void)
 {
-	begin(guest_async, 3, 0);
+	kvm_access_begin(&o, guest_async, 3, 0);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	TEST_ASSERT_EQ(kvm_access_result(&o), ~0U);
-}
-
-static void guest_vmsave(uint64_t page)
-{
-	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
-	GUEST_RETURN(kvm_asm_safe("vmsave", "a"(page_gpa(page))));
 }
 
 static void mapped(void)
 {
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
-	begin_and_copy(guest_vmsave, 3, 0);
+	begin_and_copy(guest_kvm_map, 3, 0);
 	TEST_ASSERT_EQ(kvm_access_result(&o), 0);
 	/* FS, where VMSAVE puts it, and what it leaves alone. */
-	TEST_ASSERT(found(3, 0x440 / 8) != word(3, 0x440 / 8), "nothing was saved");
-	TEST_ASSERT_EQ(found(3, 0), word(3, 0));
+	TEST_ASSERT(kvm_access_found(&o, 3, 0x440 / 8) != kvm_access_word(3, 0x440 / 8),
+		    "nothing was saved");
+	TEST_ASSERT_EQ(kvm_access_found(&o, 3, 0), kvm_access_word(3, 0));
 }
 
 /* ---- system management mode has memslots of its own */
@@ -412,184 +349,6 @@ static void smm(void)
 	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
 }
 
-/* ---- the very slot goes: as if it had gone before the instruction */
-
-static void begin_and_unbind(void *fn, uint64_t page, uint64_t b)
-{
-	begin(fn, page, b);
-	machine_unbind(o.m);
-}
-
-static struct kvm_run *expect_mmio(bool is_write, uint64_t page)
-{
-	struct kvm_run *run = o.m->vcpu->run;
-
-	kvm_access_end(&o, KVM_EXIT_MMIO);
-	TEST_ASSERT(run->mmio.is_write == is_write && run->mmio.phys_addr == page_gpa(page) &&
-		    run->mmio.len == 8, "another access: to %#llx", run->mmio.phys_addr);
-	return run;
-}
-
-static void slot_goes_reading(void)
-{
-	uint64_t value = VALUE;
-
-	begin_and_unbind(guest_kvm_read, 3, 0);
-	memcpy(expect_mmio(false, 3)->mmio.data, &value, sizeof(value));
-	kvm_access_resume(&o);
-	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
-	/* The pager still owes it to who has the slot next. */
-	machine_bind(o.m, 0);
-	kvm_access_start(&o, guest_kvm_read, 3, 0);
-	copy(o.pager, 1, 3, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
-}
-
-static void slot_goes_exchanging(void)
-{
-	uint64_t old = ~VALUE;
-
-	begin_and_unbind(guest_kvm_exchange, 3, old);
-	/* The emulator reads, and sees what it can do. */
-	memcpy(expect_mmio(false, 3)->mmio.data, &old, sizeof(old));
-	kvm_access_resume(&o);
-	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
-	kvm_access_resume(&o);
-	kvm_access_result(&o);
-}
-
-/* The device's word is not lost, and the device not asked again. */
-static void slot_goes_device_read(void)
-{
-	device_read_begin(3);
-	machine_unbind(o.m);
-	TEST_ASSERT_EQ(*(uint64_t *)expect_mmio(true, 3)->mmio.data, VALUE);
-	kvm_access_resume(&o);
-	kvm_access_result(&o);
-}
-
-static void slot_goes_mapped(void)
-{
-	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
-	begin_and_unbind(guest_vmsave, 3, 0);
-	TEST_ASSERT_EQ(kvm_access_result(&o), GP_VECTOR);
-}
-
-static void slot_goes_shared(void)
-{
-	static const uint64_t msrs[] = { MSR_KVM_SYSTEM_TIME_NEW, MSR_KVM_STEAL_TIME };
-
-	for (int i = 0; i < 2; i++) {
-		begin_and_unbind(guest_msr, 3, msrs[i]);
-		kvm_access_result(&o);
-		machine_free(o.m);
-		close(o.pager);
-	}
-}
-
-/* The slot stays, but has nothing any more. */
-static void view_goes(void)
-{
-	begin(guest_kvm_read, 3, 0);
-	machine_close_view(o.m);
-	expect_mmio(false, 3);
-}
-
-/* ---- the pager */
-
-static void ring_answers(void)
-{
-	struct kvm_gmem_event event;
-	struct ring ring;
-
-	kvm_access_create(&o);
-	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_PAGER_RING,
-		       "these modules have no ring");
-	ring_open(&ring, o.pager, 4, 4, 0);
-	kvm_access_start(&o, guest_kvm_read, 3, 0);
-	event = ring_next_event(&ring);
-	TEST_ASSERT(event.offset == 3 * PAGE_SIZE && event.flags & KVM_GMEM_FAULT_KVM,
-		    "event at %#llx, flags %#x", event.offset, event.flags);
-	kvm_access_expect_others_go_on(&o);
-	ring_copy(&ring, 1, 3);
-	while (!ring_is_done(&ring))
-		ring_enter(&ring);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
-	TEST_ASSERT(!ring.head->wake, "a sleeper, %#x", ring.head->wake);
-}
-
-static void pager_dies(void)
-{
-	begin(guest_kvm_read, 3, 0);
-	for (int i = 0; i < 5; i++) {
-		close(o.pager);
-		kvm_access_expect_others_go_on(&o);
-		o.pager = __pager(o.m->view, 0, 0, KVM_GMEM_PAGER_TAKEOVER);
-		TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
-		kvm_access_expect_event(&o, 3);
-	}
-	copy(o.pager, 1, 3, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), word(3, 0));
-}
-
-/* What an emulator can't read is MMIO to it. */
-static void pager_fails(void)
-{
-	begin(guest_kvm_read, 3, 0);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_FAIL, 3, 1, NULL), 0);
-	expect_mmio(false, 3);
-}
-
-static void hole(void)
-{
-	begin(guest_kvm_read, 3, 0);
-	punch_pages(o.m->view, 3, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
-}
-
-static void nothing(int sig __attribute__((unused)))
-{
-}
-
-/* A signal waits for the answer: the instruction is half done. */
-static void signals_wait(void)
-{
-	struct sigaction action = { .sa_handler = nothing };
-
-	sigaction(SIGUSR1, &action, NULL);
-	device_read_begin(3);
-	for (int i = 0; i < 10; i++) {
-		pthread_kill(o.thread, SIGUSR1);
-		kvm_access_expect_others_go_on(&o);
-	}
-	copy(o.pager, 1, 3, 1);
-	pthread_join(o.thread, NULL);
-	TEST_ASSERT_EQ(o.err, EINTR);
-	kvm_access_resume(&o);
-	kvm_access_result(&o);
-	TEST_ASSERT_EQ(found(3, 0), VALUE);
-}
-
-static void killed(void)
-{
-	int told[2], status;
-	char byte;
-	pid_t pid;
-
-	TEST_ASSERT(!pipe(told), "pipe");
-	pid = fork();
-	if (!pid) {
-		begin(guest_kvm_read, 3, 0);
-		TEST_ASSERT_EQ(write(told[1], "!", 1), 1);
-		for (;;)
-			kvm_access_expect_others_go_on(&o);
-	}
-	TEST_ASSERT_EQ(read(told[0], &byte, 1), 1);
-	kill(pid, SIGKILL);
-	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
-	TEST_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "status %#x", status);
-}
-
 static const struct claim claims[] = {
 	CLAIM(reads, "an emulated read waits; memslots change and another vCPU runs"),
 	CLAIM(writes, "so does a write"),
@@ -607,18 +366,6 @@ static const struct claim claims[] = {
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
 	CLAIM(smm, "in system management mode, which has memslots of its own"),
-	CLAIM(slot_goes_reading, "if its slot goes, the read is MMIO; the pager owes it as before"),
-	CLAIM(slot_goes_exchanging, "so are the exchange's read and write"),
-	CLAIM(slot_goes_device_read, "and the write of what was read from a device, once"),
-	CLAIM(slot_goes_mapped, "and VMSAVE is #GP"),
-	CLAIM(slot_goes_shared, "and a guest with clocks there goes on"),
-	CLAIM(view_goes, "if the view goes, the read is MMIO"),
-	CLAIM(ring_answers, "an answer may come by a ring"),
-	CLAIM(pager_dies, "of pagers that die in turn, the last one has the event and answers"),
-	CLAIM(pager_fails, "a page that the pager fails is MMIO"),
-	CLAIM(hole, "a hole is an answer"),
-	CLAIM(signals_wait, "signals wait for the answer, and memslots still change"),
-	CLAIM(killed, "SIGKILL ends it, while memslots change"),
 };
 
 CLAIMS_MAIN(claims);

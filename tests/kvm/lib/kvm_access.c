@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "kvm_access.h"
+#include "svm_util.h"
 
 #define OTHER_SLOT	20
 #define TABLES_SLOT	21
@@ -169,4 +170,62 @@ void kvm_access_copy_table(struct kvm_access *o, uint64_t page, uint64_t entry)
 	table[0] = entry;
 	TEST_ASSERT_EQ(answer(o->pager, KVM_GMEM_ANSWER_COPY, page, 1, table), 0);
 	munmap(table, PAGE_SIZE);
+}
+
+void kvm_access_begin(struct kvm_access *o, void *fn, uint64_t page, uint64_t b)
+{
+	kvm_access_create(o);
+	kvm_access_start(o, fn, page, b);
+	kvm_access_expect_event(o, page);
+	kvm_access_expect_others_go_on(o);
+}
+
+static void guest_from_device(uint64_t page)
+{
+	void *from = (void *)ACCESS_DEVICE, *to = page_gva(page);
+
+	asm volatile("movsq" : "+S"(from), "+D"(to) :: "memory");
+	GUEST_RETURN(0);
+}
+
+void kvm_access_device_read(struct kvm_access *o, uint64_t page, uint64_t value)
+{
+	struct kvm_run *run;
+
+	kvm_access_create(o);
+	run = o->m->vcpu->run;
+	kvm_access_start(o, guest_from_device, page, 0);
+	kvm_access_end(o, KVM_EXIT_MMIO);
+	TEST_ASSERT(!run->mmio.is_write && run->mmio.phys_addr == ACCESS_DEVICE, "another access");
+	memcpy(run->mmio.data, &value, sizeof(value));
+	kvm_access_resume(o);
+	kvm_access_expect_event(o, page);
+	kvm_access_expect_others_go_on(o);
+}
+
+uint64_t kvm_access_word(uint64_t page, uint64_t i)
+{
+	return pattern_word(1, page, i);
+}
+
+void guest_kvm_word(uint64_t page, uint64_t i)
+{
+	GUEST_RETURN(((volatile uint64_t *)page_gva(page))[i]);
+}
+
+uint64_t kvm_access_found(struct kvm_access *o, uint64_t page, uint64_t i)
+{
+	return machine_call(o->m, guest_kvm_word, page, i, 0);
+}
+
+void guest_kvm_map(uint64_t page)
+{
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
+	GUEST_RETURN(kvm_asm_safe("vmsave", "a"(page_gpa(page))));
+}
+
+void guest_kvm_share(uint64_t page, uint64_t msr)
+{
+	wrmsr(msr, page_gpa(page) | KVM_MSR_ENABLED);
+	GUEST_RETURN(0);
 }

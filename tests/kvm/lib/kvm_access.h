@@ -49,6 +49,15 @@ void kvm_access_resume(struct kvm_access *o);
 /* KVM has asked the pager for @page for itself. */
 void kvm_access_expect_event(struct kvm_access *o, uint64_t page);
 
+/* From the begin up to where @fn has KVM wait for @page; memslots are updated there. */
+void kvm_access_begin(struct kvm_access *o, void *fn, uint64_t page, uint64_t b);
+
+/*
+ * The same of an instruction that reads a device, which says @value, into @page. The device is
+ * asked once: an instruction that began again would ask it twice.
+ */
+void kvm_access_device_read(struct kvm_access *o, uint64_t page, uint64_t value);
+
 /* Memslots of its VM are updated and another vCPU of it runs, while it waits. */
 void kvm_access_expect_others_go_on(struct kvm_access *o);
 
@@ -58,11 +67,20 @@ void kvm_access_end(struct kvm_access *o, uint32_t reason);
 /* So that the guest returned: with this. */
 uint64_t kvm_access_result(struct kvm_access *o);
 
+/* Word @i of a page: of the content that the pager answers with; as the guest finds it. */
+uint64_t kvm_access_word(uint64_t page, uint64_t i);
+uint64_t kvm_access_found(struct kvm_access *o, uint64_t page, uint64_t i);
+
 /* Guest code for kvm_access_start(), each by an emulated instruction. */
 void guest_kvm_read(uint64_t page);
 void guest_kvm_write(uint64_t page, uint64_t value);
 void guest_kvm_exchange(uint64_t page, uint64_t old);	/* for its complement; old value */
 void guest_kvm_read_tree(void);				/* the vector, or the value */
+/* What KVM maps for VMSAVE: the vector; what it shares with the guest, by an MSR. */
+void guest_kvm_map(uint64_t page);
+void guest_kvm_share(uint64_t page, uint64_t msr);
+
+void guest_kvm_word(uint64_t page, uint64_t i);		/* not by KVM: the word */
 
 /* Adds or replaces memory for a page table at ACCESS_TABLES, one entry in it. */
 uint64_t *kvm_access_tables(struct kvm_access *o, uint64_t entry);
