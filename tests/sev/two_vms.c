@@ -72,26 +72,36 @@ static void others_are_refused(struct vm *a, struct vm *b, struct vm *c)
 	}
 }
 
-/* A is locked by a command that stands still while it answers. */
-static void refused_while(const struct operation *op)
+static void create_launched(struct vm *vm)
+{
+	create_default(vm);
+	EXPECT_EQ(vm_sev(vm, KVM_SEV_INIT, NULL), SEV_RET_SUCCESS);
+	EXPECT_EQ(vm_start(vm, NULL, 0), SEV_RET_SUCCESS);
+}
+
+/* By a command that stands still while it answers. */
+static void lock(struct held_lock *h, struct vm *vm)
 {
 	static struct kvm_sev_cmd status = { .id = KVM_SEV_GUEST_STATUS };
+
+	held_lock_init(h);
+	status.data = (uintptr_t)h->blocked.page;
+	status.sev_fd = vm->sev;
+	held_lock_take(h, vm->fd, KVM_MEMORY_ENCRYPT_OP, &status);
+}
+
+static void refused_while(const struct operation *op)
+{
 	struct kvm_enable_cap cap;
 	struct async_ioctl mover;
 	struct vm a, b, c;
 	struct held_lock h;
 
 	printf("%s\n", op->name);
-	create_default(&a);
+	create_launched(&a);
 	create_default(&b);
 	create_default(&c);
-	EXPECT_EQ(vm_sev(&a, KVM_SEV_INIT, NULL), SEV_RET_SUCCESS);
-	EXPECT_EQ(vm_start(&a, NULL, 0), SEV_RET_SUCCESS);
-
-	held_lock_init(&h);
-	status.data = (uintptr_t)h.blocked.page;
-	status.sev_fd = a.sev;
-	held_lock_take(&h, a.fd, KVM_MEMORY_ENCRYPT_OP, &status);
+	lock(&h, &a);
 	cap = args_of(op, &a);
 	async_ioctl_start(&mover, b.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
 	async_ioctl_blocked(&mover);
@@ -104,6 +114,29 @@ static void refused_meanwhile(void)
 {
 	for (size_t i = 0; i < OPERATIONS; i++)
 		refused_while(&operations[i]);
+}
+
+/* It waits behind the move: the VM is dead then, and is not made an encrypted one again. */
+static void queued_command(void)
+{
+	struct kvm_sev_cmd init = { .id = KVM_SEV_INIT };
+	struct async_ioctl mover, command;
+	struct kvm_enable_cap cap;
+	struct held_lock h;
+	struct vm a, b;
+
+	create_launched(&a);
+	create_default(&b);
+	lock(&h, &a);
+	cap = args_of(&operations[2], &a);
+	async_ioctl_start(&mover, b.fd, KVM_ENABLE_CAP, (unsigned long)&cap);
+	async_ioctl_blocked(&mover);
+	init.sev_fd = a.sev;
+	async_ioctl_start(&command, a.fd, KVM_MEMORY_ENCRYPT_OP, (unsigned long)&init);
+	async_ioctl_blocked(&command);
+	EXPECT_EQ(held_lock_let_go(&h, NULL, 0), 0);
+	EXPECT_EQ(async_ioctl_result(&mover), 0);
+	EXPECT_EQ(async_ioctl_result(&command), -EIO);
 }
 
 static void bind_owed(struct vm *vm, int view)
@@ -177,6 +210,7 @@ static void waiting_vcpu(void)
 
 static const struct claim claims[] = {
 	CLAIM(refused_meanwhile, "while one is in progress, all that locks either VM is EBUSY"),
+	CLAIM(queued_command, "a command that waited at the source while it was moved is EIO"),
 	CLAIM(waiting_vcpu, "a move has a vCPU leave that waits for a pager"),
 };
 
