@@ -55,7 +55,7 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-debian test-cpus test-asan test-disk test-net demo bench shell
+.PHONY: check test test-debug test-debian test-cpus test-asan test-disk test-net demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
@@ -78,6 +78,8 @@ demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill th
 	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
 	@bench/run
+bench-check: qemu kmod kmod-stock lib ## count instructions, and fail where floors are not reached
+	@bench/run --check
 shell: qemu kmod ## a shell inside the lab
 	@lab/shell
 

@@ -90,10 +90,16 @@ const char *counted_unit(const char *measurement);
 /* x for a person: bytes from 64 KiB on. */
 const char *format_x(uint64_t x, char *buffer, size_t size);
 
-/* ---- Reports (table.c, plot.c) ---- */
+/* ---- Reports (table.c, plot.c, check.c) ---- */
 
 void table_print(const struct samples *s, FILE *out);
 void json_print(const struct samples *s, FILE *out);
+
+/*
+ * Hold what was measured against the floors of a file. Returns 0, or -1 where one does not
+ * hold or was not measured; the end of the program where it is no file of floors.
+ */
+int check_floors(const struct samples *s, const char *path, FILE *out);
 
 /* One SVG file a measurement, DIRECTORY/MEASUREMENT.svg. */
 void plot_all(const struct samples *s, const char *directory);
