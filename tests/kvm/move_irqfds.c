@@ -4,6 +4,7 @@
  * four, and without those of another VM. What becomes of the counts of their eventfds.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -143,8 +144,14 @@ static void not_another_s(void)
 	move_beside_another(false);
 }
 
+/* What ends irqfds is queued on the CPU on which their end began. */
 static void not_behind_another_s(void)
 {
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpus), &cpus), "affinity: errno %d", errno);
 	move_beside_another(true);
 }
 
