@@ -253,6 +253,15 @@ static void *keep_running(void *arg)
 	return arg;
 }
 
+static void end_running(pthread_t thread)
+{
+	double until = 0;
+
+	enough = true;
+	while (pthread_kill(thread, SIGUSR1), pthread_tryjoin_np(thread, NULL))
+		TEST_ASSERT(claim_is_patient(&until), "no signal ends KVM_RUN");
+}
+
 /* An event of a second vCPU that waits for SIPI: it sleeps, and has the event once it runs. */
 static void wait_for_sipi(uint32_t state)
 {
@@ -262,8 +271,8 @@ static void wait_for_sipi(uint32_t state)
 		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO,
 		.u.gpa = page_gpa(VCPU_PAGE) + 512,
 	};
-	unsigned int n, tries = 0;
 	pthread_t thread;
+	unsigned int n;
 
 	begin(false);
 	catch_signals();
@@ -271,17 +280,13 @@ static void wait_for_sipi(uint32_t state)
 	vcpu_ioctl(sleeper, KVM_XEN_VCPU_SET_ATTR, &attr);
 	vcpu_mp_state_set(sleeper, &mp);
 	pthread_create(&thread, NULL, keep_running, NULL);
-	usleep(50000);
+	wait_asleep(thread_id(thread), IN_HALT);
 	evtchn.vcpu = 1;
 	vm_ioctl(m->vm, KVM_XEN_HVM_EVTCHN_SEND, &evtchn);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, SHARED_PAGE, 1);
 	usleep(300000);
 	n = returns;
-	enough = true;
-	while (pthread_kill(thread, SIGUSR1), pthread_tryjoin_np(thread, NULL)) {
-		TEST_ASSERT(tries++ < 200, "no signal ends KVM_RUN");
-		usleep(10000);
-	}
+	end_running(thread);
 	TEST_ASSERT(n <= 3, "KVM_RUN returned %u times in 300 ms", n);
 
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
@@ -324,13 +329,13 @@ static void saved(void)
 	expect_teardown();
 
 	pthread_create(&thread, NULL, get_attr, NULL);
-	usleep(50000);
+	wait_asleep(thread_id(thread), IN_PAGER_WAIT);
 	pthread_kill(thread, SIGUSR1);
 	pthread_join(thread, NULL);
 	TEST_ASSERT_EQ(get_attr_errno, EINTR);
 
 	pthread_create(&thread, NULL, get_attr, NULL);
-	usleep(50000);
+	wait_asleep(thread_id(thread), IN_PAGER_WAIT);
 	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, SHARED_PAGE, 1, NULL), 0);
 	pthread_join(thread, NULL);
 	TEST_ASSERT_EQ(get_attr_errno, 0);
@@ -434,7 +439,6 @@ static uint64_t cpu_time_ms(pthread_t thread)
 /* There is nothing for it to do until there is a page. */
 static void no_vcpu_page_halted(void)
 {
-	unsigned int tries = 0;
 	pthread_t thread;
 	uint64_t ms;
 
@@ -445,15 +449,11 @@ static void no_vcpu_page_halted(void)
 	sleeper = m->vcpu;
 	machine_prepare(m, guest_halt, 0, 0, 0);
 	pthread_create(&thread, NULL, keep_running, NULL);
-	usleep(200000);
+	wait_asleep(thread_id(thread), IN_HALT);
 	ms = cpu_time_ms(thread);
 	usleep(500000);
 	ms = cpu_time_ms(thread) - ms;
-	enough = true;
-	while (pthread_kill(thread, SIGUSR1), pthread_tryjoin_np(thread, NULL)) {
-		TEST_ASSERT(tries++ < 200, "no signal ends KVM_RUN");
-		usleep(10000);
-	}
+	end_running(thread);
 	TEST_ASSERT(ms < 100, "a vCPU in HLT had the CPU for %lu of 500 ms", ms);
 }
 
