@@ -24,5 +24,6 @@
 #include <gmem/pager.h>
 #include <gmem/state.h>
 #include <gmem/handover.h>
+#include <gmem/protocol.h>
 
 #endif /* GMEM_H */
