@@ -183,6 +183,14 @@ int gmem_vcpu_set_sregs(struct gmem_vcpu *vcpu, const struct kvm_sregs *sregs);
  */
 int gmem_vcpu_set_cpuid(struct gmem_vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
 
+/*
+ * gmem_vcpu_get_cpuid - KVM_GET_CPUID2
+ * @cpuid: as gmem_supported_cpuid() has it
+ *
+ * It waits for a vCPU that runs. Errors: E2BIG (no room).
+ */
+int gmem_vcpu_get_cpuid(struct gmem_vcpu *vcpu, struct kvm_cpuid2 *cpuid);
+
 /* gmem_vcpu_use_host_cpuid - give the guest all the CPUID that KVM supports */
 int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
 

@@ -79,6 +79,11 @@ int gmem_vcpu_set_cpuid(struct gmem_vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
 	return gmem_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 }
 
+int gmem_vcpu_get_cpuid(struct gmem_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	return gmem_ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid);
+}
+
 int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu)
 {
 	struct kvm_cpuid2 *cpuid;

@@ -165,11 +165,11 @@ static int say(struct gmem_handover *handover, struct wire_message *message, con
 	enum gmem_phase kind = message->kind;
 	int ret = send_message(handover, message, fds, nr);
 
-	if (ret) {
-		handover->gone |= ret == -EPIPE;
-		return fail(handover, ret, "sending %s: %s", names[kind], strerror(-ret));
+	if (ret == -EPIPE) {
+		handover->gone = true;
+		return fail(handover, ret, "the other side has gone, before %s", names[kind]);
 	}
-	return 0;
+	return ret ? fail(handover, ret, "sending %s: %s", names[kind], strerror(-ret)) : 0;
 }
 
 static int say_hello(struct gmem_handover *handover)
