@@ -173,6 +173,15 @@ static int add_vhost(const struct net_options *net, struct machine *machine,
 	return EXIT_FAILED;
 }
 
+static struct net_port *open_port(const struct net_options *net, struct events *events,
+				  int *channel, char *why)
+{
+	if (*net->tap)
+		return net->given ? tap_adopt(events, net->fd, net->tap, why) :
+				    tap_open(events, net->tap, why);
+	return net->given ? passt_adopt(events, channel, why) : passt_open(events, channel, why);
+}
+
 int nets_add(const struct nets *nets, struct machine *machine, struct helper *helper)
 {
 	unsigned int user = 0;
@@ -182,9 +191,8 @@ int nets_add(const struct nets *nets, struct machine *machine, struct helper *he
 
 	for (i = 0; i < nets->nr; i++) {
 		const struct net_options *net = &nets->all[i];
-		struct net_port *port = *net->tap ?
-			tap_open(&machine->events, net->tap, why) :
-			passt_open(&machine->events, &helper->nets[user++], why);
+		struct net_port *port = open_port(net, &machine->events, *net->tap ? NULL :
+						  &helper->nets[user++], why);
 
 		if (!port) {
 			fprintf(stderr, "gmem: %s\n", why);

@@ -3,6 +3,8 @@
 #ifndef VMM_CMD_NETS_H
 #define VMM_CMD_NETS_H
 
+#include <stdbool.h>
+
 #include "options.h"
 
 #define NETS_HELP	"a network card: user|tap=NAME[,mac=ADDRESS][,mtu=N][,vhost=on|off]; may be given again"
@@ -17,12 +19,15 @@ struct machine;
  * @mac: its address
  * @mtu: or 0
  * @vhost: for a tap: the kernel is to carry its frames, where it can, or never
+ * @given: another VMM of the guest had it: @fd is its tap; of passt, the helper has it still
  */
 struct net_options {
 	char tap[16];
 	uint8_t mac[6];
 	uint16_t mtu;
 	enum { VHOST_IF_THERE, VHOST_ON, VHOST_OFF } vhost;
+	bool given;
+	int fd;
 };
 
 struct nets {

@@ -77,7 +77,7 @@ static int open_file(struct disk *disk, const struct disk_options *options, char
 	struct stat st;
 	int fd;
 
-	disk->fd = open_path(options, 0);
+	disk->fd = options->given ? options->fd : open_path(options, 0);
 	if (disk->fd < 0)
 		return explain_open(disk->fd, options, why);
 	if (fstat(disk->fd, &st))
@@ -85,6 +85,9 @@ static int open_file(struct disk *disk, const struct disk_options *options, char
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return fail(-EINVAL, why, "it is neither a file nor a block device");
 	disk->is_file = S_ISREG(st.st_mode);
+	/* Its lock goes along: it is of the open file. */
+	if (options->given)
+		return 0;
 	if (disk->is_file || disk->readonly)
 		return disk_lock(disk->fd, disk->readonly, why);
 	/* The lock tells of our own programs that have it, O_EXCL alone of others. */

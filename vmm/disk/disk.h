@@ -101,11 +101,14 @@ struct disk_engine {
  * @path: of the image or block device
  * @readonly: the guest cannot write
  * @direct: without the host's page cache
+ * @given: @fd is of it, open and locked by another VMM of the same guest; disk_open() takes it
  */
 struct disk_options {
 	const char *path;
 	bool readonly;
 	bool direct;
+	bool given;
+	int fd;
 };
 
 /*

@@ -371,7 +371,7 @@ static int begin(struct passt *passt, char *why)
 	return ret ? fail(why, strerror(-ret)) : 0;
 }
 
-struct net_port *passt_open(struct events *events, int *channel, char *why)
+static struct passt *make(struct events *events, int *channel, char *why)
 {
 	struct passt *passt = calloc(1, sizeof(*passt));
 
@@ -383,8 +383,93 @@ struct net_port *passt_open(struct events *events, int *channel, char *why)
 	passt->socket = (struct event){ .fd = -1, .ready = talk, .data = passt };
 	passt->helper = (struct event){ .fd = *channel, .ready = told, .data = passt };
 	*channel = -1;
+	return passt;
+}
+
+struct net_port *passt_open(struct events *events, int *channel, char *why)
+{
+	struct passt *passt = make(events, channel, why);
+
+	if (!passt)
+		return NULL;
 	if (!begin(passt, why))
 		return &passt->port;
 	close_passt(&passt->port);
 	return NULL;
+}
+
+/* ---- From one VMM to the next ---- */
+
+struct net_port *passt_adopt(struct events *events, int *channel, char *why)
+{
+	struct passt *passt = make(events, channel, why);
+	int ret;
+
+	if (!passt)
+		return NULL;
+	/* One whose helper has ended has none. */
+	ret = passt->helper.fd < 0 ? 0 : events_add(events, &passt->helper, EPOLLIN);
+	if (!ret)
+		return &passt->port;
+	fail(why, strerror(-ret));
+	close_passt(&passt->port);
+	return NULL;
+}
+
+bool passt_is(const struct net_port *port)
+{
+	return port->ops == &ops;
+}
+
+struct passt_ends passt_ends(const struct net_port *port)
+{
+	const struct passt *passt = (const struct passt *)port;
+
+	return (struct passt_ends){
+		.channel = passt->helper.fd, .socket = passt->socket.fd, .number = passt->number,
+	};
+}
+
+static void drop_frames(struct passt *passt)
+{
+	uint32_t size;
+
+	while (front(passt, &size) && makes_sense(passt) &&
+	       passt->in_to - passt->in_from >= PREFIX + size)
+		passt->in_from += PREFIX + size;
+}
+
+bool passt_settle(struct net_port *port)
+{
+	struct passt *passt = passt_of(port);
+	ssize_t got = 1;
+
+	if (passt->socket.fd < 0)
+		return true;
+	drop_frames(passt);
+	while (got > 0 && passt->in_from < passt->in_to) {
+		memmove(passt->in, passt->in + passt->in_from, passt->in_to - passt->in_from);
+		passt->in_to -= passt->in_from;
+		passt->in_from = 0;
+		got = recv(passt->socket.fd, passt->in + passt->in_to,
+			   sizeof(passt->in) - passt->in_to, MSG_DONTWAIT);
+		/* Its end is told to whoever has it next. */
+		if (!got)
+			return true;
+		if (got > 0)
+			passt->in_to += got;
+		drop_frames(passt);
+		/* What makes no sense is not waited for: the next one ends the connection. */
+		if (!makes_sense(passt))
+			return true;
+	}
+	return passt->in_from == passt->in_to && flush(passt) != -EAGAIN;
+}
+
+int passt_resume(struct net_port *port, int socket, uint32_t number)
+{
+	struct passt *passt = passt_of(port);
+
+	disconnect(passt);
+	return connected(passt, socket, number);
 }

@@ -81,4 +81,31 @@ int tap_descriptor(const struct net_port *port);
 struct net_port *tap_open(struct events *events, const char *name, char *why);
 struct net_port *passt_open(struct events *events, int *channel, char *why);
 
+/*
+ * The same for what another VMM of the same guest had: a tap's descriptor, which is taken over;
+ * or the channel to the helper, likewise, and no connection before passt_resume().
+ */
+struct net_port *tap_adopt(struct events *events, int fd, const char *name, char *why);
+struct net_port *passt_adopt(struct events *events, int *channel, char *why);
+
+/* struct passt_ends - what is passt's: descriptors, or -1, and the number of @socket */
+struct passt_ends {
+	int channel;
+	int socket;
+	uint32_t number;
+};
+
+/* Is this port passt's? Then it stays so. */
+bool passt_is(const struct net_port *port);
+struct passt_ends passt_ends(const struct net_port *port);
+
+/*
+ * Of a port that is not wanted: leave the connection between two frames, for another to go on
+ * with; frames that come are lost. True: it is there; call it again otherwise.
+ */
+bool passt_settle(struct net_port *port);
+
+/* Go on with a connection: its socket, which is taken over in any case. 0 or -errno. */
+int passt_resume(struct net_port *port, int socket, uint32_t number);
+
 #endif /* VMM_NET_PORT_H */

@@ -233,10 +233,14 @@ int tap_descriptor(const struct net_port *port)
 struct net_port *tap_open(struct events *events, const char *name, char *why)
 {
 	int fd = open_interface(name, why);
+
+	return fd < 0 ? NULL : tap_adopt(events, fd, name, why);
+}
+
+struct net_port *tap_adopt(struct events *events, int fd, const char *name, char *why)
+{
 	struct tap *tap;
 
-	if (fd < 0)
-		return NULL;
 	tap = calloc(1, sizeof(*tap));
 	if (!tap) {
 		fail(why, name, strerror(ENOMEM));

@@ -62,6 +62,11 @@ struct inflight *block_inflight(struct virtio_device *device)
 	return &block_of(device)->inflight;
 }
 
+int block_descriptor(struct virtio_device *device)
+{
+	return block_of(device)->disk.fd;
+}
+
 /* ---- The end of a request ---- */
 
 /*

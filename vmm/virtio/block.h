@@ -30,4 +30,7 @@ int block_add(struct machine *machine, const struct block_options *options, char
 /* A disk's table of requests in flight: with the transport's, it is all of its state. */
 struct inflight *block_inflight(struct virtio_device *device);
 
+/* The descriptor of what it is on the host. */
+int block_descriptor(struct virtio_device *device);
+
 #endif /* VMM_VIRTIO_BLOCK_H */

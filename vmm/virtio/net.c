@@ -49,6 +49,11 @@ static struct net *of_card(struct net_card *card)
 	return (struct net *)((char *)card - offsetof(struct net, card));
 }
 
+struct net_port *net_port_of(struct virtio_device *device)
+{
+	return net_of(device)->port;
+}
+
 /* ---- From the guest ---- */
 
 static bool transmit(struct virtio_device *device, struct virtq_chain *chain)

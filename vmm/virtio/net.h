@@ -9,6 +9,7 @@
 
 struct machine;
 struct net_port;
+struct virtio_device;
 
 /*
  * Give a machine one, plugged into a port, which is the card's from here on in any case;
@@ -16,6 +17,9 @@ struct net_port;
  */
 int net_add(struct machine *machine, struct net_port *port, const uint8_t *mac,
 	    uint16_t mtu);
+
+/* What a card is plugged into. */
+struct net_port *net_port_of(struct virtio_device *device);
 
 /* The address of a card by its name, the same each time. */
 void net_mac(const char *name, uint8_t *mac);
