@@ -13,6 +13,8 @@ int cmd_resume(int argc, char **argv);
 int cmd_snapshot(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_kill(int argc, char **argv);
+int cmd_upgrade(int argc, char **argv);
+int cmd_incoming(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_takeover(int argc, char **argv);
 int cmd_pager(int argc, char **argv);

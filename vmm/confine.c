@@ -12,6 +12,7 @@
 #include <linux/kvm_gmem.h>
 #include <linux/vhost.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -183,15 +184,19 @@ static const struct filter_rule rules[] = {
 	FILTER_FAILS(newfstatat, EACCES),	/* fstat() of some C libraries */
 };
 
-static int filter(void)
+/* The move is one of many things that this ioctl does, to VMs whose descriptors one has. */
+static const struct filter_rule moving = IOCTL(KVM_ENABLE_CAP);
+
+static int filter(bool moves)
 {
 	/* Its own threads: a process number is not another's while it lives. */
 	const struct filter_rule own = FILTER_WITH(tgkill, 0, (uint32_t)getpid());
-	struct filter_rule all[LENGTH(rules) + 1];
+	struct filter_rule all[LENGTH(rules) + 2];
 
 	memcpy(all, rules, sizeof(rules));
 	all[LENGTH(rules)] = own;
-	return filter_install(all, LENGTH(all));
+	all[LENGTH(rules) + 1] = moving;
+	return filter_install(all, LENGTH(rules) + 1 + moves);
 }
 
 int confine_descriptors(int keep)
@@ -210,7 +215,7 @@ static int no_core(void)
 	return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 
-int confine_vmm(const char **step)
+static int confine(const char **step, bool moves)
 {
 	int ret;
 
@@ -229,5 +234,15 @@ int confine_vmm(const char **step)
 	if (ret)
 		return ret;
 	*step = "filtering system calls";
-	return filter();
+	return filter(moves);
+}
+
+int confine_vmm(const char **step)
+{
+	return confine(step, false);
+}
+
+int confine_destination(const char **step)
+{
+	return confine(step, true);
 }

@@ -14,4 +14,7 @@ int confine_descriptors(int keep);
  */
 int confine_vmm(const char **step);
 
+/* The same, for a process that is still to move the guest here from another. */
+int confine_destination(const char **step);
+
 #endif /* VMM_CONFINE_H */

@@ -13,6 +13,7 @@
 #include "loop.h"
 
 #define LOOK_EVERY	5	/* ms, where requests in flight are waited for */
+#define LOOK_SELDOM	200	/* ms, where a deadline may come */
 
 /* They end it in an orderly way: a terminal must get its settings back. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
@@ -71,7 +72,7 @@ static int stop(struct loop *loop)
 }
 
 /* It is no guest without vCPUs that run. */
-static int go_on(struct loop *loop)
+int loop_go_on(struct loop *loop)
 {
 	int ret;
 
@@ -96,7 +97,7 @@ int loop_pause(struct loop *loop)
 int loop_resume(struct loop *loop)
 {
 	loop->vcpus->paused = false;
-	return go_on(loop);
+	return loop_go_on(loop);
 }
 
 /* Those who asked hear of it when the guest is on its way again. */
@@ -110,7 +111,7 @@ static void saved(void *data, int error, const char *step)
 	} else if (error == -ECANCELED) {
 		say("the snapshot in %s is given up", loop->saving.path);
 	}
-	go_on(loop);
+	loop_go_on(loop);
 	loop->saved(loop->saved_data, error, step);
 }
 
@@ -123,6 +124,8 @@ int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds
 	machine->step = "making a snapshot of this guest";
 	if (loop->no_snapshot)
 		return -EOPNOTSUPP;
+	if (loop->upgrade.state != UPGRADE_NONE)
+		return -EBUSY;
 	if (loop->saving.state == SAVING_NOTHING) {
 		ret = stop(loop);
 		if (ret)
@@ -133,7 +136,7 @@ int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds
 	}
 	ret = saving_begin(&loop->saving, path, files, saved, loop);
 	if (ret)
-		go_on(loop);
+		loop_go_on(loop);
 	return ret;
 }
 
@@ -282,6 +285,8 @@ int loop_open(struct loop *loop)
 		machine->console.terminal = &loop->terminal;
 	/* The demonstration's guest reads nothing. */
 	if (!ret && machine->pc.present)
+		terminal_open_stdin(&loop->terminal);
+	if (!ret && machine->pc.present && !loop->arrives)
 		terminal_read_stdin(&loop->terminal);
 	return ret;
 }
@@ -306,15 +311,20 @@ int loop_serve(struct loop *loop)
 	int ret = 0;
 
 	while (!ret && !loop->over) {
-		bool waits = loop->saving.state == SAVING_WAITS;
+		bool waits = loop->saving.state == SAVING_WAITS ||
+			     loop->upgrade.state == UPGRADE_DRAINS;
+		bool talks = loop->upgrade.state == UPGRADE_TALKS;
 
-		ret = events_wait(&loop->vcpus->machine->events, waits ? LOOK_EVERY : -1);
+		ret = events_wait(&loop->vcpus->machine->events, waits ? LOOK_EVERY :
+				  talks ? LOOK_SELDOM : -1);
 		saving_look(&loop->saving);
+		upgrade_look(&loop->upgrade);
 	}
 	if (ret)
 		loop_end(loop, say_failed(ret, "waiting"));
 	/* A client that waits for it is told, while there are connections. */
 	saving_give_up(&loop->saving);
+	upgrade_look(&loop->upgrade);
 	/* No success without the snapshot that was asked for last. */
 	return loop->status == EXIT_DONE && loop->unkept ? EXIT_FAILED : loop->status;
 }

@@ -8,6 +8,7 @@
 #include "devices/terminal.h"
 #include "machine/vcpus.h"
 #include "saving.h"
+#include "upgrade/source.h"
 
 /*
  * struct loop - a running guest and the events that the process answers meanwhile
@@ -22,6 +23,9 @@
  * @saved, @saved_data: who asked for it
  * @unkept: it was to be kept there, and is not
  * @given: another process has the guest
+ * @upgraded: and the helper, and the name
+ * @arrives: the guest is still another process's: stdin is not read yet
+ * @upgrade: what an upgrade needs, and one that is under way
  * @over: the loop is to end, with the exit status @status
  * @terminal: the console's
  * @signal, @ended, @still, @asked: what it waits for
@@ -38,6 +42,8 @@ struct loop {
 	void *saved_data;
 	bool unkept;
 	bool given;
+	bool upgraded;
+	bool arrives;
 	bool over;
 	int status;
 	struct terminal terminal;
@@ -45,6 +51,7 @@ struct loop {
 	struct event ended;
 	struct event still;
 	struct event asked;
+	struct upgrade upgrade;
 };
 
 /*
@@ -78,6 +85,9 @@ int loop_run(struct loop *loop);
 /* Have the guest stand still, or go on; it may do so already. 0 or -errno. */
 int loop_pause(struct loop *loop);
 int loop_resume(struct loop *loop);
+
+/* Have the guest go on where nothing is against that. 0 or -errno: then the loop ends. */
+int loop_go_on(struct loop *loop);
 
 /*
  * Keep the guest in new files, which are taken over, or in what the helper makes (NULL); it

@@ -24,8 +24,10 @@ static const struct command commands[] = {
 	{ "snapshot", cmd_snapshot, "keep a guest in a directory" },
 	{ "stop", cmd_stop, "ask a guest to shut down" },
 	{ "kill", cmd_kill, "end a guest as it stands" },
+	{ "upgrade", cmd_upgrade, "put a running guest under another gmem program" },
 	{ "doctor", cmd_doctor, "check what gmem needs of this host" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
+	{ "incoming", cmd_incoming, NULL },	/* what 'gmem upgrade' starts: not for people */
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },
 };
@@ -38,7 +40,9 @@ static void usage(FILE *to)
 
 	fprintf(to, "usage: gmem COMMAND [OPTION...] [ARGUMENT...]\n\n");
 	for (i = 0; i < NR_COMMANDS; i++)
-		fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].help);
+		if (commands[i].help)
+			fprintf(to, "  %-10s %s\n", commands[i].name,
+				commands[i].help);
 	fprintf(to, "\n'gmem COMMAND --help' tells the options of a command.\n");
 }
 

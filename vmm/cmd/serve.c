@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "cmd/devices.h"
 #include "cmd/serve.h"
@@ -41,6 +45,30 @@ int serve_as(struct serving *serving, const char *name)
 	return EXIT_FAILED;
 }
 
+/* Its helper's alone: what asks there comes by no word of the VMM's. 0 where there is no name. */
+static int listen_for_upgrades(const struct vm_claim *claim)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char why[NAMES_WHY];
+	int fd, ret;
+
+	if (claim->base < 0)
+		return 0;
+	ret = vm_upgrade_path(claim->name, address.sun_path, sizeof(address.sun_path), why);
+	if (ret)
+		return ret;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* The file has the socket's own mode: no chmod(2) too late. */
+	if (!fchmod(fd, 0600) && !bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    !listen(fd, 4))
+		return fd;
+	ret = -errno;
+	close(fd);
+	return ret;
+}
+
 int serve_with_helper(struct serving *serving, const struct devices *devices,
 		      const char *pager)
 {
@@ -50,8 +78,12 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	};
 	int ret;
 
+	serving->devices = devices;
 	nets_plan(&devices->nets, &plan);
-	ret = helper_start(&serving->helper, &plan);
+	plan.upgrade = listen_for_upgrades(&serving->claim);
+	ret = plan.upgrade < 0 ? plan.upgrade : helper_start(&serving->helper, &plan);
+	if (plan.upgrade > 0)
+		close(plan.upgrade);
 	if (!ret)
 		return 0;
 	vm_release(&serving->claim);
@@ -61,15 +93,20 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 /* What it cannot remove any more is recognised as stale by the next one. */
 void serve_end(struct serving *serving)
 {
-	helper_release(&serving->helper);
-	helper_stop(&serving->helper);
+	if (serving->elsewhere) {
+		helper_leave(&serving->helper);
+	} else {
+		helper_release(&serving->helper);
+		helper_stop(&serving->helper);
+	}
 	vm_leave(&serving->claim);
 }
 
 /* 0 and NULL for a guest without a name. */
-static int open_control(struct loop *loop, const struct vm_claim *claim,
+static int open_control(struct loop *loop, const struct serving *serving,
 			struct control_server **server)
 {
+	const struct vm_claim *claim = &serving->claim;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char why[NAMES_WHY];
 	int ret = 0;
@@ -77,6 +114,10 @@ static int open_control(struct loop *loop, const struct vm_claim *claim,
 	*server = NULL;
 	if (claim->base < 0)
 		return 0;
+	if (serving->control) {
+		*server = control_server_over(loop, claim->name, serving->control, &ret);
+		return ret ? say_failed(ret, "the control socket") : 0;
+	}
 	if (vm_control_path(claim->name, path, sizeof(path), why)) {
 		fprintf(stderr, "gmem: the name '%s': %s\n", claim->name, why);
 		return EXIT_FAILED;
@@ -94,12 +135,22 @@ static int run(struct loop *loop, struct serving *serving)
 
 	if (ret)
 		return say_failed(ret, "preparing to serve the guest");
-	status = open_control(loop, &serving->claim, &server);
+	status = open_control(loop, serving, &server);
 	if (status)
 		return status;
+	ret = upgrade_open(&loop->upgrade, loop, serving, server);
+	if (ret) {
+		control_server_close(server);
+		return say_failed(ret, "preparing for upgrades");
+	}
 	report("started", "fd=%d", machine_view(machine));
-	ret = confine_vmm(&step);
-	status = ret ? say_failed(ret, "%s", step) : loop_run(loop);
+	ret = serving->arrive ? confine_destination(&step) : confine_vmm(&step);
+	if (ret)
+		status = say_failed(ret, "%s", step);
+	else
+		status = serving->arrive ? serving->arrive(serving, loop) : loop_run(loop);
+	upgrade_close(&loop->upgrade);
+	serving->elsewhere |= loop->upgraded;
 	control_server_close(server);
 	return status;
 }
@@ -110,6 +161,7 @@ int serve_guest(struct machine *machine, struct serving *serving)
 	struct loop loop = {
 		.vcpus = &vcpus, .signals = -1, .snapshot = serving->snapshot,
 		.no_snapshot = serving->no_snapshot, .helper = &serving->helper,
+		.arrives = serving->arrive, .upgrade = UPGRADE_CLOSED,
 	};
 	int status;
 	int ret = vcpus_init(&vcpus, machine);

@@ -8,6 +8,7 @@
 #include "machine/machine.h"
 
 struct devices;
+struct loop;
 
 /*
  * struct serving - how a guest is served
@@ -16,7 +17,12 @@ struct devices;
  * @socket: where another process may ask for it, or NULL
  * @snapshot: the directory for snapshots by signal, or NULL
  * @snapshot_on: a line with this asks for one as well, or NULL
- * @no_snapshot: why it can't be kept in a directory, or NULL
+ * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
+ * @devices: what it was given, after serve_with_helper()
+ * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
+ *	place of starting it. It ends with the exit status
+ * @control: of such a one: the socket of the control server, else 0
+ * @elsewhere: name and helper are another process's
  */
 struct serving {
 	struct vm_claim claim;
@@ -25,6 +31,11 @@ struct serving {
 	const char *snapshot;
 	const char *snapshot_on;
 	const char *no_snapshot;
+	const struct devices *devices;
+	int (*arrive)(struct serving *serving, struct loop *loop);
+	void *data;
+	int control;
+	bool elsewhere;
 };
 
 /* Will its directory take a snapshot? Says why not. 0, or the status to exit with. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define FD_MESSAGE_FDS	2
+#define FD_MESSAGE_FDS	3
 
 /* With @nr descriptors, which stay the caller's. 0 or -errno. */
 int fd_message_send(int socket, const void *bytes, size_t size, const int *fds,

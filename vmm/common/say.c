@@ -110,6 +110,11 @@ void report_to(int fd)
 	report_fd = fd;
 }
 
+int report_descriptor(void)
+{
+	return report_fd;
+}
+
 void report(const char *event, const char *facts, ...)
 {
 	char line[512];

@@ -31,6 +31,9 @@ void say_through(void (*put)(void *data, const char *line, size_t size), void *d
 /* From here on, report() writes to @fd. */
 void report_to(int fd);
 
+/* Where report() writes, or -1. */
+int report_descriptor(void);
+
 /*
  * A line "event ns=<time of the call> ..." for the program that gave us
  * --report; nothing where none did. Lines of several threads stay whole.

@@ -100,7 +100,7 @@ static int open_base(bool make, char *why)
 	return ret;
 }
 
-int vm_control_path(const char *name, char *path, size_t size, char *why)
+static int socket_path(const char *name, const char *socket, char *path, size_t size, char *why)
 {
 	size_t most = sizeof(((struct sockaddr_un *)0)->sun_path);
 	char base[PATH_MAX];
@@ -108,13 +108,24 @@ int vm_control_path(const char *name, char *path, size_t size, char *why)
 
 	if (ret)
 		return ret;
-	length = snprintf(path, size, "%s/%s/control", base, name);
+	length = snprintf(path, size, "%s/%s/%s", base, name, socket);
 	if (length < (int)size && length < (int)most)
 		return 0;
 	SAY(why, "the path of its control socket would have %d bytes, more than the %zu "
 	    "of a socket's: choose a shorter name, or XDG_RUNTIME_DIR",
 	    length, most - 1);
 	return -ENAMETOOLONG;
+}
+
+/* Both have names of the same length, so that there is room for both or for none. */
+int vm_control_path(const char *name, char *path, size_t size, char *why)
+{
+	return socket_path(name, "control", path, size, why);
+}
+
+int vm_upgrade_path(const char *name, char *path, size_t size, char *why)
+{
+	return socket_path(name, "upgrade", path, size, why);
 }
 
 /* ---- One name ---- */
@@ -163,11 +174,11 @@ static pid_t read_pid(int dir)
 	return length > 0 ? atoi(text) : 0;
 }
 
-static int write_pid(int dir)
+static int write_pid(int dir, pid_t pid)
 {
 	int fd = openat(dir, "pid", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	char text[24];
-	int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+	int length = snprintf(text, sizeof(text), "%d\n", (int)pid);
 	int ret = 0;
 
 	if (fd < 0)
@@ -236,6 +247,7 @@ void vm_remove(const struct vm_claim *claim)
 	    lock_file(claim->lock, F_OFD_GETLK, F_WRLCK, &lock) || lock.l_type != F_UNLCK)
 		return;
 	unlinkat(claim->dir, "control", 0);
+	unlinkat(claim->dir, "upgrade", 0);
 	unlinkat(claim->dir, "pid", 0);
 	unlinkat(claim->dir, "lock", 0);
 	unlinkat(claim->base, claim->name, AT_REMOVEDIR);
@@ -265,6 +277,11 @@ static pid_t pid_in(int base, const char *name)
 	return pid;
 }
 
+int vm_set_pid(const struct vm_claim *claim, pid_t pid)
+{
+	return write_pid(claim->dir, pid);
+}
+
 int vm_claim(struct vm_claim *claim, const char *name, char *why)
 {
 	int base, ret = vm_name_check(name, why);
@@ -278,7 +295,8 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why)
 	if (!ret) {
 		/* Of one that was killed, if there was any. */
 		unlinkat(claim->dir, "control", 0);
-		ret = write_pid(claim->dir);
+		unlinkat(claim->dir, "upgrade", 0);
+		ret = write_pid(claim->dir, getpid());
 		if (!ret)
 			return 0;
 		vm_release(claim);

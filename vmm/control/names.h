@@ -53,6 +53,12 @@ void vm_leave(struct vm_claim *claim);
 /* The path of a VM's control socket, which must fit in a socket's address. */
 int vm_control_path(const char *name, char *path, size_t size, char *why);
 
+/* Likewise of the socket where its helper is asked for an upgrade. */
+int vm_upgrade_path(const char *name, char *path, size_t size, char *why);
+
+/* Say which process has the name: by whoever has the claim's descriptors. 0 or -errno. */
+int vm_set_pid(const struct vm_claim *claim, pid_t pid);
+
 /*
  * The process that has the name, 0 where that is not known. -ESRCH: there is none, and
  * what it may have left is removed.

@@ -559,15 +559,31 @@ static void close_facts(struct control_server *server)
 		close(server->facts);
 }
 
+int control_server_listener(const struct control_server *server)
+{
+	return server->listener.fd;
+}
+
 struct control_server *control_server_open(struct loop *loop, const char *name,
 					   const char *path, int *error)
+{
+	int listener = listen_at(path);
+
+	*error = listener;
+	return listener < 0 ? NULL : control_server_over(loop, name, listener, error);
+}
+
+struct control_server *control_server_over(struct loop *loop, const char *name, int listener,
+					   int *error)
 {
 	struct control_server *server = calloc(1, sizeof(*server));
 	int i;
 
 	*error = -ENOMEM;
-	if (!server)
+	if (!server) {
+		close(listener);
 		return NULL;
+	}
 	server->loop = loop;
 	server->began = now_ns();
 	server->facts = gmem_memfd_facts_open(machine_view(loop->vcpus->machine));
@@ -583,14 +599,12 @@ struct control_server *control_server_open(struct loop *loop, const char *name,
 		};
 	}
 	server->listener = (struct event){
-		.fd = listen_at(path), .ready = accept_one, .data = server,
+		.fd = listener, .ready = accept_one, .data = server,
 	};
-	*error = server->listener.fd < 0 ? server->listener.fd :
-		 events_add(&loop->vcpus->machine->events, &server->listener, EPOLLIN);
+	*error = events_add(&loop->vcpus->machine->events, &server->listener, EPOLLIN);
 	if (!*error)
 		return server;
-	if (server->listener.fd >= 0)
-		close(server->listener.fd);
+	close(listener);
 	close_facts(server);
 	free(server);
 	return NULL;

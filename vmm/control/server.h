@@ -14,6 +14,13 @@ struct control_server;
 struct control_server *control_server_open(struct loop *loop, const char *name,
 					   const char *path, int *error);
 
+/* The same, with a socket that listens already, which is taken over in any case. */
+struct control_server *control_server_over(struct loop *loop, const char *name, int listener,
+					   int *error);
+
+/* The socket that listens. */
+int control_server_listener(const struct control_server *server);
+
 /* What was not written yet is lost. NULL is none. */
 void control_server_close(struct control_server *server);
 

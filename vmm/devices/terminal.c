@@ -186,6 +186,11 @@ int terminal_open(struct terminal *terminal, struct events *events)
 	return ret;
 }
 
+void terminal_open_stdin(struct terminal *terminal)
+{
+	end_open(&terminal->in, STDIN_FILENO, O_RDONLY);
+}
+
 void terminal_read_stdin(struct terminal *terminal)
 {
 	struct terminal_end *in = &terminal->in;
@@ -196,7 +201,6 @@ void terminal_read_stdin(struct terminal *terminal)
 		terminal->person = true;
 		say("the keys are the guest's now; Ctrl-] twice ends it");
 	}
-	end_open(in, STDIN_FILENO, O_RDONLY);
 	in->event = (struct event){ .fd = in->fd, .ready = end_stdin_ready, .data = terminal };
 	terminal->reads = true;
 	if (in->fd < 0)

@@ -98,7 +98,11 @@ int terminal_open(struct terminal *terminal, struct events *events);
 /* Write what there is, if its readers take it within a second, and close. */
 void terminal_close(struct terminal *terminal);
 
-/* Read stdin, in raw mode if it is a terminal. */
+/*
+ * Open stdin, which a VMM that has given up files cannot; and read it, in raw mode if it is a
+ * terminal.
+ */
+void terminal_open_stdin(struct terminal *terminal);
 void terminal_read_stdin(struct terminal *terminal);
 
 /*

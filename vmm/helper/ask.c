@@ -74,6 +74,24 @@ int helper_kill(struct helper *helper, int pidfd)
 	return helper->files < 0 ? -EPIPE : ask(helper->files, &message, pidfd, fds);
 }
 
+static int tell_upgrade(struct helper *helper, enum helper_kind kind)
+{
+	struct helper_message message = { .kind = kind };
+	int fds[FD_MESSAGE_FDS];
+
+	return helper->upgrade < 0 ? -EPIPE : ask(helper->upgrade, &message, -1, fds);
+}
+
+int helper_upgraded(struct helper *helper)
+{
+	return tell_upgrade(helper, HELPER_UPGRADED);
+}
+
+int helper_upgrade_failed(struct helper *helper)
+{
+	return tell_upgrade(helper, HELPER_UPGRADE_FAILED);
+}
+
 int helper_connect(int pager)
 {
 	struct helper_message message = { .kind = HELPER_CONNECT };

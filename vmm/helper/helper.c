@@ -24,7 +24,7 @@
 #include "helper/parts.h"
 #include "helper/wire.h"
 
-#define MOST_FDS	(OPTION_VALUES + 6)
+#define MOST_FDS	(OPTION_VALUES + 8)
 
 /*
  * struct process - the helper's own state
@@ -32,9 +32,11 @@
  * @left: channels that are open
  * @vmm_event: a pidfd: the VMM is gone
  * @files_event, @pager_event: channels; those of passt are with the programs
+ * @successor: the next VMM, or NULL: none can be asked for
  * @files: a snapshot that is being written
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
  * @given: a descriptor that came with the request, or -1
+ * @orphan: the VMM has ended, while the next one was about to have the guest
  * @killed: it has been asked for that, which is told once
  * @lock: of the name, until that is removed or the VMM is gone; or -1
  * @released: the name is removed, and nothing is done any more
@@ -47,6 +49,7 @@ struct process {
 	struct event vmm_event;
 	struct event files_event;
 	struct event pager_event;
+	struct successor *successor;
 	struct snapshot_files files;
 	struct stat listener;
 	bool told_listener;
@@ -54,6 +57,7 @@ struct process {
 	int given;
 	int lock;
 	bool killed;
+	bool orphan;
 	bool released;
 };
 
@@ -228,6 +232,8 @@ static void end_all_channels(const struct helper *theirs)
 
 	shutdown(theirs->files, SHUT_RDWR);
 	shutdown(theirs->pager, SHUT_RDWR);
+	if (theirs->upgrade >= 0)
+		shutdown(theirs->upgrade, SHUT_RDWR);
 	for (i = 0; i < theirs->nr_nets; i++)
 		shutdown(theirs->nets[i], SHUT_RDWR);
 }
@@ -239,6 +245,38 @@ static void vmm_ended(struct event *event, uint32_t ready)
 
 	(void)ready;
 	events_remove(&process->events, event);
+	/* The next one may have the guest already, and will say so, or end. */
+	if (process->successor && successor_is_there(process->successor)) {
+		process->orphan = true;
+		return;
+	}
+	let_go_of_name(process);
+	end_all_channels(process->theirs);
+}
+
+/* It has the guest: @pidfd is of the VMM from here on. */
+static void succeeded(void *data, pid_t pid, int pidfd)
+{
+	struct process *process = data;
+
+	if (!process->orphan)
+		events_remove(&process->events, &process->vmm_event);
+	close(process->vmm_event.fd);
+	process->orphan = false;
+	process->vmm_event.fd = pidfd;
+	if (events_add(&process->events, &process->vmm_event, EPOLLIN))
+		end_all_channels(process->theirs);
+	if (process->plan->claim)
+		vm_set_pid(process->plan->claim, pid);
+}
+
+/* It has not, and nobody else will. */
+static void failed(void *data)
+{
+	struct process *process = data;
+
+	if (!process->orphan)
+		return;
 	let_go_of_name(process);
 	end_all_channels(process->theirs);
 }
@@ -287,6 +325,17 @@ static int open_channels(struct process *process, const struct helper *theirs, i
 		ret = watch(process, &process->files_event, theirs->files, asked_for_files);
 	if (!ret)
 		ret = watch(process, &process->pager_event, theirs->pager, asked_for_pager);
+	if (!ret && theirs->upgrade >= 0) {
+		process->left++;
+		process->successor = successor_open(&process->events, theirs->upgrade,
+						    process->plan->upgrade, &process->left);
+		ret = process->successor ? 0 : -ENOMEM;
+	}
+	if (process->successor) {
+		process->successor->succeeded = succeeded;
+		process->successor->failed = failed;
+		process->successor->data = process;
+	}
 	for (i = 0; !ret && i < theirs->nr_nets; i++) {
 		process->left++;
 		if (!passt_program_open(&process->events, theirs->nets[i],
@@ -299,8 +348,11 @@ static int open_channels(struct process *process, const struct helper *theirs, i
 /* Of the VMM's descriptors it has stderr, its channels, and the name: its folders and its lock. */
 static int keep_few(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
-	int fds[MOST_FDS] = { theirs->files, theirs->pager, vmm, -1, -1, -1 };
-	unsigned int i, nr = 6;
+	int fds[MOST_FDS] = {
+		theirs->files, theirs->pager, vmm, -1, -1, -1, theirs->upgrade,
+		plan->upgrade > 0 ? plan->upgrade : -1,
+	};
+	unsigned int i, nr = 8;
 
 	if (plan->claim) {
 		fds[3] = plan->claim->base;
@@ -346,6 +398,7 @@ static void close_ends(struct helper *helper)
 		close_fd(&helper->nets[--helper->nr_nets]);
 	close_fd(&helper->files);
 	close_fd(&helper->pager);
+	close_fd(&helper->upgrade);
 }
 
 static int open_pair(int *ours, int *theirs)
@@ -366,12 +419,15 @@ static int open_pair(int *ours, int *theirs)
 	return 0;
 }
 
-static int open_pairs(struct helper *ours, struct helper *theirs, unsigned int nr_nets)
+static int open_pairs(struct helper *ours, struct helper *theirs, const struct helper_plan *plan)
 {
+	unsigned int nr_nets = plan->nr_nets;
 	int ret = open_pair(&ours->files, &theirs->files);
 
 	if (!ret)
 		ret = open_pair(&ours->pager, &theirs->pager);
+	if (!ret && plan->upgrade > 0)
+		ret = open_pair(&ours->upgrade, &theirs->upgrade);
 	while (!ret && ours->nr_nets < nr_nets) {
 		ret = open_pair(&ours->nets[ours->nr_nets], &theirs->nets[theirs->nr_nets]);
 		ours->nr_nets += !ret;
@@ -386,7 +442,7 @@ int helper_start(struct helper *helper, const struct helper_plan *plan)
 	int ret, vmm;
 
 	*helper = (struct helper)HELPER_NONE;
-	ret = open_pairs(helper, &theirs, plan->nr_nets);
+	ret = open_pairs(helper, &theirs, plan);
 	vmm = syscall(SYS_pidfd_open, getpid(), 0);
 	if (!ret && vmm < 0)
 		ret = -errno;
@@ -405,6 +461,12 @@ int helper_start(struct helper *helper, const struct helper_plan *plan)
 		close_ends(helper);
 	}
 	return ret;
+}
+
+void helper_leave(struct helper *helper)
+{
+	close_ends(helper);
+	helper->pid = 0;
 }
 
 void helper_stop(struct helper *helper)

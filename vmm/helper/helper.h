@@ -24,6 +24,8 @@ struct vm_claim;
  * @listener: where the guest is handed over, which it removes; or NULL
  * @pager: where the page server listens; or NULL
  * @snapshot: where a snapshot may be made; or NULL
+ * @upgrade: a listener where the next VMM is asked for, or 0; the VMM closes it behind
+ *	helper_start()
  * @kills: it ends another VMM, once
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
@@ -32,6 +34,7 @@ struct helper_plan {
 	const char *listener;
 	const char *pager;
 	const char *snapshot;
+	int upgrade;
 	bool kills;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];
@@ -41,23 +44,28 @@ struct helper_plan {
  * struct helper - a running one, as the VMM sees it
  * @files: the socket for a snapshot's files and for the end, or -1
  * @pager: that for the page server, or -1
+ * @upgrade: that for the next VMM, or -1
  * @nets: one a card that wants a passt; passt_open() takes it over
  */
 struct helper {
 	pid_t pid;
 	int files;
 	int pager;
+	int upgrade;
 	unsigned int nr_nets;
 	int nets[OPTION_VALUES];
 };
 
-#define HELPER_NONE { .files = -1, .pager = -1 }
+#define HELPER_NONE { .files = -1, .pager = -1, .upgrade = -1 }
 
 /* While this process has one thread. 0 or -errno. */
 int helper_start(struct helper *helper, const struct helper_plan *plan);
 
 /* Let it end, and wait for that; where it has a name, after helper_release(). */
 void helper_stop(struct helper *helper);
+
+/* Leave it to another VMM, which has its channels. */
+void helper_leave(struct helper *helper);
 
 /* ---- Each waits for the helper. They return 0 or -errno; -EPIPE: it has ended ---- */
 
@@ -79,6 +87,13 @@ int helper_release(struct helper *helper);
 
 /* SIGKILL to the process of this pidfd: once, if the plan says so, whatever comes of it. */
 int helper_kill(struct helper *helper, int pidfd);
+
+/*
+ * A VMM that was started to have the guest: it has it, as it says; or it has not, as the one
+ * before says, and is ended.
+ */
+int helper_upgraded(struct helper *helper);
+int helper_upgrade_failed(struct helper *helper);
 
 /* A connection to the page server, by its socket @pager. */
 int helper_connect(int pager);

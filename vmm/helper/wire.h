@@ -16,6 +16,8 @@
  * HELPER_RELEASE: remove the name; then nothing is done any more
  * HELPER_KILL: the process of the pidfd that comes along; once
  * HELPER_CONNECT: to the page server
+ * HELPER_UPGRADED: the VMM that the helper started last has the guest: by that one
+ * HELPER_UPGRADE_FAILED: it has not, and is to be ended: by the one before
  * HELPER_PASST_START: for the first time
  * HELPER_PASST_LOST: the connection of this @number can't be used any more
  *
@@ -26,7 +28,14 @@
  * HELPER_PASST_ENDED: passt has ended, @text says how; it is started again
  * HELPER_PASST_FAILED: it could not be started, @text says why. After its first start that
  *	is tried again, and told once
+ * HELPER_UPGRADE: a VMM was started, process @number, which waits for the guest: a handover's
+ *	socket, its pidfd, and the connection of whoever asked
+ *
+ * A helper goes on with the next VMM, which may be of another release: what stands here may be
+ * added to. Else HELPER_WIRE is another, and an upgrade is refused.
  */
+#define HELPER_WIRE	1
+
 enum helper_kind {
 	HELPER_MAKE,
 	HELPER_KEEP,
@@ -42,6 +51,9 @@ enum helper_kind {
 	HELPER_PASST_UP,
 	HELPER_PASST_ENDED,
 	HELPER_PASST_FAILED,
+	HELPER_UPGRADE,
+	HELPER_UPGRADED,
+	HELPER_UPGRADE_FAILED,
 };
 
 /*

@@ -182,6 +182,49 @@ int machine_view(const struct machine *machine)
 	return -1;
 }
 
+int machine_keep_cpuids(struct machine *machine)
+{
+	const size_t size = sizeof(struct kvm_cpuid2) +
+			    GMEM_CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2);
+	unsigned int i;
+	int ret = 0;
+
+	machine->step = "reading the vCPUs' CPUID";
+	for (i = 0; !ret && i < machine->nr_vcpus; i++) {
+		free(machine->cpuids[i]);
+		machine->cpuids[i] = calloc(1, size);
+		if (!machine->cpuids[i])
+			return -ENOMEM;
+		machine->cpuids[i]->nent = GMEM_CPUID_ENTRIES;
+		ret = gmem_vcpu_get_cpuid(&machine->vcpus[i], machine->cpuids[i]);
+	}
+	return ret;
+}
+
+int machine_link(struct machine *machine, int view, const struct gmem_slot *slots,
+		 unsigned int nr)
+{
+	unsigned int i;
+	int ret = 0;
+
+	machine->step = "linking the guest's memory";
+	view = gmem_memfd_link(machine->vm, view);
+	if (view >= 0)
+		view = machine_add_fd(machine, view);
+	if (view < 0)
+		return view;
+	for (i = 0; !ret && i < nr; i++) {
+		struct gmem_slot slot = slots[i];
+
+		if (!slot.private_fd)
+			slot.private_fd = view;
+		if (!slot.shared_fd)
+			slot.shared_fd = view;
+		ret = machine_add_memory(machine, &slot);
+	}
+	return ret;
+}
+
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -191,6 +234,12 @@ static void close_fd(int *fd)
 
 void machine_close(struct machine *machine)
 {
+	unsigned int i;
+
+	for (i = 0; i < MACHINE_VCPUS; i++) {
+		free(machine->cpuids[i]);
+		machine->cpuids[i] = NULL;
+	}
 	while (machine->nr_vcpus)
 		gmem_vcpu_close(&machine->vcpus[--machine->nr_vcpus]);
 	while (machine->nr_memory) {

@@ -37,6 +37,7 @@ struct machine_memory {
  * struct machine - a VM
  * @fds: what its memory is made of; slots may share one
  * @vcpus: by KVM's number of them
+ * @cpuids: what each was given, after machine_keep_cpuids(); else NULL
  * @nr_shared: pages of private memory that machine_share() has converted
  * @device_lock: held by the vCPU or the main loop that is in a device of @pc or @pci;
  *	nothing waits with it but for that
@@ -63,6 +64,7 @@ struct machine {
 	uint64_t nr_shared;
 	unsigned int nr_vcpus;
 	struct gmem_vcpu vcpus[MACHINE_VCPUS];
+	struct kvm_cpuid2 *cpuids[MACHINE_VCPUS];
 	pthread_mutex_t device_lock;
 	struct console console;
 	struct pc pc;
@@ -101,6 +103,18 @@ int machine_add_range(struct machine *machine, const struct gmem_range *range);
 
 /* Create so many vCPUs, numbered from 0. */
 int machine_add_vcpus(struct machine *machine, unsigned int count);
+
+/*
+ * Remember each vCPU's CPUID, for a machine that goes on with them: none of them runs.
+ */
+int machine_keep_cpuids(struct machine *machine);
+
+/*
+ * Memory of a VM that has the guest: a view of it, and slots as a handover has them, their
+ * descriptors 0 where they are the view.
+ */
+int machine_link(struct machine *machine, int view, const struct gmem_slot *slots,
+		 unsigned int nr);
 
 /*
  * Where the host has memory of a guest physical address mapped, or NULL where there is

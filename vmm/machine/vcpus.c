@@ -59,6 +59,8 @@ static void *run_loop(void *data)
 		;	/* a signal, which says nothing yet */
 	if (vcpus->dismissed)
 		return NULL;
+	if (!__atomic_load_n(&vcpus->entered_ns, __ATOMIC_RELAXED))
+		__atomic_store_n(&vcpus->entered_ns, now_ns(), __ATOMIC_RELAXED);
 	if (first)
 		report("running", "count=%" PRIu64, machine_count(vcpus->machine));
 	for (;;) {

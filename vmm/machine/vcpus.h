@@ -33,6 +33,7 @@ struct vcpu_thread {
  * @still_fd: an eventfd, readable once the console had the awaited line: the vCPU
  *	that wrote it stands still right behind it, for vcpus_stop() and vcpus_go()
  * @left_ns: when a vCPU was last out of the guest
+ * @entered_ns: when the first of them went in first
  */
 struct vcpus {
 	struct machine *machine;
@@ -46,6 +47,7 @@ struct vcpus {
 	int still_fd;
 	int status;
 	uint64_t left_ns;
+	uint64_t entered_ns;
 };
 
 /* 0 or -errno */

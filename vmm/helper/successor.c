@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The next VMM of the guest, which whoever may use the VM asks for with an open file: the program.
+ * It never comes from the VMM, which may be hostile. It is started here, with one end of a
+ * connection, the VMM gets the other one and the asker, and both settle the rest.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/fd-message.h"
+#include "helper/parts.h"
+#include "helper/wire.h"
+#include "upgrade/wire.h"
+
+/* ---- The program ---- */
+
+static void execute(int program, int handover)
+{
+	char *const arguments[] = { "gmem", "incoming", "--handover", "3", NULL };
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+	if (dup2(handover, UPGRADE_FD) < 0)
+		_exit(127);
+	syscall(SYS_close_range, UPGRADE_FD + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (handover == UPGRADE_FD)
+		fcntl(handover, F_SETFD, 0);
+	syscall(SYS_execveat, program, "", arguments, environ, AT_EMPTY_PATH);
+	_exit(127);
+}
+
+static int start_program(struct successor *successor, int program, int handover)
+{
+	int moved;
+
+	/* Else it would be closed by what takes its number. */
+	moved = fcntl(program, F_DUPFD_CLOEXEC, UPGRADE_FD + 1);
+	if (moved < 0)
+		return -errno;
+	successor->pid = fork();
+	if (!successor->pid)
+		execute(moved, handover);
+	close(moved);
+	if (successor->pid < 0)
+		return -errno;
+	successor->child.fd = syscall(SYS_pidfd_open, successor->pid, 0);
+	if (successor->child.fd >= 0 &&
+	    !events_add(successor->events, &successor->child, EPOLLIN))
+		return 0;
+	return -EMFILE;
+}
+
+static void close_child(struct successor *successor)
+{
+	if (successor->child.fd >= 0) {
+		events_remove(successor->events, &successor->child);
+		close(successor->child.fd);
+	}
+	successor->child.fd = -1;
+	successor->pid = 0;
+}
+
+static void end_child(struct successor *successor)
+{
+	if (successor->pid <= 0)
+		return;
+	kill(successor->pid, SIGKILL);
+	while (waitpid(successor->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	close_child(successor);
+}
+
+/* One that ends before it has the guest leaves that to the VMM, which sees it as well. */
+static void child_ended(struct event *event, uint32_t ready)
+{
+	struct successor *successor = event->data;
+
+	(void)ready;
+	end_child(successor);
+	if (successor->failed)
+		successor->failed(successor->data);
+}
+
+bool successor_is_there(const struct successor *successor)
+{
+	return successor->pid > 0;
+}
+
+/* ---- Who asks ---- */
+
+static void refuse(int client, const char *why)
+{
+	char answer[256];
+	int length = snprintf(answer, sizeof(answer), "{\"ok\":false,\"error\":\"%s\"}", why);
+
+	send(client, answer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int begin(struct successor *successor, int client, int program)
+{
+	struct helper_message message = { .kind = HELPER_UPGRADE };
+	int ends[2], fds[3], ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	ret = start_program(successor, program, ends[1]);
+	if (!ret) {
+		message.number = successor->pid;
+		fds[0] = ends[0];
+		fds[1] = successor->child.fd;
+		fds[2] = client;
+		ret = helper_send(successor->channel.fd, &message, fds, 3);
+	}
+	close(ends[0]);
+	close(ends[1]);
+	if (ret)
+		end_child(successor);
+	successor->busy = !ret;
+	return ret;
+}
+
+static bool may_ask(int client)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return !getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &size) &&
+	       (!peer.uid || peer.uid == geteuid());
+}
+
+static void serve(struct successor *successor, int client)
+{
+	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 }, i;
+	const char *why = NULL;
+	char request[64] = "";
+	struct timeval patience = { .tv_sec = 1 };
+
+	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (!may_ask(client))
+		why = "this VM is another user's";
+	else if (fd_message_receive(client, request, sizeof(request) - 1, fds) <= 0 ||
+		 strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
+		why = "this is no request for an upgrade that is known here";
+	else if (successor->busy)
+		why = "another upgrade is under way";
+	if (!why && begin(successor, client, fds[0]))
+		why = "the program can't be started: there is no room for one more";
+	if (why)
+		refuse(client, why);
+	for (i = 0; i < FD_MESSAGE_FDS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static void asked(struct event *event, uint32_t ready)
+{
+	int client = accept4(event->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)ready;
+	if (client < 0)
+		return;
+	serve(event->data, client);
+	close(client);
+}
+
+/* ---- The VMM's words ---- */
+
+static int give(struct successor *successor)
+{
+	int pidfd;
+
+	if (!successor_is_there(successor))
+		return -ESRCH;
+	pidfd = fcntl(successor->child.fd, F_DUPFD_CLOEXEC, 0);
+	if (pidfd < 0)
+		return -errno;
+	successor->succeeded(successor->data, successor->pid, pidfd);
+	close_child(successor);
+	return 0;
+}
+
+static void end_channel(struct successor *successor)
+{
+	end_child(successor);
+	events_remove(successor->events, &successor->channel);
+	events_remove(successor->events, &successor->listener);
+	close(successor->channel.fd);
+	close(successor->listener.fd);
+	--*successor->left;
+}
+
+static void heard(struct event *event, uint32_t ready)
+{
+	struct successor *successor = event->data;
+	struct helper_message message;
+	int fds[FD_MESSAGE_FDS], i;
+	int ret = helper_receive(event->fd, &message, fds);
+
+	(void)ready;
+	for (i = 0; i < FD_MESSAGE_FDS; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (ret <= 0 || *message.text) {
+		end_channel(successor);
+		return;
+	}
+	if (message.kind == HELPER_UPGRADED || message.kind == HELPER_UPGRADE_FAILED)
+		successor->busy = false;
+	if (message.kind == HELPER_UPGRADED) {
+		message.error = give(successor);
+	} else if (message.kind == HELPER_UPGRADE_FAILED) {
+		end_child(successor);
+		message.error = 0;
+	} else {
+		message.error = -EPROTO;
+	}
+	message.kind = HELPER_ANSWER;
+	helper_send(event->fd, &message, NULL, 0);
+}
+
+struct successor *successor_open(struct events *events, int channel, int listener,
+				 unsigned int *left)
+{
+	struct successor *successor = calloc(1, sizeof(*successor));
+
+	if (!successor)
+		return NULL;
+	successor->events = events;
+	successor->left = left;
+	successor->channel = (struct event){ .fd = channel, .ready = heard, .data = successor };
+	successor->listener = (struct event){ .fd = listener, .ready = asked, .data = successor };
+	successor->child = (struct event){ .fd = -1, .ready = child_ended, .data = successor };
+	if (!events_add(events, &successor->channel, EPOLLIN) &&
+	    !events_add(events, &successor->listener, EPOLLIN))
+		return successor;
+	free(successor);
+	return NULL;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* The source's side of 'gmem upgrade': a running guest passes to a VMM that the helper starts. */
+#ifndef VMM_UPGRADE_SOURCE_H
+#define VMM_UPGRADE_SOURCE_H
+
+#include <gmem.h>
+
+#include "common/events.h"
+
+struct control_server;
+struct loop;
+struct serving;
+
+/*
+ * struct upgrade - what one needs, and one that is under way
+ * @state: NONE; TALKS: the next VMM builds what it needs; DRAINS: the devices come to rest. The
+ *	guest runs in both. All that follows is done in one go
+ * @page, @config, @info: made while that is possible
+ * @handover: with the next VMM, process @pid
+ * @client: who has asked for it
+ * @began, @until: ns of CLOCK_MONOTONIC
+ */
+struct upgrade {
+	enum { UPGRADE_NONE, UPGRADE_TALKS, UPGRADE_DRAINS } state;
+	struct loop *loop;
+	const struct serving *serving;
+	int control;
+	struct gmem_page page;
+	int config;
+	int info;
+	struct gmem_handover *handover;
+	pid_t pid;
+	int client;
+	uint64_t began;
+	uint64_t until;
+	struct event asked;
+	struct event talk;
+};
+
+#define UPGRADE_CLOSED { .page = GMEM_PAGE_NONE, .config = -1, .info = -1, .client = -1 }
+
+/*
+ * Be ready for one, before the VMM gives up its rights; @server has the control socket. Where
+ * the helper has nobody who asks, that is nothing. 0 or -errno.
+ */
+int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct serving *serving,
+		 const struct control_server *server);
+void upgrade_close(struct upgrade *upgrade);
+
+/* See how far it is: in each turn of the loop while there is a state. */
+void upgrade_look(struct upgrade *upgrade);
+
+#endif /* VMM_UPGRADE_SOURCE_H */

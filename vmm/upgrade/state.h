@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands in the state page: the devices' sections, behind what is the VMM's own. */
+#ifndef VMM_UPGRADE_STATE_H
+#define VMM_UPGRADE_STATE_H
+
+#include "devices/terminal.h"
+#include "machine/machine.h"
+
+#define UPGRADE_ROOM	(2U << 20)	/* bytes of a state page */
+#define UPGRADE_TYPED	TERMINAL_TYPED
+
+/*
+ * struct upgrade_run - what goes along with the devices
+ * @paused: a person wants the guest to stand still
+ * @nr_typed, @typed: what was typed on the console and the guest has not read
+ * @passt: of each card that is passt's: the number of its connection, or 0 and @up false
+ */
+struct upgrade_run {
+	uint32_t paused;
+	uint32_t nr_typed;
+	char typed[UPGRADE_TYPED];
+	struct {
+		uint32_t up;
+		uint32_t number;
+	} passt[OPTION_VALUES];
+};
+
+/* All of it, as bytes for free(). 0 or -errno. */
+int upgrade_state_save(const struct machine *machine, const struct upgrade_run *run,
+		       void **bytes, size_t *size);
+
+/*
+ * Read what is the VMM's own, and where the devices' sections begin. 0 or -errno, with
+ * machine->why.
+ */
+int upgrade_state_read(struct machine *machine, const void *bytes, size_t size,
+		       struct upgrade_run *run, size_t *devices);
+
+#endif /* VMM_UPGRADE_STATE_H */
