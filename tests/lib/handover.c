@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -942,6 +943,8 @@ static pid_t start(void (*be)(enum step last, bool hangs), int *end, enum step l
 	pid_t pid = fork();
 
 	if (!pid) {
+		/* A claim that fails leaves nobody behind who hangs. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_end(be == be_source ? &pair.destination : &pair.source);
 		be(last, hangs);
 		_exit(1);
