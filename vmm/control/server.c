@@ -364,8 +364,7 @@ static void snapshot(struct connection *connection, const char *path)
 	server->waiting = connection;
 	ret = loop_snapshot(server->loop, path, &files, snapshot_made, server);
 	if (!ret) {
-		connection->fds[0] = -1;
-		connection->fds[1] = -1;
+		memset(connection->fds, -1, sizeof(connection->fds));
 		return;
 	}
 	connection->waits = false;

@@ -470,8 +470,10 @@ static const char *refusal(const struct upgrade *upgrade)
 
 	if (loop->no_snapshot)
 		return loop->no_snapshot;
-	if (upgrade->config < 0)
+	if (upgrade->unable == -EOPNOTSUPP)
 		return "only a guest with a --kernel can be upgraded";
+	if (upgrade->unable)
+		return "it could not prepare for upgrades at its start: they need /proc";
 	if (loop->saving.state != SAVING_NOTHING)
 		return "a snapshot is being made";
 	return loop->over ? "the VM is ending" : NULL;
@@ -542,8 +544,8 @@ static int prepare(struct upgrade *upgrade)
 	struct machine *machine = upgrade->loop->vcpus->machine;
 	int ret;
 
-	if (!machine->pc.present || upgrade->loop->no_snapshot)
-		return 0;
+	if (!machine->pc.present || machine_view(machine) < 0 || upgrade->loop->no_snapshot)
+		return -EOPNOTSUPP;
 	ret = machine_keep_cpuids(machine);
 	if (ret)
 		return ret;
@@ -558,8 +560,6 @@ static int prepare(struct upgrade *upgrade)
 int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct serving *serving,
 		 const struct control_server *server)
 {
-	int ret;
-
 	*upgrade = (struct upgrade)UPGRADE_CLOSED;
 	upgrade->loop = loop;
 	upgrade->serving = serving;
@@ -570,8 +570,9 @@ int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct servin
 	if (upgrade->asked.fd < 0 || !server)
 		return 0;
 	upgrade->control = control_server_listener(server);
-	ret = prepare(upgrade);
-	return ret ? ret : events_add(&loop->vcpus->machine->events, &upgrade->asked, EPOLLIN);
+	/* A guest is not refused for it. */
+	upgrade->unable = prepare(upgrade);
+	return events_add(&loop->vcpus->machine->events, &upgrade->asked, EPOLLIN);
 }
 
 void upgrade_close(struct upgrade *upgrade)

@@ -16,6 +16,7 @@ struct serving;
  * @state: NONE; TALKS: the next VMM builds what it needs; DRAINS: the devices come to rest. The
  *	guest runs in both. All that follows is done in one go
  * @page, @config, @info: made while that is possible
+ * @unable: why that is not possible: -errno, or 0
  * @handover: with the next VMM, process @pid
  * @client: who has asked for it
  * @began, @until: ns of CLOCK_MONOTONIC
@@ -28,6 +29,7 @@ struct upgrade {
 	struct gmem_page page;
 	int config;
 	int info;
+	int unable;
 	struct gmem_handover *handover;
 	pid_t pid;
 	int client;
