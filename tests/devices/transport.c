@@ -169,6 +169,8 @@ static void states_of_no_such_device(void **state)
 	move_to_another();
 	REFUSED(saved.type++);
 	REFUSED(registers->driver_features = ~0ULL);
+	REFUSED(registers->driver_features = 0);
+	REFUSED(registers->status &= ~VIRTIO_CONFIG_S_FEATURES_OK);
 	REFUSED(registers->config_vector = MSIX_VECTORS);
 	REFUSED(registers->queues[0].size = 0);
 	REFUSED(registers->queues[0].size = 3);

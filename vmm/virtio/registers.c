@@ -60,10 +60,9 @@ static void write_driver_features(struct virtio_device *device, uint64_t value)
 	device->now.driver_features |= (value & 0xffffffff) << shift;
 }
 
-static bool features_fit(const struct virtio_device *device)
+bool registers_features_fit(const struct virtio_device *device, uint64_t features)
 {
-	return !(device->now.driver_features & ~device->features) &&
-	       device->now.driver_features & 1ULL << VIRTIO_F_VERSION_1;
+	return !(features & ~device->features) && features & 1ULL << VIRTIO_F_VERSION_1;
 }
 
 static void ask(struct virtio_device *device, int what)
@@ -87,7 +86,8 @@ static void write_status(struct virtio_device *device, uint64_t value)
 	/* A device that runs does so until it is reset. */
 	if (was & VIRTIO_CONFIG_S_DRIVER_OK)
 		value |= VIRTIO_CONFIG_S_FEATURES_OK;
-	if (value & VIRTIO_CONFIG_S_FEATURES_OK && !features_fit(device))
+	if (value & VIRTIO_CONFIG_S_FEATURES_OK &&
+	    !registers_features_fit(device, device->now.driver_features))
 		value &= ~VIRTIO_CONFIG_S_FEATURES_OK;
 	if (!(value & VIRTIO_CONFIG_S_FEATURES_OK))
 		value &= ~VIRTIO_CONFIG_S_DRIVER_OK;

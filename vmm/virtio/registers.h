@@ -8,6 +8,9 @@
 /* Make the PCI function, its capabilities and MSI-X, and put it on the bus. 0 or -errno. */
 int registers_init(struct virtio_device *device);
 
+/* May a driver settle on these features? */
+bool registers_features_fit(const struct virtio_device *device, uint64_t features);
+
 /* Registers as they are after a reset. The device's lock is held. */
 void registers_reset(struct virtio_device *device);
 

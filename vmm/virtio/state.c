@@ -59,14 +59,20 @@ static bool good_queue(const struct virtio_device *device, const struct virtq_st
 	       (queue->vector < device->msix.nr || queue->vector == VIRTIO_NO_VECTOR);
 }
 
+/* No device runs whose features are not settled: its registers never let a driver do so. */
+static bool good_status(const struct virtio_device *device, const struct virtio_state *registers)
+{
+	if (registers->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return registers_features_fit(device, registers->driver_features);
+	return !(registers->status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
 static bool is_good(struct virtio_device *device, const struct virtio_saved *saved)
 {
 	const struct virtio_state *registers = &saved->registers;
 	uint16_t i;
 
-	if (saved->type != device->ops->type ||
-	    (registers->status & VIRTIO_CONFIG_S_FEATURES_OK &&
-	     registers->driver_features & ~device->features) ||
+	if (saved->type != device->ops->type || !good_status(device, registers) ||
 	    (registers->config_vector >= device->msix.nr &&
 	     registers->config_vector != VIRTIO_NO_VECTOR))
 		return false;
