@@ -140,7 +140,7 @@ static void a_successor_asks_again(void **state)
 	held_end(2, 0);
 	driver_loop(&driver);
 	answered(6, VIRTIO_BLK_S_OK, 1);
-	table = *block_inflight(driver.device);
+	table = *block_inflight(driver.device, 0);
 	queue = driver.device->queues[0].now;
 	/* The old one's requests come to nothing. */
 	driver.device->queues[0].broken = true;
@@ -150,7 +150,7 @@ static void a_successor_asks_again(void **state)
 	assert_false(anything_answered());
 	/* Its transport is as it was; the queue goes on where it stood. */
 	driver.device->started = false;
-	*block_inflight(driver.device) = table;
+	*block_inflight(driver.device, 0) = table;
 	driver.device->now.queues[0] = queue;
 	driver.device->asked = ASKED_START;
 	driver_write(&driver, REG_STATUS, STATUS_OK & ~4, 1);

@@ -20,6 +20,7 @@
 #include "held-disk.h"
 #include "unit.h"
 
+#define REQUESTS	256U
 #define SIZE	(4UL << 20)
 #define MOST	65536UL		/* of a request */
 #define SECOND	1000000000ULL
@@ -206,7 +207,7 @@ static void start(const struct how *how)
 	assert_int_equal(try_open(&disk, "image", false, how->direct), 0);
 	disk.done = done;
 	disk.settled = settled;
-	assert_int_equal(disk_start(&disk, &events), 0);
+	assert_int_equal(disk_start(&disk, REQUESTS, &events), 0);
 	assert_string_equal(disk.engine->name, how->by_threads ? "threads" : "io_uring");
 	ends = 0;
 	settles = 0;

@@ -34,15 +34,33 @@ static void add_disk(bool readonly)
 	driver_take(&driver);
 }
 
-int disk_set_up(void **state)
+int disk_set_up_for(unsigned int vcpus, bool readonly)
 {
-	(void)state;
 	make_image();
 	held_use(true);
 	held_forget();
 	driver_open(&driver);
-	add_disk(false);
+	driver.machine.nr_vcpus = vcpus;
+	add_disk(readonly);
 	return driver_start(&driver, ALL, SIZE) != STATUS_OK;
+}
+
+int disk_set_up(void **state)
+{
+	(void)state;
+	return disk_set_up_for(1, false);
+}
+
+int disk_set_up_readonly(void **state)
+{
+	(void)state;
+	return disk_set_up_for(1, true);
+}
+
+int disk_set_up_queues(void **state)
+{
+	(void)state;
+	return disk_set_up_for(QUEUES, false);
 }
 
 int disk_tear_down(void **state)
@@ -55,17 +73,6 @@ int disk_tear_down(void **state)
 	return 0;
 }
 
-int disk_set_up_readonly(void **state)
-{
-	(void)state;
-	make_image();
-	held_use(true);
-	held_forget();
-	driver_open(&driver);
-	add_disk(true);
-	return driver_start(&driver, ALL, SIZE) != STATUS_OK;
-}
-
 void put_header(uint16_t head, uint32_t type, uint64_t sector)
 {
 	const struct virtio_blk_outhdr is = { .type = type, .sector = sector };
@@ -74,15 +81,22 @@ void put_header(uint16_t head, uint32_t type, uint64_t sector)
 	driver.memory[STATUS(head)] = 0xee;
 }
 
-void offer(uint16_t head, uint32_t type, uint64_t sector, uint64_t data, uint32_t size)
+void offer_in(uint16_t queue, uint16_t head, uint32_t type, uint64_t sector, uint64_t data,
+	      uint32_t size)
 {
 	bool in = type == VIRTIO_BLK_T_IN || type == VIRTIO_BLK_T_GET_ID;
+	uint16_t parts = PARTS(queue, head);
 
-	put_header(head, type, sector);
-	driver_desc(&driver, 0, head, HEADER(head), 16, NEXT, size ? head + 1 : head + 2);
-	driver_desc(&driver, 0, head + 1, data, size, NEXT | (in ? IN : 0), head + 2);
-	driver_desc(&driver, 0, head + 2, STATUS(head), 1, IN, 0);
-	driver_offer(&driver, 0, head);
+	put_header(parts, type, sector);
+	driver_desc(&driver, queue, head, HEADER(parts), 16, NEXT, size ? head + 1 : head + 2);
+	driver_desc(&driver, queue, head + 1, data, size, NEXT | (in ? IN : 0), head + 2);
+	driver_desc(&driver, queue, head + 2, STATUS(parts), 1, IN, 0);
+	driver_offer(&driver, queue, head);
+}
+
+void offer(uint16_t head, uint32_t type, uint64_t sector, uint64_t data, uint32_t size)
+{
+	offer_in(0, head, type, sector, data, size);
 }
 
 void put_range(unsigned int i, uint64_t sector, uint32_t count, uint32_t flags)
@@ -100,14 +114,19 @@ void run_disk(void)
 	driver_loop(&driver);
 }
 
-void answered(uint16_t head, uint8_t status, uint32_t size)
+void answered_in(uint16_t queue, uint16_t head, uint8_t status, uint32_t size)
 {
 	uint32_t id = ~0, written = ~0;
 
-	assert_true(driver_used(&driver, 0, &id, &written));
+	assert_true(driver_used(&driver, queue, &id, &written));
 	assert_int_equal(id, head);
-	assert_int_equal(driver.memory[STATUS(head)], status);
+	assert_int_equal(driver.memory[STATUS(PARTS(queue, head))], status);
 	assert_int_equal(written, size);
+}
+
+void answered(uint16_t head, uint8_t status, uint32_t size)
+{
+	answered_in(0, head, status, size);
 }
 
 bool anything_answered(void)

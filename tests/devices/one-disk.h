@@ -9,22 +9,27 @@
 #include "driver.h"
 
 #define SIZE	64
+#define QUEUES	3		/* of disk_set_up_queues() */
 #define IN	VRING_DESC_F_WRITE
 #define NEXT	VRING_DESC_F_NEXT
 #define SECTORS	2048UL		/* of the disk: 1 MiB */
 #define DISK	(SECTORS * 512)
 #define ALL	(~0ULL)
 
-/* Where a request's parts are, by its head. */
+/* Where a request's parts are, by its head; in other queues than the first by PARTS(). */
 #define HEADER(head)	(BUFFERS + (head) * 0x40UL)
 #define STATUS(head)	(BUFFERS + (head) * 0x40UL + 0x20)
+#define PARTS(queue, head) ((head) + (queue) * SIZE)
 #define DATA		(BUFFERS + 0x10000)
 
 extern struct driver driver;
 extern int image;
 
+/* A machine with so many vCPUs, and its disk. The return value is a set-up function's. */
+int disk_set_up_for(unsigned int vcpus, bool readonly);
 int disk_set_up(void **state);
 int disk_set_up_readonly(void **state);
+int disk_set_up_queues(void **state);
 int disk_tear_down(void **state);
 
 #define TEST(function) \
@@ -35,6 +40,8 @@ void put_header(uint16_t head, uint32_t type, uint64_t sector);
 
 /* As Linux makes one: descriptors @head to @head + 2, data of @size bytes. */
 void offer(uint16_t head, uint32_t type, uint64_t sector, uint64_t data, uint32_t size);
+void offer_in(uint16_t queue, uint16_t head, uint32_t type, uint64_t sector, uint64_t data,
+	      uint32_t size);
 
 /* The range @i of a request to discard or zero, in its data. */
 void put_range(unsigned int i, uint64_t sector, uint32_t count, uint32_t flags);
@@ -47,6 +54,7 @@ void all_end(void);
 
 /* The next one that is answered is this one, with that status and so many bytes. */
 void answered(uint16_t head, uint8_t status, uint32_t size);
+void answered_in(uint16_t queue, uint16_t head, uint8_t status, uint32_t size);
 bool anything_answered(void);
 
 /* It is answered without anything asked of the disk; or when all has ended. */

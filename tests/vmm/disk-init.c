@@ -363,6 +363,9 @@ static void all_tests(void)
 	close(tty);
 	say("serial", has_text("/sys/block/vda/serial", "disk0") &&
 	    has_text("/sys/block/vdb/serial", "second"));
+	/* Their interrupts go where their requests come from. */
+	say("a queue each CPU", !access("/sys/block/vda/mq/0/cpu0", F_OK) &&
+	    !access("/sys/block/vda/mq/1/cpu1", F_OK) && access("/sys/block/vda/mq/2", F_OK));
 	say("sequential writes of a file", sequential("vda", O_DIRECT));
 	say("sequential writes of a device", sequential("vdb", 0));
 	say("random writes of a file", at_random("vda", 0));

@@ -161,13 +161,13 @@ static void ring_close(struct disk *disk)
 }
 
 /* Disabled: only such a ring can be restricted, and then is enabled for good. */
-static int open_uring(struct io_uring *uring, int fd)
+static int open_uring(struct io_uring *uring, const struct disk *disk)
 {
-	int ret = io_uring_queue_init(DISK_REQUESTS, uring, IORING_SETUP_R_DISABLED);
+	int ret = io_uring_queue_init(disk->most, uring, IORING_SETUP_R_DISABLED);
 
 	if (ret)
 		return ret;
-	ret = io_uring_register_files(uring, &fd, 1);
+	ret = io_uring_register_files(uring, &disk->fd, 1);
 	if (!ret)
 		ret = restrict_ring(uring);
 	if (!ret)
@@ -205,7 +205,7 @@ int disk_ring_open(struct disk *disk)
 	if (!ring)
 		return -ENOMEM;
 	ring->disk = disk;
-	ret = open_uring(&ring->uring, disk->fd);
+	ret = open_uring(&ring->uring, disk);
 	if (ret) {
 		free(ring);
 		return ret;

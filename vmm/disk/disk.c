@@ -226,10 +226,11 @@ static void ready(struct event *event, uint32_t ready)
 	disk_reap(event->data);
 }
 
-int disk_start(struct disk *disk, struct events *events)
+int disk_start(struct disk *disk, unsigned int most, struct events *events)
 {
 	int ret;
 
+	disk->most = most;
 	disk->events = events;
 	ret = disk_ring_open(disk);
 	if (ret)	/* kernel.io_uring_disabled, an old kernel, a filter */

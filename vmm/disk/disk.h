@@ -14,7 +14,6 @@
 
 #include "common/events.h"
 
-#define DISK_REQUESTS	256U	/* in flight, at most */
 #define DISK_SEGMENTS	256U	/* of memory, of a request, at most */
 #define DISK_RANGES	16U	/* of the disk, of a request, at most */
 #define DISK_WHY	256U
@@ -136,6 +135,7 @@ struct disk_geometry {
  * @data: the caller's
  * @engine, @engine_data: how steps are carried out
  * @event: tells that steps have ended
+ * @most: requests in flight, at most
  * @in_flight: requests begun and not done
  * @looked: the size of the image was looked at for this batch of requests
  * @no_punch, @no_zero: fallocate(2) cannot do this here
@@ -155,6 +155,7 @@ struct disk {
 	void *engine_data;
 	struct event event;
 	struct events *events;
+	unsigned int most;
 	unsigned int in_flight;
 	bool looked;
 	bool no_punch;
@@ -168,8 +169,8 @@ struct disk {
  */
 int disk_open(struct disk *disk, const struct disk_options *options, char *why);
 
-/* Choose an engine, and tell of ends by @events. 0 or -errno. */
-int disk_start(struct disk *disk, struct events *events);
+/* Choose an engine for @most requests in flight, and tell of ends by @events. 0 or -errno. */
+int disk_start(struct disk *disk, unsigned int most, struct events *events);
 
 /* Is that piece inside the disk? */
 bool disk_holds(const struct disk *disk, uint64_t offset, uint64_t size);

@@ -28,28 +28,37 @@
 /*
  * struct block_request - a request in flight, by its head
  * @disk: what the disk was asked to do
+ * @queue: whose it is
  * @status: where in the guest's memory the status goes
  * @iov, @ranges: what @disk refers to
  */
 struct block_request {
 	struct disk_request disk;
+	uint16_t queue;
 	uint8_t *status;
 	struct iovec iov[VIRTQ_SEGMENTS];
 	struct disk_range ranges[DISK_RANGES];
 };
 
 /*
- * struct block - a disk of the guest's
- * @inflight: all of its state that the transport has not
+ * struct block_queue - a queue of requests
+ * @inflight: the part of the disk's state that the transport does not have
  * @requests: by head, VIRTQ_SIZE of them
+ * @pushed: requests are done that the driver was not told of
  */
+struct block_queue {
+	struct inflight inflight;
+	struct block_request *requests;
+	bool pushed;
+};
+
+/* struct block - a disk of the guest's, with a queue for each vCPU, VIRTIO_QUEUES at most */
 struct block {
 	struct virtio_device device;
 	struct disk disk;
 	struct virtio_blk_config config;
 	char serial[BLOCK_SERIAL];
-	struct inflight inflight;
-	struct block_request *requests;
+	struct block_queue queues[VIRTIO_QUEUES];
 };
 
 static struct block *block_of(struct virtio_device *device)
@@ -57,9 +66,19 @@ static struct block *block_of(struct virtio_device *device)
 	return (struct block *)device;
 }
 
-struct inflight *block_inflight(struct virtio_device *device)
+struct inflight *block_inflight(struct virtio_device *device, uint16_t queue)
 {
-	return &block_of(device)->inflight;
+	return &block_of(device)->queues[queue].inflight;
+}
+
+static void forget_requests(struct block *block)
+{
+	uint16_t i;
+
+	for (i = 0; i < block->device.nr_queues; i++) {
+		inflight_clear(&block->queues[i].inflight, 0);
+		block->queues[i].pushed = false;
+	}
 }
 
 int block_descriptor(struct virtio_device *device)
@@ -73,19 +92,21 @@ int block_descriptor(struct virtio_device *device)
  * Bytes are counted from the first that is to be written, and the status is the last: with
  * data before it that is not there, it does not count.
  */
-static void finish(struct block *block, uint16_t head, uint8_t *status, uint8_t code,
-		   uint64_t written, bool whole)
+static void finish(struct block *block, uint16_t index, uint16_t head, uint8_t *status,
+		   uint8_t code, uint64_t written, bool whole)
 {
-	struct virtq *queue = &block->device.queues[0];
+	struct virtq *queue = &block->device.queues[index];
+	struct block_queue *own = &block->queues[index];
 
 	if (block->device.resetting || queue->broken) {
-		inflight_drop(&block->inflight, head);
+		inflight_drop(&own->inflight, head);
 		return;
 	}
 	*status = code;
 	written += whole;
-	inflight_push(&block->inflight, queue, head,
+	inflight_push(&own->inflight, queue, head,
 		      written > UINT32_MAX ? UINT32_MAX : written);
+	own->pushed = true;
 }
 
 static void done(struct disk *disk, struct disk_request *request)
@@ -94,9 +115,20 @@ static void done(struct disk *disk, struct disk_request *request)
 	struct block_request *own = (struct block_request *)request;
 	bool is_read = request->kind == DISK_READ;
 
-	finish(block, own - block->requests, own->status,
+	finish(block, own->queue, own - block->queues[own->queue].requests, own->status,
 	       request->result ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK,
 	       is_read ? request->moved : 0, !is_read || request->moved == request->size);
+}
+
+static void tell_all(struct block *block)
+{
+	uint16_t i;
+
+	for (i = 0; i < block->device.nr_queues; i++) {
+		if (block->queues[i].pushed)
+			virtio_tell(&block->device, i);
+		block->queues[i].pushed = false;
+	}
 }
 
 static void settled(struct disk *disk)
@@ -104,9 +136,9 @@ static void settled(struct disk *disk)
 	struct block *block = disk->data;
 
 	if (!block->device.resetting) {
-		virtio_tell(&block->device, 0);
+		tell_all(block);
 	} else if (!disk->in_flight) {
-		inflight_clear(&block->inflight, 0);
+		forget_requests(block);
 		virtio_reset_done(&block->device);
 	}
 }
@@ -273,7 +305,8 @@ static int begin(struct block *block, struct block_request *own,
 
 static void serve_taken(struct block *block, const struct virtq_chain *chain)
 {
-	struct block_request *own = &block->requests[chain->head];
+	uint16_t queue = chain->queue - block->device.queues;
+	struct block_request *own = &block->queues[queue].requests[chain->head];
 	struct virtio_blk_outhdr header;
 	struct parsed parsed = { .chain = chain };
 	uint8_t *status = last_byte(chain);
@@ -282,10 +315,11 @@ static void serve_taken(struct block *block, const struct virtq_chain *chain)
 
 	if (!status) {
 		/* There is no way to answer. */
-		inflight_drop(&block->inflight, chain->head);
-		block->device.queues[0].broken = true;
+		inflight_drop(&block->queues[queue].inflight, chain->head);
+		chain->queue->broken = true;
 		return;
 	}
+	own->queue = queue;
 	own->status = status;
 	if (chain->out_size >= sizeof(header)) {
 		virtq_read(chain, 0, &header, sizeof(header));
@@ -299,7 +333,7 @@ static void serve_taken(struct block *block, const struct virtq_chain *chain)
 		return;
 	if (ret > 0)
 		written = parsed.in < BLOCK_SERIAL ? parsed.in : BLOCK_SERIAL;
-	finish(block, chain->head, status,
+	finish(block, queue, chain->head, status,
 	       ret > 0 ? VIRTIO_BLK_S_OK :
 	       ret == -EOPNOTSUPP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR,
 	       written, written + 1 == chain->in_size);
@@ -308,11 +342,12 @@ static void serve_taken(struct block *block, const struct virtq_chain *chain)
 static bool serve(struct virtio_device *device, struct virtq_chain *chain)
 {
 	struct block *block = block_of(device);
+	struct block_queue *queue = &block->queues[chain->queue - device->queues];
 
-	if (inflight_begin(&block->inflight, chain->head))
+	if (inflight_begin(&queue->inflight, chain->head))
 		serve_taken(block, chain);
 	else	/* one that is not answered yet is offered again */
-		device->queues[0].broken = true;
+		chain->queue->broken = true;
 	return true;
 }
 
@@ -320,7 +355,11 @@ static bool serve(struct virtio_device *device, struct virtq_chain *chain)
 
 static void restored(struct virtio_device *device)
 {
-	inflight_clear(&block_of(device)->inflight, device->now.queues[0].next_used);
+	struct block *block = block_of(device);
+	uint16_t i;
+
+	for (i = 0; i < device->nr_queues; i++)
+		inflight_clear(&block->queues[i].inflight, device->now.queues[i].next_used);
 }
 
 static void kick(struct virtio_device *device, uint16_t queue)
@@ -330,14 +369,14 @@ static void kick(struct virtio_device *device, uint16_t queue)
 }
 
 /* What was in flight when the state was kept is asked of the disk again. */
-static int reissue(struct block *block)
+static int reissue(struct block *block, uint16_t index)
 {
-	struct virtq *queue = &block->device.queues[0];
+	struct virtq *queue = &block->device.queues[index];
 	uint16_t heads[VIRTQ_SIZE];
 	struct virtq_chain chain;
 	int i, nr, ret;
 
-	nr = inflight_recover(&block->inflight, queue->now.next_used, heads);
+	nr = inflight_recover(&block->queues[index].inflight, queue->now.next_used, heads);
 	for (i = 0; i < nr; i++) {
 		ret = virtq_chain_at(queue, heads[i], &chain);
 		if (ret)
@@ -349,9 +388,13 @@ static int reissue(struct block *block)
 
 static int start(struct virtio_device *device)
 {
-	struct block *block = block_of(device);
+	int ret = 0;
+	uint16_t i;
 
-	return device->queues[0].broken ? 0 : reissue(block);
+	for (i = 0; !ret && i < device->nr_queues; i++)
+		if (!device->queues[i].broken)
+			ret = reissue(block_of(device), i);
+	return ret;
 }
 
 static bool reset(struct virtio_device *device)
@@ -360,7 +403,7 @@ static bool reset(struct virtio_device *device)
 
 	if (block->disk.in_flight)
 		return false;
-	inflight_clear(&block->inflight, 0);
+	forget_requests(block);
 	return true;
 }
 
@@ -384,15 +427,29 @@ static void read_config(struct virtio_device *device, uint32_t offset, void *dat
 static void close_block(struct virtio_device *device)
 {
 	struct block *block = block_of(device);
+	uint16_t i;
 
 	disk_close(&block->disk);
 	if (block->disk.in_flight)
 		return;
-	free(block->requests);
+	for (i = 0; i < device->nr_queues; i++)
+		free(block->queues[i].requests);
 	free(block);
 }
 
 /* ---- Setting up ---- */
+
+/*
+ * One for each vCPU: Linux has a queue's interrupt go to the vCPU whose requests it has. With
+ * one queue for several vCPUs, an answer often wakes one that has nothing to do but to wake
+ * the one that waits for it.
+ */
+static uint16_t count_queues(const struct machine *machine)
+{
+	if (!machine->nr_vcpus)
+		return 1;
+	return machine->nr_vcpus < VIRTIO_QUEUES ? machine->nr_vcpus : VIRTIO_QUEUES;
+}
 
 static uint8_t exponent(uint32_t blocks)
 {
@@ -413,6 +470,10 @@ static void describe(struct block *block)
 	};
 	block->device.features = BIT(VIRTIO_BLK_F_SEG_MAX) | BIT(VIRTIO_BLK_F_BLK_SIZE) |
 				 BIT(VIRTIO_BLK_F_TOPOLOGY) | BIT(VIRTIO_BLK_F_FLUSH);
+	if (block->device.nr_queues > 1) {
+		block->config.num_queues = htole16(block->device.nr_queues);
+		block->device.features |= BIT(VIRTIO_BLK_F_MQ);
+	}
 	if (block->disk.readonly) {
 		block->device.features |= BIT(VIRTIO_BLK_F_RO);
 		return;
@@ -429,6 +490,7 @@ static void describe(struct block *block)
 static int prepare(struct block *block, struct machine *machine,
 		   const struct block_options *options, char *why)
 {
+	uint16_t i, nr = block->device.nr_queues;
 	int ret = disk_open(&block->disk, &options->disk, why);
 
 	if (ret)
@@ -437,12 +499,14 @@ static int prepare(struct block *block, struct machine *machine,
 	block->disk.settled = settled;
 	block->disk.data = block;
 	snprintf(why, DISK_WHY, "it cannot be served");
-	block->requests = calloc(VIRTQ_SIZE, sizeof(*block->requests));
-	if (!block->requests)
-		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		block->queues[i].requests = calloc(VIRTQ_SIZE, sizeof(struct block_request));
+		if (!block->queues[i].requests)
+			return -ENOMEM;
+	}
 	memcpy(block->serial, options->serial, strnlen(options->serial, BLOCK_SERIAL));
-	inflight_clear(&block->inflight, 0);
-	return disk_start(&block->disk, &machine->events);
+	forget_requests(block);
+	return disk_start(&block->disk, nr * VIRTQ_SIZE, &machine->events);
 }
 
 int block_add(struct machine *machine, const struct block_options *options, char *why)
@@ -459,7 +523,7 @@ int block_add(struct machine *machine, const struct block_options *options, char
 	snprintf(why, DISK_WHY, "there is no memory for it");
 	if (!block)
 		return -ENOMEM;
-	block->device.nr_queues = 1;
+	block->device.nr_queues = count_queues(machine);
 	block->device.config_size = CONFIG_SIZE;
 	ret = prepare(block, machine, options, why);
 	if (ret) {

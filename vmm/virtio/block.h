@@ -27,8 +27,8 @@ struct block_options {
  */
 int block_add(struct machine *machine, const struct block_options *options, char *why);
 
-/* A disk's table of requests in flight: with the transport's, it is all of its state. */
-struct inflight *block_inflight(struct virtio_device *device);
+/* A queue's table of requests in flight: with the transport's, they are all of a disk's state. */
+struct inflight *block_inflight(struct virtio_device *device, uint16_t queue);
 
 /* The descriptor of what it is on the host. */
 int block_descriptor(struct virtio_device *device);

@@ -130,6 +130,7 @@ int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain
 {
 	int ret;
 
+	chain->queue = queue;
 	chain->head = head;
 	chain->nr_out = 0;
 	chain->nr_in = 0;

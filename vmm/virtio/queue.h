@@ -59,11 +59,13 @@ struct virtq {
 
 /*
  * struct virtq_chain - a request of the driver: buffers to read, then buffers to write
- * @head: its number
+ * @queue: where it was taken from
+ * @head: its number there
  * @nr_out, @nr_in: so many of @iov are to be read, and then so many to be written
  * @out_size, @in_size: their bytes, at most 4 GiB each
  */
 struct virtq_chain {
+	struct virtq *queue;
 	uint16_t head;
 	uint16_t nr_out;
 	uint16_t nr_in;
