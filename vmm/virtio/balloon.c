@@ -97,38 +97,21 @@ static bool deflate(struct virtio_device *device, struct virtq_chain *chain)
 	return true;
 }
 
-static void take_report(struct virtio_device *device, const struct virtq_chain *chain)
+static bool take_report(struct virtio_device *device, struct virtq_chain *chain)
 {
 	uint16_t i;
 
 	for (i = 0; i < chain->nr_in; i++)
 		machine_discard(device->machine, chain->iov[chain->nr_out + i].iov_base,
 				chain->iov[chain->nr_out + i].iov_len);
+	virtq_push(chain->queue, chain->head, 0);
+	return true;
 }
-
-/* A function a queue, as a request does not say where it came from. */
-#define REPORT(queue) \
-static bool report_##queue(struct virtio_device *device, struct virtq_chain *chain) \
-{ \
-	take_report(device, chain); \
-	virtq_push(&device->queues[queue], chain->head, 0); \
-	return true; \
-}
-
-REPORT(2)
-
-REPORT(3)
-
-REPORT(4)
 
 static void kick(struct virtio_device *device, uint16_t queue)
 {
-	static bool (*const serve[QUEUES])(struct virtio_device *device,
-					   struct virtq_chain *chain) = {
-		inflate, deflate, report_2, report_3, report_4,
-	};
-
-	virtio_serve(device, queue, serve[queue]);
+	virtio_serve(device, queue, queue == INFLATE ? inflate :
+		     queue == DEFLATE ? deflate : take_report);
 }
 
 static int start(struct virtio_device *device)
