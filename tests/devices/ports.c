@@ -21,8 +21,10 @@
 #include <unistd.h>
 
 #include "common/events.h"
+#include "common/fd-message.h"
 #include "common/say.h"
 #include "helper/helper.h"
+#include "helper/wire.h"
 #include "net/port.h"
 #include "unit.h"
 #include "virtio/net.h"
@@ -144,6 +146,17 @@ static void write_log(char **argv, int fd)
 	fputs("0.0700: info:    nothing\n0.0800: ERROR:   it is \033[31mthis\n", log_file);
 }
 
+/* A byte a start, in the file beside the one that says how. */
+static int count_start(void)
+{
+	char path[sizeof(how) + 8];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.count", how);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	return fd < 0 || write(fd, "1", 1) != 1 ? 9 : 3;
+}
+
 /* Its connection is there when it starts, and no path is told, or made, for another. */
 static int play_passt(char **argv)
 {
@@ -153,6 +166,8 @@ static int play_passt(char **argv)
 		return 3;
 	if (is_played("hangs"))
 		return pause();
+	if (is_played("counts"))
+		return count_start();
 	if (!fd || value_of(argv, "--socket") || access("/proc/self/fd/0", F_OK))
 		return 8;
 	if (is_played("complains"))
@@ -393,6 +408,38 @@ static void one_that_is_missing_is_an_error(void **state)
 	assert_non_null(strstr(why, "apt install passt"));
 }
 
+static off_t count_starts(void)
+{
+	char path[sizeof(how) + 8];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s.count", how);
+	return stat(path, &st) ? 0 : st.st_size;
+}
+
+/* A VMM that somebody has taken over has the helper start no program after program. */
+static void it_is_not_started_as_often_as_it_is_asked_for(void **state)
+{
+	const struct helper_plan plan = { .nr_nets = 1 };
+	struct helper_message message = { .kind = HELPER_PASST_START };
+	int fds[FD_MESSAGE_FDS], i;
+
+	(void)state;
+	play("counts");
+	assert_int_equal(helper_start(&helper, &plan), 0);
+	assert_int_equal(helper_send(helper.nets[0], &message, NULL, 0), 0);
+	assert_int_equal(helper_receive(helper.nets[0], &message, fds), 1);
+	assert_int_equal(message.kind, HELPER_PASST_FAILED);
+	assert_int_equal(count_starts(), 1);
+	for (i = 0; i < 20; i++) {
+		message = (struct helper_message){ .kind = HELPER_PASST_START };
+		assert_int_equal(helper_send(helper.nets[0], &message, NULL, 0), 0);
+		usleep(10000);
+	}
+	/* Its pause may be over meanwhile. */
+	assert_true(count_starts() <= 2);
+}
+
 /* It died, and cannot be started for a while. */
 static void it_is_tried_until_it_works(void **state)
 {
@@ -595,6 +642,7 @@ int main(int argc, char **argv)
 		CLAIM(one_that_dies_at_once_is_an_error),
 		CLAIM(one_that_never_answers_is_an_error),
 		CLAIM(one_that_is_missing_is_an_error),
+		CLAIM(it_is_not_started_as_often_as_it_is_asked_for),
 		CLAIM(it_is_tried_until_it_works),
 		CLAIM(a_helper_that_is_killed_takes_nothing_along),
 		CLAIM(what_passt_logs_is_told),
@@ -623,6 +671,8 @@ int main(int argc, char **argv)
 	ret = cmocka_run_group_tests(claims, NULL, NULL);
 	unlink(path);
 	unlink(how);
+	snprintf(path, sizeof(path), "%s/how.count", dir);
+	unlink(path);
 	/* Nothing else is left there. */
 	return rmdir(dir) ? 1 : ret;
 }

@@ -50,6 +50,7 @@
  * @tries: to see it ready
  * @number: of the last connection that the VMM was given, from 1 on
  * @served: that is one of the program that runs now
+ * @asked: the VMM has asked for its first start, which it does once
  * @told: the VMM knows that it cannot be started
  * @left: one less where this has ended
  */
@@ -66,6 +67,7 @@ struct passt_program {
 	unsigned int tries;
 	uint32_t number;
 	bool served;
+	bool asked;
 	bool told;
 	uint16_t mtu;
 	unsigned int *left;
@@ -476,9 +478,11 @@ static void heard(struct event *event, uint32_t ready)
 		close_all(passt);
 		return;
 	}
+	/* Later it is started when the timer says so, however often the VMM asks. */
 	if (message.kind == HELPER_PASST_START) {
-		if (!passt->pid)
+		if (!passt->asked)
 			start(passt);
+		passt->asked = true;
 		return;
 	}
 	/* Else it is one that has ended already, and was told of. */
