@@ -1,36 +1,23 @@
 // SPDX-License-Identifier: MIT
-/*
- * What network cards are plugged into: passt, played by this program where it is started
- * by that name, and a tap interface in a network namespace of the test's own.
- */
+/* passt as a network card's port; this program plays it where it is started by that name. */
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/if_tun.h>
 #include <linux/virtio_net.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/events.h"
 #include "common/fd-message.h"
-#include "common/say.h"
 #include "helper/helper.h"
 #include "helper/wire.h"
-#include "net/port.h"
+#include "one-port.h"
 #include "unit.h"
-#include "virtio/net.h"
 
 #define PREFIX	4
-#define DATA	(NET_HEADER + NET_FRAME_LEAST)	/* where a frame's own content begins */
 
 /* ---- passt, as the test wants it ---- */
 
@@ -177,98 +164,24 @@ static int play_passt(char **argv)
 		answer(atoi(fd));
 }
 
-/* ---- The card ---- */
+/* ---- What is claimed ---- */
 
-static struct events events;
-static struct net_port *port;
-static uint8_t frame[NET_BUFFER];
-static size_t sizes[512];
-static unsigned int received, came_ready, links;
-static char why[NET_WHY];
 static struct helper helper;
-
-static void frames(struct net_card *card)
-{
-	size_t size;
-
-	(void)card;
-	while ((size = port->ops->receive(port, frame)))
-		sizes[received++ % 512] = size;
-}
-
-static void card_is_ready(struct net_card *card)
-{
-	(void)card;
-	came_ready++;
-}
-
-static void link_changed(struct net_card *card)
-{
-	(void)card;
-	links++;
-}
-
-static struct net_card card = {
-	.frames = frames, .ready = card_is_ready, .link = link_changed,
-};
-
-static void take(struct net_port *opened)
-{
-	if (!opened)
-		fail_msg("%s", why);
-	port = opened;
-	port->card = &card;
-	port->ops->want(port, true);
-}
-
-/* The loop, until a number is reached; not for ever. */
-static void until(const unsigned int *number, unsigned int value)
-{
-	uint64_t end = now_ns() + 20000000000ULL;
-
-	while (*number < value && now_ns() < end)
-		assert_int_equal(events_wait(&events, 50), 0);
-	assert_true(*number >= value);
-}
-
-static int send_as(int what, size_t size)
-{
-	static uint8_t sent[NET_BUFFER];
-	struct iovec iov[2] = {
-		{ .iov_base = sent, .iov_len = 20 },
-		{ .iov_base = sent + 20, .iov_len = size - 20 },
-	};
-	size_t i;
-
-	for (i = DATA + 1; i < size; i++)
-		sent[i] = i % 253;
-	sent[DATA] = what;
-	return port->ops->send(port, iov, 2, size);
-}
 
 static int set_up(void **state)
 {
-	(void)state;
-	received = 0;
-	came_ready = 0;
-	links = 0;
-	port = NULL;
 	play("well");
 	helper = (struct helper)HELPER_NONE;
-	return events_open(&events);
+	return port_set_up(state);
 }
 
 static int tear_down(void **state)
 {
-	(void)state;
-	if (port)
-		port->ops->close(port);
-	helper_stop(&helper);
-	events_close(&events);
-	return 0;
-}
+	int ret = port_tear_down(state);
 
-/* ---- passt ---- */
+	helper_stop(&helper);
+	return ret;
+}
 
 static struct net_port *open_passt(void)
 {
@@ -503,130 +416,6 @@ static void what_passt_logs_is_told(void **state)
 	close(ends[0]);
 }
 
-/* ---- tap ---- */
-
-static bool own_network;
-
-static int make_tap(const char *name, int flags, bool keep)
-{
-	struct ifreq request = { .ifr_flags = flags };
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-
-	if (fd < 0)
-		return -errno;
-	strcpy(request.ifr_name, name);
-	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETPERSIST, 1)) {
-		close(fd);
-		return -errno;
-	}
-	if (keep)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-static void bring_up(const char *name)
-{
-	struct ifreq request = { .ifr_flags = IFF_UP };
-	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	strcpy(request.ifr_name, name);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	request.ifr_mtu = 1400;
-	assert_int_equal(ioctl(fd, SIOCSIFMTU, &request), 0);
-	close(fd);
-}
-
-/* Where this user may have no network of its own there is nothing to plug into. */
-static void need_network(void)
-{
-	if (!own_network) {
-		print_message("# no network namespace here\n");
-		skip();
-	}
-}
-
-static void a_tap_carries_frames(void **state)
-{
-	(void)state;
-	need_network();
-	assert_int_equal(make_tap("t0", IFF_TAP | IFF_NO_PI, false), 0);
-	bring_up("t0");
-	take(tap_open(&events, "t0", why));
-	assert_int_equal(port->mtu, 1400);
-	assert_true(port->features & 1ULL << VIRTIO_NET_F_HOST_TSO6);
-	assert_int_equal(port->ops->offload(port, port->features), 0);
-	assert_int_equal(port->ops->offload(port, 1ULL << VIRTIO_NET_F_GUEST_TSO4), 0);
-	assert_int_equal(port->ops->offload(port, 0), 0);
-	assert_int_equal(send_as(0, DATA + 40), 0);
-	assert_int_equal(send_as(0, NET_HEADER + NET_FRAME_LEAST + 7), 0);
-	/* The host's IPv6 says something of itself. */
-	until(&received, 1);
-	assert_true(sizes[0] > DATA);
-}
-
-static void a_tap_that_is_deleted_is_told_once(void **state)
-{
-	int fd;
-
-	(void)state;
-	need_network();
-	assert_int_equal(make_tap("t1", IFF_TAP | IFF_NO_PI, false), 0);
-	take(tap_open(&events, "t1", why));
-	assert_int_equal(system("ip link del t1"), 0);
-	until(&links, 1);
-	assert_false(port->up);
-	for (fd = 0; fd < 5; fd++)
-		events_wait(&events, 10);
-	assert_int_equal(links, 1);
-	assert_int_equal(send_as(0, DATA + 40), 0);
-	port->ops->want(port, false);
-	port->ops->want(port, true);
-	assert_int_equal(port->ops->offload(port, 0), 0);
-}
-
-static void refused(const char *name, const char *words)
-{
-	*why = '\0';
-	assert_null(tap_open(&events, name, why));
-	if (!strstr(why, words))
-		fail_msg("%s", why);
-}
-
-static void wrong_interfaces_are_errors(void **state)
-{
-	int fd;
-
-	(void)state;
-	refused("", "no interface can have this name");
-	refused("a-name-that-is-too-long", "no interface can have this name");
-	refused("missing0", "tap missing0: there is no such interface\n");
-	refused("missing0", "as root: ip tuntap add");
-	need_network();
-	assert_int_equal(if_nametoindex("missing0"), 0);
-	refused("lo", "no tap interface");
-	assert_int_equal(make_tap("n0", IFF_TUN | IFF_NO_PI, false), 0);
-	refused("n0", "no tap interface");
-	assert_int_equal(make_tap("m0", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE, false), 0);
-	refused("m0", "no tap interface");
-	fd = make_tap("t2", IFF_TAP | IFF_NO_PI, true);
-	assert_true(fd >= 0);
-	refused("t2", "another process has it open");
-	assert_int_equal(ioctl(fd, TUNSETOWNER, 4242), 0);
-	close(fd);
-}
-
-static void enter_network(void)
-{
-	int fd;
-
-	own_network = (!unshare(CLONE_NEWNET) || !unshare(CLONE_NEWUSER | CLONE_NEWNET));
-	fd = own_network ? make_tap("probe", IFF_TAP | IFF_NO_PI, true) : -1;
-	own_network = fd >= 0;
-	if (own_network)
-		close(fd);
-}
-
 int main(int argc, char **argv)
 {
 #define CLAIM(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -646,11 +435,8 @@ int main(int argc, char **argv)
 		CLAIM(it_is_tried_until_it_works),
 		CLAIM(a_helper_that_is_killed_takes_nothing_along),
 		CLAIM(what_passt_logs_is_told),
-		CLAIM(a_tap_carries_frames),
-		CLAIM(a_tap_that_is_deleted_is_told_once),
-		CLAIM(wrong_interfaces_are_errors),
 	};
-	char dir[] = "/tmp/gmem-ports-XXXXXX", path[64], self[256], all_paths[128];
+	char dir[] = "/tmp/gmem-passt-XXXXXX", path[64], self[256], all_paths[128];
 	ssize_t size;
 	int ret;
 
@@ -666,7 +452,6 @@ int main(int argc, char **argv)
 	setenv("PATH", all_paths, 1);
 	setenv("XDG_RUNTIME_DIR", dir, 1);
 	is_played("");
-	enter_network();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	ret = cmocka_run_group_tests(claims, NULL, NULL);
 	unlink(path);
