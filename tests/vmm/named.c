@@ -134,6 +134,40 @@ static void what_a_killed_one_left(void **state)
 	start();
 }
 
+/* The first child of a process: a VMM's helper. */
+static pid_t helper_of(pid_t vmm)
+{
+	char path[64];
+	FILE *file;
+	int pid = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", vmm, vmm);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%d", &pid), 1);
+	fclose(file);
+	return pid;
+}
+
+/* Its helper has the name still, for a moment or for long; it is not starting. */
+static void one_that_has_just_been_killed(void **state)
+{
+	struct program *vm = start(), *list;
+	pid_t helper = helper_of(vm->child.pid);
+
+	(void)state;
+	assert_int_equal(kill(helper, SIGSTOP), 0);
+	kill(vm->child.pid, SIGKILL);
+	while (!child_gone(&vm->child))
+		listen_for(20);
+	SAYS(EXIT_DONE, "ended", "ps");
+	list = program_start("gmem", "ps", NULL);
+	assert_int_equal(kill(helper, SIGCONT), 0);
+	wait_for_exit(list, EXIT_DONE);
+	assert_false(has_said(list, name));
+	program_end_last();
+}
+
 /* So many that the next one would have to wait: nobody accepts them. */
 static void fill_control_socket(int *fds, unsigned int nr)
 {
@@ -257,6 +291,7 @@ int main(void)
 		TEST(a_guest_is_paused),
 		TEST(a_console_is_attached),
 		TEST(what_a_killed_one_left),
+		TEST(one_that_has_just_been_killed),
 		TEST(one_that_hangs),
 		TEST(one_that_hangs_with_a_full_socket),
 		TEST(a_pid_that_is_used_again),

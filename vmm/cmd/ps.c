@@ -2,8 +2,10 @@
 /* gmem ps: the VMs of this user. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -15,6 +17,8 @@
 #include "options.h"
 
 #define PATIENCE	2000	/* ms: one that hangs does not hide the others */
+#define GOES_WITHIN	1000	/* ms: the name of one whose process has ended */
+#define LOOK_EVERY	20	/* ms */
 #define FORMAT		"%-16s %-10s %8s %5s %9s %9s %10s\n"
 
 struct list {
@@ -61,6 +65,40 @@ static struct json_object *believe(const char *name, pid_t pid, struct json_obje
 	return row;
 }
 
+static bool has_ended(pid_t pid)
+{
+	int pidfd = syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd end = { .fd = pidfd, .events = POLLIN };
+	bool ended = pidfd < 0 ? errno == ESRCH : poll(&end, 1, 0) > 0;
+
+	if (pidfd >= 0)
+		close(pidfd);
+	return ended;
+}
+
+/* Its helper, which has it too, lets go of it when it has seen the end. */
+static bool name_goes(const char *name)
+{
+	char why[NAMES_WHY];
+	unsigned int waited;
+	pid_t pid;
+
+	for (waited = 0; waited < GOES_WITHIN; waited += LOOK_EVERY) {
+		if (vm_find(name, &pid, why) == -ESRCH)
+			return true;
+		poll(NULL, 0, LOOK_EVERY);
+	}
+	return false;
+}
+
+/* One that accepts no connection: it may not do so yet, or not any more. */
+static struct json_object *row_of_silent(const char *name, pid_t pid)
+{
+	if (!has_ended(pid))
+		return row_of(name, pid, "starting");
+	return name_goes(name) ? NULL : row_of(name, pid, "ended");
+}
+
 /* Or what can be said without its answer. */
 static struct json_object *status_of(const char *name, pid_t pid)
 {
@@ -75,9 +113,11 @@ static struct json_object *status_of(const char *name, pid_t pid)
 	json_object_put(request);
 	if (!ret && answer_is_ok(answer))
 		row = believe(name, pid, answer);
+	else if (ret == -EAGAIN)
+		row = row_of_silent(name, pid);
 	/* Else it has ended since. */
 	else if (ret != -ESRCH && ret != -EPIPE)
-		row = row_of(name, pid, ret == -EAGAIN ? "starting" : "no-answer");
+		row = row_of(name, pid, "no-answer");
 	json_object_put(answer);
 	return row;
 }
