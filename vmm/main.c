@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,8 @@ int main(int argc, char **argv)
 	if (open_standard())
 		return EXIT_FAILED;
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* A file that is not to grow (ulimit -f) is an error of that file, and ends no guest. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_USAGE;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,6 +123,27 @@ static void sums_are_made(void **state)
 			      "--make-sums", NULL);
 	wait_for_exit(maker, EXIT_FAILED);
 	must_have_said(maker, "No such file");
+}
+
+/* Beyond the limit the kernel sends a signal, which is not to end the program. */
+static void sums_that_may_not_grow(void **state)
+{
+	const char *sums = file_path("image.sums");
+	struct program *maker;
+	struct rlimit before, small;
+
+	(void)state;
+	image_make(1);
+	unlink(sums);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = (struct rlimit){ .rlim_cur = 512, .rlim_max = before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	maker = program_start("maker", "pager", "--image", file_path("image"), "--make-sums",
+			      NULL);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	wait_for_exit(maker, EXIT_FAILED);
+	must_have_said(maker, "File too large");
+	assert_int_equal(access(sums, F_OK), -1);
 }
 
 /* Each byte of it matters: one that changes makes it another file or none. */
@@ -410,6 +432,7 @@ int main(void)
 		TEST(what_is_no_image),
 		TEST(sums_that_are_wrong),
 		TEST(sums_are_made),
+		TEST(sums_that_may_not_grow),
 		TEST(any_byte_of_the_sums),
 		TEST(pages_are_checked),
 		TEST(a_set_is_kept),

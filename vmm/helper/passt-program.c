@@ -208,6 +208,7 @@ static void run_program(const struct passt_program *passt, int parent, int faile
 	sigset_t none;
 	int err;
 
+	signal(SIGXFSZ, SIG_DFL);
 	/* What the terminal's keys mean for us is not for passt. */
 	setsid();
 	sigemptyset(&none);
