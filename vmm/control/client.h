@@ -48,8 +48,8 @@ uint64_t answer_number(struct json_object *answer, const char *member);
 bool answer_is_ok(struct json_object *answer);
 
 /*
- * What a command does that asks one thing: connect, ask, and with @json print the answer;
- * say what went wrong. @request is used up. Returns an exit status; and with EXIT_DONE
+ * Carry out a command that asks one thing: connect, ask, and print the answer if @json, or
+ * else the error. @request is used up. Returns an exit status; and with EXIT_DONE
  * the answer, where @answer is not NULL.
  */
 int control_ask(const char *name, struct json_object *request, int timeout, bool json,

@@ -20,10 +20,10 @@ struct console_state {
 };
 
 /*
- * struct console - the device. Whoever calls it holds the machine's device_lock
+ * struct console - the device. Its callers hold the machine's device_lock
  * @now: its state
- * @shown: how many bytes of the line the terminal has; who goes on with the line in
- *	another process shows it from its start
+ * @shown: how many bytes of the line the terminal has; another process that goes on
+ *	with the line shows it from its start
  * @awaited: NULL, or words: a line that has them is waited for
  * @came: it came
  * @terminal: where output goes and input comes from, or NULL: nowhere

@@ -99,7 +99,7 @@ bool pci_mmio_read(struct pci_bus *bus, uint64_t address, void *data, uint32_t s
 bool pci_mmio_write(struct pci_bus *bus, uint64_t address, const void *data,
 		    uint32_t size);
 
-/* What the guest has made of the configuration space, and back from bytes of any kind. */
+/* Copy the configuration space; take over what a guest can write of one that may be anything. */
 void pci_function_save(const struct pci_function *function, uint8_t *config);
 void pci_function_restore(struct pci_function *function, const uint8_t *config);
 

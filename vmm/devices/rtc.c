@@ -76,7 +76,7 @@ static void show(struct rtc *rtc)
 	registers[CENTURY] = encode(rtc, (day.tm_year + 1900) / 100);
 }
 
-/* And back. Whatever the guest has written there is some time. */
+/* The reverse. Any values that the guest has written make some time. */
 static void take(struct rtc *rtc)
 {
 	const uint8_t *registers = rtc->now.registers;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What is typed: by whoever is at stdin, and whoever is attached. */
+/* Keys that are typed at stdin, and at a client that is attached. */
 #include <errno.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -60,7 +60,7 @@ static bool read_some(struct terminal *terminal, struct terminal_end *end)
 	unsigned int size = room(terminal);
 	ssize_t got;
 
-	/* What a key of before may add has room too. */
+	/* A key that was held back may come before each byte: half of the room is for these. */
 	if (size < 2)
 		return false;
 	size = size / 2 < sizeof(bytes) ? size / 2 : sizeof(bytes);

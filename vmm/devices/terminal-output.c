@@ -98,7 +98,7 @@ static ssize_t end_write(const struct terminal_end *end, const char *bytes, size
 	return wrote < 0 ? -errno : wrote;
 }
 
-/* What the main loop is to say of it: of stdout, that there is room; of a client, more. */
+/* Have the main loop wait for room at stdout, and at a client for keys and its end, too. */
 static void watch(struct terminal *terminal, struct terminal_end *end)
 {
 	if (end_is_client(terminal, end)) {
@@ -128,7 +128,7 @@ void end_set_held(struct terminal *terminal, struct terminal_end *end, bool held
 	watch(terminal, end);
 }
 
-/* The next bytes for it. What it cannot have any more is counted. */
+/* The next bytes for this reader. Bytes that it has missed are counted. */
 static size_t next_chunk(struct terminal *terminal, struct terminal_end *end, char *chunk)
 {
 	size_t size = 0;

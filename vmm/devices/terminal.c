@@ -58,7 +58,7 @@ void terminal_put(struct terminal *terminal, const char *bytes, size_t size)
 	pthread_mutex_unlock(&terminal->lock);
 }
 
-/* What gmem says stands between the guest's lines, in the order in which it happened. */
+/* Put a message of gmem's between the guest's lines, in the order in which they came. */
 static void put_line(void *data, const char *line, size_t size)
 {
 	struct terminal *terminal = data;
@@ -226,7 +226,7 @@ int terminal_attach(struct terminal *terminal, int fd)
 	client->socket = true;
 	client->waits = true;
 	terminal_look_on(terminal);
-	/* What was not read before it came is no loss of its own. */
+	/* Output from before it was attached does not count as missed. */
 	pthread_mutex_lock(&terminal->lock);
 	if (terminal->put - client->shown > TERMINAL_KEPT)
 		client->shown = terminal->put - TERMINAL_KEPT;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's side of the console. What the guest prints is kept in memory, as much
- * as there is room for; the main loop writes it to stdout and to whoever is attached,
- * each at its own pace. A reader that stalls loses the oldest of it, and holds up
- * nobody.
+ * The host's side of the console. The guest's output is kept in memory, as much as there
+ * is room for. The main loop writes it to stdout and to an attached client, each at its own
+ * pace. A reader that stalls loses the oldest output, and holds up nobody.
  */
 #ifndef VMM_DEVICES_TERMINAL_H
 #define VMM_DEVICES_TERMINAL_H

@@ -54,9 +54,9 @@ static int restrict_ring(struct io_uring *uring)
 }
 
 /*
- * What is in the page cache, or goes there, is copied by the thread that tells the kernel
- * of it. A guest can ask for its whole memory at once: beyond a bound the kernel's workers
- * copy, so that others of the loop have their turn.
+ * The thread that submits a request copies its data from or to the page cache. A guest can
+ * ask for its whole memory at once. Beyond a bound the kernel's workers copy, so that the
+ * main loop can serve other events meanwhile.
  */
 static unsigned int flags_of(struct ring *ring, const struct disk_step *step)
 {

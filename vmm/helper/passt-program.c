@@ -109,8 +109,8 @@ static void set_timer(struct passt_program *passt, unsigned int ms)
 /* ---- Its log ---- */
 
 /*
- * What goes wrong before it is ready passt says on stderr as well. Later it says that in
- * its log alone, or to a system logger that may not be there.
+ * Until it is ready, passt writes errors to stderr as well. Later it writes them to its log
+ * alone, or to a system logger, which may not be there.
  */
 static void tell_logged(struct passt_program *passt)
 {
@@ -209,7 +209,7 @@ static void run_program(const struct passt_program *passt, int parent, int faile
 	int err;
 
 	signal(SIGXFSZ, SIG_DFL);
-	/* What the terminal's keys mean for us is not for passt. */
+	/* Signals by keys of the terminal are not for passt. */
 	setsid();
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -353,7 +353,7 @@ static int start_program(struct passt_program *passt)
 
 /* ---- The connection ---- */
 
-/* What one that has died had not taken is gone as well. */
+/* It has taken the probe. A socket whose other end died is empty, too: it tells by poll(2). */
 static bool is_ready(const struct passt_program *passt)
 {
 	struct pollfd ended = { .fd = passt->socket };

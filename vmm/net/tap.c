@@ -50,7 +50,7 @@ static void wait_for(struct tap *tap)
 			      (tap->wanted ? EPOLLIN : 0) | (tap->full ? EPOLLOUT : 0));
 }
 
-/* It was deleted. What is sent from here on is lost. */
+/* The interface was deleted. Frames that are sent from now on are lost. */
 static void lose(struct tap *tap)
 {
 	events_remove(tap->port.events, &tap->event);
@@ -85,7 +85,7 @@ static int send_frame(struct net_port *port, const struct iovec *iov, unsigned i
 	struct tap *tap = tap_of(port);
 
 	(void)size;
-	/* What else is wrong is wrong with this frame, or the interface is down. */
+	/* Any other error is of this one frame, or says that the interface is down. */
 	if (!port->up || writev(tap->event.fd, iov, nr) >= 0 || errno != EAGAIN)
 		return 0;
 	tap->full = true;

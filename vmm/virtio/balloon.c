@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The Virtual I/O Device specification 1.2, 5.5. What the driver gives up, or reports as
- * free, is punched out of the guest memory inode; at the next touch it is there again,
- * as zeroes. Statistics and hints are not offered: so a queue behind the first two can
- * only be that of reports, whichever number the driver counts for it.
+ * The Virtual I/O Device specification 1.2, 5.5. Pages that the driver gives up, or reports
+ * as free, are punched out of the guest memory inode; the next touch finds zeroes there.
+ * Statistics and hints are not offered. A queue behind the first two can therefore only be
+ * that of reports, whichever number the driver gives it.
  */
 #include <errno.h>
 #include <linux/virtio_balloon.h>
@@ -21,7 +21,7 @@
 #define INFLATE		0
 #define DEFLATE		1
 #define QUEUES		5
-/* Of a request. Linux sends 256. What is beyond is the guest's loss: it is not given back. */
+/* Page numbers in a request. Linux sends 256. Pages beyond these are not given back. */
 #define PFNS		4096U
 #define AT_ONCE		256U
 
@@ -90,7 +90,7 @@ static bool inflate(struct virtio_device *device, struct virtq_chain *chain)
 	return true;
 }
 
-/* What is taken again comes at its first touch. */
+/* There is nothing to do: a page that the guest takes again comes at its first touch. */
 static bool deflate(struct virtio_device *device, struct virtq_chain *chain)
 {
 	virtq_push(&device->queues[DEFLATE], chain->head, 0);

@@ -368,7 +368,7 @@ static void kick(struct virtio_device *device, uint16_t queue)
 	disk_go(&block_of(device)->disk);
 }
 
-/* What was in flight when the state was kept is asked of the disk again. */
+/* Ask the disk again for the requests that were in flight when the state was kept. */
 static int reissue(struct block *block, uint16_t index)
 {
 	struct virtq *queue = &block->device.queues[index];

@@ -131,7 +131,7 @@ bool virtio_all_idle(const struct machine *machine);
 
 /*
  * Of a machine whose vCPUs stand still: touch no memory of the guest's till the release.
- * What the host has for it waits there.
+ * Frames and other input for the guest wait in the host meanwhile.
  */
 void virtio_hold_all(struct machine *machine);
 void virtio_release_all(struct machine *machine);
@@ -140,8 +140,8 @@ void virtio_release_all(struct machine *machine);
 void virtio_attend_all(struct machine *machine);
 
 /*
- * Close all devices of a machine whose guest runs no more. What is in flight is waited for
- * until CLOCK_MONOTONIC has come to @until ns, for all of them together; then it is left.
+ * Close all devices of a machine whose guest runs no more. Requests in flight are waited for
+ * until CLOCK_MONOTONIC has come to @until ns, for all devices together, and then left behind.
  */
 #define VIRTIO_CLOSE_WAIT	10000000000ULL	/* ns that a disk may take */
 void virtio_close_all(struct machine *machine, uint64_t until);
@@ -158,7 +158,7 @@ void virtio_config_changed(struct virtio_device *device);
 /* The driver did what no driver may: it has to reset the device. */
 void virtio_fail(struct virtio_device *device);
 
-/* What a reset had to wait for has ended. */
+/* The requests that a reset had to wait for have ended. */
 void virtio_reset_done(struct virtio_device *device);
 
 /*

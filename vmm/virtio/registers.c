@@ -384,7 +384,7 @@ void registers_reset(struct virtio_device *device)
 {
 	uint16_t i;
 
-	/* What was asked for while the reset was carried out is asked of what follows. */
+	/* @asked stays: requests that came during the reset are meant for the device after it. */
 	device->now = (struct virtio_state){
 		.config_vector = VIRTIO_NO_VECTOR, .generation = device->now.generation,
 	};

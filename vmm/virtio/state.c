@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A queue's addresses and indexes are checked where it begins to be served: see
- * virtq_start(). What was pushed before and not told is told at the first opportunity:
- * a queue that has just begun tells in any case.
+ * virtq_start(). The driver may not have been told yet of entries that were pushed before:
+ * a queue that has just begun tells it of the first entry in any case.
  */
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -11,7 +11,7 @@
 #include "virtio/registers.h"
 #include "virtio/state.h"
 
-/* What the device's driver reads there, as far as there is any. */
+/* The configuration as the driver reads it, with zeroes behind its end. */
 static void read_config(struct virtio_device *device, uint8_t *config)
 {
 	uint32_t size = device->config_size;

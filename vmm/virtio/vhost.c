@@ -182,7 +182,7 @@ void vhost_close(struct vhost *vhost)
 
 /* ---- The queues ---- */
 
-/* What is the card's own and the tap's is not for vhost to know. */
+/* The card and the tap carry out the other features by themselves. */
 static uint64_t features_of(const struct vhost *vhost, const struct virtio_device *device)
 {
 	return device->now.driver_features & vhost->features &
@@ -229,11 +229,11 @@ static void take_back(struct vhost *vhost, unsigned int i)
 		queue->now.next_avail = next.num;
 	queue->now.next_used = __atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE);
 	queue->told_valid = false;
-	/* What it has raised last may not have been heard yet. */
+	/* The main loop may not have seen the kernel's last signal yet. */
 	tell(vhost->device, i);
 }
 
-/* While the kernel has the queues, they are its own to hear. */
+/* While the kernel has the queues, it alone listens to their doorbells. */
 static void listen_to_doorbells(struct vhost *vhost, bool ours)
 {
 	unsigned int i;
