@@ -40,6 +40,26 @@ static void requests_are_answered(void **state)
 	close(socket);
 }
 
+/* Of a guest with private memory alone it says how much became shared. */
+static void shared_pages_are_counted(void **state)
+{
+	int socket = connect_vm();
+
+	(void)state;
+	answers(socket, "{\"command\":\"status\"}", "\"shared\":12288");
+	close(socket);
+}
+
+static void shared_memory_is_not_counted(void **state)
+{
+	int socket = connect_vm();
+
+	(void)state;
+	say_bytes(socket, "{\"command\":\"status\"}\n", 21);
+	assert_null(strstr(hear_line(socket), "shared"));
+	close(socket);
+}
+
 static void a_vm_is_killed(void **state)
 {
 	int socket = connect_vm(), status;
@@ -294,6 +314,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(requests_are_answered),
+		cmocka_unit_test_setup_teardown(shared_pages_are_counted, vm_begin_private,
+						vm_end),
+		TEST(shared_memory_is_not_counted),
 		TEST(a_vm_is_killed),
 		TEST(wrong_requests),
 		TEST(lines_that_are_too_long),

@@ -108,7 +108,7 @@ static void answers_that_are_something_else(void **state)
 {
 	static const char *const oks[] = {
 		"{\"ok\":true,\"memory\":null,\"state\":null,\"pid\":null,\"vcpus\":null}",
-		"{\"ok\":true,\"memory\":{},\"state\":[],\"resident\":[1],\"vcpus\":{\"a\":1}}",
+		"{\"ok\":true,\"memory\":{},\"state\":[],\"resident\":[1],\"shared\":\"x\",\"vcpus\":{\"a\":1}}",
 		"{\"ok\":true,\"memory\":\"x\",\"state\":1,\"uptime\":-1,\"vcpus\":1e99}",
 		"{\"ok\":true,\"how\":null}",
 	};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <linux/kvm_gmem.h>
 #include <linux/serial_reg.h>
 #include <poll.h>
 #include <pthread.h>
@@ -29,6 +30,7 @@
 pid_t vm;
 int output;
 char name[32];
+static uint64_t vm_type = KVM_X86_DEFAULT_VM;
 
 /* ---- The VM ---- */
 
@@ -90,6 +92,8 @@ static int run_vm(void)
 	pthread_t thread;
 	int status;
 
+	machine.vm_type = vm_type;
+	machine.nr_shared = 3;
 	machine.pc.serial.console = &machine.console;
 	serial_out(&machine.pc.serial, UART_FCR, UART_FCR_ENABLE_FIFO);
 	loop_block_signals(false);
@@ -135,6 +139,16 @@ int vm_begin(void **state)
 	vm_start_with(fileno(nothing));
 	fclose(nothing);
 	return 0;
+}
+
+int vm_begin_private(void **state)
+{
+	int ret;
+
+	vm_type = KVM_X86_SW_PROTECTED_VM;
+	ret = vm_begin(state);
+	vm_type = KVM_X86_DEFAULT_VM;
+	return ret;
 }
 
 bool vm_ends(int *status)

@@ -17,8 +17,12 @@ extern pid_t vm;		/* or 0 */
 extern int output;		/* its stdout, to read */
 extern char name[32];
 
-/* A set-up function and a teardown; its stdin is empty, or @input. */
+/*
+ * Set-up functions and a teardown; its stdin is empty, or @input. A private one has 3 pages
+ * that are shared.
+ */
 int vm_begin(void **state);
+int vm_begin_private(void **state);
 int vm_end(void **state);
 void vm_start_with(int input);
 

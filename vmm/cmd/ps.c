@@ -19,7 +19,7 @@
 #define PATIENCE	2000	/* ms: one that hangs does not hide the others */
 #define GOES_WITHIN	1000	/* ms: the name of one whose process has ended */
 #define LOOK_EVERY	20	/* ms */
-#define FORMAT		"%-16s %-10s %8s %5s %9s %9s %10s\n"
+#define FORMAT		"%-16s %-10s %8s %5s %9s %9s %9s %10s\n"
 
 struct list {
 	bool json;
@@ -48,7 +48,8 @@ static struct json_object *believe(const char *name, pid_t pid, struct json_obje
 		enum json_type type;
 	} members[] = {
 		{ "vcpus", json_type_int }, { "memory", json_type_int },
-		{ "resident", json_type_int }, { "uptime", json_type_int },
+		{ "resident", json_type_int }, { "shared", json_type_int },
+		{ "uptime", json_type_int },
 		{ "console", json_type_boolean }, { "version", json_type_string },
 	};
 	struct json_object *row, *value;
@@ -143,7 +144,7 @@ static void show_time(char *text, size_t size, uint64_t seconds)
 
 static void show_row(struct json_object *status)
 {
-	char memory[32] = "-", resident[32] = "-", uptime[48] = "-";
+	char memory[32] = "-", resident[32] = "-", shared[32] = "-", uptime[48] = "-";
 
 	if (*answer_text(status, "memory")) {
 		show_size(memory, sizeof(memory), answer_number(status, "memory"));
@@ -151,10 +152,12 @@ static void show_row(struct json_object *status)
 	}
 	if (*answer_text(status, "resident"))
 		show_size(resident, sizeof(resident), answer_number(status, "resident"));
+	if (*answer_text(status, "shared"))
+		show_size(shared, sizeof(shared), answer_number(status, "shared"));
 	printf(FORMAT, answer_text(status, "name"), answer_text(status, "state"),
 	       answer_text(status, "pid"),
 	       *answer_text(status, "vcpus") ? answer_text(status, "vcpus") : "-", memory,
-	       resident, uptime);
+	       resident, shared, uptime);
 }
 
 static void show(const char *name, pid_t pid, void *data)
@@ -167,7 +170,8 @@ static void show(const char *name, pid_t pid, void *data)
 	if (list->json)
 		control_print(status);
 	else if (!list->shown++)
-		printf(FORMAT, "NAME", "STATE", "PID", "CPUS", "MEMORY", "RESIDENT", "UPTIME");
+		printf(FORMAT, "NAME", "STATE", "PID", "CPUS", "MEMORY", "RESIDENT", "SHARED",
+		       "UPTIME");
 	if (!list->json)
 		show_row(status);
 	json_object_put(status);

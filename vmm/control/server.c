@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <json-c/json.h>
+#include <linux/kvm_gmem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,8 @@ static struct json_object *do_status(struct connection *connection)
 	add_number(answer, "memory", memory_of(machine));
 	if (server->facts >= 0 && !gmem_memfd_facts_read(server->facts, &facts))
 		add_number(answer, "resident", facts.resident * 4096);
+	if (machine->vm_type == KVM_X86_SW_PROTECTED_VM)
+		add_number(answer, "shared", machine->nr_shared * 4096);
 	add_number(answer, "uptime", (now_ns() - server->began) / 1000000000);
 	add_boolean(answer, "console", terminal_is_attached(&server->loop->terminal));
 	json_object_object_add(answer, "version", json_object_new_string(VMM_VERSION));
