@@ -14,7 +14,7 @@
 #include "sealing.h"
 
 #define SIZE	(64ULL << 30)
-#define LARGE	(1536ULL << 20)		/* of pages that are there */
+#define LARGE	(claim_slowness() > 1 ? 384ULL << 20 : 1536ULL << 20) /* of pages that are there */
 #define FREE	(32ULL << 30)		/* from here on none is, but for what others bring */
 
 static int new_view(uint64_t flags)
