@@ -367,8 +367,9 @@ static int arrive(struct serving *serving, struct loop *loop)
 	ret = load_devices(incoming);
 	raise_all(&incoming->machine);
 	entered = ret ? 0 : start(incoming, loop->vcpus);
-	gmem_handover_running(incoming->handover, entered);
+	/* In this order: whoever hears that it runs here finds it by its name. */
 	helper_upgraded(&serving->helper);
+	gmem_handover_running(incoming->handover, entered);
 	if (!ret)
 		take_console(incoming, loop);
 	gmem_handover_close(incoming->handover);
