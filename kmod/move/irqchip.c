@@ -180,10 +180,30 @@ bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 }
 
 /**
+ * kvm_move_stop_lapic_timer() - stop the timer of a vCPU's LAPIC, if it is in the kernel
+ * @src: the source's vCPU, loaded
+ *
+ * Where the processor counts the time down while the guest runs, the timer becomes KVM's own
+ * first: that has the time when it expires.
+ *
+ * Context: see vcpus.h. What comes of it is in the LAPIC, or was posted to it.
+ * Return: whether it was armed.
+ */
+bool kvm_move_stop_lapic_timer(struct kvm_vcpu *src)
+{
+	if (!lapic_in_kernel(src))
+		return false;
+
+	kvm_lapic_switch_to_sw_timer(src);
+	return hrtimer_cancel(&src->arch.apic->lapic_timer.timer);
+}
+
+/**
  * kvm_move_copy_lapic() - copy a vCPU's LAPIC, if it is in the kernel
  * @dst: the destination's vCPU, loaded, its clock set
  * @src: the source's vCPU
  * @state: room for the registers
+ * @armed: what kvm_move_stop_lapic_timer() returned
  *
  * Setting the base fails only as kvm_move_lapic_fits() says. Setting registers fails only
  * for an ID that is not the vCPU's, which the source's has.
@@ -191,7 +211,7 @@ bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src)
  * Context: see vcpus.h.
  */
 void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
-			 struct kvm_lapic_state *state)
+			 struct kvm_lapic_state *state, bool armed)
 {
 	struct kvm_lapic *d = dst->arch.apic, *s = src->arch.apic;
 	struct msr_data base = {
@@ -199,7 +219,6 @@ void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
 		.index = MSR_IA32_APICBASE,
 		.data = src->arch.apic_base,
 	};
-	bool armed;
 
 	if (!lapic_in_kernel(src)) {
 		dst->arch.apic_base = src->arch.apic_base;
@@ -207,7 +226,6 @@ void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
 		return;
 	}
 
-	armed = hrtimer_cancel(&s->lapic_timer.timer);
 	WARN_ON_ONCE(kvm_apic_get_state(src, state));
 
 	WARN_ON_ONCE(kvm_apic_set_base(dst, &base));

@@ -103,6 +103,12 @@ int svm_vcpu_move_prepare(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void svm_vcpu_move(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 void svm_move_msr_intercepts(struct vcpu_svm *d, const struct vcpu_svm *s);
 
+/* vmx.c */
+int vmx_vcpu_move_prepare(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+u32 vmx_exit_insn_len(struct kvm_vcpu *vcpu);
+void vmx_vcpu_move_read(struct kvm_vcpu *src);
+void vmx_vcpu_move(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+
 /* sev.c */
 void sev_hold_psp(struct kvm_sev_info *sev, struct file *psp, int error);
 void sev_put_psp(struct kvm_sev_info *sev);

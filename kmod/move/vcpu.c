@@ -80,6 +80,7 @@ static void kvm_move_copy_fpu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 
 	memcpy(&d->fpstate->regs, &s->fpstate->regs, s->fpstate->size);
 	d->xfd_err = s->xfd_err;
+	dst->arch.xfd_no_write_intercept = src->arch.xfd_no_write_intercept;
 	fpu_update_guest_xfd(d, s->fpstate->xfd);
 }
 
@@ -132,6 +133,9 @@ static void kvm_move_copy_pmu(struct kvm_vcpu *dst, struct kvm_vcpu *src)
 	d->fixed_ctr_ctrl = s->fixed_ctr_ctrl;
 	d->global_ctrl = s->global_ctrl;
 	d->global_status = s->global_status;
+	d->ds_area = s->ds_area;
+	d->pebs_enable = s->pebs_enable;
+	d->pebs_data_cfg = s->pebs_data_cfg;
 	for (int i = 0; i < s->nr_arch_gp_counters; i++)
 		kvm_move_copy_pmc(&d->gp_counters[i], &s->gp_counters[i]);
 	for (int i = 0; i < s->nr_arch_fixed_counters; i++)

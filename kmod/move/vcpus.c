@@ -108,12 +108,28 @@ void kvm_move_vcpus_undo(struct kvm_move_vcpus *vcpus)
 }
 
 /*
+ * What of a vCPU the processor keeps, or has been told to do, comes into memory. Returns whether
+ * the LAPIC's timer was armed.
+ */
+static bool kvm_move_read_vcpu(struct kvm_vcpu *src)
+{
+	bool armed;
+
+	vcpu_load(src);
+	armed = kvm_move_stop_lapic_timer(src);
+	kvm_x86_call(vcpu_move_read)(src);
+	vcpu_put(src);
+	return armed;
+}
+
+/*
  * What must happen before the registers change is first: page tables of the
  * destination's own making go, while it still knows which kind they are.
  */
 static void kvm_move_copy_pair(const struct kvm_move_pair *pair, struct kvm_lapic_state *lapic)
 {
 	struct kvm_vcpu *dst = pair->dst, *src = pair->src;
+	bool armed = kvm_move_read_vcpu(src);
 
 	vcpu_load(dst);
 	kvm_mmu_unload(dst);
@@ -125,7 +141,7 @@ static void kvm_move_copy_pair(const struct kvm_move_pair *pair, struct kvm_lapi
 	/* A debugger's wishes are the destination's own. */
 	kvm_x86_call(update_exception_bitmap)(dst);
 	kvm_update_dr7(dst);
-	kvm_move_copy_lapic(dst, src, lapic);
+	kvm_move_copy_lapic(dst, src, lapic, armed);
 	kvm_move_copy_pv(dst, src);
 	kvm_move_copy_exit(dst, src);
 	vcpu_put(dst);

@@ -12,6 +12,7 @@
  *   irqchip.c	LAPIC, IOAPIC, PIC and PIT, and silence before they are read
  *   pv.c	areas shared with the guest, armed at the first KVM_RUN
  *   svm.c	what AMD's vendor code keeps; part of kvm-amd.ko
+ *   vmx.c	what Intel's keeps; part of kvm-intel.ko
  *   sev.c	what goes along with an SEV or SEV-ES context; likewise
  *
  * State is copied inside the kernel from one structure to the other, as it is,
@@ -80,8 +81,9 @@ void kvm_move_copy_vcpu_clock(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 
 /* irqchip.c */
 bool kvm_move_lapic_fits(struct kvm_vcpu *dst, struct kvm_vcpu *src);
+bool kvm_move_stop_lapic_timer(struct kvm_vcpu *src);
 void kvm_move_copy_lapic(struct kvm_vcpu *dst, struct kvm_vcpu *src,
-			 struct kvm_lapic_state *state);
+			 struct kvm_lapic_state *state, bool armed);
 void kvm_move_copy_irqchip(struct kvm *dst, struct kvm *src, bool pit_armed);
 
 /* pv.c */
