@@ -55,7 +55,8 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-debian test-cpus test-asan test-disk test-net demo bench bench-check shell
+.PHONY: check test test-debug test-intel test-debian test-cpus test-asan test-disk test-net
+.PHONY: demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
@@ -63,6 +64,8 @@ test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
 	@tests/run --kmod debug
+test-intel: kmod tests ## run all of tests/kvm on an Intel CPU, which Bochs emulates
+	@tests/run all-intel
 test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
 	@tests/run --asan vmm boot
 test-debian: qemu guests kmod vmm ## boot Debian 12 and 13 from a disk, on shared and private memory

@@ -184,7 +184,8 @@ static void end_vm(struct waiting *w)
 
 static void end_unload(struct waiting *w __attribute__((unused)))
 {
-	TEST_ASSERT(syscall(SYS_delete_module, "kvm_amd", O_NONBLOCK) &&
+	TEST_ASSERT(syscall(SYS_delete_module, host_cpu_is_intel ? "kvm_intel" : "kvm_amd",
+			    O_NONBLOCK) &&
 		    syscall(SYS_delete_module, "kvm", O_NONBLOCK), "a module was unloaded");
 }
 
