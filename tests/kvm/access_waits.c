@@ -94,7 +94,8 @@ static void walks_owed_tables(void)
 	copy(o.pager, 1, 4, 1);
 	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
 	for (uint64_t page = 1; page < 4; page++)
-		TEST_ASSERT_EQ(kvm_access_found(&o, page, 0), page_gpa(page + 1) | ACCESS_PTE | ACCESS_PTE_USED);
+		TEST_ASSERT_EQ(kvm_access_found(&o, page, 0),
+			       page_gpa(page + 1) | ACCESS_PTE | ACCESS_PTE_USED);
 }
 
 /* What a walk has found in a slot is not good any more when that slot is another. */

@@ -466,7 +466,8 @@ static void hammered(void)
 			kvm_vm_free(chain[i]);
 	}
 	jobs_end(jobs, HAMMERS);
-	pr_info("%u moves, the longest took %.1f ms\n", CHAIN * claim_times(CHAINS), longest * 1000);
+	pr_info("%u moves, the longest took %.1f ms\n", CHAIN * claim_times(CHAINS),
+		longest * 1000);
 }
 
 static const struct claim claims[] = {
