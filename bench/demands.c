@@ -100,7 +100,7 @@ const struct demand demands[] = {
 	{ "gmem run: start to the guest's first process, at least QEMU's rate", "linux-start",
 	  "gmem run", 1, 0, "QEMU microvm", 1 },
 	{ "gmem run: an idle guest's exits, QEMU's to ours at least 1", "linux-idle-exits",
-	  "gmem run", 5, 0, "QEMU microvm", 1 },
+	  "gmem run", LINUX_IDLE, 0, "QEMU microvm", 1 },
 	{ "gmem run: memory of the VMM, QEMU's to ours at least 1", "linux-memory-bytes",
 	  "gmem run", 1, 0, "QEMU microvm", 1 },
 	{ "gmem run: reads of 4 KiB in order, at least QEMU's rate", "linux-read-in-order",

@@ -3,6 +3,12 @@
 #ifndef BENCH_LINUX_GUEST_H
 #define BENCH_LINUX_GUEST_H
 
+/* By then the guest has done what Linux leaves for after its start. */
+#define LINUX_SETTLES	3	/* seconds */
+
+/* The exits of an idle guest are counted for so long. */
+#define LINUX_IDLE	5	/* seconds */
+
 #define LINUX_DISK	(64ULL << 20)
 #define LINUX_BLOCK	4096UL
 #define LINUX_REQUESTS	2000

@@ -73,6 +73,7 @@ static void disk_work(const char *name, int writes, int random_order)
 static void disk(void)
 {
 	load("virtio_blk");
+	sleep(LINUX_SETTLES);
 	disk_work("read-in-order", 0, 0);
 	disk_work("read-random", 0, 1);
 	disk_work("write-in-order", 1, 0);
@@ -97,6 +98,7 @@ static void net(void)
 	load("virtio_net");
 	errno = -interface_up("eth0", LINUX_GUEST);
 	must(errno, "eth0");
+	sleep(LINUX_SETTLES);
 	fd = socket(AF_INET, SOCK_STREAM, 0);
 	must(fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)), "connect");
 	for (left = LINUX_STREAM; left; ) {
