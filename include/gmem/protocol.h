@@ -22,7 +22,7 @@ extern "C" {
 #define GMEM_SECTION_HEADER	32		/* bytes in front of each content */
 #define GMEM_SECTION_MOST	(64 * 1024)	/* bytes of a content */
 
-/* Who does not know a section with this flag can do without; else such a one refuses. */
+/* A reader that does not know the section passes over it; without the flag it refuses. */
 #define GMEM_SECTION_OPTIONAL	1U
 
 /*
