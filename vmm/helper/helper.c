@@ -254,14 +254,51 @@ static void vmm_ended(struct event *event, uint32_t ready)
 	end_all_channels(process->theirs);
 }
 
+/* All but the first were started here, and are the helper's children: that one is its parent. */
+static void reap(int pidfd)
+{
+	siginfo_t info;
+
+	waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
+	close(pidfd);
+}
+
+static void former_ended(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+
+	(void)ready;
+	events_remove(&process->events, event);
+	reap(event->fd);
+	free(event);
+}
+
+/* A VMM that has given its guest away ends, and is to leave nothing behind. */
+static void await_end(struct process *process, int pidfd)
+{
+	struct event *former = malloc(sizeof(*former));
+
+	if (former) {
+		*former = (struct event){ .fd = pidfd, .ready = former_ended, .data = process };
+		if (!events_add(&process->events, former, EPOLLIN))
+			return;
+	}
+	free(former);
+	close(pidfd);
+}
+
 /* It has the guest: @pidfd is of the VMM from here on. */
 static void succeeded(void *data, pid_t pid, int pidfd)
 {
 	struct process *process = data;
+	int former = process->vmm_event.fd;
 
-	if (!process->orphan)
+	if (process->orphan) {
+		reap(former);
+	} else {
 		events_remove(&process->events, &process->vmm_event);
-	close(process->vmm_event.fd);
+		await_end(process, former);
+	}
 	process->orphan = false;
 	process->vmm_event.fd = pidfd;
 	if (events_add(&process->events, &process->vmm_event, EPOLLIN))
