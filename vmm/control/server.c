@@ -594,8 +594,7 @@ struct control_server *control_server_over(struct loop *loop, const char *name, 
 		struct connection *connection = &server->connections[i];
 
 		connection->server = server;
-		connection->fds[0] = -1;
-		connection->fds[1] = -1;
+		memset(connection->fds, -1, sizeof(connection->fds));
 		connection->event = (struct event){
 			.fd = -1, .ready = connection_ready, .data = connection,
 		};
