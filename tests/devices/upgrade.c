@@ -211,22 +211,40 @@ static void states_are_checked(void **state)
 	(void)state;
 	used = 0;
 	assert_int_equal(read_state(), -EPROTO);
-	put("run", 1, 0, passt, 4);
+	put("run", 1, 0, passt, 8);
 	assert_int_equal(read_state(), -EPROTO);
 	put("typed", 1, 0, typed, UPGRADE_TYPED);
 	put("passt", 1, 0, passt, sizeof(passt));
 	assert_int_equal(read_state(), 0);
 	used = 0;
-	put("run", 1, 0, passt, 4);
+	put("run", 1, 0, passt, 8);
 	put("typed", 1, 0, typed, UPGRADE_TYPED + 1);
 	put("passt", 1, 0, passt, sizeof(passt));
 	assert_int_equal(read_state(), -EPROTONOSUPPORT);
 	used = 0;
-	put("run", 2, 0, passt, 4);
+	put("run", 1, 0, passt, 4);
+	put("typed", 1, 0, typed, 0);
+	put("passt", 1, 0, passt, sizeof(passt));
+	assert_int_equal(read_state(), -EPROTONOSUPPORT);
+	used = 0;
+	put("run", 2, 0, passt, 8);
 	put("typed", 1, 0, typed, 0);
 	put("passt", 1, 0, passt, sizeof(passt));
 	assert_int_equal(read_state(), -EPROTONOSUPPORT);
 	assert_non_null(strstr(machine.why, "'run' of version 2"));
+}
+
+static void a_line_goes_on_where_its_reader_is(void **state)
+{
+	const struct console_state half = { .used = 5, .line = "guest" };
+	struct console console = { .shown = 0 };
+
+	(void)state;
+	assert_int_equal(console_restore(&console, &half, sizeof(half)), 0);
+	assert_int_equal(console_go_on(&console, 6), -EINVAL);
+	assert_int_equal(console.shown, 0);
+	assert_int_equal(console_go_on(&console, 5), 0);
+	assert_int_equal(console.shown, 5);
 }
 
 /* ---- passt's connection, between two frames ---- */
@@ -355,6 +373,7 @@ int main(void)
 		WITH(what_cannot_be_is_refused),
 		WITH(unknown_sections_may_be_optional),
 		WITH(states_are_checked),
+		cmocka_unit_test(a_line_goes_on_where_its_reader_is),
 		WITH(no_frame_that_comes_is_torn),
 		WITH(no_frame_that_goes_is_torn),
 	};

@@ -257,6 +257,8 @@ static int load_devices(struct incoming *incoming)
 				incoming->size - incoming->devices);
 
 	incoming->machine.step = "reading the devices' state";
+	if (!ret)
+		ret = console_go_on(&incoming->machine.console, incoming->run.shown);
 	return ret ? fail_machine(incoming, ret) : 0;
 }
 

@@ -60,3 +60,11 @@ int console_restore(struct console *console, const void *saved, size_t size)
 	console->shown = 0;
 	return 0;
 }
+
+int console_go_on(struct console *console, uint32_t shown)
+{
+	if (shown > console->now.used)
+		return -EINVAL;
+	console->shown = shown;
+	return 0;
+}

@@ -23,7 +23,7 @@ struct console_state {
  * struct console - the device. Its callers hold the machine's device_lock
  * @now: its state
  * @shown: how many bytes of the line the terminal has; another process that goes on
- *	with the line shows it from its start
+ *	with the line shows it from its start, unless its reader is the same
  * @awaited: NULL, or words: a line that has them is waited for
  * @came: it came
  * @terminal: where output goes and input comes from, or NULL: nowhere
@@ -51,5 +51,8 @@ int console_read(struct console *console);
 
 /* Take over a console of another process. -EINVAL: it is none. */
 int console_restore(struct console *console, const void *saved, size_t size);
+
+/* Behind console_restore(): its reader has had @shown bytes of the line. -EINVAL: it has less. */
+int console_go_on(struct console *console, uint32_t shown);
 
 #endif /* VMM_DEVICES_CONSOLE_H */

@@ -290,6 +290,8 @@ static int say_paused(struct upgrade *upgrade, struct upgrade_run *run)
 	int ret;
 
 	take_typed(&upgrade->loop->terminal, run);
+	run->shown = vcpus->machine->console.shown;
+	terminal_flush(&upgrade->loop->terminal);
 	add_connections(&fds, vcpus->machine, run);
 	add(&fds, upgrade->loop->terminal.client.fd, "console");
 	ret = store(upgrade, run);

@@ -23,7 +23,8 @@ static int put(char *bytes, size_t *used, const char *name, const void *content,
 
 static int put_own(char *bytes, size_t *used, const struct upgrade_run *run)
 {
-	uint32_t passt[2 * OPTION_VALUES], paused = htole32(run->paused);
+	uint32_t own[] = { htole32(run->paused), htole32(run->shown) };
+	uint32_t passt[2 * OPTION_VALUES];
 	unsigned int i;
 	int ret;
 
@@ -31,7 +32,7 @@ static int put_own(char *bytes, size_t *used, const struct upgrade_run *run)
 		passt[2 * i] = htole32(run->passt[i].up);
 		passt[2 * i + 1] = htole32(run->passt[i].number);
 	}
-	ret = put(bytes, used, "run", &paused, sizeof(paused));
+	ret = put(bytes, used, "run", own, sizeof(own));
 	if (!ret)
 		ret = put(bytes, used, "typed", run->typed, run->nr_typed);
 	return ret ? ret : put(bytes, used, "passt", passt, sizeof(passt));
@@ -72,8 +73,9 @@ static int read_own(struct upgrade_run *run, const struct gmem_section *section)
 {
 	unsigned int i;
 
-	if (!strcmp(section->name, "run") && section->length == 4) {
+	if (!strcmp(section->name, "run") && section->length == 8) {
 		run->paused = number_at(section, 0);
+		run->shown = number_at(section, 1);
 	} else if (!strcmp(section->name, "typed") && section->length <= UPGRADE_TYPED) {
 		run->nr_typed = section->length;
 		memcpy(run->typed, section->content, section->length);
