@@ -64,3 +64,14 @@ ssize_t fd_message_receive(int socket, void *bytes, size_t size, int *fds)
 	take_fds(&header, fds);
 	return got;
 }
+
+void fd_message_close(int *fds)
+{
+	int i;
+
+	for (i = 0; i < FD_MESSAGE_FDS; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}

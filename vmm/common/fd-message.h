@@ -18,4 +18,7 @@ int fd_message_send(int socket, const void *bytes, size_t size, const int *fds,
  */
 ssize_t fd_message_receive(int socket, void *bytes, size_t size, int *fds);
 
+/* Close those that came; all are -1 then. */
+void fd_message_close(int *fds);
+
 #endif /* VMM_COMMON_FD_MESSAGE_H */

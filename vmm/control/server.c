@@ -188,23 +188,11 @@ static struct json_object *do_kill(struct connection *connection)
 
 /* ---- Connections ---- */
 
-/* Those of earlier ones, or all. */
-static void close_fds(int *fds)
-{
-	int i;
-
-	for (i = 0; i < FD_MESSAGE_FDS; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-		fds[i] = -1;
-	}
-}
-
 static void drop(struct connection *connection)
 {
 	if (connection->event.fd < 0)
 		return;
-	close_fds(connection->fds);
+	fd_message_close(connection->fds);
 	events_remove(&connection->server->loop->vcpus->machine->events, &connection->event);
 	close(connection->event.fd);
 	connection->event.fd = -1;
@@ -408,7 +396,7 @@ static void answer_line(struct connection *connection, size_t length)
 		snapshot(connection, request.path);
 	else
 		say_answer(connection, serve(connection, &request));
-	close_fds(connection->fds);
+	fd_message_close(connection->fds);
 	connection->used -= next;
 	memmove(connection->line, connection->line + next, connection->used);
 }
@@ -449,7 +437,7 @@ static void read_requests(struct connection *connection)
 					 sizeof(connection->line) - connection->used, fds);
 
 	if (fds[0] >= 0) {
-		close_fds(connection->fds);
+		fd_message_close(connection->fds);
 		memcpy(connection->fds, fds, sizeof(fds));
 	}
 	if (got == -EAGAIN)

@@ -197,16 +197,14 @@ static bool answer(struct event *event, int (*carry_out)(struct process *process
 	struct helper_message message;
 	int given[FD_MESSAGE_FDS], fds[FD_MESSAGE_FDS];
 	struct process *process = event->data;
-	unsigned int i, nr = 0;
+	unsigned int nr = 0;
 	int ret = helper_receive(event->fd, &message, given);
 	bool good = ret > 0 && !*message.text;
 
 	process->given = given[0];
 	if (good)
 		message.error = carry_out(process, &message, fds, &nr);
-	for (i = 0; i < FD_MESSAGE_FDS; i++)
-		if (given[i] >= 0)
-			close(given[i]);
+	fd_message_close(given);
 	if (!good)
 		return false;
 	message.kind = HELPER_ANSWER;

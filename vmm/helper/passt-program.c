@@ -468,13 +468,11 @@ static void heard(struct event *event, uint32_t ready)
 {
 	struct passt_program *passt = event->data;
 	struct helper_message message;
-	int fds[FD_MESSAGE_FDS], i;
+	int fds[FD_MESSAGE_FDS];
 	int ret = helper_receive(event->fd, &message, fds);
 
 	(void)ready;
-	for (i = 0; i < FD_MESSAGE_FDS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	fd_message_close(fds);
 	if (ret <= 0 || *message.text) {
 		close_all(passt);
 		return;

@@ -142,7 +142,7 @@ static bool may_ask(int client)
 
 static void serve(struct successor *successor, int client)
 {
-	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 }, i;
+	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 };
 	const char *why = NULL;
 	char request[64] = "";
 	struct timeval patience = { .tv_sec = 1 };
@@ -159,9 +159,7 @@ static void serve(struct successor *successor, int client)
 		why = "the program can't be started: there is no room for one more";
 	if (why)
 		refuse(client, why);
-	for (i = 0; i < FD_MESSAGE_FDS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	fd_message_close(fds);
 }
 
 static void asked(struct event *event, uint32_t ready)
@@ -205,13 +203,11 @@ static void heard(struct event *event, uint32_t ready)
 {
 	struct successor *successor = event->data;
 	struct helper_message message;
-	int fds[FD_MESSAGE_FDS], i;
+	int fds[FD_MESSAGE_FDS];
 	int ret = helper_receive(event->fd, &message, fds);
 
 	(void)ready;
-	for (i = 0; i < FD_MESSAGE_FDS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	fd_message_close(fds);
 	if (ret <= 0 || *message.text) {
 		end_channel(successor);
 		return;

@@ -517,9 +517,7 @@ static void asked(struct event *event, uint32_t ready)
 	ret = helper_receive(event->fd, &message, fds);
 	if (ret <= 0 || message.kind != HELPER_UPGRADE || fds[2] < 0 ||
 	    upgrade->state != UPGRADE_NONE) {
-		for (ret = 0; ret < FD_MESSAGE_FDS; ret++)
-			if (fds[ret] >= 0)
-				close(fds[ret]);
+		fd_message_close(fds);
 		events_remove(&upgrade->loop->vcpus->machine->events, event);
 		return;
 	}
