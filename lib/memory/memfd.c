@@ -10,6 +10,7 @@
 #include <gmem.h>
 
 #include "kvm/ioctl.h"
+#include "memory/fdinfo.h"
 
 /* KVM's own ioctl makes a descriptor that survives exec; all others do not. */
 int gmem_memfd_create(int vm, uint64_t size, uint64_t flags)
@@ -115,22 +116,12 @@ int gmem_memfd_facts_open(int fd)
 	return open_info("self", fd);
 }
 
-/* By offsets: reading it from its beginning makes it anew. */
 int gmem_memfd_facts_read(int info, struct gmem_facts *facts)
 {
 	char text[4096];
-	size_t used = 0;
-	ssize_t got;
+	int ret = gmem_fdinfo_read(info, text, sizeof(text));
 
-	do {
-		got = pread(info, text + used, sizeof(text) - 1 - used, used);
-		if (got > 0)
-			used += got;
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		return -errno;
-	text[used] = '\0';
-	return parse_facts(text, facts);
+	return ret ? ret : parse_facts(text, facts);
 }
 
 int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts)

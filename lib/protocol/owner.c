@@ -3,11 +3,11 @@
 #include <errno.h>
 #include <linux/kvm_gmem.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <gmem.h>
 
 #include "kvm/ioctl.h"
+#include "memory/fdinfo.h"
 
 static const char *const fates[] = {
 	[GMEM_VM_ALIVE] = "alive", [GMEM_VM_MOVED] = "moved", [GMEM_VM_BROKEN] = "broken",
@@ -21,22 +21,15 @@ static const char *state_in(const char *text)
 	return text ? text + sizeof(key) - 1 + strspn(text + sizeof(key) - 1, " \t") : NULL;
 }
 
-/* By offsets: reading it from its beginning makes it anew. */
 int gmem_vm_fate(int info)
 {
 	char text[4096];
 	const char *state;
-	size_t used = 0, i;
-	ssize_t got;
+	size_t i;
+	int ret = gmem_fdinfo_read(info, text, sizeof(text));
 
-	do {
-		got = pread(info, text + used, sizeof(text) - 1 - used, used);
-		if (got > 0)
-			used += got;
-	} while (got > 0 || (got < 0 && errno == EINTR));
-	if (got < 0)
-		return -errno;
-	text[used] = '\0';
+	if (ret)
+		return ret;
 	state = state_in(text);
 	for (i = 0; state && i < sizeof(fates) / sizeof(fates[0]); i++) {
 		size_t length = strlen(fates[i]);
