@@ -288,24 +288,33 @@ static void end_between(int told, const char *word)
 	_exit(0);
 }
 
-/* The helper ends with that one only, whatever becomes of the VMM meanwhile. */
-static void the_next_may_outlive_the_vmm(void **state)
+/* A VMM has ended, when the next one is to do as @word says: its descriptors, and the channel. */
+static void have_vmm_end(const char *word, int *ends, int *fds, int *channel)
 {
-	int ends[2], fds[3], channel[3];
 	char bytes[8];
 	pid_t vmm;
 
-	(void)state;
 	helper_release(&helper);
 	helper_stop(&helper);
 	assert_int_equal(make_claim(), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
 	vmm = fork();
 	if (!vmm)
-		end_between(ends[1], "take");
+		end_between(ends[1], word);
 	assert_int_equal(waitpid(vmm, NULL, 0), vmm);
 	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), fds), 1);
-	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), channel), 4);
+	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), channel),
+			 strlen(word));
+}
+
+/* The helper ends with that one only, whatever becomes of the VMM meanwhile. */
+static void the_next_may_outlive_the_vmm(void **state)
+{
+	int ends[2], fds[3], channel[3];
+	char bytes[8];
+
+	(void)state;
+	have_vmm_end("take", ends, fds, channel);
 	assert_true(lives(fds[1]) && lives(fds[2]));
 	assert_int_equal(fd_message_send(fds[0], "take", 4, channel, 1), 0);
 	assert_true(comes(fds[0]));
@@ -323,20 +332,9 @@ static void the_next_may_outlive_the_vmm(void **state)
 static void or_end_as_well(void **state)
 {
 	int ends[2], fds[3], channel[3];
-	char bytes[8];
-	pid_t vmm;
 
 	(void)state;
-	helper_release(&helper);
-	helper_stop(&helper);
-	assert_int_equal(make_claim(), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
-	vmm = fork();
-	if (!vmm)
-		end_between(ends[1], "end");
-	assert_int_equal(waitpid(vmm, NULL, 0), vmm);
-	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), fds), 1);
-	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), channel), 3);
+	have_vmm_end("end", ends, fds, channel);
 	assert_true(lives(fds[2]));
 	assert_int_equal(send(fds[0], "end", 3, 0), 3);
 	assert_true(is_gone(fds[1]) && is_gone(fds[2]));
