@@ -162,7 +162,7 @@ static void a_program_is_started_and_ended(void **state)
 	(void)state;
 	assert_true(started(fds) > 0);
 	assert_true(lives(fds[1]));
-	/* Who asked hears from the VMM. */
+	/* The VMM answers the client itself. */
 	assert_int_equal(send(fds[2], "word", 4, 0), 4);
 	assert_true(comes(client));
 	assert_int_equal(helper_upgrade_failed(&helper), 0);

@@ -1065,7 +1065,7 @@ static void a_source_dies_at_each_step(void **state)
 	}
 }
 
-/* Whoever gives up says so, and the guest is the source's. */
+/* The side that gives up says so, and the guest is the source's. */
 static void a_move_that_fails_gives_the_guest_back(void **state)
 {
 	struct gmem_handover *source = open_source(NULL);
