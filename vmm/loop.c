@@ -116,7 +116,8 @@ static void saved(void *data, int error, const char *step)
 }
 
 int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds *files,
-		  void (*done)(void *data, int error, const char *step), void *data)
+		  bool exposes, void (*done)(void *data, int error, const char *step),
+		  void *data)
 {
 	struct machine *machine = loop->vcpus->machine;
 	int ret;
@@ -134,7 +135,7 @@ int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds
 		loop->saved = done;
 		loop->saved_data = data;
 	}
-	ret = saving_begin(&loop->saving, path, files, saved, loop);
+	ret = saving_begin(&loop->saving, path, files, exposes, saved, loop);
 	if (ret)
 		loop_go_on(loop);
 	return ret;
@@ -172,7 +173,7 @@ static void snapshot_now(struct loop *loop)
 
 	if (loop->over)
 		return;
-	ret = loop_snapshot(loop, loop->snapshot, NULL, kept, loop);
+	ret = loop_snapshot(loop, loop->snapshot, NULL, loop->exposes, kept, loop);
 	if (ret == -ESRCH)
 		return;
 	if (ret)

@@ -17,6 +17,7 @@
  * @helper: makes a snapshot's files
  * @snapshot: the directory to keep the guest in when the console had the awaited
  *	line or SIGUSR2 comes, or NULL
+ * @exposes: such a snapshot may expose private memory
  * @no_snapshot: why it can't be kept in a directory, or NULL
  * @signals: a signalfd, or -1
  * @saving: a snapshot under way
@@ -35,6 +36,7 @@ struct loop {
 	int listener;
 	struct helper *helper;
 	const char *snapshot;
+	bool exposes;
 	const char *no_snapshot;
 	int signals;
 	struct saving saving;
@@ -91,13 +93,15 @@ int loop_go_on(struct loop *loop);
 
 /*
  * Keep the guest in new files, which are taken over, or in what the helper makes (NULL); it
- * goes on then, unless it is paused. @path is where that is, in words. Returns 0, and @done is
+ * goes on then, unless it is paused. @path is where that is, in words; @exposes: private memory
+ * may be written, which is -EPERM else. Returns 0, and @done is
  * called with 0 or -errno and what failed, once it is known what came of it: -ECANCELED: the
  * loop has ended before; or returns -errno, and the machine's @step says what
  * failed: -EOPNOTSUPP: @no_snapshot is why; -EBUSY: another one is under way.
  */
 int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds *files,
-		  void (*done)(void *data, int error, const char *step), void *data);
+		  bool exposes, void (*done)(void *data, int error, const char *step),
+		  void *data);
 
 /*
  * Press the power button, and have the guest go on if it is paused; *asked: it has one.

@@ -107,9 +107,10 @@ void saving_look(struct saving *saving)
 }
 
 int saving_begin(struct saving *saving, const char *path, const struct snapshot_fds *files,
-		 void (*done)(void *data, int error, const char *step), void *data)
+		 bool exposes, void (*done)(void *data, int error, const char *step),
+		 void *data)
 {
-	int ret = snapshot_check_machine(saving->machine);
+	int ret = snapshot_check_machine(saving->machine, exposes);
 
 	if (ret)
 		return ret;

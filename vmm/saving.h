@@ -57,10 +57,12 @@ int saving_open(struct saving *saving, struct machine *machine, struct helper *h
  * into these, which are taken over where this succeeds; NULL: the helper makes some, as it
  * was told at its start. @path is what they are called. Returns 0, and @done
  * is called later; or -errno, with the machine's @step, and it is not: -EOPNOTSUPP: such a
- * machine cannot be kept; -EBUSY: there is another one under way.
+ * machine cannot be kept; -EPERM: not without @exposes, which says that private memory may be
+ * written; -EBUSY: there is another one under way.
  */
 int saving_begin(struct saving *saving, const char *path, const struct snapshot_fds *files,
-		 void (*done)(void *data, int error, const char *step), void *data);
+		 bool exposes, void (*done)(void *data, int error, const char *step),
+		 void *data);
 
 /* While it waits, the main loop calls this at once, and every few milliseconds. */
 void saving_look(struct saving *saving);

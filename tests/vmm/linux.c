@@ -112,6 +112,13 @@ static void options_that_make_no_sense(void **state)
 	ENDS(EXIT_USAGE, "for a --kernel", "--private");
 	ENDS(EXIT_USAGE, "for a --kernel", "--initrd", "/dev/null");
 	ENDS(EXIT_USAGE, "for a --kernel", "--append", "quiet");
+	ENDS(EXIT_USAGE, "has no --private", "--kernel", built_kernel(), "--pager", "/tmp/p",
+	     "--private");
+	ENDS(EXIT_USAGE, "has no --private, --socket", "--pager", "/tmp/p", "--socket", "/tmp/s");
+	ENDS(EXIT_USAGE, "say so by --expose-private", "--kernel", built_kernel(), "--private",
+	     "--snapshot", "/tmp/kept");
+	ENDS(EXIT_USAGE, "is for a --snapshot with --private", "--kernel", built_kernel(),
+	     "--expose-private");
 	ENDS(EXIT_USAGE, "cannot be handed over", "--kernel", built_kernel(), "--socket", "/tmp/s");
 	ENDS(EXIT_USAGE, "not a multiple of 2 MiB", "--kernel", built_kernel(), "--memory", "257");
 	ENDS(EXIT_USAGE, "not a size", "--memory", "1X");

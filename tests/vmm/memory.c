@@ -12,6 +12,7 @@
 
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "machine/private.h"
 
 #define GIB	(1UL << 30)
 #define PAGE	4096UL
@@ -135,6 +136,96 @@ static void what_cannot_be_shared(void **state)
 	assert_int_equal(gmem_convert(-1, 0, PAGE, 0), -EBADF);
 }
 
+#define RANGE(from, length, bits) \
+	{ .gpa = (from), .size = (length), .attributes = (bits) }
+#define PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
+
+static void what_is_private_is_told_by_ranges(void **state)
+{
+	static const struct gmem_range expected[] = {
+		RANGE(0, 2 * PAGE, PRIVATE),
+		RANGE(4 * PAGE, HOLE_START - 5 * PAGE, PRIVATE),
+		RANGE(HOLE_END + PAGE, GIB - PAGE, PRIVATE),
+	};
+	struct gmem_range ranges[4];
+
+	(void)state;
+	make(KVM_X86_SW_PROTECTED_VM, 4 * GIB);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 1), -E2BIG);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 2), 2);
+	assert_int_equal(machine_share(&machine, 2 * PAGE, 2 * PAGE), 0);
+	assert_int_equal(machine_share(&machine, HOLE_START - PAGE, PAGE), 0);
+	assert_int_equal(machine_share(&machine, HOLE_END, PAGE), 0);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 2), -E2BIG);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 4), 3);
+	assert_memory_equal(ranges, expected, sizeof(expected));
+	machine_close(&machine);
+	/* Another one with these. */
+	make(KVM_X86_SW_PROTECTED_VM, 4 * GIB);
+	assert_int_equal(machine_share_rest(&machine, ranges, 3), 0);
+	assert_int_equal(machine.nr_shared, 4);
+	assert_true(can_be_read(machine_shared(&machine, 3 * PAGE, 1)));
+	assert_true(can_be_read(machine_shared(&machine, HOLE_START - PAGE, 1)));
+	assert_true(can_be_read(machine_shared(&machine, HOLE_END, 1)));
+	assert_false(can_be_read(machine_shared(&machine, PAGE, 1)));
+	assert_false(can_be_read(machine_shared(&machine, 4 * PAGE, 1)));
+	assert_false(can_be_read(machine_shared(&machine, HOLE_END + PAGE, 1)));
+	machine_close(&machine);
+	/* None. */
+	make(KVM_X86_SW_PROTECTED_VM, 64 << 20);
+	assert_int_equal(machine_share_rest(&machine, NULL, 0), 0);
+	assert_int_equal(machine.nr_shared, (64 << 20) / PAGE);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 4), 0);
+	machine_close(&machine);
+	make(KVM_X86_DEFAULT_VM, 64 << 20);
+	assert_int_equal(machine_private_ranges(&machine, ranges, 4), 0);
+	assert_int_equal(machine_share_rest(&machine, NULL, 0), 0);
+}
+
+static void wrong_ranges(void **state)
+{
+	static const struct gmem_range wrong[][2] = {
+		{ RANGE(0, PAGE, 0), RANGE(PAGE, PAGE, PRIVATE) },
+		{ RANGE(0, PAGE, PRIVATE | 1), RANGE(PAGE, PAGE, PRIVATE) },
+		{ RANGE(PAGE, PAGE, PRIVATE), RANGE(0, PAGE, PRIVATE) },
+		{ RANGE(0, 2 * PAGE, PRIVATE), RANGE(PAGE, PAGE, PRIVATE) },
+		{ RANGE(0, PAGE, PRIVATE), RANGE(HOLE_START - PAGE, 2 * PAGE, PRIVATE) },
+		{ RANGE(0, PAGE, PRIVATE), RANGE(HOLE_START, PAGE, PRIVATE) },
+		{ RANGE(0, PAGE, PRIVATE), RANGE(5 * GIB, PAGE, PRIVATE) },
+		{ RANGE(0, PAGE, PRIVATE), RANGE(UINT64_MAX - PAGE + 1, PAGE, PRIVATE) },
+	};
+	size_t i;
+
+	(void)state;
+	make(KVM_X86_SW_PROTECTED_VM, 4 * GIB);
+	for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(machine_share_rest(&machine, wrong[i], 2), -EPROTO);
+	assert_int_equal(machine.nr_shared, 0);
+	assert_false(can_be_read(machine_shared(&machine, 3 * PAGE, 1)));
+}
+
+static void what_was_exposed_is_private_again(void **state)
+{
+	static char text[4 * PAGE] = "private";
+	const struct machine_memory *memory = &machine.memory[0];
+
+	(void)state;
+	make(KVM_X86_SW_PROTECTED_VM, 64 << 20);
+	assert_int_equal(machine_load(&machine, 0, text, sizeof(text)), 0);
+	assert_int_equal(machine_share(&machine, PAGE, PAGE), 0);
+	assert_int_equal(machine_expose(&machine, memory, 0, 3 * PAGE, true), 0);
+	assert_string_equal(machine_shared(&machine, 0, 8), "private");
+	assert_true(can_be_read(machine_shared(&machine, 2 * PAGE, 1)));
+	assert_false(can_be_read(machine_shared(&machine, 3 * PAGE, 1)));
+	assert_int_equal(machine.nr_shared, 1);
+	assert_int_equal(machine_expose(&machine, memory, 0, 3 * PAGE, false), 0);
+	assert_false(can_be_read(machine_shared(&machine, 0, 1)));
+	assert_false(can_be_read(machine_shared(&machine, 2 * PAGE, 1)));
+	assert_true(can_be_read(machine_shared(&machine, PAGE, 1)));
+	/* Not beyond it. */
+	assert_int_equal(machine_expose(&machine, memory, 64 << 20, PAGE, true), -EINVAL);
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, end)
 
@@ -145,6 +236,9 @@ int main(void)
 		TEST(content_is_loaded_on_both_sides),
 		TEST(private_pages_are_shared_one_by_one),
 		TEST(what_cannot_be_shared),
+		TEST(what_is_private_is_told_by_ranges),
+		TEST(wrong_ranges),
+		TEST(what_was_exposed_is_private_again),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -247,8 +247,15 @@ static void a_memory_that_does_not_fit(void **state)
 static void what_no_guest_can_be(void **state)
 {
 	(void)state;
-	REFUSED(NO_GUEST, sample.message.vm_type = KVM_X86_SW_PROTECTED_VM);
+	REFUSED(NO_GUEST, sample.message.vm_type = 2 /* SEV */);
 	REFUSED(NO_GUEST, sample.message.vm_type = ~0ULL);
+	/* What is private has its attribute, and is there. */
+	REFUSED(NO_GUEST, sample.message.vm_type = KVM_X86_SW_PROTECTED_VM;
+		sample.range.size = 4096; sample.message.nr_ranges = 1);
+	REFUSED(NO_GUEST, sample.message.vm_type = KVM_X86_SW_PROTECTED_VM;
+		sample.range.size = 4096; sample.range.gpa = MEMORY;
+		sample.range.attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE;
+		sample.message.nr_ranges = 1);
 	REFUSED(NO_GUEST, sample.range.size = 4096; sample.message.nr_ranges = 1);
 	REFUSED(NO_GUEST, sample.vcpus[1].id = 2; sample.message.nr_vcpus = 2);
 	REFUSED(NO_GUEST, sample.vcpus[0].id = 1);
@@ -582,8 +589,7 @@ static void options_that_make_no_sense(void **state)
 	USAGE("'c' is one argument too many", "restore", "a", "b", "c");
 	USAGE("'b' is one argument too many", "restore", "a", "b", "--snapshot", "c");
 	USAGE("--snapshot is for a --kernel", "run", "--snapshot", path);
-	USAGE("--snapshot is for a --kernel", "run", "--kernel", "/dev/null",
-	      "--private", "--snapshot", path);
+	USAGE("--expose-private is for a --keep", "restore", "a", "--expose-private");
 	USAGE("--snapshot-on is for", "run", "--kernel", "/dev/null", "--snapshot-on", "x");
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* gmem restore: a guest goes on from a snapshot, in a VM of its own. */
 #include <errno.h>
+#include <linux/kvm_gmem.h>
 #include <stdio.h>
 
 #include "cmd/devices.h"
@@ -21,6 +22,7 @@
  * @path: of the snapshot
  * @keep: another one, to be made of the guest while it runs
  * @keep_on: when: it has printed this
+ * @exposes: that one may expose private memory
  */
 struct restore_options {
 	const char *path;
@@ -28,6 +30,7 @@ struct restore_options {
 	const char *keep;
 	const char *keep_on;
 	struct devices devices;
+	long exposes;
 	long report_fd;
 };
 
@@ -126,10 +129,27 @@ static int check(const struct restore_options *options)
 
 	if (options->keep_on && !options->keep)
 		wrong = "--keep-on is for a --keep";
-	else if (options->pager && devices_any(&options->devices))
-		wrong = "a guest with a --pager has no virtio devices yet";
+	else if (options->exposes && !options->keep)
+		wrong = "--expose-private is for a --keep";
 	else if (options->keep && options->pager)
 		wrong = "a guest with a --pager cannot be kept yet";
+	if (wrong)
+		fprintf(stderr, "gmem: %s\n", wrong);
+	return wrong ? EXIT_USAGE : 0;
+}
+
+/* What goes with a guest of its type. 0, or the status to exit with. */
+static int check_type(const struct snapshot *snapshot, const struct restore_options *options)
+{
+	const char *wrong = NULL;
+
+	if (snapshot->message.vm_type == KVM_X86_DEFAULT_VM)
+		return 0;
+	if (options->pager)
+		wrong = "a guest whose memory is private has no --pager yet";
+	else if (options->keep && !options->exposes)
+		wrong = "--keep writes the memory of a private guest, for all who read it: say "
+			"so by --expose-private";
 	if (wrong)
 		fprintf(stderr, "gmem: %s\n", wrong);
 	return wrong ? EXIT_USAGE : 0;
@@ -140,6 +160,7 @@ static int start(struct restore_options *options, const char *name)
 {
 	struct serving serving = {
 		.snapshot = options->keep, .snapshot_on = options->keep_on,
+		.exposes = options->exposes,
 		/* What is not here yet would be missing there. */
 		.no_snapshot = options->pager ? "its memory comes from a page server" : NULL,
 	};
@@ -160,7 +181,9 @@ static int start(struct restore_options *options, const char *name)
 		return status;
 	ret = snapshot_open(&snapshot, options->path);
 	status = ret ? say_no_snapshot(&snapshot, options->path, ret) :
-		       restore(&snapshot, options, &serving);
+		       check_type(&snapshot, options);
+	if (!status)
+		status = restore(&snapshot, options, &serving);
 	snapshot_close(&snapshot);
 	serve_end(&serving);
 	return status;
@@ -187,6 +210,8 @@ int cmd_restore(int argc, char **argv)
 		  .help = "on SIGUSR2, keep the guest here, in another snapshot" },
 		{ .name = "keep-on", .argument = "TEXT", .text = &options.keep_on,
 		  .help = "... or when it has printed a line with this" },
+		{ .name = "expose-private", .number = &options.exposes,
+		  .help = "... of a private guest: write its memory, for all who read DIR" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

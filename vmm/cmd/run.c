@@ -45,6 +45,7 @@ static int run_paged(struct machine *machine, struct run_options *options)
 
 	if (!options->pager)
 		return serve_guest(machine, &options->serving);
+	options->serving.no_snapshot = "its memory comes from a page server";
 	status = pager_client_start(&client, options->pager,
 				    options->serving.helper.pager, machine_view(machine));
 	if (status)
@@ -64,12 +65,23 @@ static int check(const struct run_options *options)
 		fprintf(stderr, "gmem: --initrd, --append and --private are for a --kernel\n");
 		return EXIT_USAGE;
 	}
-	if (options->pager && (linux_guest->kernel || options->serving.socket)) {
-		fprintf(stderr, "gmem: a guest with a --pager has no --kernel or --socket yet\n");
+	if (options->pager && (options->private || options->serving.socket ||
+			       options->serving.snapshot)) {
+		fprintf(stderr, "gmem: a guest with a --pager has no --private, --socket or "
+			"--snapshot yet\n");
 		return EXIT_USAGE;
 	}
-	if (options->serving.snapshot && (!linux_guest->kernel || options->private)) {
-		fprintf(stderr, "gmem: --snapshot is for a --kernel without --private\n");
+	if (options->serving.snapshot && !linux_guest->kernel) {
+		fprintf(stderr, "gmem: --snapshot is for a --kernel\n");
+		return EXIT_USAGE;
+	}
+	if (options->serving.snapshot && options->private && !options->serving.exposes) {
+		fprintf(stderr, "gmem: --snapshot writes the memory of a --private guest, for all "
+			"who read it: say so by --expose-private\n");
+		return EXIT_USAGE;
+	}
+	if (options->serving.exposes && (!options->serving.snapshot || !options->private)) {
+		fprintf(stderr, "gmem: --expose-private is for a --snapshot with --private\n");
 		return EXIT_USAGE;
 	}
 	if (devices_any(&options->devices) && !linux_guest->kernel) {
@@ -201,11 +213,13 @@ int cmd_run(int argc, char **argv)
 		{ .name = "socket", .argument = "PATH", .text = &options.serving.socket,
 		  .help = "hand the guest over to who connects here" },
 		{ .name = "pager", .argument = "PATH", .text = &options.pager,
-		  .help = "private memory comes from the page server that listens here" },
+		  .help = "what is missing of its memory comes from the page server here" },
 		{ .name = "snapshot", .argument = "DIR", .text = &options.serving.snapshot,
 		  .help = "on SIGUSR2, keep the guest here for 'gmem restore'" },
 		{ .name = "snapshot-on", .argument = "TEXT", .text = &options.serving.snapshot_on,
 		  .help = "... or when it has printed a line with this" },
+		{ .name = "expose-private", .number = &options.serving.exposes,
+		  .help = "... of a --private guest: write its memory, for all who read DIR" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

@@ -160,7 +160,8 @@ int serve_guest(struct machine *machine, struct serving *serving)
 	struct vcpus vcpus;
 	struct loop loop = {
 		.vcpus = &vcpus, .signals = -1, .snapshot = serving->snapshot,
-		.no_snapshot = serving->no_snapshot, .helper = &serving->helper,
+		.exposes = serving->exposes, .no_snapshot = serving->no_snapshot,
+		.helper = &serving->helper,
 		.arrives = serving->arrive, .upgrade = UPGRADE_CLOSED,
 	};
 	int status;

@@ -16,6 +16,7 @@ struct loop;
  * @helper: does for it what it may not
  * @socket: where another process may ask for it, or NULL
  * @snapshot: the directory for snapshots by signal, or NULL
+ * @exposes: such a snapshot may expose private memory
  * @snapshot_on: a line with this asks for one as well, or NULL
  * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
  * @devices: what it was given, after serve_with_helper()
@@ -29,6 +30,7 @@ struct serving {
 	struct helper helper;
 	const char *socket;
 	const char *snapshot;
+	long exposes;
 	const char *snapshot_on;
 	const char *no_snapshot;
 	const struct devices *devices;

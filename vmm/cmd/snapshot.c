@@ -31,7 +31,8 @@ static int make_absolute(const char *path, char *absolute, size_t size)
 	return options_wrong("snapshot", "DIR: '%.32s...' is too long, or nothing", path);
 }
 
-static int ask(const char *name, const char *path, int dir, struct snapshot_fds *files, bool json)
+static int ask(const char *name, const char *path, int dir, struct snapshot_fds *files,
+	       bool exposes, bool json)
 {
 	struct json_object *request = control_request("snapshot"), *answer = NULL;
 	const int fds[] = { files->memory, files->state };
@@ -39,6 +40,8 @@ static int ask(const char *name, const char *path, int dir, struct snapshot_fds 
 	int socket = control_connect(name, why), ret = socket, status;
 
 	json_object_object_add(request, "path", json_object_new_string(path));
+	if (exposes)
+		json_object_object_add(request, "expose_private", json_object_new_boolean(true));
 	if (socket >= 0) {
 		ret = control_exchange_with(socket, request, fds, 2, SNAPSHOT_TIMEOUT, &answer,
 					    why);
@@ -61,7 +64,7 @@ static int ask(const char *name, const char *path, int dir, struct snapshot_fds 
  * The VM gets two files, and need not be able to make any. Where this command is ended while
  * it waits the VM writes them to the end.
  */
-static int keep(const char *name, const char *path, bool json)
+static int keep(const char *name, const char *path, bool exposes, bool json)
 {
 	struct snapshot_files files = { .dir = -1 };
 	struct snapshot_fds fds;
@@ -74,7 +77,7 @@ static int keep(const char *name, const char *path, bool json)
 			 ": name a directory that is not there");
 		return control_say_failed(name, why, json);
 	}
-	status = ask(name, path, files.dir, &fds, json);
+	status = ask(name, path, files.dir, &fds, exposes, json);
 	close(fds.memory);
 	close(fds.state);
 	if (status)
@@ -88,11 +91,13 @@ int cmd_snapshot(int argc, char **argv)
 {
 	const char *name = NULL, *path = NULL;
 	char absolute[CONTROL_PATH];
-	long json = 0;
+	long json = 0, exposes = 0;
 	const struct option_row rows[] = {
 		{ .name = "NAME", .operand = true, .text = &name, .help = "of the VM" },
 		{ .name = "DIR", .operand = true, .text = &path,
 		  .help = "a directory that is not there yet" },
+		{ .name = "expose-private", .number = &exposes,
+		  .help = "of a guest with --private: write its memory, for all who read DIR" },
 		{ .name = "json", .number = &json, .help = "print its answer, a JSON object" },
 		{ .name = NULL },
 	};
@@ -104,7 +109,7 @@ int cmd_snapshot(int argc, char **argv)
 	status = make_absolute(path, absolute, sizeof(absolute));
 	if (status)
 		return status;
-	status = keep(name, absolute, json);
+	status = keep(name, absolute, exposes, json);
 	if (!status && !json)
 		printf("gmem: %s: kept in %s\n", name, absolute);
 	return status;

@@ -15,7 +15,7 @@
 static const struct {
 	const char *name;
 	enum request_kind kind;
-	bool path;
+	bool snapshot;
 } commands[] = {
 	{ "status", REQUEST_STATUS, false },
 	{ "pause", REQUEST_PAUSE, false },
@@ -42,15 +42,31 @@ static const char *text_of(struct json_object *object, const char *member)
 }
 
 /* Another version's members may matter: they are not passed over. */
-static int check_members(struct json_object *object, bool path, char *why)
+static int check_members(struct json_object *object, bool snapshot, char *why)
 {
 	json_object_object_foreach(object, member, value) {
 		(void)value;
-		if (!strcmp(member, "command") || (path && !strcmp(member, "path")))
+		if (!strcmp(member, "command") ||
+		    (snapshot && (!strcmp(member, "path") || !strcmp(member, "expose_private"))))
 			continue;
 		SAY(why, "the member '%.64s' is not known here", member);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* Asked for by true alone: nothing is shown by mistake. */
+static int read_exposure(struct json_object *object, struct request *request, char *why)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(object, "expose_private", &value))
+		return 0;
+	if (!json_object_is_type(value, json_type_boolean)) {
+		SAY(why, "'expose_private' must be true or false");
+		return -EINVAL;
+	}
+	request->expose_private = json_object_get_boolean(value);
 	return 0;
 }
 
@@ -84,8 +100,11 @@ static int read_object(struct json_object *object, struct request *request, char
 		return -EINVAL;
 	}
 	request->kind = commands[i].kind;
-	ret = check_members(object, commands[i].path, why);
-	return ret || !commands[i].path ? ret : read_path(object, request, why);
+	ret = check_members(object, commands[i].snapshot, why);
+	if (ret || !commands[i].snapshot)
+		return ret;
+	ret = read_path(object, request, why);
+	return ret ? ret : read_exposure(object, request, why);
 }
 
 int request_read(const char *line, size_t length, struct request *request, char *why)

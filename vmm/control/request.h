@@ -3,6 +3,7 @@
 #ifndef VMM_CONTROL_REQUEST_H
 #define VMM_CONTROL_REQUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define CONTROL_LINE	8192	/* bytes of a request, with its end */
@@ -25,10 +26,12 @@ enum request_kind {
 /*
  * struct request - one that is read
  * @path: of a snapshot: an absolute one
+ * @expose_private: it may expose private memory
  */
 struct request {
 	enum request_kind kind;
 	char path[CONTROL_PATH];
+	bool expose_private;
 };
 
 /*

@@ -337,7 +337,7 @@ static void snapshot_made(void *data, int error, const char *step)
 	listen_on(connection);
 }
 
-static void snapshot(struct connection *connection, const char *path)
+static void snapshot(struct connection *connection, const char *path, bool exposes)
 {
 	struct control_server *server = connection->server;
 	struct connection *before = server->waiting;
@@ -353,7 +353,7 @@ static void snapshot(struct connection *connection, const char *path)
 	}
 	connection->waits = true;
 	server->waiting = connection;
-	ret = loop_snapshot(server->loop, path, &files, snapshot_made, server);
+	ret = loop_snapshot(server->loop, path, &files, exposes, snapshot_made, server);
 	if (!ret) {
 		memset(connection->fds, -1, sizeof(connection->fds));
 		return;
@@ -393,7 +393,7 @@ static void answer_line(struct connection *connection, size_t length)
 	else if (request.kind == REQUEST_CONSOLE)
 		become_console(connection, connection->line + next, connection->used - next);
 	else if (request.kind == REQUEST_SNAPSHOT)
-		snapshot(connection, request.path);
+		snapshot(connection, request.path, request.expose_private);
 	else
 		say_answer(connection, serve(connection, &request));
 	fd_message_close(connection->fds);

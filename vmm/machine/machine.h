@@ -116,6 +116,9 @@ int machine_keep_cpuids(struct machine *machine);
 int machine_link(struct machine *machine, int view, const struct gmem_slot *slots,
 		 unsigned int nr);
 
+/* The slot that has all of these bytes, or NULL: its shared memory is mapped. */
+struct machine_memory *machine_memory_at(struct machine *machine, uint64_t gpa, uint64_t size);
+
 /*
  * Where the host has memory of a guest physical address mapped, or NULL where there is
  * none. In a guest that began private, touch it after machine_share() only: SIGBUS.

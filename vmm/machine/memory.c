@@ -8,17 +8,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/page-bits.h"
 #include "machine/cpuid.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
+#include "machine/private.h"
 
 #define PAGE	4096UL
-
-static bool is_protected(const struct machine *machine)
-{
-	return machine->vm_type == KVM_X86_SW_PROTECTED_VM;
-}
 
 /* A view of the machine's own, or -errno. */
 static int make_view(struct machine *machine, uint64_t size, uint64_t flags)
@@ -90,14 +85,16 @@ int machine_add_ram(struct machine *machine, uint64_t size)
 {
 	struct gmem_slot slots[MACHINE_RAM_SLOTS];
 	unsigned int i, nr = machine_ram_slots(size, slots);
+	uint64_t flags = GUEST_MEMFD_FLAG_MMAP;
 	int view, ret;
 
 	machine->step = "making the guest's memory";
 	ret = check_size(machine, size);
 	if (ret)
 		return ret;
-	view = make_view(machine, size, is_protected(machine) ? GUEST_MEMFD_FLAG_MMAP :
-			 GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED);
+	if (machine->vm_type != KVM_X86_SW_PROTECTED_VM)
+		flags |= GUEST_MEMFD_FLAG_INIT_SHARED;
+	view = make_view(machine, size, flags);
 	if (view < 0)
 		return view;
 	for (i = 0; !ret && i < nr; i++) {
@@ -108,7 +105,7 @@ int machine_add_ram(struct machine *machine, uint64_t size)
 	return ret;
 }
 
-static struct machine_memory *memory_at(struct machine *machine, uint64_t gpa, uint64_t size)
+struct machine_memory *machine_memory_at(struct machine *machine, uint64_t gpa, uint64_t size)
 {
 	unsigned int i;
 
@@ -124,61 +121,9 @@ static struct machine_memory *memory_at(struct machine *machine, uint64_t gpa, u
 
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size)
 {
-	const struct machine_memory *memory = memory_at(machine, gpa, size);
+	const struct machine_memory *memory = machine_memory_at(machine, gpa, size);
 
 	return memory ? (char *)memory->host + (gpa - memory->slot.gpa) : NULL;
-}
-
-/* Its pages are in place, and private until somebody converts them. */
-static bool begins_private(const struct machine *machine, const struct machine_memory *memory)
-{
-	return is_protected(machine) && memory->slot.private_fd == memory->slot.shared_fd;
-}
-
-/* The next run of pages from *@page on that were not converted: its length, or 0. */
-static uint64_t next_private(const struct machine_memory *memory, uint64_t *page, uint64_t end)
-{
-	uint64_t nr = 0;
-
-	while (*page < end && page_is_set(memory->shared, *page))
-		(*page)++;
-	while (*page + nr < end && !page_is_set(memory->shared, *page + nr))
-		nr++;
-	return nr;
-}
-
-static int share_pages(struct machine *machine, struct machine_memory *memory, uint64_t page,
-		       uint64_t end)
-{
-	uint64_t nr;
-	int ret;
-
-	if (!memory->shared)
-		memory->shared = calloc(1, memory->slot.size / PAGE / 8 + 1);
-	if (!memory->shared)
-		return -ENOMEM;
-	while ((nr = next_private(memory, &page, end))) {
-		ret = gmem_convert(memory->slot.private_fd,
-				   memory->slot.private_offset + page * PAGE, nr * PAGE, 0);
-		if (ret)
-			return ret;
-		machine->nr_shared += nr;
-		for (; nr; nr--)
-			page_set(memory->shared, page++, true);
-	}
-	return 0;
-}
-
-int machine_share(struct machine *machine, uint64_t gpa, uint64_t size)
-{
-	struct machine_memory *memory = memory_at(machine, gpa, size);
-
-	if (!size || !memory)
-		return -EINVAL;
-	if (!begins_private(machine, memory))
-		return 0;
-	gpa -= memory->slot.gpa;
-	return share_pages(machine, memory, gpa / PAGE, (gpa + size - 1) / PAGE + 1);
 }
 
 static int populate(struct machine *machine, uint64_t gpa, const void *data,
@@ -201,12 +146,12 @@ static int populate(struct machine *machine, uint64_t gpa, const void *data,
 int machine_load(struct machine *machine, uint64_t gpa, const void *data,
 		 uint64_t size)
 {
-	const struct machine_memory *memory = memory_at(machine, gpa, size);
+	const struct machine_memory *memory = machine_memory_at(machine, gpa, size);
 	uint64_t whole = size & ~(PAGE - 1);
 	char last[PAGE] = { 0 };
 	int ret;
 
-	if (memory && !begins_private(machine, memory)) {
+	if (memory && !machine_begins_private(machine, memory)) {
 		memcpy((char *)memory->host + (gpa - memory->slot.gpa), data, size);
 		return 0;
 	}

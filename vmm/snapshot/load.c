@@ -13,6 +13,7 @@
 
 #include "common/say.h"
 #include "image/image.h"
+#include "machine/private.h"
 #include "machine/sections.h"
 #include "snapshot/snapshot.h"
 
@@ -60,14 +61,20 @@ static bool good_slots(const struct snapshot *snapshot)
 	return true;
 }
 
+/* What is private of one that began so machine_share_rest() looks at. */
+static bool good_type(const struct gmem_message *message)
+{
+	return message->vm_type == KVM_X86_SW_PROTECTED_VM ||
+	       (message->vm_type == KVM_X86_DEFAULT_VM && !message->nr_ranges);
+}
+
 static int check(const struct snapshot *snapshot)
 {
 	const struct gmem_message *message = &snapshot->message;
 	uint32_t i;
 
-	if (message->kind != GMEM_MESSAGE_SNAPSHOT ||
-	    message->vm_type != KVM_X86_DEFAULT_VM || message->nr_fds != 1 ||
-	    message->nr_ranges || !message->nr_vcpus ||
+	if (message->kind != GMEM_MESSAGE_SNAPSHOT || !good_type(message) ||
+	    message->nr_fds != 1 || !message->nr_vcpus ||
 	    message->nr_vcpus > MACHINE_VCPUS || !good_slots(snapshot))
 		return -EPROTO;
 	for (i = 0; i < message->nr_vcpus; i++)
@@ -257,7 +264,13 @@ int snapshot_set_state(struct snapshot *snapshot, struct machine *machine)
 	int ret;
 
 	close_dir(snapshot);
-	ret = set_vcpus(message, machine);
+	machine->step = "sharing what the guest had shared";
+	ret = machine_share_rest(machine, message->ranges, message->nr_ranges);
+	if (ret == -EPROTO)
+		return machine_fail(machine, ret, "it is of no guest that gmem could have saved: "
+				    "what is private of it");
+	if (!ret)
+		ret = set_vcpus(message, machine);
 	if (ret)
 		return ret;
 	machine->step = "setting the devices' state";

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/say.h"
+#include "machine/private.h"
 #include "machine/sections.h"
 #include "snapshot/files.h"
 #include "snapshot/snapshot.h"
@@ -59,8 +60,38 @@ static int write_range(struct output *output, const char *bytes, uint64_t offset
 	return ret;
 }
 
+/*
+ * Private pages are the host's to read for as long as a part of them takes. What the guest
+ * cannot have back stays shared: a page that the host holds, which nothing here does.
+ */
+static int write_part(struct output *output, const struct machine *machine,
+		      const struct machine_memory *memory, uint64_t offset, uint64_t size)
+{
+	int ret = machine_expose(machine, memory, offset, size, true), hidden;
+
+	if (!ret)
+		ret = write_range(output, (char *)memory->host + offset,
+				  memory->slot.private_offset + offset, size);
+	hidden = machine_expose(machine, memory, offset, size, false);
+	return ret ? ret : hidden;
+}
+
+static int write_parts(struct output *output, const struct machine *machine,
+		       const struct machine_memory *memory, uint64_t offset, uint64_t size)
+{
+	uint64_t part;
+	int ret = 0;
+
+	for (; size && !ret; size -= part, offset += part) {
+		part = size < CHUNK ? size : CHUNK;
+		ret = write_part(output, machine, memory, offset, part);
+	}
+	return ret;
+}
+
 /* What nobody has touched is a hole of the file. */
-static int write_present(struct output *output, const struct machine_memory *memory)
+static int write_present(struct output *output, const struct machine *machine,
+			 const struct machine_memory *memory)
 {
 	const struct gmem_slot *slot = &memory->slot;
 	struct kvm_gmem_present_range ranges[RANGES];
@@ -72,9 +103,9 @@ static int write_present(struct output *output, const struct machine_memory *mem
 		if (nr < 0)
 			return nr;
 		for (i = 0; i < nr && !ret; i++)
-			ret = write_range(output, (char *)memory->host +
-					  (ranges[i].offset - slot->private_offset),
-					  ranges[i].offset, ranges[i].size);
+			ret = write_parts(output, machine, memory,
+					  ranges[i].offset - slot->private_offset,
+					  ranges[i].size);
 	}
 	return ret;
 }
@@ -98,7 +129,7 @@ static int write_memory(int fd, const struct machine *machine, const bool *cance
 	if (ftruncate(fd, memory_size(machine)))
 		ret = -errno;
 	for (i = 0; !ret && i < machine->nr_memory; i++)
-		ret = write_present(&output, &machine->memory[i]);
+		ret = write_present(&output, machine, &machine->memory[i]);
 	report("memory-written", "bytes=%" PRIu64, output.written);
 	if (!ret && fsync(fd))
 		ret = -errno;
@@ -133,17 +164,31 @@ static int get_devices(struct machine *machine, struct gmem_message *message)
 					 &message->devices_size);
 }
 
-/* Memory that the host can read, all of one inode; and all devices have a section. */
+/* Memory that can be mapped, all of one inode; and all devices have a section. */
 static bool can_be_kept(const struct machine *machine)
 {
-	return machine->pc.present && machine->vm_type == KVM_X86_DEFAULT_VM &&
-	       machine_view(machine) >= 0;
+	return machine->pc.present && machine_view(machine) >= 0;
 }
 
-int snapshot_check_machine(struct machine *machine)
+int snapshot_check_machine(struct machine *machine, bool exposes)
 {
 	machine->step = "making a snapshot of this kind of guest";
-	return can_be_kept(machine) ? 0 : -EOPNOTSUPP;
+	if (!can_be_kept(machine))
+		return -EOPNOTSUPP;
+	machine->step = "making a snapshot of private memory, which --expose-private must ask for";
+	return exposes || machine->vm_type == KVM_X86_DEFAULT_VM ? 0 : -EPERM;
+}
+
+static int get_ranges(struct machine *machine, struct gmem_message *message)
+{
+	int ret = 0;
+
+	machine->step = "finding what is private";
+	message->ranges = calloc(GMEM_MAX_RANGES, sizeof(*message->ranges));
+	if (message->ranges)
+		ret = machine_private_ranges(machine, message->ranges, GMEM_MAX_RANGES);
+	message->nr_ranges = ret < 0 ? 0 : ret;
+	return !message->ranges ? -ENOMEM : ret < 0 ? ret : 0;
 }
 
 int snapshot_capture(struct machine *machine, struct snapshot_copy *copy)
@@ -161,6 +206,8 @@ int snapshot_capture(struct machine *machine, struct snapshot_copy *copy)
 	message.nr_slots = machine_ram_slots(memory_size(machine), slots);
 	ret = get_vcpus(machine, &message);
 	if (!ret)
+		ret = get_ranges(machine, &message);
+	if (!ret)
 		ret = get_devices(machine, &message);
 	if (!ret) {
 		length = gmem_message_encode(&message, &copy->message);
@@ -170,6 +217,7 @@ int snapshot_capture(struct machine *machine, struct snapshot_copy *copy)
 	for (i = 0; i < message.nr_vcpus; i++)
 		gmem_vcpu_state_free(&message.vcpus[i]);
 	free(message.vcpus);
+	free(message.ranges);
 	free(message.devices);
 	gmem_vm_state_free(&message.vm_state);
 	return ret;

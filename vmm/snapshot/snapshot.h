@@ -36,8 +36,11 @@ struct snapshot_copy {
 	const char *step;
 };
 
-/* Can this machine be kept? -EOPNOTSUPP: it is not a PC, or its memory is private. */
-int snapshot_check_machine(struct machine *machine);
+/*
+ * Can this machine be kept? -EOPNOTSUPP: it is not a PC; -EPERM: its memory is private, and
+ * nobody has said that the snapshot is to expose that.
+ */
+int snapshot_check_machine(struct machine *machine, bool exposes);
 
 /*
  * Copy the state of a machine that stands still, and whose devices are idle: by the main
@@ -77,7 +80,10 @@ int snapshot_build(struct snapshot *snapshot, struct machine *machine);
  */
 int snapshot_populate(struct snapshot *snapshot, struct machine *machine);
 
-/* Give vCPUs and devices their state: that reads and writes memory. */
+/*
+ * Share what the guest had shared, if it began private, and give vCPUs and devices their
+ * state: that reads and writes memory.
+ */
 int snapshot_set_state(struct snapshot *snapshot, struct machine *machine);
 
 /* ---- The file `state`: file.c ---- */
