@@ -10,6 +10,7 @@
 #include "common/status.h"
 #include "devices/power.h"
 #include "handover/source.h"
+#include "live/publish.h"
 #include "loop.h"
 
 #define LOOK_EVERY	5	/* ms, where requests in flight are waited for */
@@ -53,6 +54,9 @@ void loop_block_signals(bool snapshot)
 
 void loop_end(struct loop *loop, int status)
 {
+	/* One that dies from here on wants no successor, unless that has the guest already. */
+	if (!loop->given)
+		publish_ending(loop->vcpus->machine);
 	loop->over = true;
 	loop->status = status;
 }
@@ -91,12 +95,14 @@ int loop_pause(struct loop *loop)
 
 	if (!ret)
 		loop->vcpus->paused = true;
+	publish_paused(loop->vcpus->machine, loop->vcpus->paused);
 	return ret;
 }
 
 int loop_resume(struct loop *loop)
 {
 	loop->vcpus->paused = false;
+	publish_paused(loop->vcpus->machine, false);
 	return loop_go_on(loop);
 }
 
@@ -228,6 +234,7 @@ static void input_came(void *data)
 	pthread_mutex_lock(&machine->device_lock);
 	if (machine->pc.present)
 		serial_receive(&machine->pc.serial);
+	publish(machine, PUBLISH_PC);
 	pthread_mutex_unlock(&machine->device_lock);
 }
 
@@ -238,6 +245,7 @@ static void show_console(void *data)
 
 	pthread_mutex_lock(&machine->device_lock);
 	console_show(&machine->console);
+	publish(machine, PUBLISH_PC);
 	pthread_mutex_unlock(&machine->device_lock);
 }
 
@@ -332,7 +340,9 @@ int loop_serve(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
-	int ret = vcpus_go(loop->vcpus);
+	int ret;
 
+	publish_begin(loop->vcpus->machine);
+	ret = vcpus_go(loop->vcpus);
 	return ret ? say_failed(ret, "starting the vCPUs' threads") : loop_serve(loop);
 }

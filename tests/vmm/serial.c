@@ -15,7 +15,7 @@
 #include "devices/serial.h"
 #include "devices/terminal.h"
 
-static char kept[TERMINAL_KEPT];
+static struct terminal_memory memory;
 static struct terminal terminal;
 static struct console console;
 static struct serial serial;
@@ -26,7 +26,7 @@ static int begin(void **state)
 	(void)state;
 	terminal = (struct terminal){
 		.lock = PTHREAD_MUTEX_INITIALIZER, .wake.fd = -1,
-		.out.fd = -1, .client.fd = -1, .in.fd = -1, .kept = kept,
+		.out.fd = -1, .client.fd = -1, .in.fd = -1, .memory = &memory,
 	};
 	console = (struct console){ .terminal = &terminal };
 	serial = (struct serial){ .console = &console, .vm = -1 };

@@ -3,6 +3,7 @@
 #include <gmem.h>
 
 #include "devices/power.h"
+#include "live/publish.h"
 #include "machine/layout.h"
 #include "machine/machine.h"
 
@@ -40,6 +41,7 @@ int power_press(struct machine *machine)
 
 	pthread_mutex_lock(&machine->device_lock);
 	ret = set_events(&machine->pc.power, POWER_EVENT_BUTTON);
+	publish(machine, PUBLISH_PC);
 	pthread_mutex_unlock(&machine->device_lock);
 	return ret;
 }

@@ -14,18 +14,21 @@ static unsigned int room(struct terminal *terminal)
 	unsigned int left;
 
 	pthread_mutex_lock(&terminal->lock);
-	left = TERMINAL_TYPED - terminal->used;
+	left = TERMINAL_TYPED - (terminal->memory->typed_in - terminal->memory->typed_out);
 	pthread_mutex_unlock(&terminal->lock);
 	return left;
 }
 
 void terminal_type(struct terminal *terminal, const char *bytes, size_t size)
 {
+	struct terminal_memory *memory = terminal->memory;
 	size_t i;
 
 	pthread_mutex_lock(&terminal->lock);
-	for (i = 0; i < size && terminal->used < TERMINAL_TYPED; i++, terminal->used++)
-		terminal->typed[(terminal->first + terminal->used) % TERMINAL_TYPED] = bytes[i];
+	for (i = 0; i < size && memory->typed_in - memory->typed_out < TERMINAL_TYPED; i++) {
+		memory->typed[memory->typed_in % TERMINAL_TYPED] = bytes[i];
+		__atomic_store_n(&memory->typed_in, memory->typed_in + 1, __ATOMIC_RELEASE);
+	}
 	pthread_mutex_unlock(&terminal->lock);
 	if (size && terminal->came)
 		terminal->came(terminal->data);

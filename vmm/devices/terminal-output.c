@@ -29,7 +29,7 @@ void end_open(struct terminal_end *end, int fd, int flags)
 	char path[32];
 	struct stat st;
 
-	*end = (struct terminal_end){ .fd = fd };
+	*end = (struct terminal_end){ .fd = fd, .shown = end->shown };
 	if (fstat(fd, &st)) {
 		end->fd = -1;
 		return;
@@ -131,24 +131,25 @@ void end_set_held(struct terminal *terminal, struct terminal_end *end, bool held
 /* The next bytes for this reader. Bytes that it has missed are counted. */
 static size_t next_chunk(struct terminal *terminal, struct terminal_end *end, char *chunk)
 {
+	const struct terminal_memory *memory = terminal->memory;
 	size_t size = 0;
 
 	pthread_mutex_lock(&terminal->lock);
-	if (terminal->put - end->shown > TERMINAL_KEPT) {
-		end->lost += terminal->put - TERMINAL_KEPT - end->shown;
-		end->shown = terminal->put - TERMINAL_KEPT;
+	if (memory->put - *end->shown > TERMINAL_KEPT) {
+		end->lost += memory->put - TERMINAL_KEPT - *end->shown;
+		*end->shown = memory->put - TERMINAL_KEPT;
 	}
 	if (end->lost) {
 		size = snprintf(chunk, CHUNK, LOST_FORMAT, end->lost);
 	} else {
-		size_t at = end->shown % TERMINAL_KEPT;
+		size_t at = *end->shown % TERMINAL_KEPT;
 
-		size = terminal->put - end->shown;
+		size = memory->put - *end->shown;
 		if (size > TERMINAL_KEPT - at)
 			size = TERMINAL_KEPT - at;
 		if (size > CHUNK)
 			size = CHUNK;
-		memcpy(chunk, terminal->kept + at, size);
+		memcpy(chunk, memory->kept + at, size);
 	}
 	pthread_mutex_unlock(&terminal->lock);
 	return size;
@@ -181,7 +182,7 @@ static bool flush_chunk(struct terminal *terminal, struct terminal_end *end)
 	if (end->lost)
 		end->lost = 0;
 	else
-		end->shown += wrote;
+		*end->shown += wrote;
 	return true;
 }
 
@@ -219,7 +220,7 @@ static bool is_behind(struct terminal *terminal, const struct terminal_end *end)
 	bool behind;
 
 	pthread_mutex_lock(&terminal->lock);
-	behind = end->fd >= 0 && end->shown < terminal->put;
+	behind = end->fd >= 0 && *end->shown < terminal->memory->put;
 	pthread_mutex_unlock(&terminal->lock);
 	return behind;
 }

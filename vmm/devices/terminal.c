@@ -31,12 +31,14 @@ void terminal_wake(struct terminal *terminal)
 
 static void put(struct terminal *terminal, const char *bytes, size_t size)
 {
+	struct terminal_memory *memory = terminal->memory;
+
 	while (size) {
-		size_t at = terminal->put % TERMINAL_KEPT;
+		size_t at = memory->put % TERMINAL_KEPT;
 		size_t part = TERMINAL_KEPT - at < size ? TERMINAL_KEPT - at : size;
 
-		memcpy(terminal->kept + at, bytes, part);
-		terminal->put += part;
+		memcpy(memory->kept + at, bytes, part);
+		__atomic_store_n(&memory->put, memory->put + part, __ATOMIC_RELEASE);
 		bytes += part;
 		size -= part;
 	}
@@ -44,7 +46,9 @@ static void put(struct terminal *terminal, const char *bytes, size_t size)
 
 static char last_byte(const struct terminal *terminal)
 {
-	return terminal->put ? terminal->kept[(terminal->put - 1) % TERMINAL_KEPT] : '\n';
+	const struct terminal_memory *memory = terminal->memory;
+
+	return memory->put ? memory->kept[(memory->put - 1) % TERMINAL_KEPT] : '\n';
 }
 
 /* ---- Any thread ---- */
@@ -87,19 +91,60 @@ bool terminal_wants_bytes(struct terminal *terminal)
 
 int terminal_get(struct terminal *terminal)
 {
+	struct terminal_memory *memory;
 	int byte = -1;
 
 	pthread_mutex_lock(&terminal->lock);
-	if (terminal->used) {
-		byte = (unsigned char)terminal->typed[terminal->first];
-		terminal->first = (terminal->first + 1) % TERMINAL_TYPED;
-		terminal->used--;
+	memory = terminal->memory;
+	if (memory->typed_in != memory->typed_out) {
+		byte = (unsigned char)memory->typed[memory->typed_out % TERMINAL_TYPED];
+		memory->typed_out++;
 		/* Where it was full, nobody has read on. */
-		if (terminal->used == TERMINAL_TYPED / 2)
+		if (memory->typed_in - memory->typed_out == TERMINAL_TYPED / 2)
 			terminal_wake(terminal);
 	}
 	pthread_mutex_unlock(&terminal->lock);
 	return byte;
+}
+
+/* ---- Its memory ---- */
+
+static void set_memory(struct terminal *terminal, struct terminal_memory *memory, bool own)
+{
+	terminal->memory = memory;
+	terminal->own = own;
+	terminal->out.shown = &memory->out_shown;
+	terminal->client.shown = &memory->client_shown;
+}
+
+void terminal_use(struct terminal *terminal, struct terminal_memory *memory)
+{
+	struct terminal_memory *before = terminal->memory;
+
+	pthread_mutex_lock(&terminal->lock);
+	*memory = *before;
+	set_memory(terminal, memory, false);
+	pthread_mutex_unlock(&terminal->lock);
+	free(before);
+}
+
+void terminal_recover(struct terminal *terminal, const struct terminal_memory *memory,
+		      uint32_t taken)
+{
+	struct terminal_memory *now;
+
+	pthread_mutex_lock(&terminal->lock);
+	now = terminal->memory;
+	*now = *memory;
+	if (now->out_shown > now->put)
+		now->out_shown = now->put;
+	if (now->client_shown > now->put)
+		now->client_shown = now->put;
+	now->typed_out = taken;
+	if (now->typed_in - taken > TERMINAL_TYPED)
+		now->typed_out = now->typed_in;
+	terminal_wake(terminal);
+	pthread_mutex_unlock(&terminal->lock);
 }
 
 /* ---- The main loop's thread ---- */
@@ -162,19 +207,20 @@ int terminal_open(struct terminal *terminal, struct events *events)
 
 	*terminal = (struct terminal){
 		.lock = PTHREAD_MUTEX_INITIALIZER, .events = events,
-		.in.fd = -1, .client.fd = -1,
-		.wake = { .ready = woken, .data = terminal },
-		.timer = { .ready = timer_ready, .data = terminal },
+		.in.fd = -1, .client.fd = -1, .out.fd = -1,
+		.wake = { .fd = -1, .ready = woken, .data = terminal },
+		.timer = { .fd = -1, .ready = timer_ready, .data = terminal },
 	};
 	end_open(&terminal->out, STDOUT_FILENO, O_WRONLY);
+	terminal->memory = calloc(1, sizeof(*terminal->memory));
+	if (!terminal->memory)
+		return -ENOMEM;
+	set_memory(terminal, terminal->memory, true);
 	terminal->out.event = (struct event){
 		.fd = terminal->out.fd, .ready = end_stdout_ready, .data = terminal,
 	};
-	terminal->kept = malloc(TERMINAL_KEPT);
 	terminal->wake.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	terminal->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (!terminal->kept)
-		return -ENOMEM;
 	if (terminal->wake.fd < 0 || terminal->timer.fd < 0)
 		return -EMFILE;
 	ret = events_add(events, &terminal->wake, EPOLLIN);
@@ -228,8 +274,8 @@ int terminal_attach(struct terminal *terminal, int fd)
 	terminal_look_on(terminal);
 	/* Output from before it was attached does not count as missed. */
 	pthread_mutex_lock(&terminal->lock);
-	if (terminal->put - client->shown > TERMINAL_KEPT)
-		client->shown = terminal->put - TERMINAL_KEPT;
+	if (terminal->memory->put - *client->shown > TERMINAL_KEPT)
+		*client->shown = terminal->memory->put - TERMINAL_KEPT;
 	terminal_wake(terminal);
 	pthread_mutex_unlock(&terminal->lock);
 	client->lost = 0;
@@ -257,7 +303,7 @@ static void close_event(struct terminal *terminal, struct event *event)
 void terminal_close(struct terminal *terminal)
 {
 	say_through(NULL, NULL);
-	if (terminal->kept) {
+	if (terminal->memory) {
 		end_last_words(terminal, &terminal->out);
 		end_last_words(terminal, &terminal->client);
 	}
@@ -268,6 +314,7 @@ void terminal_close(struct terminal *terminal)
 	end_close(terminal, &terminal->client);
 	close_event(terminal, &terminal->wake);
 	close_event(terminal, &terminal->timer);
-	free(terminal->kept);
-	terminal->kept = NULL;
+	if (terminal->own)
+		free(terminal->memory);
+	terminal->memory = NULL;
 }

@@ -18,6 +18,24 @@
 #define TERMINAL_TYPED	4096U
 
 /*
+ * struct terminal_memory - what the next process needs where this one dies
+ * @put: how many bytes were ever put into @kept
+ * @out_shown, @client_shown: how many of these stdout, and those who were attached, have had
+ * @typed_in, @typed_out: how many bytes were ever put into @typed, and taken by the guest
+ * @typed: what was typed and the guest has not taken, a ring
+ * @kept: the output's last TERMINAL_KEPT bytes, a ring
+ */
+struct terminal_memory {
+	uint64_t put;
+	uint64_t out_shown;
+	uint64_t client_shown;
+	uint32_t typed_in;
+	uint32_t typed_out;
+	char typed[TERMINAL_TYPED];
+	char kept[TERMINAL_KEPT];
+};
+
+/*
  * struct terminal_end - a descriptor that the console is shown on, or read from
  * @fd: -1: there is none
  * @own: it is ours to close, and no call on it waits
@@ -25,7 +43,7 @@
  * @waits: @event is added
  * @full: there was no room for output
  * @held: what is typed there is not read, since there is no room for it
- * @shown: how much of the output it has had, of all that was ever put
+ * @shown: how much of the output it has had, of all that was ever put; or NULL
  * @lost: how many bytes it will never have, and was not told about
  */
 struct terminal_end {
@@ -35,21 +53,19 @@ struct terminal_end {
 	bool waits;
 	bool full;
 	bool held;
-	uint64_t shown;
+	uint64_t *shown;
 	uint64_t lost;
 	struct event event;
 };
 
 /*
  * struct terminal - the console's other end
- * @lock: over what follows, up to @typed; nobody waits with it
- * @kept: the output's last TERMINAL_KEPT bytes, a ring
- * @put: how many bytes were ever put there
+ * @lock: over what follows, up to @lines; nobody waits with it
+ * @memory: output and input; @own: it was allocated here
  * @woken: the main loop was told that there is something to do
  * @by_bytes: a person looks on: nothing waits for the end of its line
  * @partial: there is part of a line that nobody has seen
  * @lines: how many lines were put
- * @first, @used, @typed: what was typed and the guest has not taken, a ring
  * @events: the main loop's; all below is its thread's
  * @timed: @timer runs; @timed_lines: what @lines was when it was started
  * @in: stdin; @reads: it is wanted; @ready: it can't be waited for, as a file; @person:
@@ -63,15 +79,12 @@ struct terminal_end {
  */
 struct terminal {
 	pthread_mutex_t lock;
-	char *kept;
-	uint64_t put;
+	struct terminal_memory *memory;
+	bool own;
 	bool woken;
 	bool by_bytes;
 	bool partial;
 	uint64_t lines;
-	unsigned int first;
-	unsigned int used;
-	char typed[TERMINAL_TYPED];
 
 	struct events *events;
 	struct event wake;
@@ -93,6 +106,15 @@ struct terminal {
 
 /* Show the console on stdout. 0 or -errno; to be closed in either case. */
 int terminal_open(struct terminal *terminal, struct events *events);
+
+/*
+ * Have it in this memory from here on, which stays the caller's: before the guest runs. And go
+ * on with what the terminal of a process had that is dead, of which anything may be wrong;
+ * @taken: how many typed bytes the guest's port has had.
+ */
+void terminal_use(struct terminal *terminal, struct terminal_memory *memory);
+void terminal_recover(struct terminal *terminal, const struct terminal_memory *memory,
+		      uint32_t taken);
 
 /* Write what there is, if its readers take it within a second, and close. */
 void terminal_close(struct terminal *terminal);

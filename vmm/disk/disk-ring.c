@@ -163,11 +163,13 @@ static void ring_close(struct disk *disk)
 /* Disabled: only such a ring can be restricted, and then is enabled for good. */
 static int open_uring(struct io_uring *uring, const struct disk *disk)
 {
+	const int files[2] = { disk->fd, disk->life };
 	int ret = io_uring_queue_init(disk->most, uring, IORING_SETUP_R_DISABLED);
 
 	if (ret)
 		return ret;
-	ret = io_uring_register_files(uring, &disk->fd, 1);
+	/* The second is let go of when the ring's last request is. */
+	ret = io_uring_register_files(uring, files, disk->life ? 2 : 1);
 	if (!ret)
 		ret = restrict_ring(uring);
 	if (!ret)

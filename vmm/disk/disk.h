@@ -137,6 +137,8 @@ struct disk_geometry {
  * @event: tells that steps have ended
  * @most: requests in flight, at most
  * @in_flight: requests begun and not done
+ * @life: the end of a pipe that each ring has, too: while it has, its requests may be carried
+ *	out, whatever became of this process; 0: there is none
  * @looked: the size of the image was looked at for this batch of requests
  * @no_punch, @no_zero: fallocate(2) cannot do this here
  * @said: kinds of failure that were told already
@@ -157,6 +159,7 @@ struct disk {
 	struct events *events;
 	unsigned int most;
 	unsigned int in_flight;
+	int life;
 	bool looked;
 	bool no_punch;
 	bool no_zero;

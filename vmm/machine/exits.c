@@ -7,7 +7,9 @@
 #include "common/say.h"
 #include "common/status.h"
 #include "guest/layout.h"
+#include "live/publish.h"
 #include "machine/exits.h"
+#include "virtio/device.h"
 
 /*
  * The vCPU that completed the awaited line stands still, and no other: asked with the
@@ -66,9 +68,32 @@ static bool exit_io_pci(struct machine *machine, struct kvm_run *run)
 	return true;
 }
 
-static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int error,
+/* Writes to the address choose a function; writes to the data may change any. */
+static uint64_t changed_by_io(const struct kvm_run *run)
+{
+	if (run->io.port < PCI_PORT || run->io.port >= PCI_PORT + PCI_PORTS)
+		return PUBLISH_PC;
+	if (run->io.direction != KVM_EXIT_IO_OUT)
+		return 0;
+	return run->io.port < PCI_PORT + PCI_PORTS / 2 ? PUBLISH_PCI :
+							 PUBLISH_PCI | PUBLISH_ALL_VIRTIO;
+}
+
+static uint64_t changed_by_mmio(const struct machine *machine, const struct kvm_run *run)
+{
+	uint64_t slot = (run->mmio.phys_addr - PCI_WINDOW) / PCI_BAR_SIZE;
+	unsigned int i;
+
+	for (i = 0; run->mmio.is_write && i < machine->nr_virtio; i++)
+		if (machine->virtio[i]->function.slot == slot)
+			return PUBLISH_VIRTIO(i);
+	return 0;
+}
+
+static enum verdict exit_io(struct machine *machine, struct gmem_vcpu *vcpu, int error,
 			    int *status)
 {
+	struct kvm_run *run = vcpu->run;
 	enum power_request request;
 	enum verdict verdict;
 
@@ -78,6 +103,8 @@ static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int er
 	pthread_mutex_lock(&machine->device_lock);
 	request = exit_io_pci(machine, run) ? POWER_STAYS : pc_io(&machine->pc, run);
 	verdict = after_output(machine);
+	if (request == POWER_STAYS)
+		publish_answer(machine, vcpu, changed_by_io(run));
 	pthread_mutex_unlock(&machine->device_lock);
 	if (request == POWER_STAYS)
 		return verdict;
@@ -86,9 +113,11 @@ static enum verdict exit_io(struct machine *machine, struct kvm_run *run, int er
 	return ENDED;
 }
 
-static enum verdict exit_mmio(struct machine *machine, struct kvm_run *run, int error,
+static enum verdict exit_mmio(struct machine *machine, struct gmem_vcpu *vcpu, int error,
 			      int *status)
 {
+	struct kvm_run *run = vcpu->run;
+
 	(void)error;
 	(void)status;
 	if (machine->pc.present) {
@@ -99,6 +128,7 @@ static enum verdict exit_mmio(struct machine *machine, struct kvm_run *run, int 
 		else
 			pci_mmio_read(&machine->pci, run->mmio.phys_addr, run->mmio.data,
 				      run->mmio.len);
+		publish_answer(machine, vcpu, changed_by_mmio(machine, run));
 		pthread_mutex_unlock(&machine->device_lock);
 		return GO_ON;
 	}
@@ -107,25 +137,25 @@ static enum verdict exit_mmio(struct machine *machine, struct kvm_run *run, int 
 	return ENDED;
 }
 
-static enum verdict exit_shutdown(struct machine *machine, struct kvm_run *run, int error,
+static enum verdict exit_shutdown(struct machine *machine, struct gmem_vcpu *vcpu, int error,
 				  int *status)
 {
 	(void)machine;
-	(void)run;
+	(void)vcpu;
 	(void)error;
 	(void)status;
 	say("the guest shut down: an exception that it did not handle");
 	return ENDED;
 }
 
-static enum verdict exit_memory_fault(struct machine *machine, struct kvm_run *run,
+static enum verdict exit_memory_fault(struct machine *machine, struct gmem_vcpu *vcpu,
 				      int error, int *status)
 {
 	struct kvm_gmem_memory_fault fault;
 
 	(void)machine;
 	(void)status;
-	memcpy(&fault, &run->hw, sizeof(fault));
+	memcpy(&fault, &vcpu->run->hw, sizeof(fault));
 	if (error == -EHWPOISON) {
 		say("the memory at 0x%" PRIx64 " has an error, or could not be given",
 		    (uint64_t)fault.gpa);
@@ -139,7 +169,7 @@ static enum verdict exit_memory_fault(struct machine *machine, struct kvm_run *r
 
 static const struct {
 	uint32_t reason;
-	enum verdict (*handle)(struct machine *machine, struct kvm_run *run, int error,
+	enum verdict (*handle)(struct machine *machine, struct gmem_vcpu *vcpu, int error,
 			       int *status);
 } exits[] = {
 	{ KVM_EXIT_IO, exit_io },
@@ -156,7 +186,7 @@ enum verdict exit_handle(struct machine *machine, struct gmem_vcpu *vcpu, int er
 
 	for (i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
 		if (exits[i].reason == reason)
-			return exits[i].handle(machine, vcpu->run, error, status);
+			return exits[i].handle(machine, vcpu, error, status);
 	say("the guest left for a reason that is not known here: %u", reason);
 	return ENDED;
 }

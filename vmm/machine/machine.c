@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm_gmem.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +10,9 @@
 
 #include "common/say.h"
 #include "common/status.h"
+#include "live/publish.h"
 #include "machine/machine.h"
+#include "virtio/fence.h"
 
 const char *kvm_todo(int error)
 {
@@ -57,6 +60,9 @@ int machine_create(struct machine *machine, uint64_t vm_type)
 	ret = events_open(&machine->events);
 	if (ret)
 		return ret;
+	machine->step = "making a pipe";
+	if (pipe2(machine->life, O_CLOEXEC))
+		return -errno;
 	machine->step = "opening /dev/kvm";
 	machine->kvm = gmem_kvm_open();
 	if (machine->kvm < 0)
@@ -232,6 +238,17 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static void close_life(struct machine *machine)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		if (machine->life[i] > 0)
+			close(machine->life[i]);
+		machine->life[i] = 0;
+	}
+}
+
 void machine_close(struct machine *machine)
 {
 	unsigned int i;
@@ -253,5 +270,8 @@ void machine_close(struct machine *machine)
 		close_fd(&machine->fds[--machine->nr_fds]);
 	close_fd(&machine->vm);
 	close_fd(&machine->kvm);
+	publish_close(machine);
+	virtio_close_fences(machine);
+	close_life(machine);
 	events_close(&machine->events);
 }

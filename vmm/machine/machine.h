@@ -18,7 +18,9 @@
 #define MACHINE_SLOTS	8
 #define MACHINE_RANGES	8
 #define MACHINE_VCPUS	64
+#define MACHINE_FENCES	16
 
+struct published;
 struct virtio_device;
 
 /*
@@ -44,6 +46,11 @@ struct machine_memory {
  * @events: what the main loop waits for
  * @virtio: its virtio devices, in the order of the bus
  * @held: they touch no memory of the guest's
+ * @published: where its state is written for who goes on if this process dies, or NULL
+ * @recovers: what it takes over is of a process that died
+ * @life: a pipe, of which nobody but this process and its disks' rings has the second end; or 0
+ * @fences, @nr_fences: such pipes' first ends, of processes that died and may have requests
+ *	that are carried out still
  * @step: what was tried last, for the message if it failed
  * @why: what was wrong, where an errno would not say it; else empty
  * @todo: what a person can do about that, or NULL
@@ -73,6 +80,11 @@ struct machine {
 	struct events events;
 	struct virtio_device *virtio[PCI_SLOTS];
 	bool held;
+	struct published *published;
+	bool recovers;
+	int life[2];
+	struct event fences[MACHINE_FENCES];
+	unsigned int nr_fences;
 	unsigned int nr_virtio;
 	const char *step;
 	char why[256];

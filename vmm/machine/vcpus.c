@@ -90,6 +90,23 @@ static void *run_loop(void *data)
 	return NULL;
 }
 
+void vcpus_answer(struct vcpus *vcpus, unsigned int i)
+{
+	struct gmem_vcpu *vcpu = &vcpus->machine->vcpus[i];
+	uint32_t reason = vcpu->run->exit_reason;
+	int status = EXIT_FAILED;
+	enum verdict verdict;
+
+	/* The guest comes to any other one again. */
+	if (reason != KVM_EXIT_IO && reason != KVM_EXIT_MMIO && reason != KVM_EXIT_SHUTDOWN)
+		return;
+	verdict = exit_handle(vcpus->machine, vcpu, 0, &status);
+	if (verdict == ENDED)
+		end(vcpus, status);
+	else if (verdict == STAND_STILL)
+		tell(vcpus->still_fd, "the awaited line");
+}
+
 /* Its delivery is all that is wanted of the signal: it ends KVM_RUN. */
 static void kicked(int signal)
 {

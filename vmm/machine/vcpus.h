@@ -53,6 +53,12 @@ struct vcpus {
 /* 0 or -errno */
 int vcpus_init(struct vcpus *vcpus, struct machine *machine);
 
+/*
+ * Of a guest that has come from a process that died, before it runs: answer the exit that its
+ * run page shows, if there is one.
+ */
+void vcpus_answer(struct vcpus *vcpus, unsigned int i);
+
 /* Run the guest. 0 or -errno. */
 int vcpus_go(struct vcpus *vcpus);
 

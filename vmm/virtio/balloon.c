@@ -157,10 +157,15 @@ static void write_config(struct virtio_device *device, uint32_t offset, const vo
 		memcpy(&balloon->config.actual, data, size);
 }
 
+static void adopt(struct virtio_device *device, const uint8_t *config)
+{
+	memcpy(&balloon_of(device)->config, config, sizeof(balloon_of(device)->config));
+}
+
 static const struct virtio_ops ops = {
 	.name = "balloon", .type = VIRTIO_ID_BALLOON, .class = CLASS_OTHER,
 	.start = start, .kick = kick, .reset = reset, .idle = idle, .close = close_balloon,
-	.read_config = read_config, .write_config = write_config,
+	.adopt = adopt, .read_config = read_config, .write_config = write_config,
 };
 
 int balloon_add(struct machine *machine)

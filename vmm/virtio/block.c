@@ -42,20 +42,28 @@ struct block_request {
 
 /*
  * struct block_queue - a queue of requests
- * @inflight: the part of the disk's state that the transport does not have
+ * @inflight: the part of the disk's state that the transport does not have: in @own, or in
+ *	memory that outlives the process
  * @requests: by head, VIRTQ_SIZE of them
  * @pushed: requests are done that the driver was not told of
  */
 struct block_queue {
-	struct inflight inflight;
+	struct inflight *inflight;
+	struct inflight own;
 	struct block_request *requests;
 	bool pushed;
 };
 
-/* struct block - a disk of the guest's, with a queue for each vCPU, VIRTIO_QUEUES at most */
+/*
+ * struct block - a disk of the guest's, with a queue for each vCPU, VIRTIO_QUEUES at most
+ * @recovers: it was started with the tables of a process that died
+ * @fenced: whose requests may be carried out still
+ */
 struct block {
 	struct virtio_device device;
 	struct disk disk;
+	bool recovers;
+	bool fenced;
 	struct virtio_blk_config config;
 	char serial[BLOCK_SERIAL];
 	struct block_queue queues[VIRTIO_QUEUES];
@@ -68,7 +76,18 @@ static struct block *block_of(struct virtio_device *device)
 
 struct inflight *block_inflight(struct virtio_device *device, uint16_t queue)
 {
-	return &block_of(device)->queues[queue].inflight;
+	return block_of(device)->queues[queue].inflight;
+}
+
+void block_use_tables(struct virtio_device *device, struct inflight *tables)
+{
+	struct block *block = block_of(device);
+	uint16_t i;
+
+	for (i = 0; i < device->nr_queues; i++) {
+		tables[i] = *block->queues[i].inflight;
+		block->queues[i].inflight = &tables[i];
+	}
 }
 
 static void forget_requests(struct block *block)
@@ -76,7 +95,7 @@ static void forget_requests(struct block *block)
 	uint16_t i;
 
 	for (i = 0; i < block->device.nr_queues; i++) {
-		inflight_clear(&block->queues[i].inflight, 0);
+		inflight_clear(block->queues[i].inflight, 0);
 		block->queues[i].pushed = false;
 	}
 }
@@ -99,12 +118,12 @@ static void finish(struct block *block, uint16_t index, uint16_t head, uint8_t *
 	struct block_queue *own = &block->queues[index];
 
 	if (block->device.resetting || queue->broken) {
-		inflight_drop(&own->inflight, head);
+		inflight_drop(own->inflight, head);
 		return;
 	}
 	*status = code;
 	written += whole;
-	inflight_push(&own->inflight, queue, head,
+	inflight_push(own->inflight, queue, head,
 		      written > UINT32_MAX ? UINT32_MAX : written);
 	own->pushed = true;
 }
@@ -315,7 +334,7 @@ static void serve_taken(struct block *block, const struct virtq_chain *chain)
 
 	if (!status) {
 		/* There is no way to answer. */
-		inflight_drop(&block->queues[queue].inflight, chain->head);
+		inflight_drop(block->queues[queue].inflight, chain->head);
 		chain->queue->broken = true;
 		return;
 	}
@@ -344,7 +363,7 @@ static bool serve(struct virtio_device *device, struct virtq_chain *chain)
 	struct block *block = block_of(device);
 	struct block_queue *queue = &block->queues[chain->queue - device->queues];
 
-	if (inflight_begin(&queue->inflight, chain->head))
+	if (inflight_begin(queue->inflight, chain->head))
 		serve_taken(block, chain);
 	else	/* one that is not answered yet is offered again */
 		chain->queue->broken = true;
@@ -358,17 +377,23 @@ static void restored(struct virtio_device *device)
 	struct block *block = block_of(device);
 	uint16_t i;
 
-	for (i = 0; i < device->nr_queues; i++)
-		inflight_clear(&block->queues[i].inflight, device->now.queues[i].next_used);
+	/* Else the tables are those of the process that died. */
+	for (i = 0; !device->recovers && i < device->nr_queues; i++)
+		inflight_clear(block->queues[i].inflight, device->now.queues[i].next_used);
 }
 
 static void kick(struct virtio_device *device, uint16_t queue)
 {
+	if (block_of(device)->fenced)
+		return;
 	virtio_serve(device, queue, serve);
 	disk_go(&block_of(device)->disk);
 }
 
-/* Ask the disk again for the requests that were in flight when the state was kept. */
+/*
+ * Ask the disk again for the requests that were in flight when the state was kept. Of a process
+ * that died, what was taken is what is in the used ring or in flight.
+ */
 static int reissue(struct block *block, uint16_t index)
 {
 	struct virtq *queue = &block->device.queues[index];
@@ -376,7 +401,9 @@ static int reissue(struct block *block, uint16_t index)
 	struct virtq_chain chain;
 	int i, nr, ret;
 
-	nr = inflight_recover(&block->queues[index].inflight, queue->now.next_used, heads);
+	nr = inflight_recover(block->queues[index].inflight, queue->now.next_used, heads);
+	if (nr > 0 && block->recovers)
+		queue->now.next_avail = queue->now.next_used + nr;
 	for (i = 0; i < nr; i++) {
 		ret = virtq_chain_at(queue, heads[i], &chain);
 		if (ret)
@@ -386,22 +413,58 @@ static int reissue(struct block *block, uint16_t index)
 	return nr < 0 || queue->broken ? -EPROTO : 0;
 }
 
-static int start(struct virtio_device *device)
+static int reissue_all(struct block *block)
 {
 	int ret = 0;
 	uint16_t i;
 
-	for (i = 0; !ret && i < device->nr_queues; i++)
-		if (!device->queues[i].broken)
-			ret = reissue(block_of(device), i);
+	for (i = 0; !ret && i < block->device.nr_queues; i++)
+		if (!block->device.queues[i].broken)
+			ret = reissue(block, i);
 	return ret;
+}
+
+/*
+ * The requests of a process that died may be carried out still: a late read would land in memory
+ * that the guest uses for something else by then, a late write on newer data. Till that is over
+ * nothing is asked for again, and nothing new.
+ */
+static int start(struct virtio_device *device)
+{
+	struct block *block = block_of(device);
+
+	block->recovers = device->recovers;
+	block->fenced = device->recovers && device->machine->nr_fences;
+	return block->fenced ? 0 : reissue_all(block);
+}
+
+static void unfenced(struct virtio_device *device)
+{
+	struct block *block = block_of(device);
+	uint16_t i;
+
+	if (!block->fenced)
+		return;
+	block->fenced = false;
+	if (device->resetting) {
+		settled(&block->disk);
+		return;
+	}
+	if (reissue_all(block)) {
+		device->started = false;
+		virtio_fail(device);
+		return;
+	}
+	for (i = 0; i < device->nr_queues; i++)
+		kick(device, i);
+	tell_all(block);
 }
 
 static bool reset(struct virtio_device *device)
 {
 	struct block *block = block_of(device);
 
-	if (block->disk.in_flight)
+	if (block->disk.in_flight || block->fenced)
 		return false;
 	forget_requests(block);
 	return true;
@@ -409,7 +472,9 @@ static bool reset(struct virtio_device *device)
 
 static bool idle(const struct virtio_device *device)
 {
-	return !((const struct block *)device)->disk.in_flight;
+	const struct block *block = (const struct block *)device;
+
+	return !block->disk.in_flight && !block->fenced;
 }
 
 static int drain(struct virtio_device *device, uint64_t until)
@@ -500,12 +565,14 @@ static int prepare(struct block *block, struct machine *machine,
 	block->disk.data = block;
 	snprintf(why, DISK_WHY, "it cannot be served");
 	for (i = 0; i < nr; i++) {
+		block->queues[i].inflight = &block->queues[i].own;
 		block->queues[i].requests = calloc(VIRTQ_SIZE, sizeof(struct block_request));
 		if (!block->queues[i].requests)
 			return -ENOMEM;
 	}
 	memcpy(block->serial, options->serial, strnlen(options->serial, BLOCK_SERIAL));
 	forget_requests(block);
+	block->disk.life = machine->life[1];
 	return disk_start(&block->disk, nr * VIRTQ_SIZE, &machine->events);
 }
 
@@ -514,7 +581,7 @@ int block_add(struct machine *machine, const struct block_options *options, char
 	static const struct virtio_ops ops = {
 		.name = "block", .type = VIRTIO_ID_BLOCK, .class = CLASS_STORAGE,
 		.start = start, .kick = kick, .reset = reset, .idle = idle, .drain = drain,
-		.restored = restored,
+		.restored = restored, .unfenced = unfenced,
 		.close = close_block, .read_config = read_config,
 	};
 	struct block *block = calloc(1, sizeof(*block));

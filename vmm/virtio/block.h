@@ -30,6 +30,9 @@ int block_add(struct machine *machine, const struct block_options *options, char
 /* A queue's table of requests in flight: with the transport's, they are all of a disk's state. */
 struct inflight *block_inflight(struct virtio_device *device, uint16_t queue);
 
+/* Have the tables of all its queues here from now on: before the driver runs. */
+void block_use_tables(struct virtio_device *device, struct inflight *tables);
+
 /* The descriptor of what it is on the host. */
 int block_descriptor(struct virtio_device *device);
 

@@ -40,11 +40,15 @@ static void start(struct virtio_device *device)
 			virtq_start(&device->queues[i], device->machine, event_idx);
 		else
 			device->queues[i].broken = true;
+		if (device->recovers)
+			virtq_recover(&device->queues[i]);
 	}
 	if (device->ops->start(device)) {
+		device->recovers = false;
 		virtio_fail(device);
 		return;
 	}
+	device->recovers = false;
 	device->started = true;
 	fail_if_broken(device);
 	/* Doorbells that rang before were not heeded. */
@@ -65,6 +69,7 @@ static void reset(struct virtio_device *device)
 	if (device->resetting)
 		return;
 	device->started = false;
+	device->recovers = false;
 	device->resetting = true;
 	if (device->ops->reset(device))
 		virtio_reset_done(device);

@@ -39,8 +39,10 @@ struct virtio_device;
  * @drain: wait until nothing is in flight, or CLOCK_MONOTONIC has come to @until ns: 0 or
  *	-ETIMEDOUT. NULL where nothing ever is
  * @hold: take nothing that comes from the host; a kick of each queue ends that. Or NULL
- * @restored: the registers were taken over from a device in which nothing was in flight;
- *	or NULL
+ * @restored: the registers were taken over: from a device in which nothing was in flight, or,
+ *	where @recovers, from one whose process died; or NULL
+ * @adopt: take over what changes by itself of the configuration of such a one; or NULL
+ * @unfenced: what a process that died has asked of the host can do nothing any more; or NULL
  * @close: let go of what the device has, and free it
  * @read_config, @write_config: within the device's configuration, by a vCPU with the
  *	device's lock held
@@ -56,6 +58,8 @@ struct virtio_ops {
 	int (*drain)(struct virtio_device *device, uint64_t until);
 	void (*hold)(struct virtio_device *device);
 	void (*restored)(struct virtio_device *device);
+	void (*adopt)(struct virtio_device *device, const uint8_t *config);
+	void (*unfenced)(struct virtio_device *device);
 	void (*close)(struct virtio_device *device);
 	void (*read_config)(struct virtio_device *device, uint32_t offset, void *data,
 			    uint32_t size);
@@ -65,6 +69,7 @@ struct virtio_ops {
 
 /*
  * struct virtio_state - all that the transport is, its PCI function and MSI-X apart
+ * @reset: the driver waits for one; of a device that was idle it is 0
  * @queues: as the driver has set them up; where they are served, the copy in struct
  *	virtq is newer
  */
@@ -77,7 +82,7 @@ struct virtio_state {
 	uint8_t status;
 	uint8_t generation;
 	uint8_t isr;
-	uint8_t reserved;
+	uint8_t reset;
 	struct virtq_state queues[VIRTIO_QUEUES];
 };
 
@@ -91,6 +96,7 @@ struct virtio_state {
  * @asked: the loop is to start or to reset it
  * @started: the queues are served; the loop's
  * @resetting: a reset waits for what is in flight; the loop's
+ * @recovers: its next start goes on where a process died; the loop's
  * @queues: those that are served; the loop's
  * @doorbells: what tells of requests, a queue
  * @attention: what tells that something is @asked
@@ -108,6 +114,7 @@ struct virtio_device {
 	enum { ASKED_NOTHING, ASKED_START, ASKED_RESET } asked;
 	bool started;
 	bool resetting;
+	bool recovers;
 	struct virtq queues[VIRTIO_QUEUES];
 	struct event doorbells[VIRTIO_QUEUES];
 	struct event attention;

@@ -250,10 +250,19 @@ static void read_config(struct virtio_device *device, uint32_t offset, void *dat
 	memcpy(data, (const uint8_t *)&net_of(device)->config + offset, size);
 }
 
+/* A link that goes down, or comes up, is told as ever. */
+static void adopt(struct virtio_device *device, const uint8_t *config)
+{
+	const size_t at = offsetof(struct virtio_net_config, status);
+
+	memcpy(&net_of(device)->config.status, config + at,
+	       sizeof(net_of(device)->config.status));
+}
+
 static const struct virtio_ops ops = {
 	.name = "net", .type = VIRTIO_ID_NET, .class = CLASS_ETHERNET,
 	.start = start, .kick = kick, .reset = reset, .idle = idle, .hold = hold,
-	.close = close_net,
+	.close = close_net, .adopt = adopt,
 	.read_config = read_config,
 };
 

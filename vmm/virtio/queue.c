@@ -63,6 +63,14 @@ void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx)
 	queue->broken = !makes_sense(queue) || !find_memory(queue);
 }
 
+void virtq_recover(struct virtq *queue)
+{
+	if (queue->broken)
+		return;
+	queue->now.next_used = __atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE);
+	queue->now.next_avail = queue->now.next_used;
+}
+
 /* ---- Requests ---- */
 
 /* Add a descriptor's buffer. */

@@ -78,6 +78,12 @@ struct virtq_chain {
 void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx);
 
 /*
+ * Of a queue whose process died: where it stands, as far as the used ring tells; what was taken
+ * and is not there is taken again, unless somebody knows better.
+ */
+void virtq_recover(struct virtq *queue);
+
+/*
  * Take the next request. Returns 1; 0: there is none; -EPROTO: the queue is broken, and
  * the device needs a reset. Nothing of the guest's is read twice.
  */

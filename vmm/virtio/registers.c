@@ -77,6 +77,7 @@ static void write_status(struct virtio_device *device, uint64_t value)
 	uint8_t was = device->now.status;
 
 	if (!value) {
+		device->now.reset = 1;
 		ask(device, ASKED_RESET);
 		return;
 	}
@@ -394,10 +395,13 @@ void registers_reset(struct virtio_device *device)
 	}
 }
 
-void registers_ask_start(struct virtio_device *device)
+void registers_ask_again(struct virtio_device *device)
 {
 	pthread_mutex_lock(&device->lock);
-	ask(device, ASKED_START);
+	if (device->now.reset)
+		ask(device, ASKED_RESET);
+	else if (device->now.status & VIRTIO_CONFIG_S_DRIVER_OK)
+		ask(device, ASKED_START);
 	pthread_mutex_unlock(&device->lock);
 }
 

@@ -14,8 +14,11 @@ bool registers_features_fit(const struct virtio_device *device, uint64_t feature
 /* Registers as they are after a reset. The device's lock is held. */
 void registers_reset(struct virtio_device *device);
 
-/* Have the main loop begin to serve a device whose registers say that its driver is ready. */
-void registers_ask_start(struct virtio_device *device);
+/*
+ * Have the main loop do what registers that were taken over say: begin to serve a device whose
+ * driver is ready, or reset one.
+ */
+void registers_ask_again(struct virtio_device *device);
 
 /* Where the guest writes to say that there are requests in a queue. */
 uint64_t registers_doorbell(const struct virtio_device *device, uint16_t queue);

@@ -8,6 +8,7 @@
 #include <linux/virtio_config.h>
 #include <string.h>
 
+#include "machine/machine.h"
 #include "virtio/registers.h"
 #include "virtio/state.h"
 
@@ -23,10 +24,9 @@ static void read_config(struct virtio_device *device, uint8_t *config)
 		device->ops->read_config(device, 0, config, size);
 }
 
-void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
+void virtio_save_registers(const struct virtio_device *device, struct virtio_saved *saved)
 {
 	struct virtio_device *that = (struct virtio_device *)device;
-	uint16_t i;
 
 	memset(saved, 0, sizeof(*saved));
 	saved->type = device->ops->type;
@@ -36,6 +36,13 @@ void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
 	saved->registers = device->now;
 	pthread_mutex_unlock(&that->lock);
 	read_config(that, saved->device_config);
+}
+
+void virtio_save(const struct virtio_device *device, struct virtio_saved *saved)
+{
+	uint16_t i;
+
+	virtio_save_registers(device, saved);
 	for (i = 0; device->started && i < device->nr_queues; i++) {
 		uint16_t vector = saved->registers.queues[i].vector;
 
@@ -85,6 +92,8 @@ static bool is_good(struct virtio_device *device, const struct virtio_saved *sav
 
 int virtio_restore(struct virtio_device *device, const struct virtio_saved *saved)
 {
+	if (device->machine->recovers && device->ops->adopt)
+		device->ops->adopt(device, saved->device_config);
 	if (!is_good(device, saved))
 		return -EINVAL;
 	pthread_mutex_lock(&device->lock);
@@ -92,9 +101,9 @@ int virtio_restore(struct virtio_device *device, const struct virtio_saved *save
 	pthread_mutex_unlock(&device->lock);
 	pci_function_restore(&device->function, saved->config);
 	msix_restore(&device->msix, &saved->msix);
+	device->recovers = device->machine->recovers;
 	if (device->ops->restored)
 		device->ops->restored(device);
-	if (device->now.status & VIRTIO_CONFIG_S_DRIVER_OK)
-		registers_ask_start(device);
+	registers_ask_again(device);
 	return 0;
 }

@@ -30,6 +30,12 @@ struct virtio_saved {
 void virtio_save(const struct virtio_device *device, struct virtio_saved *saved);
 
 /*
+ * Without what the queues are at: any thread, with the machine's device_lock held, while the
+ * device runs.
+ */
+void virtio_save_registers(const struct virtio_device *device, struct virtio_saved *saved);
+
+/*
  * Take over the state of another that may be anything; the main loop begins to serve it
  * where its driver was ready. 0, or -EINVAL: it is of no such device.
  */
