@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * gmem incoming: what 'gmem upgrade' starts. It builds a VM beside the one that has the guest,
- * gives up its rights, and takes the guest over. Until then nothing of the guest's is its own:
- * however it ends, the guest goes on where it is.
+ * gmem incoming: what 'gmem upgrade' starts, and the helper where a VMM has died. It builds a VM
+ * beside the one that has the guest, gives up its rights, and takes the guest over. Until then
+ * nothing of the guest's is its own: however it ends, the guest goes on where it is, or the
+ * helper starts the next one.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -18,13 +19,16 @@
 #include "common/say.h"
 #include "common/status.h"
 #include "confine.h"
+#include "live/publish.h"
 #include "loop.h"
 #include "machine/sections.h"
 #include "net/port.h"
 #include "options.h"
 #include "upgrade/config.h"
+#include "upgrade/recover.h"
 #include "upgrade/state.h"
 #include "virtio/device.h"
+#include "virtio/fence.h"
 #include "virtio/net.h"
 
 #define SECOND		1000000000ULL
@@ -34,6 +38,7 @@
 /*
  * struct incoming - a guest that comes
  * @step: what was tried last, for both sides' people
+ * @live: the live page of a VMM that died; its header is NULL where none has
  * @devices: where the devices' sections begin, in @size @bytes
  */
 struct incoming {
@@ -42,6 +47,7 @@ struct incoming {
 	struct machine machine;
 	struct serving serving;
 	struct upgrade_run run;
+	struct live live;
 	void *bytes;
 	size_t size;
 	size_t devices;
@@ -174,6 +180,23 @@ static int take_devices(struct incoming *incoming)
 	return 0;
 }
 
+static bool recovers(const struct incoming *incoming)
+{
+	return incoming->live.header;
+}
+
+/* One that died has left it, and nothing else of what the devices are. */
+static int take_live(struct incoming *incoming)
+{
+	int fd = take(incoming, "live"), ret;
+
+	if (fd < 0)
+		return 0;
+	ret = recover_open(&incoming->live, fd);
+	close(fd);
+	return ret ? fail(incoming, ret, "reading the live page of the VMM that died") : 0;
+}
+
 static int get_offer(struct incoming *incoming)
 {
 	int ret;
@@ -189,7 +212,9 @@ static int get_offer(struct incoming *incoming)
 	ret = take_name(incoming);
 	if (!ret)
 		ret = take_helper(incoming);
-	return ret ? ret : take_devices(incoming);
+	if (!ret)
+		ret = take_devices(incoming);
+	return ret ? ret : take_live(incoming);
 }
 
 /* ---- The VM ---- */
@@ -204,6 +229,38 @@ static int set_cpuids(struct incoming *incoming)
 	for (i = 0; !ret && i < machine->nr_vcpus; i++)
 		ret = gmem_vcpu_set_cpuid(&machine->vcpus[i], incoming->config.cpuids[i]);
 	return ret;
+}
+
+/* Till they hang up, what that VMM has asked the disks for may be on its way. */
+static int take_fences(struct incoming *incoming)
+{
+	unsigned int i;
+	int ret = 0, fd;
+
+	for (i = 0; !ret && i < MACHINE_FENCES; i++) {
+		fd = take_nth(incoming, "life", i);
+		if (fd < 0)
+			break;
+		ret = virtio_add_fence(&incoming->machine, fd);
+	}
+	/* Without one, nothing would be waited for. */
+	if (!ret && recovers(incoming) && !i)
+		ret = -EPROTO;
+	return ret ? fail(incoming, ret, "waiting for the disks of the VMM that died") : 0;
+}
+
+/* What passt was lost with its VMM is started again. */
+static int connect_again(struct incoming *incoming)
+{
+	struct machine *machine = &incoming->machine;
+	const struct nets *nets = &incoming->config.devices.nets;
+	unsigned int i, first = machine->nr_virtio - nets->nr;
+	int ret = 0;
+
+	for (i = 0; !ret && recovers(incoming) && i < nets->nr; i++)
+		if (!*nets->all[i].tap)
+			ret = passt_start_again(net_port_of(machine->virtio[first + i]));
+	return ret ? fail(incoming, ret, "starting passt again") : 0;
 }
 
 static int build(struct incoming *incoming)
@@ -225,8 +282,11 @@ static int build(struct incoming *incoming)
 	if (ret)
 		return fail_machine(incoming, ret);
 	/* What is wrong with those was said. */
-	return devices_connect(&incoming->config.devices, machine, &incoming->serving.helper) ?
-	       fail(incoming, -EIO, "giving the guest its network") : 0;
+	if (devices_connect(&incoming->config.devices, machine, &incoming->serving.helper))
+		return fail(incoming, -EIO, "giving the guest its network");
+	machine->recovers = recovers(incoming);
+	ret = take_fences(incoming);
+	return ret ? ret : connect_again(incoming);
 }
 
 /* ---- PAUSED ---- */
@@ -257,6 +317,9 @@ static int load_devices(struct incoming *incoming)
 				incoming->size - incoming->devices);
 
 	incoming->machine.step = "reading the devices' state";
+	/* What was shown of a line that one who died has not come to keep is shown again. */
+	if (recovers(incoming) && incoming->run.shown > incoming->machine.console.now.used)
+		incoming->run.shown = 0;
 	if (!ret)
 		ret = console_go_on(&incoming->machine.console, incoming->run.shown);
 	return ret ? fail_machine(incoming, ret) : 0;
@@ -268,9 +331,19 @@ static int load_devices(struct incoming *incoming)
  */
 static int rehearse(struct incoming *incoming)
 {
-	int ret = gmem_page_load(gmem_handover_page(incoming->handover), &incoming->bytes,
-				 &incoming->size);
+	int ret;
 
+	if (recovers(incoming)) {
+		ret = recover_read(&incoming->live, &incoming->run, &incoming->bytes,
+				   &incoming->size);
+		if (!ret)
+			ret = recover_tables(&incoming->live, &incoming->machine);
+		if (ret)
+			return fail(incoming, ret, "reading the live page of the VMM that died");
+		return load_devices(incoming);
+	}
+	ret = gmem_page_load(gmem_handover_page(incoming->handover), &incoming->bytes,
+			     &incoming->size);
 	if (ret)
 		return fail(incoming, ret, "reading the state page");
 	ret = upgrade_state_read(&incoming->machine, incoming->bytes, incoming->size,
@@ -319,7 +392,27 @@ static void take_console(struct incoming *incoming, struct loop *loop)
 	if (client >= 0 && terminal_attach(&loop->terminal, client))
 		close(client);
 	terminal_read_stdin(&loop->terminal);
+	if (recovers(incoming))	/* what was typed is there already */
+		loop->terminal.came(loop->terminal.data);
 	terminal_type(&loop->terminal, incoming->run.typed, incoming->run.nr_typed);
+}
+
+/*
+ * From the first word on, the guest is whole in the live page of this process, and a next one
+ * goes on from there: not before all is there that it needs, and before anything is done.
+ */
+static void begin_to_publish(struct incoming *incoming, struct loop *loop)
+{
+	struct machine *machine = &incoming->machine;
+	unsigned int i;
+
+	if (recovers(incoming))
+		recover_console(&incoming->live, loop);
+	publish_paused(machine, incoming->run.paused);
+	publish_begin(machine);
+	for (i = 0; recovers(incoming) && i < machine->nr_vcpus; i++)
+		if (!recover_was_answered(&incoming->live, i))
+			vcpus_answer(loop->vcpus, i);
 }
 
 static uint64_t start(struct incoming *incoming, struct vcpus *vcpus)
@@ -356,6 +449,15 @@ static int take_guest(struct incoming *incoming, struct loop *loop)
 	return ret ? ret : move(incoming);
 }
 
+static void say_recovered(const struct incoming *incoming, uint64_t entered)
+{
+	uint64_t seen, none;
+
+	gmem_handover_times(incoming->handover, &seen, &none);
+	say("its VMM has died: the guest goes on in process %d, %.1f ms after that was seen",
+	    (int)getpid(), (entered - seen) / 1e6);
+}
+
 /* With the rights of a VMM that serves its guest. Returns the exit status. */
 static int arrive(struct serving *serving, struct loop *loop)
 {
@@ -368,10 +470,14 @@ static int arrive(struct serving *serving, struct loop *loop)
 	serving->elsewhere = false;
 	ret = load_devices(incoming);
 	raise_all(&incoming->machine);
+	if (!ret)
+		begin_to_publish(incoming, loop);
 	entered = ret ? 0 : start(incoming, loop->vcpus);
 	/* In this order: whoever hears that it runs here finds it by its name. */
 	helper_upgraded(&serving->helper);
 	gmem_handover_running(incoming->handover, entered);
+	if (!ret && recovers(incoming))
+		say_recovered(incoming, entered);
 	if (!ret)
 		take_console(incoming, loop);
 	gmem_handover_close(incoming->handover);
@@ -391,6 +497,7 @@ static int serve(struct incoming *incoming)
 	loop_block_signals(incoming->config.snapshot);
 	serving->snapshot = incoming->config.snapshot;
 	serving->snapshot_on = incoming->config.snapshot_on;
+	serving->keeps = incoming->config.keeps;
 	serving->devices = &incoming->config.devices;
 	serving->arrive = arrive;
 	serving->data = incoming;
@@ -420,6 +527,7 @@ static int begin(int socket)
 	incoming->machine.kvm = -1;
 	incoming->machine.vm = -1;
 	incoming->machine.events.epoll = -1;
+	incoming->live = (struct live)LIVE_NONE;
 	incoming->serving.claim = (struct vm_claim)VM_CLAIM_NONE;
 	incoming->serving.helper = (struct helper)HELPER_NONE;
 	incoming->serving.elsewhere = true;
@@ -438,6 +546,7 @@ static int begin(int socket)
 	serve_end(&incoming->serving);
 	gmem_handover_close(incoming->handover);
 	upgrade_config_free(&incoming->config);
+	live_close(&incoming->live);
 	free(incoming->bytes);
 	free(incoming);
 	return status;

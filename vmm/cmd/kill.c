@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -14,6 +16,7 @@
 #include "control/names.h"
 #include "control/request.h"
 #include "options.h"
+#include "upgrade/wire.h"
 
 #define PATIENCE	2000	/* ms */
 #define DEATH		30000	/* ms: the kernel frees its memory first */
@@ -36,6 +39,30 @@ static bool ends_if_asked(const char *name, int pidfd)
 	return !ret && !control_wait_gone(name, pidfd, PATIENCE);
 }
 
+/*
+ * To its helper, which would have another VMM go on with the guest. One that is not there, or
+ * does not answer, does not do so either.
+ */
+static void say_end(const char *name)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct timeval patience = { .tv_sec = 1 };
+	char why[CONTROL_WHY], answer[64];
+	int fd;
+
+	if (vm_upgrade_path(name, address.sun_path, sizeof(address.sun_path), why))
+		return;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (!connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+	    send(fd, UPGRADE_END, strlen(UPGRADE_END), MSG_NOSIGNAL) > 0)
+		recv(fd, answer, sizeof(answer), 0);
+	close(fd);
+}
+
 /* One that does not answer. 0 or -errno. */
 static int kill_process(int pidfd, char *why)
 {
@@ -56,6 +83,7 @@ static int end_vm(const char *name, int pidfd, char *why)
 
 	if (ends_if_asked(name, pidfd) || pidfd == -ESRCH)
 		return 0;
+	say_end(name);
 	ret = pidfd < 0 ? pidfd : kill_process(pidfd, why);
 	/* It may have ended meanwhile. */
 	if (pidfd < 0 && vm_find(name, &pid, unused) == -ESRCH)

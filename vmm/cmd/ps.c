@@ -19,7 +19,7 @@
 #define PATIENCE	2000	/* ms: one that hangs does not hide the others */
 #define GOES_WITHIN	1000	/* ms: the name of one whose process has ended */
 #define LOOK_EVERY	20	/* ms */
-#define FORMAT		"%-16s %-10s %8s %5s %9s %9s %9s %10s\n"
+#define FORMAT		"%-16s %-10s %8s %5s %9s %9s %9s %10s %7s\n"
 
 struct list {
 	bool json;
@@ -34,6 +34,7 @@ static struct json_object *row_of(const char *name, pid_t pid, const char *state
 	json_object_object_add(row, "state", json_object_new_string(state));
 	json_object_object_add(row, "name", json_object_new_string(name));
 	json_object_object_add(row, "pid", json_object_new_int(pid));
+	json_object_object_add(row, "crashes", json_object_new_int(vm_crashes(name)));
 	return row;
 }
 
@@ -157,7 +158,7 @@ static void show_row(struct json_object *status)
 	printf(FORMAT, answer_text(status, "name"), answer_text(status, "state"),
 	       answer_text(status, "pid"),
 	       *answer_text(status, "vcpus") ? answer_text(status, "vcpus") : "-", memory,
-	       resident, shared, uptime);
+	       resident, shared, uptime, answer_text(status, "crashes"));
 }
 
 static void show(const char *name, pid_t pid, void *data)
@@ -171,7 +172,7 @@ static void show(const char *name, pid_t pid, void *data)
 		control_print(status);
 	else if (!list->shown++)
 		printf(FORMAT, "NAME", "STATE", "PID", "CPUS", "MEMORY", "RESIDENT", "SHARED",
-		       "UPTIME");
+		       "UPTIME", "CRASHES");
 	if (!list->json)
 		show_row(status);
 	json_object_put(status);

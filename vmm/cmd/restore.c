@@ -31,6 +31,7 @@ struct restore_options {
 	const char *keep_on;
 	struct devices devices;
 	long exposes;
+	long no_keeper;
 	long report_fd;
 };
 
@@ -159,8 +160,8 @@ static int check_type(const struct snapshot *snapshot, const struct restore_opti
 static int start(struct restore_options *options, const char *name)
 {
 	struct serving serving = {
-		.snapshot = options->keep, .snapshot_on = options->keep_on,
-		.exposes = options->exposes,
+		.keeps = !options->no_keeper, .snapshot = options->keep,
+		.snapshot_on = options->keep_on, .exposes = options->exposes,
 		/* What is not here yet would be missing there. */
 		.no_snapshot = options->pager ? "its memory comes from a page server" : NULL,
 	};
@@ -212,6 +213,8 @@ int cmd_restore(int argc, char **argv)
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "expose-private", .number = &options.exposes,
 		  .help = "... of a private guest: write its memory, for all who read DIR" },
+		{ .name = "no-keeper", .number = &options.no_keeper,
+		  .help = "the guest ends where its VMM is killed; else another one has it go on" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

@@ -31,6 +31,7 @@ struct run_options {
 	const char *memory;
 	uint64_t bytes;
 	long cpus;
+	long no_keeper;
 	long report_fd;
 };
 
@@ -220,6 +221,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "expose-private", .number = &options.serving.exposes,
 		  .help = "... of a --private guest: write its memory, for all who read DIR" },
+		{ .name = "no-keeper", .number = &options.no_keeper,
+		  .help = "the guest ends where its VMM is killed; else another one has it go on" },
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },
@@ -236,6 +239,7 @@ int cmd_run(int argc, char **argv)
 		status = read_memory(&options);
 	if (!status)
 		status = devices_read(&options.devices, options.name);
+	options.serving.keeps = !options.no_keeper;
 	if (!status)
 		status = start(&options);
 	devices_free(&options.devices);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,8 @@
 #include "handover/source.h"
 #include "loop.h"
 #include "snapshot/snapshot.h"
+
+#define SELF	"/proc/self/exe"
 
 int serve_check(const struct serving *serving)
 {
@@ -81,9 +84,14 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	serving->devices = devices;
 	nets_plan(&devices->nets, &plan);
 	plan.upgrade = listen_for_upgrades(&serving->claim);
+	/* Its file may be another one by the time when it is needed. */
+	plan.program = serving->keeps && plan.upgrade > 0 ? open(SELF, O_RDONLY | O_CLOEXEC) : -1;
+	serving->keeps = plan.program > 0;
 	ret = plan.upgrade < 0 ? plan.upgrade : helper_start(&serving->helper, &plan);
 	if (plan.upgrade > 0)
 		close(plan.upgrade);
+	if (plan.program > 0)
+		close(plan.program);
 	if (!ret)
 		return 0;
 	vm_release(&serving->claim);

@@ -18,6 +18,7 @@ struct loop;
  * @snapshot: the directory for snapshots by signal, or NULL
  * @exposes: such a snapshot may expose private memory
  * @snapshot_on: a line with this asks for one as well, or NULL
+ * @keeps: the guest is to go on where its VMM dies, if it has a name
  * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
  * @devices: what it was given, after serve_with_helper()
  * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
@@ -32,6 +33,7 @@ struct serving {
 	const char *snapshot;
 	long exposes;
 	const char *snapshot_on;
+	bool keeps;
 	const char *no_snapshot;
 	const struct devices *devices;
 	int (*arrive)(struct serving *serving, struct loop *loop);

@@ -163,9 +163,9 @@ static int keep_lock(struct vm_claim *claim)
 	return 0;
 }
 
-static pid_t read_pid(int dir)
+static int read_number(int dir, const char *file)
 {
-	int fd = openat(dir, "pid", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(dir, file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	char text[24] = "";
 	ssize_t length = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
@@ -174,11 +174,11 @@ static pid_t read_pid(int dir)
 	return length > 0 ? atoi(text) : 0;
 }
 
-static int write_pid(int dir, pid_t pid)
+static int write_number(int dir, const char *file, int number)
 {
-	int fd = openat(dir, "pid", O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = openat(dir, file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	char text[24];
-	int length = snprintf(text, sizeof(text), "%d\n", (int)pid);
+	int length = snprintf(text, sizeof(text), "%d\n", number);
 	int ret = 0;
 
 	if (fd < 0)
@@ -249,6 +249,7 @@ void vm_remove(const struct vm_claim *claim)
 	unlinkat(claim->dir, "control", 0);
 	unlinkat(claim->dir, "upgrade", 0);
 	unlinkat(claim->dir, "pid", 0);
+	unlinkat(claim->dir, "crashes", 0);
 	unlinkat(claim->dir, "lock", 0);
 	unlinkat(claim->base, claim->name, AT_REMOVEDIR);
 }
@@ -267,19 +268,40 @@ static int claim_in(struct vm_claim *claim, int base, const char *name, int atte
 	return ret;
 }
 
-static pid_t pid_in(int base, const char *name)
+static int number_in(int base, const char *name, const char *file)
 {
 	int dir = openat(base, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	pid_t pid = dir < 0 ? 0 : read_pid(dir);
+	int number = dir < 0 ? 0 : read_number(dir, file);
 
 	if (dir >= 0)
 		close(dir);
-	return pid;
+	return number;
+}
+
+static pid_t pid_in(int base, const char *name)
+{
+	return number_in(base, name, "pid");
 }
 
 int vm_set_pid(const struct vm_claim *claim, pid_t pid)
 {
-	return write_pid(claim->dir, pid);
+	return write_number(claim->dir, "pid", pid);
+}
+
+int vm_set_crashes(const struct vm_claim *claim, unsigned int crashes)
+{
+	return write_number(claim->dir, "crashes", crashes);
+}
+
+unsigned int vm_crashes(const char *name)
+{
+	char why[NAMES_WHY];
+	int base = open_base(false, why);
+	int crashes = base < 0 ? 0 : number_in(base, name, "crashes");
+
+	if (base >= 0)
+		close(base);
+	return crashes < 0 ? 0 : crashes;
 }
 
 int vm_claim(struct vm_claim *claim, const char *name, char *why)
@@ -296,7 +318,8 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why)
 		/* Of one that was killed, if there was any. */
 		unlinkat(claim->dir, "control", 0);
 		unlinkat(claim->dir, "upgrade", 0);
-		ret = write_pid(claim->dir, getpid());
+		unlinkat(claim->dir, "crashes", 0);
+		ret = vm_set_pid(claim, getpid());
 		if (!ret)
 			return 0;
 		vm_release(claim);

@@ -59,6 +59,10 @@ int vm_upgrade_path(const char *name, char *path, size_t size, char *why);
 /* Say which process has the name: by whoever has the claim's descriptors. 0 or -errno. */
 int vm_set_pid(const struct vm_claim *claim, pid_t pid);
 
+/* Say how often a VMM of it has died and another went on; and read it, 0 where none has. */
+int vm_set_crashes(const struct vm_claim *claim, unsigned int crashes);
+unsigned int vm_crashes(const char *name);
+
 /*
  * The process that has the name, 0 where that is not known. -ESRCH: there is none, and
  * what it may have left is removed.

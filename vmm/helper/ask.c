@@ -92,6 +92,20 @@ int helper_upgrade_failed(struct helper *helper)
 	return tell_upgrade(helper, HELPER_UPGRADE_FAILED);
 }
 
+int helper_hold(struct helper *helper, uint32_t number, int fd)
+{
+	const struct helper_message message = { .kind = HELPER_HOLD, .number = number };
+
+	return helper->upgrade < 0 ? -EPIPE : helper_send(helper->upgrade, &message, &fd, 1);
+}
+
+int helper_held(struct helper *helper, uint32_t count)
+{
+	const struct helper_message message = { .kind = HELPER_HELD, .number = count };
+
+	return helper->upgrade < 0 ? -EPIPE : helper_send(helper->upgrade, &message, NULL, 0);
+}
+
 int helper_connect(int pager)
 {
 	struct helper_message message = { .kind = HELPER_CONNECT };

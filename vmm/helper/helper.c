@@ -19,16 +19,19 @@
 #include "common/descriptors.h"
 #include "common/events.h"
 #include "common/fd-message.h"
+#include "common/say.h"
 #include "control/names.h"
 #include "helper/helper.h"
+#include "helper/keeper.h"
 #include "helper/parts.h"
 #include "helper/wire.h"
 
-#define MOST_FDS	(OPTION_VALUES + 8)
+#define MOST_FDS	(OPTION_VALUES + 9)
+#define UPGRADE_WAIT	15	/* s for one that was under way when the VMM died */
 
 /*
  * struct process - the helper's own state
- * @theirs: all channels, by their numbers at the start
+ * @theirs: all channels, by their numbers
  * @left: channels that are open
  * @vmm_event: a pidfd: the VMM is gone
  * @files_event, @pager_event: channels; those of passt are with the programs
@@ -36,20 +39,22 @@
  * @files: a snapshot that is being written
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
  * @given: a descriptor that came with the request, or -1
- * @orphan: the VMM has ended, while the next one was about to have the guest
+ * @keeper: holds what the guest needs beyond its VMM
+ * @orphan: the VMM has ended, and the next one is about to have the guest
  * @killed: it has been asked for that, which is told once
  * @lock: of the name, until that is removed or the VMM is gone; or -1
  * @released: the name is removed, and nothing is done any more
  */
 struct process {
 	const struct helper_plan *plan;
-	const struct helper *theirs;
+	struct helper theirs;
 	struct events events;
 	unsigned int left;
 	struct event vmm_event;
 	struct event files_event;
 	struct event pager_event;
 	struct successor *successor;
+	struct keeper keeper;
 	struct snapshot_files files;
 	struct stat listener;
 	bool told_listener;
@@ -60,6 +65,59 @@ struct process {
 	bool orphan;
 	bool released;
 };
+
+/* ---- Channels, of which each side has an end ---- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void close_ends(struct helper *helper)
+{
+	while (helper->nr_nets)
+		close_fd(&helper->nets[--helper->nr_nets]);
+	close_fd(&helper->files);
+	close_fd(&helper->pager);
+	close_fd(&helper->upgrade);
+}
+
+static int open_pair(int *ours, int *theirs)
+{
+	int ends[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	/* The helper waits for nobody who does not read. */
+	if (fcntl(ends[1], F_SETFL, O_NONBLOCK)) {
+		ret = -errno;
+		close(ends[0]);
+		close(ends[1]);
+		return ret;
+	}
+	*ours = ends[0];
+	*theirs = ends[1];
+	return 0;
+}
+
+static int open_pairs(struct helper *ours, struct helper *theirs, const struct helper_plan *plan)
+{
+	unsigned int nr_nets = plan->nr_nets;
+	int ret = open_pair(&ours->files, &theirs->files);
+
+	if (!ret)
+		ret = open_pair(&ours->pager, &theirs->pager);
+	if (!ret && plan->upgrade > 0)
+		ret = open_pair(&ours->upgrade, &theirs->upgrade);
+	while (!ret && ours->nr_nets < nr_nets) {
+		ret = open_pair(&ours->nets[ours->nr_nets], &theirs->nets[theirs->nr_nets]);
+		ours->nr_nets += !ret;
+		theirs->nr_nets += !ret;
+	}
+	return ret;
+}
 
 /*
  * Not gmem_connect(): a page server may be another user's. -EAGAIN: it has not accepted
@@ -218,22 +276,94 @@ static void end_channel(struct event *event)
 {
 	struct process *process = event->data;
 
+	if (event->fd < 0)
+		return;
 	events_remove(&process->events, event);
 	close(event->fd);
+	event->fd = -1;
 	process->left--;
 }
 
 /* Each ends here as it does when it is closed there. */
-static void end_all_channels(const struct helper *theirs)
+static void end_all_channels(struct process *process)
 {
+	const struct helper *theirs = &process->theirs;
 	unsigned int i;
 
-	shutdown(theirs->files, SHUT_RDWR);
-	shutdown(theirs->pager, SHUT_RDWR);
-	if (theirs->upgrade >= 0)
-		shutdown(theirs->upgrade, SHUT_RDWR);
+	if (process->files_event.fd >= 0)
+		shutdown(process->files_event.fd, SHUT_RDWR);
+	if (process->pager_event.fd >= 0)
+		shutdown(process->pager_event.fd, SHUT_RDWR);
+	if (process->successor)
+		successor_let_go(process->successor);
 	for (i = 0; i < theirs->nr_nets; i++)
 		shutdown(theirs->nets[i], SHUT_RDWR);
+}
+
+static void end_all(struct process *process)
+{
+	process->orphan = false;
+	let_go_of_name(process);
+	keeper_close(&process->keeper);
+	end_all_channels(process);
+}
+
+/* ---- The guest goes on where its VMM has died ---- */
+
+static int open_parts(struct process *process);
+
+/* What was asked for on them by the one that died, and not answered, is forgotten. */
+static int reopen_channels(struct process *process, struct helper *ours)
+{
+	unsigned int i;
+	int ret;
+
+	snapshot_files_drop(&process->files);
+	end_channel(&process->files_event);
+	end_channel(&process->pager_event);
+	/* Those of passt end with the program, when their end is seen there. */
+	for (i = 0; i < process->theirs.nr_nets; i++)
+		shutdown(process->theirs.nets[i], SHUT_RDWR);
+	process->theirs = (struct helper)HELPER_NONE;
+	ret = open_pairs(ours, &process->theirs, process->plan);
+	if (!ret)
+		ret = open_parts(process);
+	return ret ? ret : successor_reopen(process->successor, process->theirs.upgrade);
+}
+
+static int start_next(struct process *process)
+{
+	struct helper ours = HELPER_NONE;
+	int socket, pidfd;
+	int ret = reopen_channels(process, &ours);
+
+	if (!ret)
+		ret = successor_start(process->successor, &socket, &pidfd);
+	if (ret) {
+		close_ends(&ours);
+		return ret;
+	}
+	/* Till it has the guest it is the one that 'gmem kill' ends, and 'gmem ps' shows. */
+	vm_set_pid(process->plan->claim, process->successor->pid);
+	return keeper_begin(&process->keeper, socket, pidfd, &ours);
+}
+
+/* The VMM is dead, and so is the next one, if there was one. */
+static void bring_back(struct process *process)
+{
+	int ret = -ECANCELED;
+
+	process->orphan = true;
+	successor_drain(process->successor);
+	if (!process->released && !process->successor->wanted &&
+	    keeper_is_ready(&process->keeper) && !keeper_is_wanted_end(&process->keeper) &&
+	    keeper_settle(&process->keeper))
+		ret = start_next(process);
+	if (!ret)
+		return;
+	if (ret != -ECANCELED)
+		say_failed(ret, "starting a VMM in place of the one that died: the guest ends");
+	end_all(process);
 }
 
 /* The other end of a channel may have been given to a process that lives on. */
@@ -246,10 +376,12 @@ static void vmm_ended(struct event *event, uint32_t ready)
 	/* The next one may have the guest already, and will say so, or end. */
 	if (process->successor && successor_is_there(process->successor)) {
 		process->orphan = true;
-		return;
+		keeper_wait(&process->keeper, UPGRADE_WAIT);
+	} else if (process->successor) {
+		bring_back(process);
+	} else {
+		end_all(process);
 	}
-	let_go_of_name(process);
-	end_all_channels(process->theirs);
 }
 
 /* All but the first were started here, and are the helper's children: that one is its parent. */
@@ -299,21 +431,57 @@ static void succeeded(void *data, pid_t pid, int pidfd)
 	}
 	process->orphan = false;
 	process->vmm_event.fd = pidfd;
+	keeper_adopt(&process->keeper);
+	process->successor->stays = keeper_is_ready(&process->keeper);
 	if (events_add(&process->events, &process->vmm_event, EPOLLIN))
-		end_all_channels(process->theirs);
+		end_all_channels(process);
 	if (process->plan->claim)
 		vm_set_pid(process->plan->claim, pid);
 }
 
-/* It has not, and nobody else will. */
+/*
+ * It has not, or has not said so, and is dead. Where the VMM lives the guest is that one's, unless
+ * the kernel says otherwise: then it has given its guest away, and ends.
+ */
 static void failed(void *data)
 {
 	struct process *process = data;
 
+	successor_drain(process->successor);
+	if (!process->orphan && keeper_has_moved(&process->keeper)) {
+		events_remove(&process->events, &process->vmm_event);
+		await_end(process, process->vmm_event.fd);
+		process->vmm_event.fd = -1;
+		process->orphan = true;
+	}
+	if (process->orphan)
+		bring_back(process);
+	else
+		keeper_give_up(&process->keeper);
+}
+
+/* By the keeper: the next VMM says nothing, or not what it should. */
+static void not_taken_over(void *data)
+{
+	struct process *process = data;
+
+	if (process->orphan) {
+		successor_end(process->successor);
+		failed(process);
+	} else {
+		keeper_give_up(&process->keeper);
+	}
+}
+
+/* Of the VMM, or of one that was started to have its guest. */
+static int held(void *data, const struct helper_message *message, int fd)
+{
+	struct process *process = data;
+	int ret = keeper_hold(&process->keeper, message, fd, process->successor->pid);
+
 	if (!process->orphan)
-		return;
-	let_go_of_name(process);
-	end_all_channels(process->theirs);
+		process->successor->stays = keeper_is_ready(&process->keeper);
+	return ret;
 }
 
 /* What was not kept when the VMM ends goes. */
@@ -325,7 +493,7 @@ static void asked_for_files(struct event *event, uint32_t ready)
 	if (answer(event, do_files)) {
 		/* A VMM that has no name any more, and goes on, has no network either. */
 		if (process->released)
-			end_all_channels(process->theirs);
+			end_all_channels(process);
 		return;
 	}
 	snapshot_files_drop(&process->files);
@@ -347,30 +515,36 @@ static int watch(struct process *process, struct event *event, int fd,
 	return events_add(&process->events, event, EPOLLIN);
 }
 
-static int open_channels(struct process *process, const struct helper *theirs, int vmm)
+static int open_successor(struct process *process)
 {
-	unsigned int i;
-	int ret = events_open(&process->events);
+	struct successor *successor;
 
-	process->theirs = theirs;
-	process->vmm_event = (struct event){ .fd = vmm, .ready = vmm_ended, .data = process };
-	if (!ret)
-		ret = events_add(&process->events, &process->vmm_event, EPOLLIN);
-	if (!ret)
-		ret = watch(process, &process->files_event, theirs->files, asked_for_files);
+	process->left++;
+	successor = successor_open(&process->events, process->theirs.upgrade,
+				   process->plan->upgrade, &process->left);
+	if (!successor)
+		return -ENOMEM;
+	successor->succeeded = succeeded;
+	successor->failed = failed;
+	successor->data = process;
+	if (process->plan->program > 0) {
+		successor->program = process->plan->program;
+		successor->held = held;
+	}
+	process->successor = successor;
+	return 0;
+}
+
+/* All but the successor. */
+static int open_parts(struct process *process)
+{
+	const struct helper *theirs = &process->theirs;
+	unsigned int i;
+	int ret;
+
+	ret = watch(process, &process->files_event, theirs->files, asked_for_files);
 	if (!ret)
 		ret = watch(process, &process->pager_event, theirs->pager, asked_for_pager);
-	if (!ret && theirs->upgrade >= 0) {
-		process->left++;
-		process->successor = successor_open(&process->events, theirs->upgrade,
-						    process->plan->upgrade, &process->left);
-		ret = process->successor ? 0 : -ENOMEM;
-	}
-	if (process->successor) {
-		process->successor->succeeded = succeeded;
-		process->successor->failed = failed;
-		process->successor->data = process;
-	}
 	for (i = 0; !ret && i < theirs->nr_nets; i++) {
 		process->left++;
 		if (!passt_program_open(&process->events, theirs->nets[i],
@@ -380,14 +554,32 @@ static int open_channels(struct process *process, const struct helper *theirs, i
 	return ret;
 }
 
+static int open_channels(struct process *process, const struct helper *theirs, int vmm)
+{
+	int ret = events_open(&process->events);
+
+	process->theirs = *theirs;
+	process->vmm_event = (struct event){ .fd = vmm, .ready = vmm_ended, .data = process };
+	if (!ret)
+		ret = events_add(&process->events, &process->vmm_event, EPOLLIN);
+	if (!ret)
+		ret = keeper_open(&process->keeper, &process->events, process->plan->claim);
+	process->keeper.failed = not_taken_over;
+	process->keeper.data = process;
+	if (!ret && theirs->upgrade >= 0)
+		ret = open_successor(process);
+	return ret ? ret : open_parts(process);
+}
+
 /* Of the VMM's descriptors it has stderr, its channels, and the name: its folders and its lock. */
 static int keep_few(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
 	int fds[MOST_FDS] = {
 		theirs->files, theirs->pager, vmm, -1, -1, -1, theirs->upgrade,
 		plan->upgrade > 0 ? plan->upgrade : -1,
+		plan->program > 0 ? plan->program : -1,
 	};
-	unsigned int i, nr = 8;
+	unsigned int i, nr = 9;
 
 	if (plan->claim) {
 		fds[3] = plan->claim->base;
@@ -403,7 +595,9 @@ static int keep_few(const struct helper_plan *plan, const struct helper *theirs,
 /* It ends when the VMM does: @vmm tells, and the channels. Keys of the terminal are not for it. */
 static void run(const struct helper_plan *plan, const struct helper *theirs, int vmm)
 {
-	static struct process process = { .files.dir = -1, .lock = -1 };
+	static struct process process = {
+		.files.dir = -1, .lock = -1, .files_event.fd = -1, .pager_event.fd = -1,
+	};
 	int ret = keep_few(plan, theirs, vmm);
 
 	process.plan = plan;
@@ -419,57 +613,6 @@ static void run(const struct helper_plan *plan, const struct helper *theirs, int
 }
 
 /* ---- The VMM's side ---- */
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static void close_ends(struct helper *helper)
-{
-	while (helper->nr_nets)
-		close_fd(&helper->nets[--helper->nr_nets]);
-	close_fd(&helper->files);
-	close_fd(&helper->pager);
-	close_fd(&helper->upgrade);
-}
-
-static int open_pair(int *ours, int *theirs)
-{
-	int ends[2], ret;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
-		return -errno;
-	/* The helper waits for nobody who does not read. */
-	if (fcntl(ends[1], F_SETFL, O_NONBLOCK)) {
-		ret = -errno;
-		close(ends[0]);
-		close(ends[1]);
-		return ret;
-	}
-	*ours = ends[0];
-	*theirs = ends[1];
-	return 0;
-}
-
-static int open_pairs(struct helper *ours, struct helper *theirs, const struct helper_plan *plan)
-{
-	unsigned int nr_nets = plan->nr_nets;
-	int ret = open_pair(&ours->files, &theirs->files);
-
-	if (!ret)
-		ret = open_pair(&ours->pager, &theirs->pager);
-	if (!ret && plan->upgrade > 0)
-		ret = open_pair(&ours->upgrade, &theirs->upgrade);
-	while (!ret && ours->nr_nets < nr_nets) {
-		ret = open_pair(&ours->nets[ours->nr_nets], &theirs->nets[theirs->nr_nets]);
-		ours->nr_nets += !ret;
-		theirs->nr_nets += !ret;
-	}
-	return ret;
-}
 
 int helper_start(struct helper *helper, const struct helper_plan *plan)
 {

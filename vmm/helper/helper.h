@@ -26,6 +26,7 @@ struct vm_claim;
  * @snapshot: where a snapshot may be made; or NULL
  * @upgrade: a listener where the next VMM is asked for, or 0; the VMM closes it behind
  *	helper_start()
+ * @program: of the VMM, to start the next one with where it dies; or 0: the guest dies with it
  * @kills: it ends another VMM, once
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
@@ -35,6 +36,7 @@ struct helper_plan {
 	const char *pager;
 	const char *snapshot;
 	int upgrade;
+	int program;
 	bool kills;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];
@@ -94,6 +96,10 @@ int helper_kill(struct helper *helper, int pidfd);
  */
 int helper_upgraded(struct helper *helper);
 int helper_upgrade_failed(struct helper *helper);
+
+/* Hold this for the guest, which goes on by it where its VMM dies; and: that was all. */
+int helper_hold(struct helper *helper, uint32_t number, int fd);
+int helper_held(struct helper *helper, uint32_t count);
 
 /* A connection to the page server, by its socket @pager. */
 int helper_connect(int pager);

@@ -2,11 +2,13 @@
 /*
  * The next VMM of the guest, which whoever may use the VM asks for with an open file: the program.
  * It never comes from the VMM, which may be hostile. It is started here, with one end of a
- * connection, the VMM gets the other one and the asker, and both settle the rest.
+ * connection, the VMM gets the other one and the asker, and both settle the rest. Where the VMM
+ * has died, the next one is of the same program, and the keeper has the other end.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +64,16 @@ static int start_program(struct successor *successor, int program, int handover)
 	return -EMFILE;
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 static void close_child(struct successor *successor)
 {
+	close_fd(&successor->next_program);
 	if (successor->child.fd >= 0) {
 		events_remove(successor->events, &successor->child);
 		close(successor->child.fd);
@@ -80,6 +90,12 @@ static void end_child(struct successor *successor)
 	while (waitpid(successor->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	close_child(successor);
+}
+
+void successor_end(struct successor *successor)
+{
+	successor->busy = false;
+	end_child(successor);
 }
 
 /* One that ends before it has the guest leaves that to the VMM, which sees it as well. */
@@ -113,10 +129,13 @@ static int begin(struct successor *successor, int client, int program)
 	struct helper_message message = { .kind = HELPER_UPGRADE };
 	int ends[2], fds[3], ret;
 
+	if (successor->channel.fd < 0)
+		return -ESRCH;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return -errno;
 	ret = start_program(successor, program, ends[1]);
 	if (!ret) {
+		successor->next_program = fcntl(program, F_DUPFD_CLOEXEC, UPGRADE_FD + 1);
 		message.number = successor->pid;
 		fds[0] = ends[0];
 		fds[1] = successor->child.fd;
@@ -140,6 +159,13 @@ static bool may_ask(int client)
 	       (!peer.uid || peer.uid == geteuid());
 }
 
+static void agree(int client)
+{
+	static const char answer[] = "{\"ok\":true}";
+
+	send(client, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void serve(struct successor *successor, int client)
 {
 	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 };
@@ -150,12 +176,17 @@ static void serve(struct successor *successor, int client)
 	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	if (!may_ask(client))
 		why = "this VM is another user's";
-	else if (fd_message_receive(client, request, sizeof(request) - 1, fds) <= 0 ||
-		 strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
+	else if (fd_message_receive(client, request, sizeof(request) - 1, fds) <= 0)
+		why = "this is no request for an upgrade that is known here";
+	else if (!strcmp(request, UPGRADE_END))
+		successor->wanted = true;
+	else if (strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
 		why = "this is no request for an upgrade that is known here";
 	else if (successor->busy)
 		why = "another upgrade is under way";
-	if (!why && begin(successor, client, fds[0]))
+	if (!why && successor->wanted)
+		agree(client);
+	else if (!why && begin(successor, client, fds[0]))
 		why = "the program can't be started: there is no room for one more";
 	if (why)
 		refuse(client, why);
@@ -184,19 +215,59 @@ static int give(struct successor *successor)
 	pidfd = fcntl(successor->child.fd, F_DUPFD_CLOEXEC, 0);
 	if (pidfd < 0)
 		return -errno;
+	/* From here on it is this one that is started where the VMM dies. */
+	if (successor->next_program >= 0) {
+		close_fd(&successor->program);
+		successor->program = successor->next_program;
+		successor->next_program = -1;
+	}
 	successor->succeeded(successor->data, successor->pid, pidfd);
 	close_child(successor);
 	return 0;
 }
 
+static void end_listener(struct successor *successor)
+{
+	if (successor->listener.fd < 0)
+		return;
+	events_remove(successor->events, &successor->listener);
+	close_fd(&successor->listener.fd);
+	close_fd(&successor->program);
+	--*successor->left;
+}
+
 static void end_channel(struct successor *successor)
 {
-	end_child(successor);
+	bool was_there = successor_is_there(successor);
+
+	successor_end(successor);
 	events_remove(successor->events, &successor->channel);
-	events_remove(successor->events, &successor->listener);
-	close(successor->channel.fd);
-	close(successor->listener.fd);
-	--*successor->left;
+	close_fd(&successor->channel.fd);
+	if (!successor->stays)
+		end_listener(successor);
+	else if (was_there)
+		successor->failed(successor->data);
+}
+
+void successor_let_go(struct successor *successor)
+{
+	successor->stays = false;
+	if (successor->channel.fd < 0)
+		end_listener(successor);
+	else
+		shutdown(successor->channel.fd, SHUT_RDWR);
+}
+
+/* What is held is not answered: two VMMs have the channel while one passes to the other. */
+static bool is_held(struct successor *successor, const struct helper_message *message, int *fds)
+{
+	if (!successor->held || (message->kind != HELPER_HOLD && message->kind != HELPER_HELD))
+		return false;
+	if (!successor->held(successor->data, message, fds[0]))
+		fds[0] = -1;
+	else	/* nothing good comes of the rest */
+		shutdown(successor->channel.fd, SHUT_RDWR);
+	return true;
 }
 
 static void heard(struct event *event, uint32_t ready)
@@ -207,6 +278,12 @@ static void heard(struct event *event, uint32_t ready)
 	int ret = helper_receive(event->fd, &message, fds);
 
 	(void)ready;
+	if (ret == -EAGAIN)
+		return;
+	if (ret > 0 && !*message.text && is_held(successor, &message, fds)) {
+		fd_message_close(fds);
+		return;
+	}
 	fd_message_close(fds);
 	if (ret <= 0 || *message.text) {
 		end_channel(successor);
@@ -226,6 +303,44 @@ static void heard(struct event *event, uint32_t ready)
 	helper_send(event->fd, &message, NULL, 0);
 }
 
+void successor_drain(struct successor *successor)
+{
+	struct pollfd more = { .fd = successor->channel.fd, .events = POLLIN };
+
+	while (successor->channel.fd >= 0 && poll(&more, 1, 0) > 0)
+		heard(&successor->channel, EPOLLIN);
+}
+
+int successor_reopen(struct successor *successor, int channel)
+{
+	if (successor->channel.fd >= 0) {
+		events_remove(successor->events, &successor->channel);
+		close(successor->channel.fd);
+	}
+	successor->channel.fd = channel;
+	return events_add(successor->events, &successor->channel, EPOLLIN);
+}
+
+int successor_start(struct successor *successor, int *socket, int *pidfd)
+{
+	int ends[2], ret;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return -errno;
+	ret = start_program(successor, successor->program, ends[1]);
+	close(ends[1]);
+	*socket = ends[0];
+	*pidfd = ret ? -1 : fcntl(successor->child.fd, F_DUPFD_CLOEXEC, 0);
+	if (!ret && *pidfd < 0)
+		ret = -errno;
+	if (ret) {
+		close(ends[0]);
+		end_child(successor);
+	}
+	successor->busy = !ret;
+	return ret;
+}
+
 struct successor *successor_open(struct events *events, int channel, int listener,
 				 unsigned int *left)
 {
@@ -235,6 +350,8 @@ struct successor *successor_open(struct events *events, int channel, int listene
 		return NULL;
 	successor->events = events;
 	successor->left = left;
+	successor->program = -1;
+	successor->next_program = -1;
 	successor->channel = (struct event){ .fd = channel, .ready = heard, .data = successor };
 	successor->listener = (struct event){ .fd = listener, .ready = asked, .data = successor };
 	successor->child = (struct event){ .fd = -1, .ready = child_ended, .data = successor };

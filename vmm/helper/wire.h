@@ -18,6 +18,9 @@
  * HELPER_CONNECT: to the page server
  * HELPER_UPGRADED: the VMM that the helper started last has the guest: by that one
  * HELPER_UPGRADE_FAILED: it has not, and is to be ended: by the one before
+ * HELPER_HOLD: a descriptor that the guest needs beyond its VMM, which the @number names; not
+ *	answered. Before the VMM runs a guest alone: then
+ * HELPER_HELD: those were all, @number of them; not answered
  * HELPER_PASST_START: for the first time
  * HELPER_PASST_LOST: the connection of this @number can't be used any more
  *
@@ -54,7 +57,27 @@ enum helper_kind {
 	HELPER_UPGRADE,
 	HELPER_UPGRADED,
 	HELPER_UPGRADE_FAILED,
+	HELPER_HOLD,
+	HELPER_HELD,
 };
+
+/* What is held: this in the upper bits of the number, and which of several in the lower eight. */
+enum helper_held {
+	HELD_VM,
+	HELD_VIEW,
+	HELD_LIVE,	/* the live page */
+	HELD_LIFE,	/* a pipe that hangs up when the VMM's requests are over */
+	HELD_CONFIG,
+	HELD_CONTROL,
+	HELD_STDIN,
+	HELD_STDOUT,
+	HELD_REPORT,
+	HELD_DISK,
+	HELD_TAP,
+	HELD_KINDS
+};
+
+#define HELD_NUMBER(what, nth)	((uint32_t)(what) << 8 | (nth))
 
 /*
  * struct helper_message - a message, sent up to the end of @text. The VMM may be hostile: the

@@ -466,6 +466,13 @@ bool passt_settle(struct net_port *port)
 	return passt->in_from == passt->in_to && flush(passt) != -EAGAIN;
 }
 
+int passt_start_again(struct net_port *port)
+{
+	const struct helper_message message = { .kind = HELPER_PASST_START };
+
+	return helper_send(passt_of(port)->helper.fd, &message, NULL, 0);
+}
+
 int passt_resume(struct net_port *port, int socket, uint32_t number)
 {
 	struct passt *passt = passt_of(port);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,8 @@
 #define VERSION		1
 #define CPUID_ENTRY	sizeof(struct kvm_cpuid_entry2)	/* the kernel's ABI */
 
+#define SEALED		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+
 /* Of a disk: flags, its serial, and the path, up to the end. */
 enum { DISK_FLAGS = 0, DISK_SERIAL = 4, DISK_PATH = 32, DISK_READONLY = 1, DISK_DIRECT = 2 };
 
@@ -36,16 +39,23 @@ struct output {
 	int error;
 };
 
-static void put(struct output *output, const char *name, unsigned int number,
-		const void *content, size_t length)
+static void put_flagged(struct output *output, const char *name, unsigned int number,
+			const void *content, size_t length, uint32_t flags)
 {
 	struct gmem_section section = {
 		.version = VERSION, .number = number, .length = length, .content = content,
+		.flags = flags,
 	};
 
 	strcpy(section.name, name);
 	if (!output->error)
 		output->error = gmem_section_put(output->bytes, MOST, &output->used, &section);
+}
+
+static void put(struct output *output, const char *name, unsigned int number,
+		const void *content, size_t length)
+{
+	put_flagged(output, name, number, content, length, 0);
 }
 
 static void put_text(struct output *output, const char *name, const char *text)
@@ -98,6 +108,43 @@ static void put_nets(struct output *output, const struct machine *machine,
 			net_port_of(machine->virtio[first + i])->mtu);
 }
 
+unsigned int upgrade_config_slots(const struct machine *machine, struct gmem_slot *slots)
+{
+	int view = machine_view(machine);
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_memory; i++) {
+		slots[i] = machine->memory[i].slot;
+		slots[i].private_fd = slots[i].private_fd == view ? 0 : -1;
+		slots[i].shared_fd = slots[i].shared_fd == view ? 0 : -1;
+	}
+	return machine->nr_memory;
+}
+
+/* The next VMM gets it by OFFER; who sends that for one that died finds it here. */
+static void put_machine(struct output *output, const struct machine *machine)
+{
+	uint64_t words[3 + 7 * MACHINE_SLOTS];
+	struct gmem_slot slots[MACHINE_SLOTS];
+	unsigned int i, nr = upgrade_config_slots(machine, slots);
+	uint64_t *at = words;
+
+	*at++ = htole64(machine->vm_type);
+	*at++ = htole64(machine->nr_vcpus);
+	*at++ = htole64(nr);
+	for (i = 0; i < nr; i++) {
+		*at++ = htole64(slots[i].slot);
+		*at++ = htole64(slots[i].flags);
+		*at++ = htole64(slots[i].gpa);
+		*at++ = htole64(slots[i].size);
+		*at++ = htole64(slots[i].private_offset);
+		*at++ = htole64(slots[i].shared_offset);
+		*at++ = htole64((slots[i].private_fd ? 0 : 1) | (slots[i].shared_fd ? 0 : 2));
+	}
+	put_flagged(output, "machine", 0, words, (char *)at - (char *)words,
+		    GMEM_SECTION_OPTIONAL);
+}
+
 static void put_all(struct output *output, const struct machine *machine,
 		    const struct serving *serving)
 {
@@ -119,6 +166,9 @@ static void put_all(struct output *output, const struct machine *machine,
 	for (i = 0; i < devices->disks.nr; i++)
 		put_disk(output, i, &devices->disks.all[i]);
 	put_nets(output, machine, &devices->nets);
+	put_machine(output, machine);
+	if (serving->keeps)
+		put_flagged(output, "keeper", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
 }
 
 int upgrade_config_write(const struct machine *machine, const struct serving *serving)
@@ -130,11 +180,14 @@ int upgrade_config_write(const struct machine *machine, const struct serving *se
 		return -ENOMEM;
 	put_all(&output, machine, serving);
 	ret = output.error;
-	fd = ret ? ret : memfd_create("gmem-config", MFD_CLOEXEC);
+	fd = ret ? ret : memfd_create("gmem-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (!ret && fd < 0)
 		ret = -errno;
 	if (!ret)
 		ret = write_all(fd, output.bytes, output.used);
+	/* A VMM that is taken over later does not change what the next one begins with. */
+	if (!ret && fcntl(fd, F_ADD_SEALS, SEALED))
+		ret = -errno;
 	free(output.bytes);
 	if (!ret)
 		return fd;
@@ -274,10 +327,26 @@ static int read_net(struct upgrade_config *config, const struct gmem_section *se
 	return 0;
 }
 
+static int read_keeper(struct upgrade_config *config, const struct gmem_section *section)
+{
+	config->keeps = true;
+	return section->length ? -EPROTO : 0;
+}
+
+/* It has come with OFFER. */
+static int read_machine(struct upgrade_config *config, const struct gmem_section *section)
+{
+	(void)config;
+	(void)section;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*read)(struct upgrade_config *config, const struct gmem_section *section);
 } sections[] = {
+	{ "machine", read_machine },
+	{ "keeper", read_keeper },
 	{ "helper", read_helper },
 	{ "name", read_name },
 	{ "snapshot", read_snapshot },
@@ -331,21 +400,86 @@ static int read_all(struct upgrade_config *config, const char *bytes, size_t siz
 	return 0;
 }
 
-int upgrade_config_read(struct upgrade_config *config, int fd)
+/* For free(). 0 or -errno. */
+static int read_file(int fd, char **bytes, size_t *size)
 {
 	struct stat st;
+
+	if (fstat(fd, &st) || st.st_size < 0 || st.st_size > MOST)
+		return -EBADMSG;
+	*size = st.st_size;
+	*bytes = malloc(*size + 1);
+	if (!*bytes)
+		return -ENOMEM;
+	if (pread(fd, *bytes, *size, 0) == st.st_size)
+		return 0;
+	free(*bytes);
+	return -EBADMSG;
+}
+
+int upgrade_config_read(struct upgrade_config *config, int fd)
+{
+	size_t size;
 	char *bytes;
 	int ret;
 
 	*config = (struct upgrade_config){ .nr_nets = 0 };
 	snprintf(config->why, sizeof(config->why), "it can't be read");
-	if (fstat(fd, &st) || st.st_size < 0 || st.st_size > MOST)
-		return -EBADMSG;
-	bytes = malloc(st.st_size + 1);
-	if (!bytes)
-		return -ENOMEM;
-	ret = pread(fd, bytes, st.st_size, 0) == st.st_size ?
-	      read_all(config, bytes, st.st_size) : -EBADMSG;
+	ret = read_file(fd, &bytes, &size);
+	if (ret)
+		return ret;
+	ret = read_all(config, bytes, size);
+	free(bytes);
+	return ret;
+}
+
+static uint64_t word_at(const struct gmem_section *section, size_t index)
+{
+	uint64_t word = 0;
+
+	if ((index + 1) * sizeof(word) <= section->length)
+		memcpy(&word, (const char *)section->content + index * sizeof(word), sizeof(word));
+	return le64toh(word);
+}
+
+static int read_offer(const struct gmem_section *section, struct gmem_offer *offer,
+		      struct gmem_slot *slots)
+{
+	uint64_t i, nr = word_at(section, 2);
+
+	if (nr > MACHINE_SLOTS || section->length != (3 + 7 * nr) * sizeof(uint64_t))
+		return -EPROTO;
+	offer->vm_type = word_at(section, 0);
+	offer->nr_vcpus = word_at(section, 1);
+	offer->nr_slots = nr;
+	offer->slots = slots;
+	for (i = 0; i < nr; i++)
+		slots[i] = (struct gmem_slot){
+			.slot = word_at(section, 3 + 7 * i),
+			.flags = word_at(section, 4 + 7 * i),
+			.gpa = word_at(section, 5 + 7 * i),
+			.size = word_at(section, 6 + 7 * i),
+			.private_offset = word_at(section, 7 + 7 * i),
+			.shared_offset = word_at(section, 8 + 7 * i),
+			.private_fd = word_at(section, 9 + 7 * i) & 1 ? 0 : -1,
+			.shared_fd = word_at(section, 9 + 7 * i) & 2 ? 0 : -1,
+		};
+	return 0;
+}
+
+int upgrade_config_offer(int fd, struct gmem_offer *offer, struct gmem_slot *slots)
+{
+	struct gmem_section section;
+	size_t size, at = 0;
+	char *bytes;
+	int ret = read_file(fd, &bytes, &size);
+
+	if (ret)
+		return ret;
+	ret = -EPROTO;
+	while (gmem_section_next(bytes, size, &at, &section) > 0)
+		if (!strcmp(section.name, "machine"))
+			ret = read_offer(&section, offer, slots);
 	free(bytes);
 	return ret;
 }

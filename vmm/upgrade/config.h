@@ -17,6 +17,7 @@ struct serving;
  * @name: of the VM
  * @snapshot, @snapshot_on: as struct serving has them
  * @nr_nets: channels that the helper has
+ * @keeps: it goes on with the guest where the VMM dies
  * @cpuids, @nr_cpuids: of the vCPUs
  */
 struct upgrade_config {
@@ -25,19 +26,29 @@ struct upgrade_config {
 	char *snapshot_on;
 	struct devices devices;
 	unsigned int nr_nets;
+	bool keeps;
 	unsigned int nr_cpuids;
 	struct kvm_cpuid2 *cpuids[MACHINE_VCPUS];
 	char why[128];
 };
 
-/* Of a machine with its devices and its CPUIDs. A file, or -errno. */
+/* Of a machine with its devices and its CPUIDs. A file that stays as it is, or -errno. */
 int upgrade_config_write(const struct machine *machine, const struct serving *serving);
+
+/* Slots as OFFER has them: of its own, 0 is the view. Returns how many. */
+unsigned int upgrade_config_slots(const struct machine *machine, struct gmem_slot *slots);
 
 /*
  * From a file that may have anything in it; to be freed in any case. 0 or -errno, with what is
  * wrong in @why: EPROTONOSUPPORT: it asks for what this gmem does not know.
  */
 int upgrade_config_read(struct upgrade_config *config, int fd);
+
+/*
+ * What OFFER says, out of the same file, for whoever speaks for a VMM that died: *offer with
+ * @slots, of MACHINE_SLOTS. 0 or -errno.
+ */
+int upgrade_config_offer(int fd, struct gmem_offer *offer, struct gmem_slot *slots);
 void upgrade_config_free(struct upgrade_config *config);
 
 #endif /* VMM_UPGRADE_CONFIG_H */

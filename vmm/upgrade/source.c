@@ -25,6 +25,7 @@
 #include "loop.h"
 #include "net/port.h"
 #include "upgrade/config.h"
+#include "upgrade/hold.h"
 #include "upgrade/source.h"
 #include "upgrade/state.h"
 #include "virtio/block.h"
@@ -204,20 +205,6 @@ static void add_process(struct fds *fds, const struct upgrade *upgrade)
 	add(fds, report_descriptor(), "report");
 }
 
-/* Of its own: 0 is the view, which is what both kinds of memory are of. */
-static unsigned int offer_slots(const struct machine *machine, struct gmem_slot *slots)
-{
-	int view = machine_view(machine);
-	unsigned int i;
-
-	for (i = 0; i < machine->nr_memory; i++) {
-		slots[i] = machine->memory[i].slot;
-		slots[i].private_fd = slots[i].private_fd == view ? 0 : -1;
-		slots[i].shared_fd = slots[i].shared_fd == view ? 0 : -1;
-	}
-	return machine->nr_memory;
-}
-
 static int offer(struct upgrade *upgrade)
 {
 	const struct machine *machine = upgrade->loop->vcpus->machine;
@@ -225,7 +212,7 @@ static int offer(struct upgrade *upgrade)
 	struct fds fds = { .nr = 0 };
 	struct gmem_offer offer = {
 		.vm_type = machine->vm_type, .nr_vcpus = machine->nr_vcpus, .slots = slots,
-		.nr_slots = offer_slots(machine, slots), .vm = machine->vm,
+		.nr_slots = upgrade_config_slots(machine, slots), .vm = machine->vm,
 		.view = machine_view(machine), .fds = fds.all,
 	};
 
@@ -572,6 +559,8 @@ int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct servin
 	upgrade->control = control_server_listener(server);
 	/* A guest is not refused for it. */
 	upgrade->unable = prepare(upgrade);
+	if (!upgrade->unable && serving->keeps && upgrade_hold(upgrade))
+		say("the helper could not be given what it needs to go on where this VMM dies");
 	return events_add(&loop->vcpus->machine->events, &upgrade->asked, EPOLLIN);
 }
 

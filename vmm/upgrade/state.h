@@ -5,6 +5,7 @@
 
 #include "devices/terminal.h"
 #include "machine/machine.h"
+#include "options.h"
 
 #define UPGRADE_ROOM	(2U << 20)	/* bytes of a state page */
 #define UPGRADE_TYPED	TERMINAL_TYPED

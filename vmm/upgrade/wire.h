@@ -6,6 +6,9 @@
 /* A packet, with a descriptor: the program. Answers are JSON objects, a packet each. */
 #define UPGRADE_REQUEST	"gmem upgrade 1"
 
+/* A packet: whatever becomes of the VMM from here on, its guest is to end with it. */
+#define UPGRADE_END	"gmem end 1"
+
 /* Of a handover's socket, in 'gmem incoming --handover 3'. */
 #define UPGRADE_FD	3
 

@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "control/names.h"
+#include "helper/keeper.h"
+#include "live/live.h"
+#include "machine/machine.h"
+#include "upgrade/config.h"
+
+#define SECOND		1000000000ULL
+#define PATIENCE	30	/* s for all of a handover: a VMM that hangs is one that fails */
+#define FDS		(2 * OPTION_VALUES + KEEPER_SINGLES + KEEPER_LIVES + 16)
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- What is held ---- */
+
+static void forget(struct held *held)
+{
+	unsigned int i;
+
+	for (i = 0; i < KEEPER_SINGLES; i++)
+		held->singles[i] = -1;
+	for (i = 0; i < OPTION_VALUES; i++) {
+		held->disks[i] = -1;
+		held->taps[i] = -1;
+	}
+	held->count = 0;
+	held->whole = false;
+}
+
+static void let_go(struct held *held)
+{
+	unsigned int i;
+
+	for (i = 0; i < KEEPER_SINGLES; i++)
+		close_fd(&held->singles[i]);
+	for (i = 0; i < OPTION_VALUES; i++) {
+		close_fd(&held->disks[i]);
+		close_fd(&held->taps[i]);
+	}
+	forget(held);
+}
+
+/* Where a descriptor of this number goes, or NULL. */
+static int *place_of(struct held *held, uint32_t number)
+{
+	uint32_t what = number >> 8, nth = number & 0xff;
+
+	if (what < KEEPER_SINGLES)
+		return nth ? NULL : &held->singles[what];
+	if (nth >= OPTION_VALUES)
+		return NULL;
+	return what == HELD_DISK ? &held->disks[nth] : what == HELD_TAP ? &held->taps[nth] : NULL;
+}
+
+/* Without these there is no guest. */
+static bool is_whole(const struct held *held)
+{
+	static const enum helper_held needed[] = {
+		HELD_VM, HELD_VIEW, HELD_LIVE, HELD_LIFE, HELD_CONFIG, HELD_CONTROL,
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (held->singles[needed[i]] < 0)
+			return false;
+	return true;
+}
+
+int keeper_hold(struct keeper *keeper, const struct helper_message *message, int fd, pid_t next)
+{
+	struct held *held = next ? &keeper->next : &keeper->now;
+	int *place;
+
+	/* What one has given that came to nothing is of no use. */
+	if (next && next != keeper->next_pid)
+		let_go(held);
+	if (next)
+		keeper->next_pid = next;
+
+	/* What is held of one that runs its guest it does not change. */
+	if (held->whole)
+		return -EPROTO;
+	if (message->kind == HELPER_HELD) {
+		held->whole = message->number == held->count && is_whole(held);
+		return held->whole && fd < 0 ? 0 : -EPROTO;
+	}
+	place = place_of(held, message->number);
+	if (!place || *place >= 0 || fd < 0)
+		return -EPROTO;
+	*place = fd;
+	held->count++;
+	return 0;
+}
+
+bool keeper_is_ready(const struct keeper *keeper)
+{
+	return keeper->now.whole;
+}
+
+bool keeper_is_wanted_end(const struct keeper *keeper)
+{
+	return live_is_ending(keeper->now.singles[HELD_LIVE]);
+}
+
+static int fate_of(const struct held *held)
+{
+	int info = held->singles[HELD_VIEW] < 0 ? -EBADF :
+		   gmem_memfd_facts_open(held->singles[HELD_VIEW]);
+	int fate = info < 0 ? info : gmem_vm_fate(info);
+
+	if (info >= 0)
+		close(info);
+	return fate;
+}
+
+bool keeper_has_moved(const struct keeper *keeper)
+{
+	return keeper->now.whole && keeper->next.whole && fate_of(&keeper->now) == GMEM_VM_MOVED;
+}
+
+/* ---- Pipes of those that died ---- */
+
+static bool hangs_up(int fd)
+{
+	struct pollfd end = { .fd = fd };
+
+	return poll(&end, 1, 0) > 0 && end.revents & POLLHUP;
+}
+
+static void drop_lives(struct keeper *keeper)
+{
+	unsigned int i, kept = 0;
+
+	for (i = 0; i < keeper->nr_lives; i++) {
+		if (hangs_up(keeper->lives[i]))
+			close(keeper->lives[i]);
+		else
+			keeper->lives[kept++] = keeper->lives[i];
+	}
+	keeper->nr_lives = kept;
+}
+
+static void add_life(struct keeper *keeper, int *life)
+{
+	drop_lives(keeper);
+	if (*life >= 0 && keeper->nr_lives < KEEPER_LIVES) {
+		keeper->lives[keeper->nr_lives++] = *life;
+		*life = -1;
+	}
+}
+
+/* ---- Who has the guest ---- */
+
+/*
+ * The next one has it: its VM and view are the guest's. If it died before its page was good, the
+ * guest has not run there, and the page of the one before still says what there is.
+ */
+static void take_next(struct keeper *keeper)
+{
+	struct held *now = &keeper->now, *next = &keeper->next;
+	bool ready = live_is_ready(next->singles[HELD_LIVE]);
+	int swapped;
+
+	if (!ready) {
+		swapped = next->singles[HELD_LIVE];
+		next->singles[HELD_LIVE] = now->singles[HELD_LIVE];
+		now->singles[HELD_LIVE] = swapped;
+	}
+	add_life(keeper, &now->singles[HELD_LIFE]);
+	let_go(now);
+	*now = *next;
+	forget(next);
+}
+
+void keeper_adopt(struct keeper *keeper)
+{
+	if (keeper->next.whole)
+		take_next(keeper);
+	else	/* of a release that gives nothing: its guest ends with it */
+		let_go(&keeper->now);
+}
+
+static bool is_too_often(struct keeper *keeper)
+{
+	uint64_t now = keeper->seen / SECOND;
+	uint64_t *oldest = &keeper->crashes[keeper->nr_crashes % KEEPER_CRASHES];
+	bool full = keeper->nr_crashes >= KEEPER_CRASHES;
+	bool often = full && now - *oldest < KEEPER_WITHIN;
+
+	*oldest = now;
+	keeper->nr_crashes++;
+	return often;
+}
+
+static const char *name_of(const struct keeper *keeper)
+{
+	return keeper->claim ? keeper->claim->name : "?";
+}
+
+static bool lose(const struct keeper *keeper, const char *why)
+{
+	fprintf(stderr, "gmem: %s: its VMM has died: %s: the guest has ended\n", name_of(keeper),
+		why);
+	return false;
+}
+
+bool keeper_settle(struct keeper *keeper)
+{
+	int fate = fate_of(&keeper->now);
+
+	keeper->seen = now_ns();
+	keeper_give_up(keeper);
+	if (fate == GMEM_VM_MOVED && keeper->next.whole) {
+		take_next(keeper);
+		fate = fate_of(&keeper->now);
+	}
+	let_go(&keeper->next);
+	if (fate != GMEM_VM_ALIVE)
+		return lose(keeper, "another has its VM, or KVM has given it up");
+	if (!live_is_ready(keeper->now.singles[HELD_LIVE]))
+		return lose(keeper, "it had not run it yet");
+	if (is_too_often(keeper))
+		return lose(keeper, "for the sixth time within a minute");
+	if (keeper->claim)
+		vm_set_crashes(keeper->claim, keeper->nr_crashes);
+	fprintf(stderr, "gmem: %s: its VMM has died, and the guest goes on in another one\n",
+		name_of(keeper));
+	return true;
+}
+
+/* ---- Speaking for it ---- */
+
+/* struct fds - descriptors that go along, with their names */
+struct fds {
+	uint32_t nr;
+	struct gmem_named_fd all[FDS];
+};
+
+static void add(struct fds *fds, int fd, const char *name)
+{
+	struct gmem_named_fd *next = &fds->all[fds->nr];
+
+	if (fd < 0 || fds->nr == FDS)
+		return;
+	snprintf(next->name, sizeof(next->name), "%s", name);
+	next->fd = fd;
+	fds->nr++;
+}
+
+static void add_each(struct fds *fds, const int *all, unsigned int nr, const char *name)
+{
+	char numbered[16];
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		snprintf(numbered, sizeof(numbered), "%.10s%u", name, i % 100);
+		add(fds, all[i], numbered);
+	}
+}
+
+static void add_all(struct fds *fds, const struct keeper *keeper)
+{
+	static const char *const names[KEEPER_SINGLES] = {
+		[HELD_LIVE] = "live", [HELD_CONFIG] = "config", [HELD_CONTROL] = "control",
+		[HELD_STDIN] = "stdin", [HELD_STDOUT] = "stdout", [HELD_REPORT] = "report",
+	};
+	unsigned int i;
+
+	for (i = 0; i < KEEPER_SINGLES; i++)
+		if (names[i])
+			add(fds, keeper->now.singles[i], names[i]);
+	add_each(fds, &keeper->now.singles[HELD_LIFE], 1, "life");
+	/* Behind that one's. */
+	for (i = 0; i < keeper->nr_lives; i++) {
+		char numbered[16];
+
+		snprintf(numbered, sizeof(numbered), "life%u", (i + 1) % 100);
+		add(fds, keeper->lives[i], numbered);
+	}
+	add_each(fds, keeper->now.disks, OPTION_VALUES, "disk");
+	add_each(fds, keeper->now.taps, OPTION_VALUES, "tap");
+	add(fds, keeper->claim->base, "name.base");
+	add(fds, keeper->claim->dir, "name.dir");
+	add(fds, keeper->claim->lock, "name.lock");
+	add(fds, keeper->channels.files, "helper.files");
+	add(fds, keeper->channels.pager, "helper.pager");
+	add(fds, keeper->channels.upgrade, "helper.upgrade");
+	add_each(fds, keeper->channels.nets, keeper->channels.nr_nets, "passt");
+}
+
+static void close_channels(struct keeper *keeper)
+{
+	struct helper *channels = &keeper->channels;
+
+	while (channels->nr_nets)
+		close_fd(&channels->nets[--channels->nr_nets]);
+	close_fd(&channels->files);
+	close_fd(&channels->pager);
+	close_fd(&channels->upgrade);
+}
+
+static int offer(struct keeper *keeper)
+{
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct fds fds = { .nr = 0 };
+	struct gmem_offer offer = {
+		.vm = keeper->now.singles[HELD_VM], .view = keeper->now.singles[HELD_VIEW],
+		.fds = fds.all,
+	};
+	int ret = upgrade_config_offer(keeper->now.singles[HELD_CONFIG], &offer, slots);
+
+	if (ret)
+		return ret;
+	add_all(&fds, keeper);
+	offer.nr_fds = fds.nr;
+	ret = gmem_handover_offer(keeper->handover, &offer);
+	/* The other ends are the next VMM's alone, so that its end is seen there. */
+	close_channels(keeper);
+	return ret;
+}
+
+static int advance(struct keeper *keeper)
+{
+	int ret = gmem_handover_step(keeper->handover);
+
+	if (ret <= 0)
+		return ret;
+	switch (gmem_handover_phase(keeper->handover)) {
+	case GMEM_PHASE_HELLO:
+		return offer(keeper);
+	case GMEM_PHASE_LINKED:
+		return gmem_handover_paused(keeper->handover, keeper->seen, NULL, 0);
+	case GMEM_PHASE_DONE:
+		keeper_give_up(keeper);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static void heard(struct event *event, uint32_t ready)
+{
+	struct keeper *keeper = event->data;
+	int ret = advance(keeper);
+
+	(void)ready;
+	if (ret >= 0)
+		return;
+	fprintf(stderr, "gmem: %s: the next VMM: %s\n", name_of(keeper),
+		*gmem_handover_reason(keeper->handover) ?
+		gmem_handover_reason(keeper->handover) : strerror(-ret));
+	keeper->failed(keeper->data);
+}
+
+static void timed(struct event *event, uint32_t ready)
+{
+	struct keeper *keeper = event->data;
+	uint64_t times;
+
+	(void)ready;
+	if (read(event->fd, &times, sizeof(times)) == sizeof(times))
+		keeper->failed(keeper->data);
+}
+
+void keeper_wait(struct keeper *keeper, unsigned int seconds)
+{
+	const struct itimerspec when = { .it_value.tv_sec = seconds };
+
+	timerfd_settime(keeper->timer.fd, 0, &when, NULL);
+}
+
+void keeper_give_up(struct keeper *keeper)
+{
+	keeper_wait(keeper, 0);
+	if (keeper->talk.fd >= 0)
+		events_remove(keeper->events, &keeper->talk);
+	keeper->talk.fd = -1;
+	gmem_handover_close(keeper->handover);
+	keeper->handover = NULL;
+	gmem_page_close(&keeper->page);
+	close_fd(&keeper->info);
+	close_channels(keeper);
+}
+
+static int open_handover(struct keeper *keeper, int socket, int pidfd)
+{
+	struct gmem_handover_options options = GMEM_HANDOVER_OPTIONS;
+	int ret = gmem_page_create(&keeper->page, 0, 0);
+
+	if (ret)
+		return ret;
+	keeper->info = gmem_memfd_facts_open(keeper->now.singles[HELD_VIEW]);
+	if (keeper->info < 0)
+		return keeper->info;
+	options.role = GMEM_SOURCE;
+	options.socket = socket;
+	options.peer = pidfd;
+	options.page = &keeper->page;
+	options.info = keeper->info;
+	return gmem_handover_open(&keeper->handover, &options, 0);
+}
+
+int keeper_begin(struct keeper *keeper, int socket, int pidfd, struct helper *channels)
+{
+	int ret;
+
+	keeper->channels = *channels;
+	drop_lives(keeper);
+	ret = open_handover(keeper, socket, pidfd);
+	if (ret) {
+		close(socket);
+		close(pidfd);
+		keeper_give_up(keeper);
+		return ret;
+	}
+	keeper->talk.fd = gmem_handover_fd(keeper->handover);
+	ret = events_add(keeper->events, &keeper->talk, EPOLLIN);
+	if (ret) {
+		keeper->talk.fd = -1;
+		keeper_give_up(keeper);
+		return ret;
+	}
+	keeper_wait(keeper, PATIENCE);
+	return 0;
+}
+
+/* ---- Its beginning and end ---- */
+
+int keeper_open(struct keeper *keeper, struct events *events, const struct vm_claim *claim)
+{
+	*keeper = (struct keeper){
+		.events = events, .claim = claim, .page = GMEM_PAGE_NONE, .info = -1,
+		.channels = HELPER_NONE,
+		.talk = { .fd = -1, .ready = heard, .data = keeper },
+		.timer = {
+			.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+			.ready = timed, .data = keeper,
+		},
+	};
+	forget(&keeper->now);
+	forget(&keeper->next);
+	return keeper->timer.fd < 0 ? -errno : events_add(events, &keeper->timer, EPOLLIN);
+}
+
+void keeper_close(struct keeper *keeper)
+{
+	keeper_give_up(keeper);
+	let_go(&keeper->now);
+	let_go(&keeper->next);
+	while (keeper->nr_lives)
+		close(keeper->lives[--keeper->nr_lives]);
+}
