@@ -183,20 +183,23 @@ static void what_is_none_is_refused(void **state)
 static void records_of_nonsense(void **state)
 {
 	static const uint64_t words[] = {
-		0, 1, 8, KEPT - 8, KEPT, KEPT + 1, UINT64_MAX, UINT64_MAX - 7, 1ULL << 63,
+		0, 1, 8, 16, KEPT - 8, KEPT, KEPT + 1, UINT64_MAX, UINT64_MAX - 7, 1ULL << 63,
 	};
 	const size_t nr = sizeof(words) / sizeof(words[0]);
 	uint64_t *record = live_area(&live, LIVE_JOURNAL);
 	struct live next;
-	size_t i, j;
+	size_t i, j, k;
 
 	(void)state;
 	live.header->committed = 1;
+	memset(record + 2, 0xff, KEPT);
 	for (i = 0; i < nr; i++) {
 		for (j = 0; j < nr; j++) {
 			record[0] = words[i];
 			record[1] = words[j];
 			assert_int_equal(live_adopt(&next, live.fd), 0);
+			for (k = KEPT; k < KEPT + 64; k++)
+				assert_int_equal(kept_of(&next)[k], 0);
 			live_close(&next);
 		}
 	}

@@ -394,7 +394,6 @@ static void take_console(struct incoming *incoming, struct loop *loop)
 	terminal_read_stdin(&loop->terminal);
 	if (recovers(incoming))	/* what was typed is there already */
 		loop->terminal.came(loop->terminal.data);
-	terminal_type(&loop->terminal, incoming->run.typed, incoming->run.nr_typed);
 }
 
 /*
@@ -408,6 +407,8 @@ static void begin_to_publish(struct incoming *incoming, struct loop *loop)
 
 	if (recovers(incoming))
 		recover_console(&incoming->live, loop);
+	else
+		terminal_type(&loop->terminal, incoming->run.typed, incoming->run.nr_typed);
 	publish_paused(machine, incoming->run.paused);
 	publish_begin(machine);
 	for (i = 0; recovers(incoming) && i < machine->nr_vcpus; i++)

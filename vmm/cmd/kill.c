@@ -96,6 +96,15 @@ static int end_vm(const char *name, int pidfd, char *why)
 	return ret;
 }
 
+static int say_ended(const char *name, bool json)
+{
+	if (json)
+		printf("{\"ok\":true}\n");
+	else
+		printf("gmem: %s: ended\n", name);
+	return EXIT_DONE;
+}
+
 int cmd_kill(int argc, char **argv)
 {
 	const char *name = NULL;
@@ -113,7 +122,11 @@ int cmd_kill(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
-	if (vm_find(name, &pid, why))
+	ret = vm_find(name, &pid, why);
+	/* One that has ended already, and why was kept. */
+	if (ret == -ESRCH && !vm_forget(name))
+		return say_ended(name, json);
+	if (ret)
 		return control_say_failed(name, why, json);
 	pidfd = vm_open_process(name, why);
 	ret = end_vm(name, pidfd, why);
@@ -121,9 +134,5 @@ int cmd_kill(int argc, char **argv)
 		close(pidfd);
 	if (ret)
 		return control_say_failed(name, why, json);
-	if (json)
-		printf("{\"ok\":true}\n");
-	else
-		printf("gmem: %s: ended\n", name);
-	return EXIT_DONE;
+	return say_ended(name, json);
 }

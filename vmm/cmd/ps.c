@@ -156,15 +156,31 @@ static void show_row(struct json_object *status)
 	if (*answer_text(status, "shared"))
 		show_size(shared, sizeof(shared), answer_number(status, "shared"));
 	printf(FORMAT, answer_text(status, "name"), answer_text(status, "state"),
-	       answer_text(status, "pid"),
+	       *answer_text(status, "pid") ? answer_text(status, "pid") : "-",
 	       *answer_text(status, "vcpus") ? answer_text(status, "vcpus") : "-", memory,
 	       resident, shared, uptime, answer_text(status, "crashes"));
+	if (*answer_text(status, "reason"))
+		printf("  %s\n", answer_text(status, "reason"));
+}
+
+/* One of which the reason is kept why it has ended. */
+static struct json_object *row_of_lost(const char *name)
+{
+	struct json_object *row = row_of(name, 0, "lost");
+	char reason[NAMES_WHY];
+
+	json_object_object_del(row, "pid");
+	if (vm_reason(name, reason))
+		*reason = '\0';
+	make_printable(reason);
+	json_object_object_add(row, "reason", json_object_new_string(reason));
+	return row;
 }
 
 static void show(const char *name, pid_t pid, void *data)
 {
 	struct list *list = data;
-	struct json_object *status = status_of(name, pid);
+	struct json_object *status = pid < 0 ? row_of_lost(name) : status_of(name, pid);
 
 	if (!status)
 		return;

@@ -32,6 +32,7 @@ struct restore_options {
 	struct devices devices;
 	long exposes;
 	long no_keeper;
+	long crashes;
 	long report_fd;
 };
 
@@ -160,8 +161,9 @@ static int check_type(const struct snapshot *snapshot, const struct restore_opti
 static int start(struct restore_options *options, const char *name)
 {
 	struct serving serving = {
-		.keeps = !options->no_keeper, .snapshot = options->keep,
-		.snapshot_on = options->keep_on, .exposes = options->exposes,
+		.keeps = !options->no_keeper, .crashes = options->crashes,
+		.snapshot = options->keep, .snapshot_on = options->keep_on,
+		.exposes = options->exposes,
 		/* What is not here yet would be missing there. */
 		.no_snapshot = options->pager ? "its memory comes from a page server" : NULL,
 	};
@@ -193,7 +195,7 @@ static int start(struct restore_options *options, const char *name)
 int cmd_restore(int argc, char **argv)
 {
 	const char *first = NULL, *second = NULL, *name;
-	struct restore_options options = { .report_fd = -1 };
+	struct restore_options options = { .report_fd = -1, .crashes = SERVE_CRASHES };
 	const struct option_row rows[] = {
 		{ .name = "DIR", .operand = true, .optional = true, .text = &first,
 		  .help = "what 'gmem snapshot' has made" },
@@ -213,8 +215,8 @@ int cmd_restore(int argc, char **argv)
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "expose-private", .number = &options.exposes,
 		  .help = "... of a private guest: write its memory, for all who read DIR" },
-		{ .name = "no-keeper", .number = &options.no_keeper,
-		  .help = "the guest ends where its VMM is killed; else another one has it go on" },
+		NO_KEEPER_ROW(options.no_keeper),
+		CRASHES_ROW(options.crashes),
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

@@ -189,7 +189,7 @@ int cmd_run(int argc, char **argv)
 {
 	struct run_options options = {
 		.linux_guest.command_line = "", .memory = "256M", .cpus = 1,
-		.report_fd = -1,
+		.report_fd = -1, .serving.crashes = SERVE_CRASHES,
 	};
 	const struct option_row rows[] = {
 		{ .name = "NAME", .operand = true, .optional = true, .text = &options.name,
@@ -221,8 +221,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "expose-private", .number = &options.serving.exposes,
 		  .help = "... of a --private guest: write its memory, for all who read DIR" },
-		{ .name = "no-keeper", .number = &options.no_keeper,
-		  .help = "the guest ends where its VMM is killed; else another one has it go on" },
+		NO_KEEPER_ROW(options.no_keeper),
+		CRASHES_ROW(options.serving.crashes),
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

@@ -76,6 +76,7 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 		      const char *pager)
 {
 	struct helper_plan plan = {
+		.crashes = serving->crashes,
 		.claim = serving->claim.base < 0 ? NULL : &serving->claim,
 		.listener = serving->socket, .pager = pager, .snapshot = serving->snapshot,
 	};
@@ -85,7 +86,8 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	nets_plan(&devices->nets, &plan);
 	plan.upgrade = listen_for_upgrades(&serving->claim);
 	/* Its file may be another one by the time when it is needed. */
-	plan.program = serving->keeps && plan.upgrade > 0 ? open(SELF, O_RDONLY | O_CLOEXEC) : -1;
+	if (serving->keeps && plan.upgrade > 0)
+		plan.program = open(SELF, O_RDONLY | O_CLOEXEC);
 	serving->keeps = plan.program > 0;
 	ret = plan.upgrade < 0 ? plan.upgrade : helper_start(&serving->helper, &plan);
 	if (plan.upgrade > 0)

@@ -18,7 +18,8 @@ struct loop;
  * @snapshot: the directory for snapshots by signal, or NULL
  * @exposes: such a snapshot may expose private memory
  * @snapshot_on: a line with this asks for one as well, or NULL
- * @keeps: the guest is to go on where its VMM dies, if it has a name
+ * @keeps: the guest is to go on where its VMM dies, if it has a name; @crashes: so often within
+ *	a minute
  * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
  * @devices: what it was given, after serve_with_helper()
  * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
@@ -34,6 +35,7 @@ struct serving {
 	long exposes;
 	const char *snapshot_on;
 	bool keeps;
+	long crashes;
 	const char *no_snapshot;
 	const struct devices *devices;
 	int (*arrive)(struct serving *serving, struct loop *loop);
@@ -41,6 +43,16 @@ struct serving {
 	int control;
 	bool elsewhere;
 };
+
+/* Rows of a table of options. */
+#define NO_KEEPER_ROW(no_keeper)						\
+	{ .name = "no-keeper", .number = &(no_keeper),				\
+	  .help = "the guest ends where its VMM is killed; else another one goes on" }
+#define CRASHES_ROW(count)							\
+	{ .name = "crashes", .argument = "N", .number = &(count),		\
+	  .least = 1, .most = 99, .help = "... at most so often within a minute (5)" }
+
+#define SERVE_CRASHES	5
 
 /* Will its directory take a snapshot? Says why not. 0, or the status to exit with. */
 int serve_check(const struct serving *serving);

@@ -250,6 +250,7 @@ void vm_remove(const struct vm_claim *claim)
 	unlinkat(claim->dir, "upgrade", 0);
 	unlinkat(claim->dir, "pid", 0);
 	unlinkat(claim->dir, "crashes", 0);
+	unlinkat(claim->dir, "ended", 0);
 	unlinkat(claim->dir, "lock", 0);
 	unlinkat(claim->base, claim->name, AT_REMOVEDIR);
 }
@@ -319,6 +320,7 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why)
 		unlinkat(claim->dir, "control", 0);
 		unlinkat(claim->dir, "upgrade", 0);
 		unlinkat(claim->dir, "crashes", 0);
+		unlinkat(claim->dir, "ended", 0);
 		ret = vm_set_pid(claim, getpid());
 		if (!ret)
 			return 0;
@@ -375,12 +377,59 @@ static bool lives(int base, const char *name)
 	return lock.l_type != F_UNLCK;
 }
 
-/* What nobody has is removed, unless somebody is about to have it. */
+static int open_reason(int base, const char *name)
+{
+	char path[VM_NAME_LENGTH + 8];
+
+	snprintf(path, sizeof(path), "%.63s/ended", name);
+	return openat(base, path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+}
+
+static bool has_reason(int base, const char *name)
+{
+	int fd = open_reason(base, name);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int vm_keep_reason(const struct vm_claim *claim, const char *reason)
+{
+	int fd = openat(claim->dir, "ended",
+			O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	ssize_t length = strlen(reason);
+	int ret = fd < 0 ? -errno : 0;
+
+	if (!ret && write(fd, reason, length) != length)
+		ret = -EIO;
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+int vm_reason(const char *name, char *reason)
+{
+	int base = open_base(false, reason);
+	int fd = base < 0 ? -1 : open_reason(base, name);
+	ssize_t length = fd < 0 ? -1 : read(fd, reason, NAMES_WHY - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (base >= 0)
+		close(base);
+	if (length < 0)
+		return -ENOENT;
+	reason[length] = '\0';
+	return 0;
+}
+
+/* What nobody has is removed, unless somebody is about to have it, or the reason is kept. */
 static void clean(int base, const char *name)
 {
 	struct vm_claim claim;
 
-	if (claim_in(&claim, base, name, 1))
+	if (has_reason(base, name) || claim_in(&claim, base, name, 1))
 		return;
 	vm_remove(&claim);
 	close_all(&claim);
@@ -470,6 +519,23 @@ int vm_open_process(const char *name, char *why)
 	return -ENOENT;
 }
 
+int vm_forget(const char *name)
+{
+	struct vm_claim claim;
+	char why[NAMES_WHY];
+	int base = open_base(false, why), ret;
+
+	if (base < 0)
+		return base;
+	ret = has_reason(base, name) ? claim_in(&claim, base, name, 1) : -ENOENT;
+	if (!ret) {
+		vm_remove(&claim);
+		close_all(&claim);
+	}
+	close(base);
+	return ret;
+}
+
 int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why)
 {
 	struct dirent **entries;
@@ -494,6 +560,8 @@ int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, 
 		if (!vm_name_check(name, unused)) {
 			if (lives(base, name))
 				found(name, pid_in(base, name), data);
+			else if (has_reason(base, name))
+				found(name, -1, data);
 			else
 				clean(base, name);
 		}

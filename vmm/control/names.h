@@ -64,6 +64,15 @@ int vm_set_crashes(const struct vm_claim *claim, unsigned int crashes);
 unsigned int vm_crashes(const char *name);
 
 /*
+ * Keep why its guest has ended, by whoever has the claim's descriptors, for as long as nobody has
+ * the name again or lets it be forgotten. 0 or -errno. vm_reason() reads it, into NAMES_WHY
+ * bytes; -ENOENT: nothing is kept.
+ */
+int vm_keep_reason(const struct vm_claim *claim, const char *reason);
+int vm_reason(const char *name, char *reason);
+int vm_forget(const char *name);
+
+/*
  * The process that has the name, 0 where that is not known. -ESRCH: there is none, and
  * what it may have left is removed.
  */
@@ -77,7 +86,10 @@ int vm_find(const char *name, pid_t *pid, char *why);
  */
 int vm_open_process(const char *name, char *why);
 
-/* Call @found with each name that a VM has, in alphabetical order. */
+/*
+ * Call @found with each name that a VM has, in alphabetical order; with a process of -1 where
+ * none has it and the reason is kept.
+ */
 int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why);
 
 #endif /* VMM_CONTROL_NAMES_H */

@@ -563,7 +563,7 @@ static int open_channels(struct process *process, const struct helper *theirs, i
 	if (!ret)
 		ret = events_add(&process->events, &process->vmm_event, EPOLLIN);
 	if (!ret)
-		ret = keeper_open(&process->keeper, &process->events, process->plan->claim);
+		ret = keeper_open(&process->keeper, &process->events, process->plan);
 	process->keeper.failed = not_taken_over;
 	process->keeper.data = process;
 	if (!ret && theirs->upgrade >= 0)

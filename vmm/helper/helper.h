@@ -27,6 +27,7 @@ struct vm_claim;
  * @upgrade: a listener where the next VMM is asked for, or 0; the VMM closes it behind
  *	helper_start()
  * @program: of the VMM, to start the next one with where it dies; or 0: the guest dies with it
+ * @crashes: so often within a minute may the VMM die; once more, and the guest ends
  * @kills: it ends another VMM, once
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
@@ -37,6 +38,7 @@ struct helper_plan {
 	const char *snapshot;
 	int upgrade;
 	int program;
+	unsigned int crashes;
 	bool kills;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];

@@ -197,8 +197,8 @@ void keeper_adopt(struct keeper *keeper)
 static bool is_too_often(struct keeper *keeper)
 {
 	uint64_t now = keeper->seen / SECOND;
-	uint64_t *oldest = &keeper->crashes[keeper->nr_crashes % KEEPER_CRASHES];
-	bool full = keeper->nr_crashes >= KEEPER_CRASHES;
+	uint64_t *oldest = &keeper->crashes[keeper->nr_crashes % keeper->most];
+	bool full = keeper->nr_crashes >= keeper->most;
 	bool often = full && now - *oldest < KEEPER_WITHIN;
 
 	*oldest = now;
@@ -213,6 +213,11 @@ static const char *name_of(const struct keeper *keeper)
 
 static bool lose(const struct keeper *keeper, const char *why)
 {
+	char reason[NAMES_WHY];
+
+	snprintf(reason, sizeof(reason), "its VMM has died: %s", why);
+	if (keeper->claim)
+		vm_keep_reason(keeper->claim, reason);
 	fprintf(stderr, "gmem: %s: its VMM has died: %s: the guest has ended\n", name_of(keeper),
 		why);
 	return false;
@@ -234,7 +239,7 @@ bool keeper_settle(struct keeper *keeper)
 	if (!live_is_ready(keeper->now.singles[HELD_LIVE]))
 		return lose(keeper, "it had not run it yet");
 	if (is_too_often(keeper))
-		return lose(keeper, "for the sixth time within a minute");
+		return lose(keeper, "once more than --crashes allows within a minute");
 	if (keeper->claim)
 		vm_set_crashes(keeper->claim, keeper->nr_crashes);
 	fprintf(stderr, "gmem: %s: its VMM has died, and the guest goes on in another one\n",
@@ -440,10 +445,13 @@ int keeper_begin(struct keeper *keeper, int socket, int pidfd, struct helper *ch
 
 /* ---- Its beginning and end ---- */
 
-int keeper_open(struct keeper *keeper, struct events *events, const struct vm_claim *claim)
+int keeper_open(struct keeper *keeper, struct events *events, const struct helper_plan *plan)
 {
 	*keeper = (struct keeper){
-		.events = events, .claim = claim, .page = GMEM_PAGE_NONE, .info = -1,
+		.events = events, .claim = plan->claim,
+		.most = plan->crashes && plan->crashes < KEEPER_CRASHES ? plan->crashes :
+									  KEEPER_CRASHES,
+		.page = GMEM_PAGE_NONE, .info = -1,
 		.channels = HELPER_NONE,
 		.talk = { .fd = -1, .ready = heard, .data = keeper },
 		.timer = {

@@ -18,8 +18,8 @@
 
 #define KEEPER_SINGLES	HELD_DISK	/* kinds of which there is one */
 #define KEEPER_LIVES	16
-#define KEEPER_CRASHES	5		/* that many in ... */
-#define KEEPER_WITHIN	60		/* ... so many seconds end the guest */
+#define KEEPER_CRASHES	100		/* that are counted, at most */
+#define KEEPER_WITHIN	60		/* seconds, in which they count */
 
 /*
  * struct held - what one VMM has given
@@ -41,6 +41,7 @@ struct held {
  * @lives: pipes of VMMs that died, whose requests may be carried out still
  * @seen: when the last VMM was seen to be dead, ns
  * @crashes: when the last ones were, in seconds; @nr_crashes: all there ever were
+ * @most: so many of them within KEEPER_WITHIN, and the next one ends the guest
  * @handover: with the next VMM, by @talk; @timer: for when it says nothing
  * @page: of that; @info: of the view that tells who has the guest
  * @failed: called where the handover comes to nothing, and the next VMM is to be ended
@@ -56,6 +57,7 @@ struct keeper {
 	uint64_t seen;
 	uint64_t crashes[KEEPER_CRASHES];
 	unsigned int nr_crashes;
+	unsigned int most;
 	struct gmem_handover *handover;
 	struct event talk;
 	struct event timer;
@@ -67,7 +69,7 @@ struct keeper {
 };
 
 /* 0 or -errno */
-int keeper_open(struct keeper *keeper, struct events *events, const struct vm_claim *claim);
+int keeper_open(struct keeper *keeper, struct events *events, const struct helper_plan *plan);
 
 /* Let go of all: the guest ends, if nobody else has it. */
 void keeper_close(struct keeper *keeper);

@@ -195,21 +195,27 @@ void publish_begin(struct machine *machine)
 
 /*
  * The exit in the run page is one that KVM has shown, until the word there is another: then it
- * was answered, whatever the page says. Between the two the page says that it was.
+ * was answered, whatever the page says. Between the two the page says that it was. One that
+ * has changed nothing could be answered again, but not later, when others have changed it: the
+ * lock is held till the word is another.
  */
 void publish_answer(struct machine *machine, struct gmem_vcpu *vcpu, uint64_t what)
 {
 	struct published *published = machine->published;
-	uint64_t answered;
+	uint64_t answered = 0;
 
-	if (!published || !published->begun || !write_new(machine, what))
+	if (!published || !published->begun)
 		return;
-	answered = kept_of(&published->live)->answered[vcpu->id] + 1;
-	live_write(&published->live, offsetof(struct live_kept, answered[vcpu->id]), &answered,
-		   sizeof(answered));
-	live_commit(&published->live);
+	if (write_new(machine, what)) {
+		answered = kept_of(&published->live)->answered[vcpu->id] + 1;
+		live_write(&published->live, offsetof(struct live_kept, answered[vcpu->id]),
+			   &answered, sizeof(answered));
+		live_commit(&published->live);
+	}
 	__atomic_store_n(&vcpu->run->exit_reason, KVM_EXIT_INTR, __ATOMIC_RELEASE);
-	__atomic_store_n(&published->live.header->cleared[vcpu->id], answered, __ATOMIC_RELEASE);
+	if (answered)
+		__atomic_store_n(&published->live.header->cleared[vcpu->id], answered,
+				 __ATOMIC_RELEASE);
 }
 
 void publish_ending(struct machine *machine)
