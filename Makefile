@@ -55,7 +55,7 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-intel test-debian test-cpus test-asan test-disk test-net
+.PHONY: check test test-debug test-intel test-debian test-cpus test-asan test-disk test-net test-soak
 .PHONY: demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
@@ -77,6 +77,8 @@ test-disk: qemu kmod vmm tests ## run a Linux guest's disks by io_uring and by t
 	@lab/run --timeout 1500 -- tests/boot/disk 'io_uring threads'
 test-net: qemu kmod vmm tests ## run the network of Linux guests: passt, a tap, a balloon
 	@tests/run net
+test-soak: qemu kmod vmm tests ## kill a Linux guest's VMM 200 times, at any instant (GMEM_CRASHES)
+	@lab/run --timeout 7200 -- env GMEM_CRASHES="$${GMEM_CRASHES:-200}" tests/boot/crash soak
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
