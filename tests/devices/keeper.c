@@ -319,6 +319,32 @@ static void pipes_that_have_not_hung_up(void **state)
 	close(ends[1][1]);
 }
 
+/* A disk that hangs: no VMM is started that would not wait for all of them. */
+static void too_many_that_have_not_hung_up(void **state)
+{
+	int ends[KEEPER_LIVES][2], i;
+
+	(void)state;
+	give(0, page(true));
+	for (i = 0; i <= KEEPER_LIVES; i++) {
+		now += (uint64_t)KEEPER_WITHIN * 1000000000;
+		assert_int_equal(keeper_settle(&keeper), i < KEEPER_LIVES);
+		if (i == KEEPER_LIVES)
+			break;
+		close(keeper.now.singles[HELD_LIFE]);
+		assert_int_equal(pipe2(ends[i], O_CLOEXEC), 0);
+		keeper.now.singles[HELD_LIFE] = ends[i][0];
+		nr_pages = 1;
+		give(i + 1, page(true));
+		keeper_adopt(&keeper);
+		live_close(&pages[1]);
+		assert_int_equal(keeper.nr_lives, i + 1);
+	}
+	nr_pages = 1;
+	for (i = 0; i < KEEPER_LIVES; i++)
+		close(ends[i][1]);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -337,6 +363,7 @@ int main(void)
 		TEST(an_upgrade),
 		TEST(not_too_often),
 		TEST(pipes_that_have_not_hung_up),
+		TEST(too_many_that_have_not_hung_up),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

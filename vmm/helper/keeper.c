@@ -16,6 +16,8 @@
 
 #define SECOND		1000000000ULL
 #define PATIENCE	30	/* s for all of a handover: a VMM that hangs is one that fails */
+_Static_assert(KEEPER_LIVES + 1 == MACHINE_FENCES, "the next VMM waits for all of them");
+
 #define FDS		(2 * OPTION_VALUES + KEEPER_SINGLES + KEEPER_LIVES + 16)
 
 static void close_fd(int *fd)
@@ -154,6 +156,7 @@ static void drop_lives(struct keeper *keeper)
 	keeper->nr_lives = kept;
 }
 
+/* There is room for one more: keeper_settle() ends the guest where there is none for the next. */
 static void add_life(struct keeper *keeper, int *life)
 {
 	drop_lives(keeper);
@@ -238,6 +241,9 @@ bool keeper_settle(struct keeper *keeper)
 		return lose(keeper, "another has its VM, or KVM has given it up");
 	if (!live_is_ready(keeper->now.singles[HELD_LIVE]))
 		return lose(keeper, "it had not run it yet");
+	drop_lives(keeper);
+	if (keeper->nr_lives == KEEPER_LIVES)
+		return lose(keeper, "its disks still carry out requests of too many before it");
 	if (is_too_often(keeper))
 		return lose(keeper, "once more than --crashes allows within a minute");
 	if (keeper->claim)
