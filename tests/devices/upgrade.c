@@ -42,7 +42,8 @@ static int set_up(void **state)
 	(void)state;
 	memset(&machine, 0, sizeof(machine));
 	memset(&devices, 0, sizeof(devices));
-	serving = (struct serving){ .devices = &devices, .snapshot = "here", .helper.nr_nets = 0 };
+	serving = (struct serving){ .devices = &devices, .snapshot = "here",
+		.exposes = true, .keeps = true, .helper.nr_nets = 0 };
 	strcpy(serving.claim.name, "web");
 	machine.nr_vcpus = 2;
 	make_cpuid(0);
@@ -75,6 +76,8 @@ static void what_is_written_is_read(void **state)
 	assert_string_equal(config.name, "web");
 	assert_string_equal(config.snapshot, "here");
 	assert_null(config.snapshot_on);
+	assert_true(config.exposes);
+	assert_true(config.keeps);
 	assert_int_equal(config.devices.balloon, 1);
 	assert_int_equal(config.devices.rng, 0);
 	assert_int_equal(config.devices.disks.nr, 2);

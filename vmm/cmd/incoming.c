@@ -498,6 +498,7 @@ static int serve(struct incoming *incoming)
 	loop_block_signals(incoming->config.snapshot);
 	serving->snapshot = incoming->config.snapshot;
 	serving->snapshot_on = incoming->config.snapshot_on;
+	serving->exposes = incoming->config.exposes;
 	serving->keeps = incoming->config.keeps;
 	serving->devices = &incoming->config.devices;
 	serving->arrive = arrive;

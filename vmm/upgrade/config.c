@@ -167,6 +167,9 @@ static void put_all(struct output *output, const struct machine *machine,
 		put_disk(output, i, &devices->disks.all[i]);
 	put_nets(output, machine, &devices->nets);
 	put_machine(output, machine);
+	/* Where it is not known, such a snapshot is refused, as without it. */
+	if (serving->exposes)
+		put_flagged(output, "exposes", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
 	if (serving->keeps)
 		put_flagged(output, "keeper", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
 }
@@ -333,6 +336,12 @@ static int read_keeper(struct upgrade_config *config, const struct gmem_section 
 	return section->length ? -EPROTO : 0;
 }
 
+static int read_exposes(struct upgrade_config *config, const struct gmem_section *section)
+{
+	config->exposes = true;
+	return section->length ? -EPROTO : 0;
+}
+
 /* It has come with OFFER. */
 static int read_machine(struct upgrade_config *config, const struct gmem_section *section)
 {
@@ -347,6 +356,7 @@ static const struct {
 } sections[] = {
 	{ "machine", read_machine },
 	{ "keeper", read_keeper },
+	{ "exposes", read_exposes },
 	{ "helper", read_helper },
 	{ "name", read_name },
 	{ "snapshot", read_snapshot },

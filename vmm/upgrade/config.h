@@ -17,6 +17,7 @@ struct serving;
  * @name: of the VM
  * @snapshot, @snapshot_on: as struct serving has them
  * @nr_nets: channels that the helper has
+ * @exposes: as struct serving has it
  * @keeps: it goes on with the guest where the VMM dies
  * @cpuids, @nr_cpuids: of the vCPUs
  */
@@ -26,6 +27,7 @@ struct upgrade_config {
 	char *snapshot_on;
 	struct devices devices;
 	unsigned int nr_nets;
+	bool exposes;
 	bool keeps;
 	unsigned int nr_cpuids;
 	struct kvm_cpuid2 *cpuids[MACHINE_VCPUS];
