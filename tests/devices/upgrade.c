@@ -183,6 +183,84 @@ static void what_cannot_be_is_refused(void **state)
 	upgrade_config_free(&config);
 }
 
+/* ---- What OFFER says of a VM whose process died ---- */
+
+static void an_offer_is_in_it(void **state)
+{
+	const struct gmem_slot low = {
+		.slot = 0, .flags = 4, .size = 1 << 30, .private_fd = 9, .shared_fd = 9,
+	};
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct gmem_offer offer = { .nr_fds = 0 };
+	int fd;
+
+	(void)state;
+	machine.vm_type = 1;
+	machine.nr_memory = 2;
+	machine.memory[0].slot = low;
+	machine.memory[1].slot = low;
+	machine.memory[1].slot.slot = 1;
+	machine.memory[1].slot.gpa = 1ULL << 32;
+	machine.memory[1].slot.private_offset = 1 << 30;
+	machine.memory[1].slot.shared_fd = -1;
+	serving.keeps = true;
+	fd = upgrade_config_write(&machine, &serving);
+	assert_int_equal(upgrade_config_offer(fd, &offer, slots), 0);
+	assert_int_equal(offer.vm_type, 1);
+	assert_int_equal(offer.nr_vcpus, 2);
+	assert_int_equal(offer.nr_slots, 2);
+	assert_ptr_equal(offer.slots, slots);
+	assert_int_equal(slots[0].flags, 4);
+	assert_int_equal(slots[0].size, 1 << 30);
+	assert_int_equal(slots[0].private_fd, 0);
+	assert_int_equal(slots[0].shared_fd, 0);
+	assert_int_equal(slots[1].slot, 1);
+	assert_int_equal(slots[1].gpa, 1ULL << 32);
+	assert_int_equal(slots[1].private_offset, 1 << 30);
+	assert_int_equal(slots[1].private_fd, 0);
+	assert_int_equal(slots[1].shared_fd, -1);
+	assert_int_equal(upgrade_config_read(&config, fd), 0);
+	assert_true(config.keeps);
+	upgrade_config_free(&config);
+	/* A VMM that is taken over cannot write another. */
+	assert_int_equal(pwrite(fd, "x", 1, 0), -1);
+	close(fd);
+}
+
+static int read_offer_of(const void *content, size_t length)
+{
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct gmem_offer offer = { .nr_fds = 0 };
+	int fd = memfd_create("config", MFD_CLOEXEC), ret;
+
+	begin();
+	put("machine", 1, 0, content, length);
+	assert_int_equal(write(fd, bytes, used), used);
+	ret = upgrade_config_offer(fd, &offer, slots);
+	close(fd);
+	return ret;
+}
+
+static void what_is_no_offer(void **state)
+{
+	uint64_t words[3 + 7 * (MACHINE_SLOTS + 1)] = { 0, 1, 0 };
+	struct gmem_slot slots[MACHINE_SLOTS];
+	struct gmem_offer offer;
+
+	(void)state;
+	assert_int_equal(read_offer_of(words, 24), 0);
+	assert_int_equal(read_offer_of(words, 0), -EPROTO);
+	assert_int_equal(read_offer_of(words, 16), -EPROTO);
+	assert_int_equal(read_offer_of(words, 32), -EPROTO);
+	words[2] = MACHINE_SLOTS + 1;
+	assert_int_equal(read_offer_of(words, sizeof(words)), -EPROTO);
+	words[2] = UINT64_MAX;
+	assert_int_equal(read_offer_of(words, sizeof(words)), -EPROTO);
+	words[2] = 1;
+	assert_int_equal(read_offer_of(words, 24), -EPROTO);
+	assert_int_equal(upgrade_config_offer(-1, &offer, slots), -EBADMSG);
+}
+
 static void unknown_sections_may_be_optional(void **state)
 {
 	struct gmem_section section = {
@@ -374,6 +452,8 @@ int main(void)
 	const struct CMUnitTest claims[] = {
 		WITH(what_is_written_is_read),
 		WITH(what_cannot_be_is_refused),
+		WITH(an_offer_is_in_it),
+		WITH(what_is_no_offer),
 		WITH(unknown_sections_may_be_optional),
 		WITH(states_are_checked),
 		cmocka_unit_test(a_line_goes_on_where_its_reader_is),

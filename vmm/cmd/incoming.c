@@ -380,6 +380,9 @@ static void raise_all(struct machine *machine)
 		for (queue = 0; queue < device->nr_queues; queue++)
 			if (device->now.queues[queue].enabled)
 				msix_signal(&device->msix, device->now.queues[queue].vector);
+		/* What a process that died has told of its configuration may not have come. */
+		if (machine->recovers)
+			msix_signal(&device->msix, device->now.config_vector);
 	}
 }
 

@@ -315,15 +315,12 @@ static int open_parts(struct process *process);
 /* What was asked for on them by the one that died, and not answered, is forgotten. */
 static int reopen_channels(struct process *process, struct helper *ours)
 {
-	unsigned int i;
 	int ret;
 
 	snapshot_files_drop(&process->files);
 	end_channel(&process->files_event);
 	end_channel(&process->pager_event);
-	/* Those of passt end with the program, when their end is seen there. */
-	for (i = 0; i < process->theirs.nr_nets; i++)
-		shutdown(process->theirs.nets[i], SHUT_RDWR);
+	/* Those of passt end with it, when it is seen that nobody has their other ends. */
 	process->theirs = (struct helper)HELPER_NONE;
 	ret = open_pairs(ours, &process->theirs, process->plan);
 	if (!ret)
@@ -432,6 +429,8 @@ static void succeeded(void *data, pid_t pid, int pidfd)
 	process->orphan = false;
 	process->vmm_event.fd = pidfd;
 	keeper_adopt(&process->keeper);
+	if (!process->keeper.handover)
+		keeper_wait(&process->keeper, 0);
 	process->successor->stays = keeper_is_ready(&process->keeper);
 	if (events_add(&process->events, &process->vmm_event, EPOLLIN))
 		end_all_channels(process);
