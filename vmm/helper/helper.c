@@ -465,6 +465,7 @@ static void not_taken_over(void *data)
 	struct process *process = data;
 
 	if (process->orphan) {
+		successor_drain(process->successor);
 		successor_end(process->successor);
 		failed(process);
 	} else {

@@ -24,6 +24,8 @@
 #include "helper/wire.h"
 #include "upgrade/wire.h"
 
+#define MOST_HEARD	256	/* messages at a time: more than a VMM has to say */
+
 /* ---- The program ---- */
 
 static void execute(int program, int handover)
@@ -98,12 +100,18 @@ void successor_end(struct successor *successor)
 	end_child(successor);
 }
 
-/* One that ends before it has the guest leaves that to the VMM, which sees it as well. */
+/*
+ * One that ends before it has the guest leaves that to the VMM, which sees it as well. What it
+ * has given to be held it has said before, and it may not have been heard yet.
+ */
 static void child_ended(struct event *event, uint32_t ready)
 {
 	struct successor *successor = event->data;
 
 	(void)ready;
+	successor_drain(successor);
+	if (!successor_is_there(successor))
+		return;
 	end_child(successor);
 	if (successor->failed)
 		successor->failed(successor->data);
@@ -307,7 +315,11 @@ void successor_drain(struct successor *successor)
 {
 	struct pollfd more = { .fd = successor->channel.fd, .events = POLLIN };
 
-	while (successor->channel.fd >= 0 && poll(&more, 1, 0) > 0)
+	unsigned int i;
+
+	/* Its end may bring another one, and one that lives may say more as fast as it is heard. */
+	for (i = 0; i < MOST_HEARD && more.fd >= 0 && more.fd == successor->channel.fd &&
+	     poll(&more, 1, 0) > 0; i++)
 		heard(&successor->channel, EPOLLIN);
 }
 
