@@ -112,6 +112,7 @@ bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 /* pfncache.c */
 void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end);
 void kvm_gmem_cache_drop(struct kvm *kvm);
+void kvm_gmem_cache_mm_gone(struct kvm *kvm);
 
 /* pager/wait_vcpu.c */
 int kvm_gmem_ask(struct kvm_vcpu *vcpu, struct kvm_memory_slot *slot, gfn_t gfn, bool write,

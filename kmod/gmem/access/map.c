@@ -146,8 +146,9 @@ int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
  * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
  * stay so while it waits for a pager: the refresh has a memslot. A kthread does not
  * wait: an error pfn.
- * Return: whether that is all there is to do: the memory is in the inode, or the VM is
- * dead, whose guest's memory is another VM's; if not, @pfn is untouched.
+ * Return: whether that is all there is to do: the memory is in the inode; or the VM is
+ * dead, whose guest's memory is another VM's; or the memory is that of a process which is
+ * gone. If not, @pfn is untouched.
  */
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 {
@@ -162,12 +163,11 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 		return true;
 	}
 
-	if (!kvm_gmem_holds(kvm, gpc->memslot, gfn))
-		return false;
-
-	r = fatal_signal_pending(current) ? -EFAULT :
-	    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn);
-	if (r == -EAGAIN)
+	r = -EAGAIN;
+	if (kvm_gmem_holds(kvm, gpc->memslot, gfn))
+		r = fatal_signal_pending(current) ? -EFAULT :
+		    gmem_get_pfn_wait(kvm, gpc->memslot, gfn, pfn);
+	if (r == -EAGAIN && !READ_ONCE(kvm->mm_gone))
 		return false;
 	if (r)
 		*pfn = KVM_PFN_ERR_FAULT;
@@ -184,7 +184,8 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
  * which the caller compares next.
  *
  * A VM that dies has all its caches dropped, whatever their memory, after it was declared
- * dead: likewise, either that is seen here, or it comes after.
+ * dead: likewise, either that is seen here, or it comes after. So has a VM whose address space
+ * goes; a page of an inode is none of that, and may be found again.
  *
  * Context: gpc->lock is held for writing.
  * Return: true where the refresh has to start over.
@@ -194,6 +195,10 @@ bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc)
 	lockdep_assert_held_write(&gpc->lock);
 
 	if (READ_ONCE(gpc->kvm->vm_dead))
+		return true;
+
+	if (READ_ONCE(gpc->kvm->mm_gone) &&
+	    !kvm_gmem_holds(gpc->kvm, gpc->memslot, gpa_to_gfn(gpc->gpa)))
 		return true;
 
 	if (!kvm_slot_can_be_private(gpc->memslot))
