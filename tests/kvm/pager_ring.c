@@ -89,6 +89,55 @@ static void many_pages_an_answer(void)
 	guest_expect(m, 5, 47, 4);
 }
 
+#define LARGE	KVM_GMEM_RING_MAX_BUFFERS	/* pages of an answer */
+#define LARGES	30				/* such answers, which take a while */
+
+/*
+ * One VM carries out answers until its own page is there, and leaves one behind. Meanwhile
+ * another has gone to sleep that waits for that one: it found all of them in the first one's
+ * hands. The pager saw no sleeper when it put them, and does not enter. Returns whether it came
+ * to that.
+ */
+static bool leave_answer_behind(void)
+{
+	struct touch helper = { .page = LARGES * LARGE }, sleeper = { .page = helper.page + 1 };
+	uint64_t pages = sleeper.page + 1;
+	struct ring ring;
+	bool asleep;
+
+	helper.m = machine_create(pages);
+	sleeper.m = machine_link(helper.m->view, pages);
+	ring_open(&ring, pager_of(helper.m), 32, 0, 0);
+	for (unsigned int i = 0; i < LARGES; i++)
+		ring_put(&ring, KVM_GMEM_ANSWER_ZERO, i * LARGE, LARGE, 0);
+	ring_put(&ring, KVM_GMEM_ANSWER_ZERO, helper.page, 1, 0);
+	ring_put(&ring, KVM_GMEM_ANSWER_ZERO, sleeper.page, 1, 0);
+
+	touch_start(&helper);
+	while (!ring.head->answer_tail)
+		usleep(100);
+	touch_start(&sleeper);
+	wait_asleep(thread_id(sleeper.thread), IN_PAGER_WAIT);
+	asleep = ring.head->answer_tail <= LARGES;
+
+	touch_end(&helper, 0);
+	touch_end(&sleeper, 0);
+	TEST_ASSERT(ring_is_done(&ring), "not carried out");
+	ring_close(&ring);
+	machine_free(sleeper.m);
+	machine_free(helper.m);
+	return asleep;
+}
+
+static void one_passes_on(void)
+{
+	double until = 0;
+
+	require_ring();
+	while (!leave_answer_behind())
+		TEST_ASSERT(claim_is_patient(&until), "nobody slept while another was at work");
+}
+
 struct server {
 	struct ring *ring;
 	volatile bool stop;
@@ -378,6 +427,7 @@ static void wrong_arguments(void)
 static const struct claim claims[] = {
 	CLAIM(sleeper_is_woken, "a vCPU that sleeps says so, and ENTER wakes it"),
 	CLAIM(many_pages_an_answer, "an answer may be for many pages"),
+	CLAIM(one_passes_on, "one that has its page wakes another for the answers that it leaves"),
 	CLAIM(no_system_call, "one that looks takes the answer itself: no system call"),
 	CLAIM(host_sleeps_too, "so does a host fault"),
 	CLAIM(host_goes_to_the_next, "and when the ring dies, it goes to the next pager's"),
