@@ -12,7 +12,6 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
-#include <linux/task_work.h>
 
 #include "../access.h"
 #include "../gmem.h"
@@ -209,27 +208,6 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 }
 
 /*
- * First asks whether it is owed, without a reference to the view's file: if that were the
- * last one, the view would go only when this task returns to userspace, which it does not
- * do before the view has gone.
- */
-static int gmem_own_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
-			    kvm_pfn_t *pfn)
-{
-	struct gmem_inode *gi;
-	pgoff_t index;
-	bool owed;
-
-	gi = gmem_slot_get_inode(slot, gfn, &index);
-	if (!gi)
-		return -EFAULT;
-
-	owed = READ_ONCE(gi->pager) && gmem_pager_waits(gi, index);
-	iput(&gi->vfs_inode);
-	return owed ? -ENODATA : kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
-}
-
-/*
  * Between two tries of an access for which there was no memory. Nothing tells of memory that has
  * become free, in the task's memory cgroup or elsewhere, so this is a poll: a hundred tries a
  * second, each of which reclaims what it can, cost little beside that. What is known to end the
@@ -310,7 +288,7 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
 	int r;
 
 	for (;;) {
-		r = gmem_own_get_pfn(kvm, slot, gfn, pfn);
+		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 		if (!r)
 			return 0;
 		r = gmem_wait_or_fail(&own, slot, gfn, r);
@@ -343,7 +321,7 @@ int gmem_get_pfn_or_wait(struct kvm *kvm, struct kvm_memory_slot **slot, gfn_t g
 	int as_id = (*slot)->as_id;
 	int r;
 
-	r = gmem_own_get_pfn(kvm, *slot, gfn, pfn);
+	r = kvm_gmem_get_pfn(kvm, *slot, gfn, pfn, NULL);
 	if (r != -ENODATA && r != -ENOMEM)
 		return r;
 
@@ -363,7 +341,7 @@ static int gmem_await_once(struct gmem_own *own, gfn_t gfn)
 	if (!kvm_gmem_holds(own->kvm, slot, gfn) || slot->flags & KVM_MEMSLOT_INVALID)
 		return 0;
 
-	r = gmem_own_get_pfn(own->kvm, slot, gfn, &pfn);
+	r = kvm_gmem_get_pfn(own->kvm, slot, gfn, &pfn, NULL);
 	if (!r)
 		put_page(pfn_to_page(pfn));
 	if (r != -ENODATA && r != -ENOMEM)

@@ -83,6 +83,7 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
 	mutex_lock(&pager->lock);
 	/* Before there is more that is owed: the pager before may have had FAIL. */
 	WRITE_ONCE(pager->flags, flags | GMEM_PAGER_OPEN);
+	smp_wmb(); /* pairs with gmem_pager_missing() */
 	if (nr)
 		gmem_ranges_commit(&change);
 	gmem_events_unread(pager);
@@ -171,6 +172,7 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
 
 	switch (gmem_ranges_get(pager->owed, index)) {
 	case GMEM_OWED:
+		smp_rmb(); /* not those of a pager before the one that owes it */
 		/* Once: one pager may be gone, and the next one have FAIL. */
 		flags = READ_ONCE(pager->flags);
 		if (!(flags & GMEM_PAGER_OPEN) && flags & KVM_GMEM_PAGER_FAIL)
