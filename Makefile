@@ -4,6 +4,9 @@
 
 KMOD := $(MAKE) --no-print-directory -C kmod
 BUILD := $(MAKE) --no-print-directory -C
+# No test of `make test-debug` begins later; how often `make test-rounds` runs a test.
+MINUTES := 240
+ROUNDS := 100
 # The VMM and its tests a second time, beside .cache/build.
 ASAN := BUILD=$(CURDIR)/.cache/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
@@ -55,15 +58,19 @@ tests: lib upstream
 
 # ---- what is run
 
-.PHONY: check test test-debug test-intel test-debian test-cpus test-asan test-disk test-net test-soak
-.PHONY: demo bench bench-check shell
+.PHONY: check test test-debug test-rounds test-intel test-debian test-cpus test-asan test-disk test-net
+.PHONY: test-soak demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
 	@scripts/build-guest bookworm
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
-	@tests/run --kmod debug
+	@tests/run --kmod debug --within $(MINUTES)
+test-rounds: qemu kmod vmm tests ## boot Linux, and run tests that failed once, a hundred times
+	@lab/run --timeout 36000 -- tests/rounds $(ROUNDS) \
+		x86_64/state_test x86_64/xapic_ipi_test x86_64/xen_shinfo_test
+	@lab/run --timeout 36000 -- tests/boot/linux $(ROUNDS)
 test-intel: kmod tests ## run all of tests/kvm on an Intel CPU, which Bochs emulates
 	@tests/run all-intel
 test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
