@@ -17,6 +17,7 @@
 #include <linux/uaccess.h>
 
 #include "attrs.h"
+#include "chunk.h"
 #include "gmem.h"
 #include "invalidate.h"
 #include "pager/owed.h"
@@ -44,6 +45,7 @@ struct gmem_conversion {
 static int gmem_convert_locked(struct gmem_conversion *c)
 {
 	struct gmem_inode *gi = c->view->inode;
+	pgoff_t start = c->first, end = c->last + 1;
 	struct gmem_ranges_change change;
 	int r;
 
@@ -64,9 +66,12 @@ static int gmem_convert_locked(struct gmem_conversion *c)
 	if (r)
 		return r;
 
-	gmem_invalidate_begin(gi, c->first, c->last + 1);
+	mutex_lock(&gi->views_lock);
+	gmem_chunks_extend(gi, &start, &end, c->attributes);
+	gmem_invalidate_begin(gi, start, end);
+	mutex_unlock(&gi->views_lock);
 	gmem_ranges_commit(&change);
-	gmem_invalidate_end(gi, c->first, c->last + 1);
+	gmem_invalidate_end(gi, start, end);
 	/* A host fault may not have the page any more. */
 	gmem_pager_wake_range(gi, c->first, c->last + 1, NULL);
 	gmem_ranges_finish(&change);

@@ -9,6 +9,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 
+#include "chunk.h"
 #include "folio.h"
 #include "gmem.h"
 #include "invalidate.h"
@@ -37,6 +38,9 @@ static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 		if (signal_pending(current))
 			return -EINTR;
 
+		/* Only where all of it is asked for. */
+		if (IS_ALIGNED(index, GMEM_CHUNK_PAGES) && end - index >= GMEM_CHUNK_PAGES)
+			gmem_chunk_make(gi, index, false);
 		folio = gmem_folio_grab(gi, index);
 		if (folio == ERR_PTR(-ENODATA)) {
 			/* It stays owed. */
@@ -78,7 +82,8 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 		return -EINVAL;
 
 	while (!r && index < end) {
-		pgoff_t stop = min(end, index + GMEM_ALLOCATE_BATCH);
+		pgoff_t stop = min(end, round_down(index, GMEM_ALLOCATE_BATCH) +
+					GMEM_ALLOCATE_BATCH);
 
 		filemap_invalidate_lock_shared(mapping);
 		r = gmem_allocate_batch(gi, index, stop, &index);
@@ -224,7 +229,10 @@ static int gmem_punch_locked(struct gmem_punch *punch, pgoff_t start, pgoff_t en
 	gmem_huge_extend(gi, &first, &last);
 
 	gmem_unmap_host(gi, start, end);
+	mutex_lock(&gi->views_lock);
+	gmem_chunks_break(gi, &first, &last);
 	gmem_invalidate_zap(gi, first, last);
+	mutex_unlock(&gi->views_lock);
 	if (gmem_needs_flush(gi, first, last))
 		gmem_punch_hold(punch, start, end);
 	gmem_huge_truncate(gi, start, end);

@@ -8,6 +8,7 @@
  */
 #include <linux/file.h>
 
+#include "chunk.h"
 #include "folio.h"
 #include "gmem.h"
 #include "pager/owed.h"
@@ -65,8 +66,10 @@ static int gmem_prepare_folio(struct kvm *kvm, struct kvm_memory_slot *slot, gfn
 }
 
 /* Up to which order the folio may be mapped: KVM asks that gfn and pfn be aligned alike. */
-static int gmem_fault_order(struct folio *folio, gfn_t gfn, pgoff_t index)
+static int gmem_fault_order(struct gmem_inode *gi, struct folio *folio, gfn_t gfn, pgoff_t index)
 {
+	if (!folio_test_large(folio))
+		return gmem_chunk_order(gi, index, gfn);
 	if (!IS_ALIGNED(gfn - index, folio_nr_pages(folio)) || folio_test_has_hwpoisoned(folio))
 		return 0;
 	return folio_order(folio);
@@ -91,6 +94,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 {
 	pgoff_t index = gmem_slot_index(slot, gfn);
 	struct file *file = gmem_slot_get_file(slot);
+	struct gmem_inode *gi;
 	struct folio *folio;
 	bool missing;
 	int r = 0;
@@ -98,6 +102,8 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 	if (!file)
 		return -EFAULT;
 
+	gi = GMEM_I(file_inode(file));
+	gmem_chunk_touch_unlocked(gi, index);
 	folio = gmem_fault_folio(file, slot, gfn);
 	if (IS_ERR(folio)) {
 		r = PTR_ERR(folio);
@@ -110,7 +116,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 
 	folio_unlock(folio);
 	if (missing && !r)
-		gmem_pager_touched(GMEM_I(file_inode(file)), index);
+		gmem_pager_touched(gi, index);
 	if (r) {
 		folio_put(folio);
 		goto out;
@@ -118,7 +124,7 @@ int kvm_gmem_get_pfn(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 
 	*pfn = gmem_folio_pfn(folio, index);
 	if (max_order)
-		*max_order = gmem_fault_order(folio, gfn, index);
+		*max_order = gmem_fault_order(gi, folio, gfn, index);
 	trace_gmem_fault(file->private_data, index, gfn, *pfn);
 out:
 	fput(file);

@@ -33,6 +33,7 @@
  *   pfncache.c		... and out of what KVM remembers of them
  *   inode.c		the pseudo filesystem and its inodes
  *   folio.c, huge.c	getting pages into an inode, and out of it
+ *   chunk.c		... 2 MiB at a time, where the host may map them
  *   attrs.c		which pages are private, shared
  *   fdinfo.c		facts for operators
  *   x86.c		what depends on the type of an x86 VM: arch.h
@@ -46,7 +47,7 @@
  *         kvm->populate_lock
  *         mmap_lock
  *           inode->i_mapping->invalidate_lock
- *             folio lock
+ *             folio lock (before it gmem_chunk_locks, which nothing else is inside of)
  *               gmem_inode.views_lock
  *                 i_mmap_rwsem
  *                   kvm->mmu_lock
@@ -97,6 +98,9 @@
 #include "../attrs/ranges.h"
 #include "../kvm_mm.h"
 
+/* When pages come by 2 MiB: where that is free, or also where memory has to be made free. */
+enum gmem_chunks { GMEM_CHUNKS_NEVER, GMEM_CHUNKS_FITS, GMEM_CHUNKS_ALWAYS };
+
 /**
  * struct gmem_inode - a guest memory inode
  * @vfs_inode: its size is fixed at creation
@@ -118,6 +122,8 @@
  * @inodes: in inode.c's list of all inodes
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
+ * @chunks_when: when pages come by chunks; constant
+ * @chunks: how many are whole
  */
 struct gmem_inode {
 	struct inode vfs_inode;
@@ -134,6 +140,8 @@ struct gmem_inode {
 	bool unsplit;
 	struct list_head inodes;
 	atomic_long_t allocated;
+	enum gmem_chunks chunks_when;
+	atomic_long_t chunks;
 };
 
 /**

@@ -11,6 +11,7 @@
 #include <linux/statfs.h>
 
 #include "attrs.h"
+#include "chunk.h"
 #include "folio.h"
 #include "gmem.h"
 #include "inode.h"
@@ -52,6 +53,8 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->seals = 0;
 	gi->nr_views = 0;
 	atomic_long_set(&gi->allocated, 0);
+	gi->chunks_when = GMEM_CHUNKS_NEVER;
+	atomic_long_set(&gi->chunks, 0);
 	return &gi->vfs_inode;
 }
 
@@ -233,6 +236,7 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	}
 	if (!gi->attrs && IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && gmem_poison_is_told())
 		mapping_set_large_folios(inode->i_mapping);
+	gmem_chunks_init(gi);
 
 	spin_lock(&gmem_inodes_lock);
 	list_add(&gi->inodes, &gmem_inodes);

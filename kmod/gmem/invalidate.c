@@ -20,6 +20,7 @@
  */
 #include "access.h"
 #include "arch.h"
+#include "chunk.h"
 #include "gmem.h"
 #include "invalidate.h"
 #include "trace.h"
@@ -263,6 +264,7 @@ void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio)
 	pgoff_t start = folio->index, end = folio_next_index(folio);
 
 	mutex_lock(&gi->views_lock);
+	gmem_chunks_break(gi, &start, &end);
 	gmem_invalidate_begin(gi, start, end);
 	gmem_invalidate_end(gi, start, end);
 	mutex_unlock(&gi->views_lock);

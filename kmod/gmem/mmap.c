@@ -11,20 +11,65 @@
  * A mapping holds the view's file, hence the view and its VM.
  */
 #include <linux/mm.h>
+#include <linux/userfaultfd_k.h>
 
 #include "attrs.h"
+#include "chunk.h"
 #include "folio.h"
 #include "gmem.h"
 #include "pager/owed.h"
 #include "pager/wait.h"
 #include "view.h"
 
+/*
+ * The pages of a fault's chunk that its mapping has in the same page table, from @first to
+ * @last. They came together and are mapped together, so that a VMM does not fault on each;
+ * by entries of 4 KiB, of which any can be taken away alone.
+ */
+static void gmem_host_chunk(struct vm_fault *vmf, pgoff_t *first, pgoff_t *last)
+{
+	unsigned long table = round_down(vmf->address, PMD_SIZE);
+	unsigned long start = max(vmf->vma->vm_start, table);
+	unsigned long end = min(vmf->vma->vm_end, table + PMD_SIZE);
+
+	*first = gmem_chunk_first(vmf->pgoff);
+	*last = *first + GMEM_CHUNK_PAGES - 1;
+	*first = max(*first, vmf->pgoff - ((vmf->address - start) >> PAGE_SHIFT));
+	*last = min(*last, vmf->pgoff + ((end - vmf->address) >> PAGE_SHIFT) - 1);
+}
+
+/* Of pages that are shared. VM_FAULT_NOPAGE: the one that is needed is among them. */
+static vm_fault_t gmem_host_map_range(struct gmem_inode *gi, struct vm_fault *vmf,
+				      pgoff_t first, pgoff_t last)
+{
+	if (!gmem_ranges_match(gi->attrs, first, last, ~0UL, 0))
+		return 0;
+	return filemap_map_pages(vmf, first, last);
+}
+
+static vm_fault_t gmem_host_map_chunk(struct gmem_inode *gi, struct vm_fault *vmf)
+{
+	pgoff_t first, last;
+
+	if (!gmem_chunk_is_whole(gi, vmf->pgoff) || userfaultfd_wp(vmf->vma))
+		return 0;
+
+	gmem_host_chunk(vmf, &first, &last);
+	return gmem_host_map_range(gi, vmf, first, last);
+}
+
 static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf)
 {
 	struct folio *folio;
+	vm_fault_t ret;
 
 	if (gmem_index_is_private(gi, vmf->pgoff))
 		return VM_FAULT_SIGBUS;
+
+	gmem_chunk_touch(gi, vmf->pgoff);
+	ret = gmem_host_map_chunk(gi, vmf);
+	if (ret)
+		return ret;
 
 	folio = gmem_folio_grab(gi, vmf->pgoff);
 	if (folio == ERR_PTR(-EHWPOISON))
@@ -60,19 +105,21 @@ static vm_fault_t gmem_host_fault(struct vm_fault *vmf)
 }
 
 /*
- * Around a page that is read, those that are there and shared are mapped along.
+ * Around a page that is read, those that are there and shared are mapped along. (Around one
+ * that is written the kernel does not ask.)
  * This may not sleep, so that a change in progress leaves it to the fault.
  */
 static vm_fault_t gmem_host_map_pages(struct vm_fault *vmf, pgoff_t first, pgoff_t last)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
-	vm_fault_t ret = 0;
+	vm_fault_t ret;
 
 	if (!down_read_trylock(&inode->i_mapping->invalidate_lock))
 		return 0;
 
-	if (gmem_ranges_match(GMEM_I(inode)->attrs, first, last, ~0UL, 0))
-		ret = filemap_map_pages(vmf, first, last);
+	ret = gmem_host_map_chunk(GMEM_I(inode), vmf);
+	if (!ret)
+		ret = gmem_host_map_range(GMEM_I(inode), vmf, first, last);
 
 	up_read(&inode->i_mapping->invalidate_lock);
 	return ret;

@@ -4,6 +4,7 @@
  */
 #include "../move/move.h"
 #include "arch.h"
+#include "chunk.h"
 #include "gmem.h"
 #include "inode.h"
 #include "invalidate.h"
@@ -22,6 +23,7 @@ int kvm_gmem_init(struct module *module)
 	if (r)
 		return r;
 
+	gmem_chunks_start();
 	r = gmem_fs_init(module);
 	if (r)
 		gmem_ranges_exit();

@@ -115,6 +115,45 @@ TRACE_EVENT(gmem_fault,
 		  __entry->ino, __entry->vm, __entry->pgoff, __entry->gfn, __entry->pfn)
 );
 
+TRACE_EVENT(gmem_chunk,
+	TP_PROTO(struct gmem_inode *gi, pgoff_t pgoff, kvm_pfn_t pfn, bool content),
+	TP_ARGS(gi, pgoff, pfn, content),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, ino)
+		__field(u64, pgoff)
+		__field(u64, pfn)
+		__field(bool, content)
+	),
+
+	TP_fast_assign(
+		__entry->ino = gi->vfs_inode.i_ino;
+		__entry->pgoff = pgoff;
+		__entry->pfn = pfn;
+		__entry->content = content;
+	),
+
+	TP_printk("ino %lu pgoff %#llx pfn %#llx %s", __entry->ino, __entry->pgoff,
+		  __entry->pfn, __entry->content ? "content" : "allocated")
+);
+
+TRACE_EVENT(gmem_chunk_break,
+	TP_PROTO(struct gmem_inode *gi, pgoff_t pgoff),
+	TP_ARGS(gi, pgoff),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, ino)
+		__field(u64, pgoff)
+	),
+
+	TP_fast_assign(
+		__entry->ino = gi->vfs_inode.i_ino;
+		__entry->pgoff = pgoff;
+	),
+
+	TP_printk("ino %lu pgoff %#llx", __entry->ino, __entry->pgoff)
+);
+
 TRACE_EVENT(gmem_invalidate,
 	TP_PROTO(struct gmem_view *view, gfn_t start, gfn_t end),
 	TP_ARGS(view, start, end),

@@ -15,6 +15,7 @@
 
 #include "../arch.h"
 #include "../attrs.h"
+#include "../chunk.h"
 #include "../folio.h"
 #include "../gmem.h"
 #include "../pager/owed.h"
@@ -29,8 +30,8 @@ static int gmem_fill_present(struct gmem_inode *gi, pgoff_t index, struct folio 
 	struct folio *folio = filemap_lock_folio(gmem_mapping(gi), index);
 	int r = 0;
 
-	/* invalidate_lock keeps what was there a moment ago. */
-	if (WARN_ON_ONCE(IS_ERR(folio)))
+	/* invalidate_lock keeps it, unless it came with a chunk that was not added to the end. */
+	if (IS_ERR(folio))
 		return PTR_ERR(folio);
 
 	if (gmem_folio_is_poisoned(folio, index)) {
@@ -61,13 +62,15 @@ static int gmem_fill_install_page(struct gmem_fill *fill, struct gmem_inode *gi,
 	/* Others are not to wait while room is made in the cgroup of this task. */
 	if (!fill->reclaim)
 		gfp = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
-	r = filemap_add_folio(mapping, folio, index, gfp);
-	if (r == -EEXIST) {
-		r = gmem_fill_present(gi, index, folio);
-	} else if (!r) {
-		atomic_long_inc(&gi->allocated);
-		folio_unlock(folio);
-	}
+	do {
+		r = filemap_add_folio(mapping, folio, index, gfp);
+		if (r == -EEXIST) {
+			r = gmem_fill_present(gi, index, folio);
+		} else if (!r) {
+			atomic_long_inc(&gi->allocated);
+			folio_unlock(folio);
+		}
+	} while (r == -ENOENT);
 	if (!r)
 		folio_put(folio);
 	return r;
@@ -116,16 +119,26 @@ static unsigned int gmem_fill_install_pages(struct gmem_fill *fill, struct gmem_
 }
 
 /*
- * All of @huge, or none of it: which page it fails at, single pages will tell. Takes
- * over the reference to it where it succeeds.
+ * All 2 MiB, or nothing: which page it fails at, single pages will tell. What it could not put
+ * into place is dropped by the caller, unless it is gone.
  */
-static unsigned int gmem_fill_install_huge(struct gmem_fill *fill, struct gmem_inode *gi,
-					   pgoff_t index, unsigned int nr)
+static unsigned int gmem_fill_install_large(struct gmem_fill *fill, struct gmem_inode *gi,
+					    pgoff_t index, unsigned int nr)
 {
-	if (nr < HPAGE_PMD_NR || gmem_fill_check(fill, gi, index, fill->next, nr) ||
-	    !gmem_huge_fits(gi, index) || gmem_huge_add(gi, index, fill->huge))
+	struct page *chunk = fill->chunk;
+
+	if (nr < HPAGE_PMD_NR || gmem_fill_check(fill, gi, index, fill->next, nr))
 		return 0;
 
+	if (chunk) {
+		if (!gmem_chunk_fits(gi, index))
+			return 0;
+		fill->chunk = NULL;
+		return gmem_chunk_add(gi, index, chunk, true) ? 0 : nr;
+	}
+
+	if (!gmem_huge_fits(gi, index) || gmem_huge_add(gi, index, fill->huge))
+		return 0;
 	folio_put(fill->huge);
 	fill->huge = NULL;
 	return nr;
@@ -134,6 +147,7 @@ static unsigned int gmem_fill_install_huge(struct gmem_fill *fill, struct gmem_i
 /* The next @nr pages are where they belong. */
 static void gmem_fill_advance(struct gmem_fill *fill, unsigned int nr)
 {
+	fill->large = false;
 	fill->nr -= nr;
 	fill->next += nr;
 	fill->left -= nr;
@@ -159,15 +173,15 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 		r = -EPIPE;
 	else if (gmem_is_sealed(gi, fill->seals))
 		r = -EPERM;
-	else if (fill->huge)
-		done = gmem_fill_install_huge(fill, gi, index, nr);
+	else if (fill->large)
+		done = gmem_fill_install_large(fill, gi, index, nr);
 	else
 		done = gmem_fill_install_pages(fill, gi, index, nr, &r);
 
 	filemap_invalidate_unlock_shared(gmem_mapping(gi));
 	gmem_pager_resolved(gi, index, index + done);
 
-	if (fill->huge)
+	if (fill->large && !done)
 		gmem_fill_drop(fill);
 	else
 		gmem_fill_advance(fill, done);

@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include "../chunk.h"
 #include "../folio.h"
 #include "../gmem.h"
 #include "../view.h"
@@ -63,7 +64,7 @@ static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned in
 
 /**
  * gmem_fill_drop() - let go of what was read and not installed
- * @fill: the call; pages that its folio of PMD size has go by single ones then
+ * @fill: the call; pages that its folio of PMD size or its chunk has go by single ones then
  *
  * Context: Process context.
  */
@@ -72,9 +73,14 @@ void gmem_fill_drop(struct gmem_fill *fill)
 	if (fill->iter)
 		iov_iter_revert(fill->iter, fill->nr * PAGE_SIZE);
 
-	if (fill->huge) {
-		folio_put(fill->huge);
+	if (fill->large) {
+		if (fill->huge)
+			folio_put(fill->huge);
+		if (fill->chunk)
+			__free_pages(fill->chunk, HPAGE_PMD_ORDER);
 		fill->huge = NULL;
+		fill->chunk = NULL;
+		fill->large = false;
 		fill->nr = 0;
 		fill->pages_until = fill->next + HPAGE_PMD_NR;
 	}
@@ -134,45 +140,56 @@ static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index
 }
 
 /*
- * May the next pages go into one folio of PMD size? If this is not the place for one,
- * @nr becomes how many pages there are before it. Installing looks at all of it again.
+ * Memory for the next pages where they may come as 2 MiB: a folio, or a chunk. If this is not
+ * the place for either, @nr becomes how many pages there are before it. Installing looks at
+ * all of it again. Returns the first byte, or NULL.
  */
-static bool gmem_fill_may_be_huge(struct gmem_fill *fill, unsigned int *nr)
+static void *gmem_fill_alloc_large(struct gmem_fill *fill, unsigned int *nr)
 {
+	bool zero = gmem_fill_is_zero(fill), none = false;
 	struct gmem_inode *gi;
-	bool fits = false;
 	pgoff_t index;
 	u64 left;
 
 	gi = gmem_fill_inode(fill, &index, &left);
 	if (!gi)
-		return false;
+		return NULL;
 
-	if (gmem_has_huge(gi)) {
+	if (gmem_has_huge(gi) || gmem_has_chunks(gi)) {
 		*nr = min_t(u64, *nr, HPAGE_PMD_NR - index % HPAGE_PMD_NR);
-		fits = left >= HPAGE_PMD_NR && fill->next >= fill->pages_until &&
-		       gmem_huge_fits(gi, index);
+		if (left >= HPAGE_PMD_NR && fill->next >= fill->pages_until) {
+			if (gmem_huge_fits(gi, index))
+				none = !(fill->huge = gmem_huge_alloc(zero));
+			else if (gmem_chunk_fits(gi, index))
+				none = !(fill->chunk = gmem_chunk_alloc(gi, zero));
+		}
 	}
 	iput(&gi->vfs_inode);
-	return fits;
+
+	/* This call does not look for it again. */
+	if (none)
+		fill->pages_until = U64_MAX;
+	if (fill->huge)
+		return folio_address(fill->huge);
+	return fill->chunk ? page_address(fill->chunk) : NULL;
 }
 
 /* False: by single pages, of which an error is known exactly. */
-static bool gmem_fill_read_huge(struct gmem_fill *fill)
+static bool gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
 {
-	fill->huge = gmem_huge_alloc(gmem_fill_is_zero(fill));
-	if (!fill->huge) {
-		/* This call does not look for it again. */
-		fill->pages_until = U64_MAX;
-		return false;
-	}
+	void *memory = gmem_fill_alloc_large(fill, nr);
 
-	fill->nr = gmem_fill_copy(fill, folio_address(fill->huge), HPAGE_PMD_NR);
+	if (!memory)
+		return false;
+
+	fill->large = true;
+	fill->nr = gmem_fill_copy(fill, memory, HPAGE_PMD_NR);
 	if (fill->nr < HPAGE_PMD_NR) {
 		gmem_fill_drop(fill);
 		return false;
 	}
-	__folio_mark_uptodate(fill->huge);
+	if (fill->huge)
+		__folio_mark_uptodate(fill->huge);
 	return true;
 }
 
@@ -190,7 +207,7 @@ int gmem_fill_read(struct gmem_fill *fill)
 	int r = 0;
 
 	fill->nr = 0;
-	if (gmem_fill_may_be_huge(fill, &want) && gmem_fill_read_huge(fill))
+	if (gmem_fill_read_large(fill, &want))
 		return 0;
 
 	while (!r && fill->nr < want)

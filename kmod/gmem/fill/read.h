@@ -31,7 +31,9 @@
  * @order: of the largest piece of memory that there may be
  * @pages_until: before this page all goes by single pages
  * @nr: pages from @next on whose content was read, and that are not installed yet
- * @huge: one folio that has it all, or NULL
+ * @large: it was read as 2 MiB in one piece
+ * @huge: then a folio that has it all, or NULL
+ * @chunk: or the memory of a chunk, or NULL
  * @folios: else a folio of each
  */
 struct gmem_fill {
@@ -50,7 +52,9 @@ struct gmem_fill {
 	unsigned int order;
 	u64 pages_until;
 	unsigned int nr;
+	bool large;
 	struct folio *huge;
+	struct page *chunk;
 	struct folio *folios[GMEM_FILL_BATCH];
 };
 
