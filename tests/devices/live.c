@@ -167,6 +167,16 @@ static void what_is_none_is_refused(void **state)
 	header->areas[LIVE_KEPT].size = sizeof(struct live_kept) - 1;
 	refused();
 	*header = before;
+	/* One that covers the header, or another: the journal would write to these. */
+	header->areas[LIVE_KEPT].offset = 0;
+	refused();
+	*header = before;
+	header->areas[LIVE_KEPT].size = header->size - header->areas[LIVE_KEPT].offset;
+	refused();
+	*header = before;
+	header->areas[LIVE_JOURNAL] = header->areas[LIVE_KEPT];
+	refused();
+	*header = before;
 	header->committed = 2;
 	refused();
 	*header = before;

@@ -244,7 +244,69 @@ static void nor_reset(void **state)
 	carried_out(6, VIRTIO_BLK_S_OK, 1);
 }
 
+/* The driver had asked for it when the process died: the next one waits, too. */
+static void nor_a_reset_from_before(void **state)
+{
+	struct virtio_saved saved;
+	int life;
+
+	(void)state;
+	ask_for_three();
+	driver_write(&driver, REG_STATUS, 0, 1);
+	virtio_save_registers(driver.device, &saved);
+	die();
+	life = pipe_of_the_dead();
+	driver.machine.recovers = true;
+	assert_int_equal(virtio_restore(driver.device, &saved), 0);
+	driver.machine.recovers = false;
+	driver_loop(&driver);
+	assert_int_equal(driver_read(&driver, REG_STATUS, 1), STATUS_OK);
+	assert_false(driver.device->ops->idle(driver.device));
+	close(life);
+	driver_loop(&driver);
+	assert_int_equal(driver_read(&driver, REG_STATUS, 1), 0);
+	assert_int_equal(held_count(), 0);
+	assert_int_equal(driver_start(&driver, ALL, SIZE), STATUS_OK);
+	offer(6, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	carried_out(6, VIRTIO_BLK_S_OK, 1);
+}
+
 /* ---- From whoever it was ---- */
+
+static uint64_t capacity(void)
+{
+	uint64_t sectors;
+
+	driver.device->ops->read_config(driver.device, 0, &sectors, sizeof(sectors));
+	return le64toh(sectors);
+}
+
+static void restore_with(struct virtio_saved *saved, uint64_t sectors)
+{
+	uint64_t stored = htole64(sectors);
+
+	memcpy(saved->device_config, &stored, sizeof(stored));
+	driver.machine.recovers = true;
+	assert_int_equal(virtio_restore(driver.device, saved),
+			 sectors <= INT64_MAX / 512 ? 0 : -EINVAL);
+	driver.machine.recovers = false;
+}
+
+/* Its image was made longer, or shorter, meanwhile. */
+static void a_disk_keeps_its_size(void **state)
+{
+	struct virtio_saved saved;
+	uint64_t before = capacity();
+
+	(void)state;
+	virtio_save_registers(driver.device, &saved);
+	restore_with(&saved, before - 1);
+	assert_int_equal(capacity(), before - 1);
+	restore_with(&saved, before + 8);
+	assert_int_equal(capacity(), before + 8);
+	restore_with(&saved, 1ULL << 60);
+	assert_int_equal(capacity(), before + 8);
+}
 
 static void wants_a_reset(void)
 {
@@ -322,6 +384,8 @@ int main(void)
 		TEST(a_reset_that_was_asked_for_is_done),
 		TEST(nothing_is_asked_before),
 		TEST(nor_reset),
+		TEST(nor_a_reset_from_before),
+		TEST(a_disk_keeps_its_size),
 		TEST(a_table_that_explains_nothing),
 		TEST(a_table_of_nonsense),
 		TEST(a_table_of_nonsense_later),

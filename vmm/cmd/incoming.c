@@ -412,6 +412,10 @@ static void begin_to_publish(struct incoming *incoming, struct loop *loop)
 		recover_console(&incoming->live, loop);
 	else
 		terminal_type(&loop->terminal, incoming->run.typed, incoming->run.nr_typed);
+	/* Also for the one after this: its page knows of no exit that was answered before. */
+	for (i = 0; recovers(incoming) && i < machine->nr_vcpus; i++)
+		if (recover_was_answered(&incoming->live, i))
+			machine->vcpus[i].run->exit_reason = KVM_EXIT_INTR;
 	publish_paused(machine, incoming->run.paused);
 	publish_begin(machine);
 	for (i = 0; recovers(incoming) && i < machine->nr_vcpus; i++)
@@ -474,8 +478,12 @@ static int arrive(struct serving *serving, struct loop *loop)
 	serving->elsewhere = false;
 	ret = load_devices(incoming);
 	raise_all(&incoming->machine);
-	if (!ret)
+	if (!ret) {
 		begin_to_publish(incoming, loop);
+		/* What a register asked for comes before what the guest does to the next one. */
+		if (recovers(incoming))
+			virtio_attend_all(&incoming->machine);
+	}
 	entered = ret ? 0 : start(incoming, loop->vcpus);
 	/* In this order: whoever hears that it runs here finds it by its name. */
 	helper_upgraded(&serving->helper);

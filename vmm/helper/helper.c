@@ -358,6 +358,9 @@ static void bring_back(struct process *process)
 		ret = start_next(process);
 	if (!ret)
 		return;
+	if (ret != -ECANCELED && process->plan->claim)
+		vm_keep_reason(process->plan->claim,
+			       "its VMM has died: no other one could be started");
 	if (ret != -ECANCELED)
 		say_failed(ret, "starting a VMM in place of the one that died: the guest ends");
 	end_all(process);
@@ -463,14 +466,27 @@ static void failed(void *data)
 static void not_taken_over(void *data)
 {
 	struct process *process = data;
+	pid_t pid;
 
 	if (process->orphan) {
+		pid = process->successor->pid;
 		successor_drain(process->successor);
+		/* Else it has the guest, or another one was started in its place. */
+		if (process->successor->pid != pid)
+			return;
 		successor_end(process->successor);
 		failed(process);
 	} else {
 		keeper_give_up(&process->keeper);
 	}
+}
+
+/* A guest that is kept the kernel is asked for, whoever says what. */
+static bool has_moved(void *data)
+{
+	struct process *process = data;
+
+	return !keeper_is_ready(&process->keeper) || keeper_has_given(&process->keeper);
 }
 
 /* Of the VMM, or of one that was started to have its guest. */
@@ -530,6 +546,7 @@ static int open_successor(struct process *process)
 	if (process->plan->program > 0) {
 		successor->program = process->plan->program;
 		successor->held = held;
+		successor->has_moved = has_moved;
 	}
 	process->successor = successor;
 	return 0;

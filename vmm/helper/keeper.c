@@ -129,9 +129,14 @@ static int fate_of(const struct held *held)
 	return fate;
 }
 
+bool keeper_has_given(const struct keeper *keeper)
+{
+	return fate_of(&keeper->now) == GMEM_VM_MOVED;
+}
+
 bool keeper_has_moved(const struct keeper *keeper)
 {
-	return keeper->now.whole && keeper->next.whole && fate_of(&keeper->now) == GMEM_VM_MOVED;
+	return keeper->now.whole && keeper->next.whole && keeper_has_given(keeper);
 }
 
 /* ---- Pipes of those that died ---- */

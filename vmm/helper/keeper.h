@@ -87,7 +87,10 @@ bool keeper_is_ready(const struct keeper *keeper);
 /* Does the VMM want its guest to end with it? */
 bool keeper_is_wanted_end(const struct keeper *keeper);
 
-/* Is it the next VMM that has the guest, as the kernel has it? */
+/* Has the VMM's VM given its guest to another one, as the kernel has it? */
+bool keeper_has_given(const struct keeper *keeper);
+
+/* Is that the next VMM's? */
 bool keeper_has_moved(const struct keeper *keeper);
 
 /* The next VMM says that it has the guest: what it has given is what is held. */

@@ -36,6 +36,7 @@ struct passt_program *passt_program_open(struct events *events, int channel, uin
  * @left: one less where the channel has ended
  * @succeeded: called when it has the guest, with a pidfd that is given away
  * @failed: called when it has not, and has ended
+ * @has_moved: is the guest the next one's, as far as can be known? Asked before it is believed
  * @held: called with what a VMM gives to be held, and a descriptor that is given away, or -1
  */
 struct successor {
@@ -52,6 +53,7 @@ struct successor {
 	unsigned int *left;
 	void (*succeeded)(void *data, pid_t pid, int pidfd);
 	void (*failed)(void *data);
+	bool (*has_moved)(void *data);
 	int (*held)(void *data, const struct helper_message *message, int fd);
 	void *data;
 };

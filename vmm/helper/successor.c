@@ -57,8 +57,10 @@ static int start_program(struct successor *successor, int program, int handover)
 	if (!successor->pid)
 		execute(moved, handover);
 	close(moved);
-	if (successor->pid < 0)
-		return -errno;
+	if (successor->pid < 0) {
+		successor->pid = 0;
+		return -EAGAIN;
+	}
 	successor->child.fd = syscall(SYS_pidfd_open, successor->pid, 0);
 	if (successor->child.fd >= 0 &&
 	    !events_add(successor->events, &successor->child, EPOLLIN))
@@ -107,10 +109,12 @@ void successor_end(struct successor *successor)
 static void child_ended(struct event *event, uint32_t ready)
 {
 	struct successor *successor = event->data;
+	pid_t pid = successor->pid;
 
 	(void)ready;
 	successor_drain(successor);
-	if (!successor_is_there(successor))
+	/* It has the guest, or another one was started in its place. */
+	if (!pid || successor->pid != pid)
 		return;
 	end_child(successor);
 	if (successor->failed)
@@ -143,7 +147,12 @@ static int begin(struct successor *successor, int client, int program)
 		return -errno;
 	ret = start_program(successor, program, ends[1]);
 	if (!ret) {
+		/* Where that one dies, it is this program that can read what it has left. */
 		successor->next_program = fcntl(program, F_DUPFD_CLOEXEC, UPGRADE_FD + 1);
+		if (successor->next_program < 0)
+			ret = -errno;
+	}
+	if (!ret) {
 		message.number = successor->pid;
 		fds[0] = ends[0];
 		fds[1] = successor->child.fd;
@@ -174,6 +183,20 @@ static void agree(int client)
 	send(client, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/*
+ * The guest is to end, in whichever VMM it is. One that may have it by now, or is about to, is
+ * not waited for: the VMM that has it, or has had it, is killed by whoever asks.
+ */
+static void end_wanted(struct successor *successor)
+{
+	bool was_there = successor_is_there(successor);
+
+	successor->wanted = true;
+	successor_end(successor);
+	if (was_there && successor->failed)
+		successor->failed(successor->data);
+}
+
 static void serve(struct successor *successor, int client)
 {
 	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 };
@@ -187,7 +210,7 @@ static void serve(struct successor *successor, int client)
 	else if (fd_message_receive(client, request, sizeof(request) - 1, fds) <= 0)
 		why = "this is no request for an upgrade that is known here";
 	else if (!strcmp(request, UPGRADE_END))
-		successor->wanted = true;
+		end_wanted(successor);
 	else if (strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
 		why = "this is no request for an upgrade that is known here";
 	else if (successor->busy)
@@ -220,6 +243,9 @@ static int give(struct successor *successor)
 
 	if (!successor_is_there(successor))
 		return -ESRCH;
+	/* Old and new one have the same channel. */
+	if (successor->has_moved && !successor->has_moved(successor->data))
+		return -EPROTO;
 	pidfd = fcntl(successor->child.fd, F_DUPFD_CLOEXEC, 0);
 	if (pidfd < 0)
 		return -errno;

@@ -119,6 +119,7 @@ void live_write(struct live *live, size_t at, const void *bytes, size_t size)
 static void apply(struct live *live)
 {
 	const char *record = live_area(live, LIVE_JOURNAL);
+	char *places = live_area(live, LIVE_KEPT);
 	size_t room = live_area_size(live, LIVE_JOURNAL);
 	size_t kept = live_area_size(live, LIVE_KEPT), used = 0;
 	struct entry entry;
@@ -129,8 +130,7 @@ static void apply(struct live *live)
 		if (!entry.size || entry.size > room - used || entry.at > kept ||
 		    entry.size > kept - entry.at)
 			return;
-		memcpy((char *)live_area(live, LIVE_KEPT) + entry.at, record + used,
-		       entry.size);
+		memcpy(places + entry.at, record + used, entry.size);
 		used += ALIGNED(entry.size);
 		if (used > room)
 			return;
@@ -170,17 +170,24 @@ static bool is_sealed(int fd, size_t *size)
 	return true;
 }
 
+/*
+ * The areas stand in their order, behind the header and apart, as lay_out() has them: so the
+ * journal, which writes to one of them, changes neither the header nor itself.
+ */
 static bool makes_sense(const struct live_header *header, size_t size)
 {
+	size_t at = WHOLE(sizeof(*header));
 	unsigned int i;
 
 	if (memcmp(header->magic, MAGIC, sizeof(MAGIC)) || header->version != VERSION ||
 	    header->size != size)
 		return false;
-	for (i = 0; i < LIVE_AREAS; i++)
-		if (header->areas[i].offset % 8 || header->areas[i].offset > size ||
-		    header->areas[i].size > size - header->areas[i].offset)
+	for (i = 0; i < LIVE_AREAS; i++) {
+		if (at > size || header->areas[i].offset != at ||
+		    header->areas[i].size > size - at)
 			return false;
+		at += WHOLE(header->areas[i].size);
+	}
 	return header->areas[LIVE_KEPT].size >= sizeof(struct live_kept) &&
 	       header->committed - header->applied <= 1;
 }

@@ -377,6 +377,8 @@ static void restored(struct virtio_device *device)
 	struct block *block = block_of(device);
 	uint16_t i;
 
+	/* A guest may reset it before it is started here: that waits as well. */
+	block->fenced = device->recovers && device->machine->nr_fences;
 	/* Else the tables are those of the process that died. */
 	for (i = 0; !device->recovers && i < device->nr_queues; i++)
 		inflight_clear(block->queues[i].inflight, device->now.queues[i].next_used);
@@ -434,7 +436,8 @@ static int start(struct virtio_device *device)
 	struct block *block = block_of(device);
 
 	block->recovers = device->recovers;
-	block->fenced = device->recovers && device->machine->nr_fences;
+	/* Also of a driver that has reset it since. */
+	block->fenced = device->machine->nr_fences;
 	return block->fenced ? 0 : reissue_all(block);
 }
 
@@ -450,6 +453,8 @@ static void unfenced(struct virtio_device *device)
 		settled(&block->disk);
 		return;
 	}
+	if (!device->started)
+		return;
 	if (reissue_all(block)) {
 		device->started = false;
 		virtio_fail(device);
@@ -480,6 +485,23 @@ static bool idle(const struct virtio_device *device)
 static int drain(struct virtio_device *device, uint64_t until)
 {
 	return disk_drain(&block_of(device)->disk, until);
+}
+
+/*
+ * Its image may have another size by now: the guest's disk keeps the one that it had. What is
+ * not there any more is an error, as in the process that died.
+ */
+static void adopt(struct virtio_device *device, const uint8_t *config)
+{
+	struct block *block = block_of(device);
+	uint64_t capacity;
+
+	memcpy(&capacity, config + offsetof(struct virtio_blk_config, capacity),
+	       sizeof(capacity));
+	if (le64toh(capacity) > INT64_MAX >> SECTOR_SHIFT)
+		return;
+	block->config.capacity = capacity;
+	block->disk.geometry.size = le64toh(capacity) << SECTOR_SHIFT;
 }
 
 static void read_config(struct virtio_device *device, uint32_t offset, void *data,
@@ -582,7 +604,7 @@ int block_add(struct machine *machine, const struct block_options *options, char
 		.name = "block", .type = VIRTIO_ID_BLOCK, .class = CLASS_STORAGE,
 		.start = start, .kick = kick, .reset = reset, .idle = idle, .drain = drain,
 		.restored = restored, .unfenced = unfenced,
-		.close = close_block, .read_config = read_config,
+		.close = close_block, .adopt = adopt, .read_config = read_config,
 	};
 	struct block *block = calloc(1, sizeof(*block));
 	int ret;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/say.h"
+#include "live/publish.h"
 #include "machine/machine.h"
 #include "virtio/device.h"
 #include "virtio/registers.h"
@@ -56,12 +57,27 @@ static void start(struct virtio_device *device)
 		device->ops->kick(device, i);
 }
 
+/* The main loop changes registers without an exit: a next VMM is to find them so, too. */
+static void publish_registers(struct virtio_device *device)
+{
+	struct machine *machine = device->machine;
+	unsigned int i;
+
+	for (i = 0; i < machine->nr_virtio; i++)
+		if (machine->virtio[i] == device)
+			break;
+	pthread_mutex_lock(&machine->device_lock);
+	publish(machine, PUBLISH_VIRTIO(i));
+	pthread_mutex_unlock(&machine->device_lock);
+}
+
 void virtio_reset_done(struct virtio_device *device)
 {
 	device->resetting = false;
 	pthread_mutex_lock(&device->lock);
 	registers_reset(device);
 	pthread_mutex_unlock(&device->lock);
+	publish_registers(device);
 }
 
 static void reset(struct virtio_device *device)
@@ -160,6 +176,7 @@ static void tell_config(struct virtio_device *device, uint8_t status)
 	device->now.generation++;
 	vector = device->now.config_vector;
 	pthread_mutex_unlock(&device->lock);
+	publish_registers(device);
 	msix_signal(&device->msix, vector);
 }
 
