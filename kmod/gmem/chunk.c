@@ -89,9 +89,17 @@ void gmem_chunks_init(struct gmem_inode *gi)
 
 static struct mutex *gmem_chunk_lock(struct gmem_inode *gi, pgoff_t first)
 {
-	unsigned long chunk = gi->vfs_inode.i_ino + first / GMEM_CHUNK_PAGES;
+	unsigned long chunk = (unsigned long)gi ^ first / GMEM_CHUNK_PAGES;
 
 	return &gmem_chunk_locks[hash_long(chunk, GMEM_CHUNK_LOCK_BITS)];
+}
+
+/* A kthread, which works for many VMs, does not wait for one that has its memory cleared. */
+static bool gmem_chunk_try_lock(struct mutex *lock)
+{
+	if (current->flags & PF_KTHREAD)
+		return mutex_trylock(lock);
+	return !mutex_lock_killable(lock);
 }
 
 static bool gmem_chunk_has_mark(struct gmem_inode *gi, pgoff_t index, xa_mark_t mark)
@@ -136,26 +144,58 @@ unsigned int gmem_chunk_order(struct gmem_inode *gi, pgoff_t index, gfn_t gfn)
 	return HPAGE_PMD_ORDER;
 }
 
+static bool gmem_task_has_policy(void)
+{
+#ifdef CONFIG_NUMA
+	return current->mempolicy;
+#else
+	return false;
+#endif
+}
+
 /**
  * gmem_chunk_alloc() - memory for a chunk
  * @gi: the inode
  * @zero: cleared
  *
  * What happens to be free, unless the inode's chunks are worth reclaim and compaction. The
- * task's policy places it.
+ * task's policy places it; without one it is on this node, as pages elsewhere cost more than
+ * small ones here. Its pages are single ones at once: memory failure gives up on one of what is
+ * not split, and it would be free again with the others.
  *
  * Context: Process context, may sleep.
- * Return: the first of the pages, not split yet, or NULL.
+ * Return: the first of the pages, or NULL.
  */
 struct page *gmem_chunk_alloc(struct gmem_inode *gi, bool zero)
 {
 	gfp_t gfp = GFP_HIGHUSER | __GFP_NOWARN | __GFP_NOMEMALLOC;
+	struct page *memory;
 
 	if (gi->chunks_when == GMEM_CHUNKS_ALWAYS)
 		gfp |= __GFP_NORETRY;
 	else
 		gfp &= ~__GFP_RECLAIM;
-	return alloc_pages(zero ? gfp | __GFP_ZERO : gfp, HPAGE_PMD_ORDER);
+	if (zero)
+		gfp |= __GFP_ZERO;
+	if (gmem_task_has_policy())
+		memory = alloc_pages(gfp, HPAGE_PMD_ORDER);
+	else
+		memory = alloc_pages_node(numa_mem_id(), gfp | __GFP_THISNODE, HPAGE_PMD_ORDER);
+	if (memory)
+		split_page(memory, HPAGE_PMD_ORDER);
+	return memory;
+}
+
+/**
+ * gmem_chunk_free() - free memory that was not added to an inode
+ * @memory: from gmem_chunk_alloc()
+ *
+ * Context: Any but hard interrupts.
+ */
+void gmem_chunk_free(struct page *memory)
+{
+	for (unsigned int i = 0; i < GMEM_CHUNK_PAGES; i++)
+		__free_page(memory + i);
 }
 
 /**
@@ -188,8 +228,8 @@ static unsigned int gmem_chunk_insert(struct gmem_inode *gi, pgoff_t first, stru
 	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_NORETRY | __GFP_NOWARN;
 	unsigned int i;
 
-	if (gi->chunks_when != GMEM_CHUNKS_ALWAYS)
-		gfp &= ~__GFP_DIRECT_RECLAIM;
+	/* Others wait for these locks: the cgroup has room, or the pages come one by one. */
+	gfp &= ~__GFP_DIRECT_RECLAIM;
 
 	for (i = 0; i < GMEM_CHUNK_PAGES; i++) {
 		struct page *page = memory + i;
@@ -257,7 +297,6 @@ int gmem_chunk_add(struct gmem_inode *gi, pgoff_t index, struct page *memory, bo
 
 	lockdep_assert_held(&gmem_mapping(gi)->invalidate_lock);
 
-	split_page(memory, HPAGE_PMD_ORDER);
 	nr = gmem_chunk_insert(gi, index, memory, &r);
 	if (r) {
 		gmem_chunk_undo(gi, memory, nr);
@@ -317,7 +356,9 @@ void gmem_chunk_make(struct gmem_inode *gi, pgoff_t index, bool content)
 
 	lockdep_assert_held(&gmem_mapping(gi)->invalidate_lock);
 
-	if (!gmem_chunk_fits(gi, first) || mutex_lock_killable(lock))
+	/* A fault on a page that is owed does not queue up behind others' chunks. */
+	if (!gmem_chunk_fits(gi, first) || !gmem_chunk_is_free(gi, first) ||
+	    !gmem_chunk_try_lock(lock))
 		return;
 	if (gmem_chunk_fits(gi, first) && gmem_chunk_is_free(gi, first)) {
 		memory = gmem_chunk_alloc(gi, true);

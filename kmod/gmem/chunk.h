@@ -55,6 +55,7 @@
 void gmem_chunks_start(void);
 void gmem_chunks_init(struct gmem_inode *gi);
 struct page *gmem_chunk_alloc(struct gmem_inode *gi, bool zero);
+void gmem_chunk_free(struct page *memory);
 bool gmem_chunk_fits(struct gmem_inode *gi, pgoff_t index);
 int gmem_chunk_add(struct gmem_inode *gi, pgoff_t index, struct page *memory, bool content);
 void gmem_chunk_make(struct gmem_inode *gi, pgoff_t index, bool content);

@@ -77,7 +77,7 @@ void gmem_fill_drop(struct gmem_fill *fill)
 		if (fill->huge)
 			folio_put(fill->huge);
 		if (fill->chunk)
-			__free_pages(fill->chunk, HPAGE_PMD_ORDER);
+			gmem_chunk_free(fill->chunk);
 		fill->huge = NULL;
 		fill->chunk = NULL;
 		fill->large = false;
