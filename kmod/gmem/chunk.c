@@ -515,8 +515,11 @@ void gmem_chunks_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end, u64
 
 	if (!gmem_has_chunks(gi))
 		return;
-	if (gmem_chunk_changes(gi, first, first, next, attributes))
+	if (gmem_chunk_changes(gi, first, first, next, attributes)) {
 		*start = gmem_chunk_first(first);
-	if (gmem_chunk_changes(gi, next - 1, first, next, attributes))
+		*end = max(next, *start + GMEM_CHUNK_PAGES);
+	}
+	if (gmem_chunk_first(next - 1) != gmem_chunk_first(first) &&
+	    gmem_chunk_changes(gi, next - 1, first, next, attributes))
 		*end = gmem_chunk_first(next - 1) + GMEM_CHUNK_PAGES;
 }
