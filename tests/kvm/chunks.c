@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "cgroup.h"
 #include "chunks.h"
 #include "huge.h"
 #include "mapped.h"
@@ -580,6 +581,68 @@ static void told_by_tracepoints(void)
 	end();
 }
 
+/* By a guest that touches each page once. */
+static unsigned int faults(const char *when)
+{
+	unsigned int count;
+	char match[32];
+
+	chunks_when(when);
+	m = mapped_create(KVM_X86_DEFAULT_VM, PAGES, MMAP_SHARED);
+	snprintf(match, sizeof(match), "ino %lu", fdinfo(m->view, "ino"));
+	trace_start("gmem_fault");
+	guest_touch(m, 0, PAGES);
+	count = trace_count("gmem_fault", match);
+	trace_clear();
+	end();
+	return count;
+}
+
+static void faults_are_few(void)
+{
+	unsigned int few = faults("fits"), many = faults("never");
+
+	TEST_ASSERT(many >= PAGES && few * 400 <= many, "%u faults, %u by pages", few, many);
+}
+
+/* The kernel's own count is late by up to some seconds. */
+static void expect_charged(const char *group, uint64_t n)
+{
+	double until = 0;
+
+	while (cgroup_pages(group) != n && claim_is_patient(&until))
+		;
+	TEST_ASSERT_EQ(cgroup_pages(group), n);
+}
+
+static void charged_to_who_touches(void)
+{
+	const char *group;
+
+	begin();
+	cgroups_begin();
+	group = cgroup_create("chunks");
+	cgroup_enter(group);
+	guest_touch(m, PAGE, 1);
+	expect_charged(group, CHUNK_PAGES);
+	punch_pages(m->view, PAGE, 1);
+	expect_charged(group, CHUNK_PAGES - 1);
+	punch_pages(m->view, 0, PAGES);
+
+	/* Less than 2 MiB: the page that was touched comes, and no other stays. */
+	write_file(cgroup_path(group, "memory.max"), "1M");
+	TEST_ASSERT_EQ(huge_by_touch(m, PAGE), 0);
+	TEST_ASSERT_EQ(host_try_write(host_page(m, 0)), 0);
+	TEST_ASSERT_EQ(populate_offset(m->view, 2 * CHUNK_PAGES, 2, NULL), 2L);
+	TEST_ASSERT_EQ(resident(m->view), 4);
+	TEST_ASSERT_EQ(chunks_of(m->view), 0);
+	expect_charged(group, 4);
+	guest_expect(m, PAGE, 1, 0);
+	write_file(cgroup_path(group, "memory.max"), "max");
+	cgroup_enter("");
+	end();
+}
+
 static const struct claim claims[] = {
 	CLAIM(by_a_guest, "a guest's touch brings 2 MiB, which KVM maps as one"),
 	CLAIM(by_the_host, "a host's touch brings 2 MiB, which KVM maps as one"),
@@ -604,6 +667,8 @@ static const struct claim claims[] = {
 	CLAIM(a_conversion_and_back, "a converted page takes the mapping away, and back again"),
 	CLAIM(all_private_by_touch, "an inode that is all private has them too"),
 	CLAIM(taken_away_as_a_whole, "whatever takes a page away invalidates all of its chunk"),
+	CLAIM(faults_are_few, "a guest faults 400 times less often than on pages"),
+	CLAIM(charged_to_who_touches, "charged to who touches, or a page alone within a limit"),
 	CLAIM(told_by_tracepoints, "tracepoints tell of each, and of its end"),
 };
 

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "chunks.h"
 #include "claims.h"
 #include "mapped.h"
 #include "populate.h"
@@ -235,6 +236,26 @@ static void many_at_once_too(void)
 	}
 }
 
+/* 2 MiB in one piece go where those who touch them first have their memory. */
+static void chunks_by_policy(void)
+{
+	struct machine *m;
+
+	require_nodes();
+	chunks_when("fits");
+	m = mapped_create(KVM_X86_DEFAULT_VM, 2 * CHUNK_PAGES, MMAP_SHARED);
+	place_on(THERE);
+	TEST_ASSERT_EQ(host_try_write(host_page(m, 5)), 0);
+	place_on(HERE);
+	guest_touch(m, CHUNK_PAGES + 5, 1);
+	TEST_ASSERT_EQ(chunks_of(m->view), 2);
+	for (uint64_t page = 0; page < 2 * CHUNK_PAGES; page += 11) {
+		TEST_ASSERT_EQ(host_try_read(host_page(m, page)), 0);
+		TEST_ASSERT_EQ(node_of(host_page(m, page)), page < CHUNK_PAGES ? THERE : HERE);
+	}
+	machine_free(m);
+}
+
 static const struct claim claims[] = {
 	CLAIM(mbind_moves_none, "mbind with MPOL_MF_MOVE moves no page: EIO where it must"),
 	CLAIM(migrate_pages_moves_none, "nor does migrate_pages"),
@@ -242,6 +263,7 @@ static const struct claim claims[] = {
 	CLAIM(a_child_s_moves_none, "nor a child that has them mapped"),
 	CLAIM(who_comes_first_places, "the policy of who has a page allocated places it"),
 	CLAIM(many_at_once_too, "also where many pages are populated at once"),
+	CLAIM(chunks_by_policy, "2 MiB in one piece are placed by the policy of who touches them"),
 };
 
 CLAIMS_MAIN(claims);
