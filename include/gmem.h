@@ -25,5 +25,6 @@
 #include <gmem/state.h>
 #include <gmem/handover.h>
 #include <gmem/protocol.h>
+#include <gmem/version.h>
 
 #endif /* GMEM_H */

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <gmem/version.h>
+
 #include "common/size.h"
 #include "common/status.h"
-#include "common/version.h"
 #include "options.h"
 
 #define MAX_OPTIONS	48
@@ -18,7 +19,7 @@ enum { HELP = 'h', VERSION = 0x100, ROWS };
 
 void options_version(void)
 {
-	printf("gmem %s\n", VMM_VERSION);
+	printf("gmem %s\n", GMEM_VERSION);
 }
 
 int options_wrong(const char *command, const char *what, ...)

@@ -2,12 +2,17 @@
 /*
  * The engine's start and end, and what it tells of itself.
  */
+#include <linux/module.h>
+
 #include "../move/move.h"
 #include "arch.h"
 #include "chunk.h"
 #include "gmem.h"
 #include "inode.h"
 #include "invalidate.h"
+#include "version.h"
+
+MODULE_VERSION(GMEM_VERSION);
 
 /**
  * kvm_gmem_init() - set the engine up

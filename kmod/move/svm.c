@@ -3,10 +3,15 @@
  * What AMD's vendor code keeps of a vCPU: the VMCBs and what stands beside them.
  */
 #include <linux/kvm_host.h>
+#include <linux/module.h>
 
 #include "svm/svm.h"
 
+#include "../gmem/version.h"
 #include "move.h"
+
+/* Of kvm-amd.ko: dkms takes modules that tell none for those that are there already. */
+MODULE_VERSION(GMEM_VERSION);
 
 /**
  * svm_vcpu_move_prepare() - all of moving a vCPU's SVM state that can fail

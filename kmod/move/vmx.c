@@ -7,6 +7,7 @@
  * the controls are derived in the destination, by KVM's own setters, which keep their shadows.
  */
 #include <linux/kvm_host.h>
+#include <linux/module.h>
 
 #include "cpuid.h"
 #include "kvm_cache_regs.h"
@@ -19,7 +20,11 @@
 #include "vmx/vmx_onhyperv.h"
 #include "vmx/x86_ops.h"
 
+#include "../gmem/version.h"
 #include "move.h"
+
+/* Of kvm-intel.ko: dkms takes modules that tell none for those that are there already. */
+MODULE_VERSION(GMEM_VERSION);
 
 /* Is it in VMX operation, or was it when it entered SMM? Then it has state for an L2. */
 static bool vmx_is_hypervisor(struct kvm_vcpu *vcpu)

@@ -6,8 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <gmem/version.h>
+
 #include "common/status.h"
-#include "common/version.h"
 #include "other.h"
 #include "program.h"
 
@@ -30,8 +31,8 @@ static void help_is_given(void **state)
 	ENDS(EXIT_DONE, "usage: gmem COMMAND", "-h");
 	ENDS(EXIT_DONE, "usage: gmem run", "run", "-h");
 	ENDS(EXIT_DONE, "usage: gmem run", "help", "run");
-	ENDS(EXIT_DONE, "gmem " VMM_VERSION, "--version");
-	ENDS(EXIT_DONE, "gmem " VMM_VERSION, "run", "--version");
+	ENDS(EXIT_DONE, "gmem " GMEM_VERSION, "--version");
+	ENDS(EXIT_DONE, "gmem " GMEM_VERSION, "run", "--version");
 }
 
 static void the_doctor_answers(void **state)

@@ -13,10 +13,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <gmem/version.h>
+
 #include "common/fd-message.h"
 #include "common/say.h"
 #include "common/status.h"
-#include "common/version.h"
 #include "control/names.h"
 #include "control/request.h"
 #include "control/server.h"
@@ -149,7 +150,7 @@ static struct json_object *do_status(struct connection *connection)
 		add_number(answer, "shared", machine->nr_shared * 4096);
 	add_number(answer, "uptime", (now_ns() - server->began) / 1000000000);
 	add_boolean(answer, "console", terminal_is_attached(&server->loop->terminal));
-	json_object_object_add(answer, "version", json_object_new_string(VMM_VERSION));
+	json_object_object_add(answer, "version", json_object_new_string(GMEM_VERSION));
 	return answer;
 }
 
