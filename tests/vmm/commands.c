@@ -38,7 +38,7 @@ static void help_is_given(void **state)
 static void the_doctor_answers(void **state)
 {
 	(void)state;
-	ENDS(EXIT_DONE, "the KVM modules are gmem's", "doctor");
+	ENDS(EXIT_DONE, "the KVM modules are gmem's, " GMEM_VERSION, "doctor");
 	ENDS(EXIT_DONE, "{\"check\":\"gmem\",\"state\":\"good\"", "doctor", "--json");
 }
 

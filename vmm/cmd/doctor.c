@@ -12,6 +12,7 @@
 
 #include <gmem.h>
 
+#include "cmd/modules.h"
 #include "commands.h"
 #include "common/status.h"
 #include "control/client.h"
@@ -66,14 +67,44 @@ static int extension(long number)
 static enum health check_gmem(struct finding *finding)
 {
 	int caps = extension(KVM_CAP_GMEM);
+	char version[32];
 
-	if (caps > 0) {
-		FOUND(finding, "the KVM modules are gmem's (KVM_CAP_GMEM: 0x%x)", caps);
+	if (caps <= 0 && modules_installed()) {
+		FOUND(finding, "gmem's KVM modules are installed, but the kernel's own are loaded");
+		finding->todo = "as root: gmem-modules reload, when no VM is running; or reboot";
+		return BROKEN;
+	}
+	if (caps <= 0) {
+		FOUND(finding, "the KVM modules are not gmem's, or are not loaded");
+		finding->todo = "install gmem-dkms; or load those that 'make kmod' built (README.md)";
+		return BROKEN;
+	}
+	modules_version(version, sizeof(version));
+	if (strcmp(version, GMEM_VERSION)) {
+		FOUND(finding, "the KVM modules are of gmem %.30s, this program is of "
+		      GMEM_VERSION, *version ? version : "without a version");
+		finding->todo = "install the gmem-dkms of this version; then reboot, or, "
+				"when no VM is running, as root: gmem-modules reload";
+		return LACKING;
+	}
+	FOUND(finding, "the KVM modules are gmem's, " GMEM_VERSION " (KVM_CAP_GMEM: 0x%x)", caps);
+	return GOOD;
+}
+
+static enum health check_signed(struct finding *finding)
+{
+	if (!modules_must_be_signed()) {
+		FOUND(finding, "modules are loaded without a signature, too");
 		return GOOD;
 	}
-	FOUND(finding, "the KVM modules are not gmem's, or are not loaded");
-	finding->todo = "load those that 'make kmod' built: README.md, Using the modules on a host";
-	return BROKEN;
+	if (extension(KVM_CAP_GMEM) > 0) {
+		FOUND(finding, "modules must be signed, and gmem's are");
+		return GOOD;
+	}
+	FOUND(finding, "modules must be signed with a key that the kernel knows (Secure Boot)");
+	finding->todo = "as root: mokutil --import /var/lib/dkms/mok.pub, then reboot, and "
+			"enroll the key in the screen that appears";
+	return LACKING;
 }
 
 static enum health check_private(struct finding *finding)
@@ -167,6 +198,7 @@ static const struct {
 } checks[] = {
 	{ "kvm", check_kvm },
 	{ "gmem", check_gmem },
+	{ "signed", check_signed },
 	{ "private", check_private },
 	{ "io_uring", check_io_uring },
 	{ "tun", check_tun },
