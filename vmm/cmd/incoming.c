@@ -17,6 +17,7 @@
 #include "commands.h"
 #include "common/descriptors.h"
 #include "common/say.h"
+#include "common/service.h"
 #include "common/status.h"
 #include "confine.h"
 #include "live/publish.h"
@@ -487,6 +488,7 @@ static int arrive(struct serving *serving, struct loop *loop)
 	entered = ret ? 0 : start(incoming, loop->vcpus);
 	/* In this order: whoever hears that it runs here finds it by its name. */
 	helper_upgraded(&serving->helper);
+	service_ready(serving->manager);
 	gmem_handover_running(incoming->handover, entered);
 	if (!ret && recovers(incoming))
 		say_recovered(incoming, entered);

@@ -10,6 +10,7 @@
 #include "cmd/devices.h"
 #include "cmd/serve.h"
 #include "common/say.h"
+#include "common/service.h"
 #include "common/status.h"
 #include "confine.h"
 #include "control/server.h"
@@ -136,6 +137,12 @@ static int open_control(struct loop *loop, const struct serving *serving,
 	return ret ? say_failed(ret, "the control socket %s", path) : 0;
 }
 
+static int run_here(struct serving *serving, struct loop *loop)
+{
+	service_ready(serving->manager);
+	return loop_run(loop);
+}
+
 static int run(struct loop *loop, struct serving *serving)
 {
 	struct machine *machine = loop->vcpus->machine;
@@ -153,15 +160,20 @@ static int run(struct loop *loop, struct serving *serving)
 		control_server_close(server);
 		return say_failed(ret, "preparing for upgrades");
 	}
+	serving->manager = service_open();
 	report("started", "fd=%d", machine_view(machine));
 	ret = serving->arrive ? confine_destination(&step) : confine_vmm(&step);
 	if (ret)
 		status = say_failed(ret, "%s", step);
+	else if (serving->arrive)
+		status = serving->arrive(serving, loop);
 	else
-		status = serving->arrive ? serving->arrive(serving, loop) : loop_run(loop);
+		status = run_here(serving, loop);
 	upgrade_close(&loop->upgrade);
 	serving->elsewhere |= loop->upgraded;
 	control_server_close(server);
+	if (serving->manager >= 0)
+		close(serving->manager);
 	return status;
 }
 

@@ -25,6 +25,7 @@ struct loop;
  * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
  *	place of starting it. It ends with the exit status
  * @control: of such a one: the socket of the control server, else 0
+ * @manager: the service manager's socket, or negative (common/service.h)
  * @elsewhere: name and helper are another process's
  */
 struct serving {
@@ -41,6 +42,7 @@ struct serving {
 	int (*arrive)(struct serving *serving, struct loop *loop);
 	void *data;
 	int control;
+	int manager;
 	bool elsewhere;
 };
 
