@@ -76,7 +76,7 @@ static enum health check_gmem(struct finding *finding)
 	}
 	if (caps <= 0) {
 		FOUND(finding, "the KVM modules are not gmem's, or are not loaded");
-		finding->todo = "install gmem-dkms; or load those that 'make kmod' built (README.md)";
+		finding->todo = "install gmem-dkms; or load what 'make kmod' built (README.md)";
 		return BROKEN;
 	}
 	modules_version(version, sizeof(version));
@@ -87,7 +87,7 @@ static enum health check_gmem(struct finding *finding)
 				"when no VM is running, as root: gmem-modules reload";
 		return LACKING;
 	}
-	FOUND(finding, "the KVM modules are gmem's, " GMEM_VERSION " (KVM_CAP_GMEM: 0x%x)", caps);
+	FOUND(finding, "the KVM modules are gmem's, %s (KVM_CAP_GMEM: 0x%x)", version, caps);
 	return GOOD;
 }
 

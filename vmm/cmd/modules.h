@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of the kvm.ko that is loaded; empty where it tells none, as the kernel's own, or none is loaded. */
+/* Of the kvm.ko that is loaded; empty where it tells none, as the kernel's own, or none is. */
 void modules_version(char *version, size_t size);
 
 /* Is there a kvm.ko of gmem-dkms for this kernel, which modprobe(8) takes first? */
