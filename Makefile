@@ -31,6 +31,11 @@ guests: setup ## make disks of Debian 12 and 13, which tests boot (once, 3 minut
 
 # ---- builds
 
+.PHONY: deb
+deb: kernel ## build gmem's Debian packages into .cache/packages
+	@scripts/fetch-kvm
+	@packaging/build
+
 .PHONY: kmod kmod-stock kmod-sev kmod-debug kmod-sev-debug kernel-debug lib vmm vmm-asan upstream tests
 kmod: kernel ## build kvm.ko, kvm-amd.ko and kvm-intel.ko with gmem
 	+@$(KMOD) ours
@@ -59,10 +64,10 @@ tests: lib upstream
 # ---- what is run
 
 .PHONY: check test test-debug test-rounds test-intel test-debian test-cpus test-asan test-disk test-net
-.PHONY: test-soak demo bench bench-check shell
+.PHONY: test-soak test-install demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
-test: qemu kmod kmod-stock kmod-sev vmm tests ## run all tests
+test: qemu kmod kmod-stock kmod-sev vmm tests deb ## run all tests
 	@scripts/build-guest bookworm
 	@tests/run
 test-debug: qemu kmod-debug kmod-sev-debug vmm tests ## run the tests on the debug kernel
@@ -86,6 +91,9 @@ test-net: qemu kmod vmm tests ## run the network of Linux guests: passt, a tap, 
 	@tests/run net
 test-soak: qemu kmod vmm tests ## kill a Linux guest's VMM 200 times, at any instant (GMEM_CRASHES)
 	@lab/run --timeout 7200 -- env GMEM_CRASHES="$${GMEM_CRASHES:-200}" tests/boot/crash soak
+test-install: qemu deb ## install the packages on a fresh Debian 12, which then boots
+	@scripts/build-host bookworm
+	@tests/run install
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
