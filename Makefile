@@ -64,7 +64,7 @@ tests: lib upstream
 # ---- what is run
 
 .PHONY: check test test-debug test-rounds test-intel test-debian test-cpus test-asan test-disk test-net
-.PHONY: test-soak test-install demo bench bench-check shell
+.PHONY: test-soak test-install test-kernels demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests deb ## run all tests
@@ -94,6 +94,9 @@ test-soak: qemu kmod vmm tests ## kill a Linux guest's VMM 200 times, at any ins
 test-install: qemu deb ## install the packages on a fresh Debian 12, which then boots
 	@scripts/build-host bookworm
 	@tests/run install
+test-kernels: kernel ## ask for every 6.12 kernel of Debian 12 and 13 whether the patches fit
+	@scripts/fetch-kvm --all
+	@tests/install/kernels
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
