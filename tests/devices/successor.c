@@ -208,6 +208,31 @@ static void one_at_a_time(void **state)
 	close(client);
 }
 
+/* The VMM itself is killed by whoever says so. */
+static void a_wanted_end_is_the_next_ones_too(void **state)
+{
+	int client = ask(), end, fds[3];
+	char answer[64] = "";
+
+	(void)state;
+	started(fds);
+	end = ask_by(UPGRADE_END, -1);
+	assert_true(comes(end));
+	assert_true(recv(end, answer, sizeof(answer) - 1, 0) > 0);
+	assert_string_equal(answer, "{\"ok\":true}");
+	assert_true(is_gone(fds[1]));
+	assert_int_equal(helper_upgraded(&helper), -ESRCH);
+	close(end);
+	close_fds(fds);
+	close(client);
+	/* If that came to nothing, there may be another. */
+	client = ask();
+	started(fds);
+	helper_upgrade_failed(&helper);
+	close_fds(fds);
+	close(client);
+}
+
 static void a_vmm_alone_starts_nothing(void **state)
 {
 	struct helper_message message;
@@ -372,6 +397,7 @@ int main(int argc, char **argv)
 		HELPED(a_program_is_started_and_ended),
 		HELPED(what_is_no_request_is_refused),
 		HELPED(one_at_a_time),
+		HELPED(a_wanted_end_is_the_next_ones_too),
 		HELPED(a_vmm_alone_starts_nothing),
 		HELPED(the_helper_goes_on_with_the_next),
 		HELPED(the_next_may_outlive_the_vmm),

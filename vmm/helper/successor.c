@@ -191,7 +191,6 @@ static void end_wanted(struct successor *successor)
 {
 	bool was_there = successor_is_there(successor);
 
-	successor->wanted = true;
 	successor_end(successor);
 	if (was_there && successor->failed)
 		successor->failed(successor->data);
@@ -202,6 +201,7 @@ static void serve(struct successor *successor, int client)
 	int fds[FD_MESSAGE_FDS] = { -1, -1, -1 };
 	const char *why = NULL;
 	char request[64] = "";
+	bool end = false;
 	struct timeval patience = { .tv_sec = 1 };
 
 	setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -210,15 +210,20 @@ static void serve(struct successor *successor, int client)
 	else if (fd_message_receive(client, request, sizeof(request) - 1, fds) <= 0)
 		why = "this is no request for an upgrade that is known here";
 	else if (!strcmp(request, UPGRADE_END))
-		end_wanted(successor);
+		end = true;
 	else if (strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
 		why = "this is no request for an upgrade that is known here";
 	else if (successor->busy)
 		why = "another upgrade is under way";
-	if (!why && successor->wanted)
+	/* A kill that came to nothing is not wanted any more by somebody who wants an upgrade. */
+	if (!why)
+		successor->wanted = end;
+	if (!why && end) {
+		end_wanted(successor);
 		agree(client);
-	else if (!why && begin(successor, client, fds[0]))
+	} else if (!why && begin(successor, client, fds[0])) {
 		why = "the program can't be started: there is no room for one more";
+	}
 	if (why)
 		refuse(client, why);
 	fd_message_close(fds);
