@@ -985,8 +985,9 @@ static void a_destination_dies_at_each_step(void **state)
 
 		close_pair(NULL);
 		make_pair(NULL);
-		pid = start(be_destination, &pair.destination, last, false);
+		/* In this order: one that dies at once hears the first message, or does not. */
 		source = open_source(NULL);
+		pid = start(be_destination, &pair.destination, last, false);
 		ret = drive_source(source);
 		assert_int_equal(ret, last == RUNNING ? 0 : -EPIPE);
 		waitpid(pid, NULL, 0);

@@ -220,7 +220,7 @@ int cmd_run(int argc, char **argv)
 		{ .name = "snapshot-on", .argument = "TEXT", .text = &options.serving.snapshot_on,
 		  .help = "... or when it has printed a line with this" },
 		{ .name = "expose-private", .number = &options.serving.exposes,
-		  .help = "... of a --private guest: write its memory, for all who read DIR" },
+		  .help = "... of a private guest: write its memory, for all who read DIR" },
 		NO_KEEPER_ROW(options.no_keeper),
 		CRASHES_ROW(options.serving.crashes),
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,

@@ -97,7 +97,7 @@ int cmd_snapshot(int argc, char **argv)
 		{ .name = "DIR", .operand = true, .text = &path,
 		  .help = "a directory that is not there yet" },
 		{ .name = "expose-private", .number = &exposes,
-		  .help = "of a guest with --private: write its memory, for all who read DIR" },
+		  .help = "of a private guest: write its memory, for all who read DIR" },
 		{ .name = "json", .number = &json, .help = "print its answer, a JSON object" },
 		{ .name = NULL },
 	};
