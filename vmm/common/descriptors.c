@@ -23,6 +23,13 @@ int close_all_but(const int *fds, unsigned int nr)
 	}
 }
 
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
 int empty_stdin(void)
 {
 	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -68,13 +68,6 @@ struct process {
 
 /* ---- Channels, of which each side has an end ---- */
 
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 static void close_ends(struct helper *helper)
 {
 	while (helper->nr_nets)

@@ -7,25 +7,18 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "common/say.h"
 #include "control/names.h"
 #include "helper/keeper.h"
 #include "live/live.h"
 #include "machine/machine.h"
 #include "upgrade/config.h"
+#include "upgrade/named.h"
 
 #define SECOND		1000000000ULL
 #define PATIENCE	30	/* s for all of a handover: a VMM that hangs is one that fails */
 _Static_assert(KEEPER_LIVES + 1 == MACHINE_FENCES, "the next VMM waits for all of them");
-
-#define FDS		(2 * OPTION_VALUES + KEEPER_SINGLES + KEEPER_LIVES + 16)
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
 
 /* ---- What is held ---- */
 
@@ -260,35 +253,15 @@ bool keeper_settle(struct keeper *keeper)
 
 /* ---- Speaking for it ---- */
 
-/* struct fds - descriptors that go along, with their names */
-struct fds {
-	uint32_t nr;
-	struct gmem_named_fd all[FDS];
-};
-
-static void add(struct fds *fds, int fd, const char *name)
+static void add_each(struct named_fds *fds, const int *all, unsigned int nr, const char *name)
 {
-	struct gmem_named_fd *next = &fds->all[fds->nr];
-
-	if (fd < 0 || fds->nr == FDS)
-		return;
-	snprintf(next->name, sizeof(next->name), "%s", name);
-	next->fd = fd;
-	fds->nr++;
-}
-
-static void add_each(struct fds *fds, const int *all, unsigned int nr, const char *name)
-{
-	char numbered[16];
 	unsigned int i;
 
-	for (i = 0; i < nr; i++) {
-		snprintf(numbered, sizeof(numbered), "%.10s%u", name, i % 100);
-		add(fds, all[i], numbered);
-	}
+	for (i = 0; i < nr; i++)
+		named_add_nth(fds, all[i], name, i);
 }
 
-static void add_all(struct fds *fds, const struct keeper *keeper)
+static void add_all(struct named_fds *fds, const struct keeper *keeper)
 {
 	static const char *const names[KEEPER_SINGLES] = {
 		[HELD_LIVE] = "live", [HELD_CONFIG] = "config", [HELD_CONTROL] = "control",
@@ -298,23 +271,19 @@ static void add_all(struct fds *fds, const struct keeper *keeper)
 
 	for (i = 0; i < KEEPER_SINGLES; i++)
 		if (names[i])
-			add(fds, keeper->now.singles[i], names[i]);
-	add_each(fds, &keeper->now.singles[HELD_LIFE], 1, "life");
+			named_add(fds, keeper->now.singles[i], names[i]);
+	named_add_nth(fds, keeper->now.singles[HELD_LIFE], "life", 0);
 	/* Behind that one's. */
-	for (i = 0; i < keeper->nr_lives; i++) {
-		char numbered[16];
-
-		snprintf(numbered, sizeof(numbered), "life%u", (i + 1) % 100);
-		add(fds, keeper->lives[i], numbered);
-	}
+	for (i = 0; i < keeper->nr_lives; i++)
+		named_add_nth(fds, keeper->lives[i], "life", i + 1);
 	add_each(fds, keeper->now.disks, OPTION_VALUES, "disk");
 	add_each(fds, keeper->now.taps, OPTION_VALUES, "tap");
-	add(fds, keeper->claim->base, "name.base");
-	add(fds, keeper->claim->dir, "name.dir");
-	add(fds, keeper->claim->lock, "name.lock");
-	add(fds, keeper->channels.files, "helper.files");
-	add(fds, keeper->channels.pager, "helper.pager");
-	add(fds, keeper->channels.upgrade, "helper.upgrade");
+	named_add(fds, keeper->claim->base, "name.base");
+	named_add(fds, keeper->claim->dir, "name.dir");
+	named_add(fds, keeper->claim->lock, "name.lock");
+	named_add(fds, keeper->channels.files, "helper.files");
+	named_add(fds, keeper->channels.pager, "helper.pager");
+	named_add(fds, keeper->channels.upgrade, "helper.upgrade");
 	add_each(fds, keeper->channels.nets, keeper->channels.nr_nets, "passt");
 }
 
@@ -332,7 +301,7 @@ static void close_channels(struct keeper *keeper)
 static int offer(struct keeper *keeper)
 {
 	struct gmem_slot slots[MACHINE_SLOTS];
-	struct fds fds = { .nr = 0 };
+	struct named_fds fds = { .nr = 0 };
 	struct gmem_offer offer = {
 		.vm = keeper->now.singles[HELD_VM], .view = keeper->now.singles[HELD_VIEW],
 		.fds = fds.all,

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "common/fd-message.h"
 #include "helper/parts.h"
 #include "helper/wire.h"
@@ -66,13 +67,6 @@ static int start_program(struct successor *successor, int program, int handover)
 	    !events_add(successor->events, &successor->child, EPOLLIN))
 		return 0;
 	return -EMFILE;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 static void close_child(struct successor *successor)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "live/publish.h"
@@ -229,13 +230,6 @@ int machine_link(struct machine *machine, int view, const struct gmem_slot *slot
 		ret = machine_add_memory(machine, &slot);
 	}
 	return ret;
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 static void close_life(struct machine *machine)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "boot/counting.h"
+#include "common/descriptors.h"
 #include "common/say.h"
 #include "common/status.h"
 #include "devices/terminal.h"
@@ -204,13 +205,6 @@ void vcpus_stop(struct vcpus *vcpus)
 	/* The process that goes on with the guest may print next, and may kill this one. */
 	if (vcpus->machine->console.terminal)
 		terminal_flush(vcpus->machine->console.terminal);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
 }
 
 void vcpus_close(struct vcpus *vcpus)

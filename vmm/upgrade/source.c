@@ -26,6 +26,7 @@
 #include "net/port.h"
 #include "upgrade/config.h"
 #include "upgrade/hold.h"
+#include "upgrade/named.h"
 #include "upgrade/source.h"
 #include "upgrade/state.h"
 #include "virtio/block.h"
@@ -40,7 +41,6 @@
 #define DRAIN_WAIT	(10 * SECOND)
 #define MOVE_WAIT	(10 * SECOND)
 #define KILL_WAIT	5000		/* ms */
-#define FDS		(OPTION_VALUES * 2 + 16)
 
 /* ---- What whoever has asked is told ---- */
 
@@ -143,32 +143,7 @@ static void give_up(struct upgrade *upgrade, int error, const char *why)
 
 /* ---- OFFER ---- */
 
-/* struct fds - descriptors that go along, with their names */
-struct fds {
-	uint32_t nr;
-	struct gmem_named_fd all[FDS];
-};
-
-static void add(struct fds *fds, int fd, const char *name)
-{
-	struct gmem_named_fd *next = &fds->all[fds->nr];
-
-	if (fd < 0 || fds->nr == FDS)
-		return;
-	snprintf(next->name, sizeof(next->name), "%s", name);
-	next->fd = fd;
-	fds->nr++;
-}
-
-static void add_nth(struct fds *fds, int fd, const char *name, unsigned int number)
-{
-	char numbered[16];
-
-	snprintf(numbered, sizeof(numbered), "%.10s%u", name, number % 100);
-	add(fds, fd, numbered);
-}
-
-static void add_devices(struct fds *fds, const struct machine *machine)
+static void add_devices(struct named_fds *fds, const struct machine *machine)
 {
 	unsigned int i, disk = 0, net = 0;
 
@@ -177,39 +152,39 @@ static void add_devices(struct fds *fds, const struct machine *machine)
 		const struct net_port *port;
 
 		if (device->ops->type == VIRTIO_ID_BLOCK)
-			add_nth(fds, block_descriptor(device), "disk", disk++);
+			named_add_nth(fds, block_descriptor(device), "disk", disk++);
 		if (device->ops->type != VIRTIO_ID_NET)
 			continue;
 		port = net_port_of(device);
 		if (passt_is(port))
-			add_nth(fds, passt_ends(port).channel, "passt", net++);
+			named_add_nth(fds, passt_ends(port).channel, "passt", net++);
 		else
-			add_nth(fds, tap_descriptor(port), "tap", net++);
+			named_add_nth(fds, tap_descriptor(port), "tap", net++);
 	}
 }
 
-static void add_process(struct fds *fds, const struct upgrade *upgrade)
+static void add_process(struct named_fds *fds, const struct upgrade *upgrade)
 {
 	const struct serving *serving = upgrade->serving;
 
-	add(fds, upgrade->config, "config");
-	add(fds, upgrade->control, "control");
-	add(fds, serving->claim.base, "name.base");
-	add(fds, serving->claim.dir, "name.dir");
-	add(fds, serving->claim.lock, "name.lock");
-	add(fds, serving->helper.files, "helper.files");
-	add(fds, serving->helper.pager, "helper.pager");
-	add(fds, serving->helper.upgrade, "helper.upgrade");
-	add(fds, STDIN_FILENO, "stdin");
-	add(fds, STDOUT_FILENO, "stdout");
-	add(fds, report_descriptor(), "report");
+	named_add(fds, upgrade->config, "config");
+	named_add(fds, upgrade->control, "control");
+	named_add(fds, serving->claim.base, "name.base");
+	named_add(fds, serving->claim.dir, "name.dir");
+	named_add(fds, serving->claim.lock, "name.lock");
+	named_add(fds, serving->helper.files, "helper.files");
+	named_add(fds, serving->helper.pager, "helper.pager");
+	named_add(fds, serving->helper.upgrade, "helper.upgrade");
+	named_add(fds, STDIN_FILENO, "stdin");
+	named_add(fds, STDOUT_FILENO, "stdout");
+	named_add(fds, report_descriptor(), "report");
 }
 
 static int offer(struct upgrade *upgrade)
 {
 	const struct machine *machine = upgrade->loop->vcpus->machine;
 	struct gmem_slot slots[MACHINE_SLOTS];
-	struct fds fds = { .nr = 0 };
+	struct named_fds fds = { .nr = 0 };
 	struct gmem_offer offer = {
 		.vm_type = machine->vm_type, .nr_vcpus = machine->nr_vcpus, .slots = slots,
 		.nr_slots = upgrade_config_slots(machine, slots), .vm = machine->vm,
@@ -234,7 +209,7 @@ static void take_typed(struct terminal *terminal, struct upgrade_run *run)
 		run->typed[run->nr_typed++] = byte;
 }
 
-static void add_connections(struct fds *fds, const struct machine *machine,
+static void add_connections(struct named_fds *fds, const struct machine *machine,
 			    struct upgrade_run *run)
 {
 	unsigned int i, net = 0;
@@ -250,7 +225,7 @@ static void add_connections(struct fds *fds, const struct machine *machine,
 			ends = passt_ends(port);
 			run->passt[net].up = ends.socket >= 0;
 			run->passt[net].number = ends.number;
-			add_nth(fds, ends.socket, "frames", net);
+			named_add_nth(fds, ends.socket, "frames", net);
 		}
 		net++;
 	}
@@ -273,14 +248,14 @@ static int store(struct upgrade *upgrade, const struct upgrade_run *run)
 static int say_paused(struct upgrade *upgrade, struct upgrade_run *run)
 {
 	struct vcpus *vcpus = upgrade->loop->vcpus;
-	struct fds fds = { .nr = 0 };
+	struct named_fds fds = { .nr = 0 };
 	int ret;
 
 	take_typed(&upgrade->loop->terminal, run);
 	run->shown = vcpus->machine->console.shown;
 	terminal_flush(&upgrade->loop->terminal);
 	add_connections(&fds, vcpus->machine, run);
-	add(&fds, upgrade->loop->terminal.client.fd, "console");
+	named_add(&fds, upgrade->loop->terminal.client.fd, "console");
 	ret = store(upgrade, run);
 	gmem_handover_deadline(upgrade->handover, now_ns() + MOVE_WAIT);
 	return ret ? ret : gmem_handover_paused(upgrade->handover, vcpus->left_ns, fds.all,
