@@ -451,7 +451,8 @@ void gmem_chunk_touch_unlocked(struct gmem_inode *gi, pgoff_t index)
  * @start: first page offset that is taken away; becomes that of what to invalidate
  * @end: page offset after the last; likewise
  *
- * Context: Process context; views_lock is held until the invalidation has begun.
+ * Context: Process context; gmem_chunks_lock(), or views_lock, is held until the invalidation
+ * has begun.
  */
 void gmem_chunks_break(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end)
 {
@@ -459,10 +460,9 @@ void gmem_chunks_break(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end)
 	XA_STATE(xas, &gmem_mapping(gi)->i_pages, gmem_chunk_first(*start));
 	void *entry;
 
-	lockdep_assert_held(&gi->views_lock);
-
 	if (!gmem_has_chunks(gi))
 		return;
+	lockdep_assert_held(&gi->views_lock);
 
 	xas_lock_irq(&xas);
 	xas_for_each_marked(&xas, entry, last, GMEM_CHUNK_PIECE) {
@@ -503,18 +503,19 @@ static bool gmem_chunk_changes(struct gmem_inode *gi, pgoff_t index, pgoff_t sta
  * Those that were uniform are mapped as one, perhaps by a fault in flight. Those that become
  * so are mapped by pages, which have to go, for guests to map them as one again.
  *
- * Context: Process context; invalidate_lock is held for writing; and views_lock, until the
- * invalidation has begun. The attributes have not changed yet.
+ * Context: Process context; invalidate_lock is held for writing; and gmem_chunks_lock(), until
+ * the invalidation has begun. The attributes have not changed yet.
  */
 void gmem_chunks_extend(struct gmem_inode *gi, pgoff_t *start, pgoff_t *end, u64 attributes)
 {
 	pgoff_t first = *start, next = *end;
 
 	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
-	lockdep_assert_held(&gi->views_lock);
 
 	if (!gmem_has_chunks(gi))
 		return;
+	lockdep_assert_held(&gi->views_lock);
+
 	if (gmem_chunk_changes(gi, first, first, next, attributes)) {
 		*start = gmem_chunk_first(first);
 		*end = max(next, *start + GMEM_CHUNK_PAGES);

@@ -72,6 +72,22 @@ static inline bool gmem_has_chunks(const struct gmem_inode *gi)
 	return gi->chunks_when != GMEM_CHUNKS_NEVER;
 }
 
+/*
+ * From a look at the marks to the begin of the invalidation. Memory failure, which waits for
+ * views_lock, has nothing to wait for where there are no chunks.
+ */
+static inline void gmem_chunks_lock(struct gmem_inode *gi)
+{
+	if (gmem_has_chunks(gi))
+		mutex_lock(&gi->views_lock);
+}
+
+static inline void gmem_chunks_unlock(struct gmem_inode *gi)
+{
+	if (gmem_has_chunks(gi))
+		mutex_unlock(&gi->views_lock);
+}
+
 /* The first page of the chunk that a page would belong to. */
 static inline pgoff_t gmem_chunk_first(pgoff_t index)
 {

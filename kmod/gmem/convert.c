@@ -66,15 +66,10 @@ static int gmem_convert_locked(struct gmem_conversion *c)
 	if (r)
 		return r;
 
-	/* Memory failure, which waits for views_lock, has nothing to wait for without chunks. */
-	if (gmem_has_chunks(gi)) {
-		mutex_lock(&gi->views_lock);
-		gmem_chunks_extend(gi, &start, &end, c->attributes);
-		gmem_invalidate_begin(gi, start, end);
-		mutex_unlock(&gi->views_lock);
-	} else {
-		gmem_invalidate_begin(gi, start, end);
-	}
+	gmem_chunks_lock(gi);
+	gmem_chunks_extend(gi, &start, &end, c->attributes);
+	gmem_invalidate_begin(gi, start, end);
+	gmem_chunks_unlock(gi);
 	gmem_ranges_commit(&change);
 	gmem_invalidate_end(gi, start, end);
 	/* A host fault may not have the page any more. */

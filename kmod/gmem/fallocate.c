@@ -229,15 +229,10 @@ static int gmem_punch_locked(struct gmem_punch *punch, pgoff_t start, pgoff_t en
 	gmem_huge_extend(gi, &first, &last);
 
 	gmem_unmap_host(gi, start, end);
-	/* Memory failure, which waits for views_lock, has nothing to wait for without chunks. */
-	if (gmem_has_chunks(gi)) {
-		mutex_lock(&gi->views_lock);
-		gmem_chunks_break(gi, &first, &last);
-		gmem_invalidate_zap(gi, first, last);
-		mutex_unlock(&gi->views_lock);
-	} else {
-		gmem_invalidate_zap(gi, first, last);
-	}
+	gmem_chunks_lock(gi);
+	gmem_chunks_break(gi, &first, &last);
+	gmem_invalidate_zap(gi, first, last);
+	gmem_chunks_unlock(gi);
 	if (gmem_needs_flush(gi, first, last))
 		gmem_punch_hold(punch, start, end);
 	gmem_huge_truncate(gi, start, end);
