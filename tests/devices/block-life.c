@@ -132,14 +132,8 @@ static void a_successor_asks_again(void **state)
 	struct inflight table;
 
 	(void)state;
-	fill_data(512, 1);
-	offer(9, VIRTIO_BLK_T_OUT, 4, DATA, 512);
-	offer(3, VIRTIO_BLK_T_IN, 4, DATA + 512, 512);
-	offer(6, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
-	run_disk();
-	held_end(2, 0);
-	driver_loop(&driver);
-	answered(6, VIRTIO_BLK_S_OK, 1);
+	ask_for_three();
+	the_last_ends();
 	table = *block_inflight(driver.device, 0);
 	queue = driver.device->queues[0].now;
 	/* The old one's requests come to nothing. */
@@ -157,13 +151,7 @@ static void a_successor_asks_again(void **state)
 	driver.device->now.status &= ~4;
 	driver_write(&driver, REG_STATUS, STATUS_OK, 1);
 	driver_loop(&driver);
-	assert_int_equal(held_count(), 2);
-	assert_int_equal(held_step(0)->what, STEP_WRITE);
-	assert_int_equal(held_step(1)->what, STEP_READ);
-	all_end();
-	answered(9, VIRTIO_BLK_S_OK, 1);
-	answered(3, VIRTIO_BLK_S_OK, 513);
-	image_has(4 * 512, 512, 1);
+	two_are_asked_again();
 	assert_memory_equal(driver.memory + DATA, driver.memory + DATA + 512, 512);
 }
 

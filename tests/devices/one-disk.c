@@ -192,3 +192,31 @@ void image_has(uint64_t offset, uint32_t size, uint8_t seed)
 		assert_int_equal(byte, (uint8_t)(i * 31 + seed));
 	}
 }
+
+void ask_for_three(void)
+{
+	fill_data(512, 1);
+	offer(9, VIRTIO_BLK_T_OUT, 4, DATA, 512);
+	offer(3, VIRTIO_BLK_T_IN, 4, DATA + 512, 512);
+	offer(6, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	run_disk();
+	assert_int_equal(held_count(), 3);
+}
+
+void the_last_ends(void)
+{
+	held_end(2, 0);
+	driver_loop(&driver);
+	answered(6, VIRTIO_BLK_S_OK, 1);
+}
+
+void two_are_asked_again(void)
+{
+	assert_int_equal(held_count(), 2);
+	assert_int_equal(held_step(0)->what, STEP_WRITE);
+	assert_int_equal(held_step(1)->what, STEP_READ);
+	all_end();
+	answered(9, VIRTIO_BLK_S_OK, 1);
+	answered(3, VIRTIO_BLK_S_OK, 513);
+	image_has(4 * 512, 512, 1);
+}

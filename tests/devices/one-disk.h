@@ -68,4 +68,12 @@ void breaks(void);
 void fill_data(uint32_t size, uint8_t seed);
 void image_has(uint64_t offset, uint32_t size, uint8_t seed);
 
+/*
+ * A write by head 9, a read of the same sectors by 3 and a flush by 6, of which the last ends
+ * first; another process's device asks again for the two, and both end.
+ */
+void ask_for_three(void);
+void the_last_ends(void);
+void two_are_asked_again(void);
+
 #endif /* TESTS_DEVICES_ONE_DISK_H */

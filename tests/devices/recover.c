@@ -45,34 +45,6 @@ static void begin_to_recover(void)
 	driver_loop(&driver);
 }
 
-static void ask_for_three(void)
-{
-	fill_data(512, 1);
-	offer(9, VIRTIO_BLK_T_OUT, 4, DATA, 512);
-	offer(3, VIRTIO_BLK_T_IN, 4, DATA + 512, 512);
-	offer(6, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
-	run_disk();
-	assert_int_equal(held_count(), 3);
-}
-
-static void the_last_ends(void)
-{
-	held_end(2, 0);
-	driver_loop(&driver);
-	answered(6, VIRTIO_BLK_S_OK, 1);
-}
-
-static void two_are_asked_again(void)
-{
-	assert_int_equal(held_count(), 2);
-	assert_int_equal(held_step(0)->what, STEP_WRITE);
-	assert_int_equal(held_step(1)->what, STEP_READ);
-	all_end();
-	answered(9, VIRTIO_BLK_S_OK, 1);
-	answered(3, VIRTIO_BLK_S_OK, 513);
-	image_has(4 * 512, 512, 1);
-}
-
 /* And one that nobody had taken yet is taken, once. */
 static void what_was_in_flight_is_asked_again(void **state)
 {

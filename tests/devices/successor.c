@@ -187,6 +187,17 @@ static void what_is_no_request_is_refused(void **state)
 	close(program);
 }
 
+/* One, which comes to nothing. */
+static void another_is_started(void)
+{
+	int client = ask(), fds[3];
+
+	started(fds);
+	helper_upgrade_failed(&helper);
+	close_fds(fds);
+	close(client);
+}
+
 static void one_at_a_time(void **state)
 {
 	int client = ask(), fds[3];
@@ -201,11 +212,7 @@ static void one_at_a_time(void **state)
 	assert_int_equal(helper_upgraded(&helper), -ESRCH);
 	close_fds(fds);
 	close(client);
-	client = ask();
-	started(fds);
-	helper_upgrade_failed(&helper);
-	close_fds(fds);
-	close(client);
+	another_is_started();
 }
 
 /* The VMM itself is killed by whoever says so. */
@@ -226,11 +233,7 @@ static void a_wanted_end_is_the_next_ones_too(void **state)
 	close_fds(fds);
 	close(client);
 	/* If that came to nothing, there may be another. */
-	client = ask();
-	started(fds);
-	helper_upgrade_failed(&helper);
-	close_fds(fds);
-	close(client);
+	another_is_started();
 }
 
 static void a_vmm_alone_starts_nothing(void **state)

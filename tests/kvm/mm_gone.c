@@ -212,7 +212,7 @@ static uint64_t *take_frame(uint64_t frame)
 	return NULL;
 }
 
-/* Whoever has the page now, events of the guest are not written to it. */
+/* Another process has the page now: no event of the guest's is written to it. */
 static void expect_no_write(struct vmm *vmm)
 {
 	uint64_t *page = take_frame(vmm->frame);

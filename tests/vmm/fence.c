@@ -213,7 +213,7 @@ static void a_write_is_late(void **state)
 	put_on_disk('o');
 	memset(memory, 'n', BLOCK);
 	life = die_with(DISK_WRITE, false);
-	/* Whoever wrote now, and was told that it is done, would find it overwritten. */
+	/* A write now would be told to be done, and then be overwritten. */
 	assert_int_equal(on_disk(), 'o');
 	assert_false(hangs_up(life, 0));
 	assert_true(hangs_up(life, LATE));
@@ -229,7 +229,7 @@ static void a_read_is_late(void **state)
 	put_on_disk('d');
 	memset(memory, 'm', BLOCK);
 	life = die_with(DISK_READ, false);
-	/* Whoever used the memory for something else now would find the disk's data in it. */
+	/* Memory that is used for something else now would get the disk's data. */
 	assert_int_equal(*memory, 'm');
 	assert_false(hangs_up(life, 0));
 	assert_true(hangs_up(life, LATE));
