@@ -29,7 +29,7 @@
 #include "disk/disk.h"
 
 #define SLOW	"gmem-slow"
-#define DELAY	1500	/* ms */
+#define DELAY	6000	/* ms: a lab on a loaded host may stand still for seconds */
 #define LATE	60000	/* ms */
 #define BLOCK	4096UL
 #define SECTORS	2048UL
