@@ -5,6 +5,7 @@
  */
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <asm/desc.h>
 
 static char *what = "";
 module_param(what, charp, 0);
@@ -27,6 +28,15 @@ static void oops(void)
 	pr_info("%d\n", *(int *)nowhere);
 }
 
+/* An exception for which the CPU has no handler: it shuts down, and the kernel says nothing. */
+static void triple_fault(void)
+{
+	struct desc_ptr none = { };
+
+	native_load_idt(&none);
+	asm volatile("ud2");
+}
+
 static int __init trouble_init(void)
 {
 	if (!strcmp(what, "warn"))
@@ -35,6 +45,8 @@ static int __init trouble_init(void)
 		oops();
 	else if (!strcmp(what, "hang"))
 		hang();
+	else if (!strcmp(what, "triple-fault"))
+		triple_fault();
 	return -EAGAIN;
 }
 module_init(trouble_init);
