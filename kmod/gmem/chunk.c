@@ -5,7 +5,6 @@
  * Pages enter the page cache one by one: what would add many at once is not exported, nor
  * what it takes to charge them to a memory cgroup without it.
  */
-#include <linux/hash.h>
 #include <linux/moduleparam.h>
 #include <linux/sysfs.h>
 
@@ -23,19 +22,15 @@
 #define GMEM_CHUNK_PIECE	PAGECACHE_TAG_WRITEBACK
 #define GMEM_CHUNK_WHOLE	PAGECACHE_TAG_TOWRITE
 
-#define GMEM_CHUNK_LOCK_BITS	6
-
-/* By chunk: tasks that touch one together are not to spoil it for each other. */
-static struct mutex gmem_chunk_locks[1 << GMEM_CHUNK_LOCK_BITS];
-
 static const char * const gmem_chunks_names[] = {
 	[GMEM_CHUNKS_NEVER]	= "never",
+	[GMEM_CHUNKS_ASKED]	= "asked",
 	[GMEM_CHUNKS_FITS]	= "fits",
 	[GMEM_CHUNKS_ALWAYS]	= "always",
 };
 
 /* Of inodes that are made from now on. */
-static enum gmem_chunks gmem_chunks_when = GMEM_CHUNKS_NEVER;
+static enum gmem_chunks gmem_chunks_when = GMEM_CHUNKS_ASKED;
 
 static int gmem_chunks_set(const char *text, const struct kernel_param *kp)
 {
@@ -58,17 +53,27 @@ static const struct kernel_param_ops gmem_chunks_ops = {
 };
 
 module_param_cb(gmem_huge, &gmem_chunks_ops, NULL, 0644);
-MODULE_PARM_DESC(gmem_huge, "2 MiB at a time where the host may map memory: never, fits, always");
+MODULE_PARM_DESC(gmem_huge,
+		 "2 MiB at a time where the host may map memory: never, asked, fits, always");
 
-/**
- * gmem_chunks_start() - set up what all chunks share
- *
- * Context: Module load.
- */
-void gmem_chunks_start(void)
+/* What the inode's own flag says, unless the host's administrator has said never. */
+static enum gmem_chunks gmem_chunks_by_flags(u64 flags)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(gmem_chunk_locks); i++)
-		mutex_init(&gmem_chunk_locks[i]);
+	enum gmem_chunks when = READ_ONCE(gmem_chunks_when);
+
+	if (when == GMEM_CHUNKS_NEVER)
+		return GMEM_CHUNKS_NEVER;
+
+	switch (flags & GMEM_HUGE_FLAGS) {
+	case GUEST_MEMFD_FLAG_HUGE_NEVER:
+		return GMEM_CHUNKS_NEVER;
+	case GUEST_MEMFD_FLAG_HUGE_FITS:
+		return GMEM_CHUNKS_FITS;
+	case GUEST_MEMFD_FLAG_HUGE_ALWAYS:
+		return GMEM_CHUNKS_ALWAYS;
+	default:
+		return when == GMEM_CHUNKS_ASKED ? GMEM_CHUNKS_NEVER : when;
+	}
 }
 
 /**
@@ -82,24 +87,32 @@ void gmem_chunks_start(void)
  */
 void gmem_chunks_init(struct gmem_inode *gi)
 {
+	for (unsigned int i = 0; i < ARRAY_SIZE(gi->chunk_locks); i++)
+		mutex_init(&gi->chunk_locks[i]);
+
 	gi->chunks_when = GMEM_CHUNKS_NEVER;
 	if (gi->flags & GUEST_MEMFD_FLAG_MMAP && gmem_poison_is_told())
-		gi->chunks_when = READ_ONCE(gmem_chunks_when);
+		gi->chunks_when = gmem_chunks_by_flags(gi->flags);
 }
 
+/*
+ * Tasks that touch a chunk together are not to spoil it for each other. The locks are the
+ * inode's own: somebody else's VM, throttled while its memory is cleared, holds up nobody here.
+ */
 static struct mutex *gmem_chunk_lock(struct gmem_inode *gi, pgoff_t first)
 {
-	unsigned long chunk = (unsigned long)gi ^ first / GMEM_CHUNK_PAGES;
-
-	return &gmem_chunk_locks[hash_long(chunk, GMEM_CHUNK_LOCK_BITS)];
+	return &gi->chunk_locks[first / GMEM_CHUNK_PAGES % ARRAY_SIZE(gi->chunk_locks)];
 }
 
-/* A kthread, which works for many VMs, does not wait for one that has its memory cleared. */
+/*
+ * A kthread, which works for many VMs, does not wait for one that has its memory cleared. A
+ * task that a signal wakes does with a page.
+ */
 static bool gmem_chunk_try_lock(struct mutex *lock)
 {
 	if (current->flags & PF_KTHREAD)
 		return mutex_trylock(lock);
-	return !mutex_lock_killable(lock);
+	return !mutex_lock_interruptible(lock);
 }
 
 static bool gmem_chunk_has_mark(struct gmem_inode *gi, pgoff_t index, xa_mark_t mark)

@@ -52,7 +52,6 @@
 
 #define GMEM_CHUNK_PAGES	((pgoff_t)HPAGE_PMD_NR)
 
-void gmem_chunks_start(void);
 void gmem_chunks_init(struct gmem_inode *gi);
 struct page *gmem_chunk_alloc(struct gmem_inode *gi, bool zero);
 void gmem_chunk_free(struct page *memory);

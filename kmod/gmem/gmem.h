@@ -98,8 +98,20 @@
 #include "../attrs/ranges.h"
 #include "../kvm_mm.h"
 
-/* When pages come by 2 MiB: where that is free, or also where memory has to be made free. */
-enum gmem_chunks { GMEM_CHUNKS_NEVER, GMEM_CHUNKS_FITS, GMEM_CHUNKS_ALWAYS };
+/* What bit 63 is for: it goes with at least one of the others. */
+#define GMEM_OWN_FLAG	(GUEST_MEMFD_FLAG_WRITE & GUEST_MEMFD_FLAG_HUGE_NEVER)
+#define GMEM_HUGE_FLAGS	(GUEST_MEMFD_FLAG_HUGE_NEVER | GUEST_MEMFD_FLAG_HUGE_FITS | \
+			 GUEST_MEMFD_FLAG_HUGE_ALWAYS)
+
+/*
+ * When pages come by 2 MiB: where the inode's flags ask for it (which no inode has, but the
+ * parameter), where that is free, or also where memory has to be made free.
+ */
+enum gmem_chunks {
+	GMEM_CHUNKS_NEVER, GMEM_CHUNKS_ASKED, GMEM_CHUNKS_FITS, GMEM_CHUNKS_ALWAYS,
+};
+
+#define GMEM_CHUNK_LOCKS	8
 
 /**
  * struct gmem_inode - a guest memory inode
@@ -123,6 +135,7 @@ enum gmem_chunks { GMEM_CHUNKS_NEVER, GMEM_CHUNKS_FITS, GMEM_CHUNKS_ALWAYS };
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
  * @chunks_when: when pages come by chunks; constant
+ * @chunk_locks: by chunk, while somebody makes it
  * @chunks: how many are whole
  */
 struct gmem_inode {
@@ -141,6 +154,7 @@ struct gmem_inode {
 	struct list_head inodes;
 	atomic_long_t allocated;
 	enum gmem_chunks chunks_when;
+	struct mutex chunk_locks[GMEM_CHUNK_LOCKS];
 	atomic_long_t chunks;
 };
 
@@ -181,6 +195,12 @@ static inline struct gmem_inode *GMEM_I(struct inode *inode)
 static inline struct address_space *gmem_mapping(struct gmem_inode *gi)
 {
 	return gi->vfs_inode.i_mapping;
+}
+
+/* A flag of ours is two bits, of which others have one: see the header. */
+static inline bool gmem_inode_has_flag(const struct gmem_inode *gi, u64 flag)
+{
+	return (gi->flags & flag) == flag;
 }
 
 /* No view is left, for good: there are no pages, and none can come. */

@@ -6,7 +6,6 @@
 
 #include "../move/move.h"
 #include "arch.h"
-#include "chunk.h"
 #include "gmem.h"
 #include "inode.h"
 #include "invalidate.h"
@@ -28,7 +27,6 @@ int kvm_gmem_init(struct module *module)
 	if (r)
 		return r;
 
-	gmem_chunks_start();
 	r = gmem_fs_init(module);
 	if (r)
 		gmem_ranges_exit();

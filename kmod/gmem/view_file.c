@@ -114,7 +114,7 @@ const struct file_operations gmem_view_write_fops = {
 
 static struct file *gmem_view_open(struct gmem_view *view)
 {
-	bool write = view->inode->flags & GUEST_MEMFD_FLAG_WRITE;
+	bool write = gmem_inode_has_flag(view->inode, GUEST_MEMFD_FLAG_WRITE);
 	struct file *file;
 
 	file = gmem_inode_open(view->inode, write ? &gmem_view_write_fops : &gmem_view_fops, view);
@@ -172,12 +172,15 @@ err_free:
 	return ERR_PTR(r);
 }
 
-/* Flags of ours are of several bits, all or none: see the header. */
+/* A flag of ours has two bits, both or none; an inode has one word on 2 MiB at most. */
 static bool gmem_flags_are_valid(struct kvm *kvm, u64 flags)
 {
-	u64 write = flags & GUEST_MEMFD_FLAG_WRITE;
+	u64 own = (GUEST_MEMFD_FLAG_WRITE | GMEM_HUGE_FLAGS) & ~GMEM_OWN_FLAG;
+	u64 huge = flags & GMEM_HUGE_FLAGS & ~GMEM_OWN_FLAG;
 
-	return !(flags & ~gmem_arch_flags(kvm)) && (!write || write == GUEST_MEMFD_FLAG_WRITE);
+	if (flags & ~gmem_arch_flags(kvm) || !(flags & GMEM_OWN_FLAG) != !(flags & own))
+		return false;
+	return !huge || (is_power_of_2(huge) && flags & GUEST_MEMFD_FLAG_MMAP);
 }
 
 /**

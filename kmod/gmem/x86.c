@@ -18,7 +18,7 @@ u32 gmem_arch_capabilities(struct kvm *kvm)
 	/* Hardware assigns each page to one VM where not these, in SNP. */
 	u32 shown = KVM_GMEM_CAP_LINK | KVM_GMEM_CAP_POPULATE | KVM_GMEM_CAP_PAGER |
 		    KVM_GMEM_CAP_PAGER_RING | KVM_GMEM_CAP_PAGER_EXIT |
-		    KVM_GMEM_CAP_PAGER_ASYNC | KVM_GMEM_CAP_WRITE;
+		    KVM_GMEM_CAP_PAGER_ASYNC | KVM_GMEM_CAP_WRITE | KVM_GMEM_CAP_HUGE;
 	u32 private = KVM_GMEM_CAP_MOVE | KVM_GMEM_CAP_CONVERT;
 	u32 all = KVM_GMEM_CAP_SEAL;
 
@@ -53,7 +53,8 @@ u64 gmem_arch_flags(struct kvm *kvm)
 	if (kvm && !(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_LINK))
 		return 0;
 
-	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED | GUEST_MEMFD_FLAG_WRITE;
+	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED | GUEST_MEMFD_FLAG_WRITE |
+	       GMEM_HUGE_FLAGS;
 }
 
 /**

@@ -38,6 +38,7 @@
 
 #define KVM_GMEM_CAP_SEAL		(1U << 9)	/* KVM_GMEM_SEAL, KVM_GMEM_GET_SEALS */
 #define KVM_GMEM_CAP_WRITE		(1U << 10)	/* GUEST_MEMFD_FLAG_WRITE */
+#define KVM_GMEM_CAP_HUGE		(1U << 11)	/* GUEST_MEMFD_FLAG_HUGE_* */
 
 /**
  * struct kvm_link_guest_memfd - argument of KVM_LINK_GUEST_MEMFD
@@ -353,11 +354,21 @@ struct kvm_gmem_present_range {
 #define GUEST_MEMFD_FLAG_INIT_SHARED	(1ULL << 1)
 #endif
 /*
- * Our own: write(2) populates pages; KVM_GMEM_CAP_WRITE says that the flag is there. It is
- * two bits, valid together only: KVM_CAP_GUEST_MEMFD_FLAGS has 32 bits, and Linux's own
- * tests demand that every single bit which it does not have is refused.
+ * Our own. Each is two bits, bit 63 and one more, valid together only:
+ * KVM_CAP_GUEST_MEMFD_FLAGS has 32 bits, and Linux's own tests demand that every single bit
+ * which it does not have is refused.
  */
+/* write(2) populates pages; KVM_GMEM_CAP_WRITE says that the flag is there */
 #define GUEST_MEMFD_FLAG_WRITE		(1ULL << 63 | 1ULL << 32)
+/*
+ * When pages come 2 MiB at a time, one of the three and only with GUEST_MEMFD_FLAG_MMAP:
+ * never; where that is free in one piece; also where memory has to be made free for it. A
+ * page that is touched then gives the others of its 2 MiB content, too. Without one of them
+ * the modules' parameter gmem_huge decides. KVM_GMEM_CAP_HUGE says that the flags are there.
+ */
+#define GUEST_MEMFD_FLAG_HUGE_NEVER	(1ULL << 63 | 1ULL << 33)
+#define GUEST_MEMFD_FLAG_HUGE_FITS	(1ULL << 63 | 1ULL << 34)
+#define GUEST_MEMFD_FLAG_HUGE_ALWAYS	(1ULL << 63 | 1ULL << 35)
 
 /* f_type of fstatfs(2) on a view, as in Linux 6.19. */
 #ifndef GUEST_MEMFD_MAGIC
