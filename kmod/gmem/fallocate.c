@@ -10,6 +10,7 @@
 #include <linux/sizes.h>
 
 #include "chunk.h"
+#include "fill/fill.h"
 #include "folio.h"
 #include "gmem.h"
 #include "invalidate.h"
@@ -28,7 +29,7 @@
 #define GMEM_FREE_BATCH		1024
 
 static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
-			       pgoff_t *next)
+			       bool reclaim, pgoff_t *next)
 {
 	pgoff_t index = start;
 
@@ -41,7 +42,7 @@ static int gmem_allocate_batch(struct gmem_inode *gi, pgoff_t start, pgoff_t end
 		/* Only where all of it is asked for. */
 		if (IS_ALIGNED(index, GMEM_CHUNK_PAGES) && end - index >= GMEM_CHUNK_PAGES)
 			gmem_chunk_make(gi, index, false);
-		folio = gmem_folio_grab(gi, index);
+		folio = gmem_folio_grab(gi, index, reclaim);
 		if (folio == ERR_PTR(-ENODATA)) {
 			/* It stays owed. */
 			index++;
@@ -75,6 +76,7 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 	struct address_space *mapping = gmem_mapping(gi);
 	pgoff_t index = offset >> PAGE_SHIFT;
 	pgoff_t end = (offset + len) >> PAGE_SHIFT;
+	unsigned int tries = 0;
 	int r = 0;
 
 	/* The VFS has checked that the sum does not overflow. */
@@ -86,8 +88,12 @@ static int gmem_allocate(struct gmem_inode *gi, loff_t offset, loff_t len)
 					GMEM_ALLOCATE_BATCH);
 
 		filemap_invalidate_lock_shared(mapping);
-		r = gmem_allocate_batch(gi, index, stop, &index);
+		r = gmem_allocate_batch(gi, index, stop, tries == GMEM_TRIES_LIGHT, &index);
 		filemap_invalidate_unlock_shared(mapping);
+		if (!r)
+			tries = 0;
+		else if (r == -ENOMEM && gmem_may_try_again(&tries))
+			r = 0;
 		/* Where all is owed, or there already, nothing else does. */
 		cond_resched();
 	}

@@ -36,7 +36,7 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 	if (WARN_ON_ONCE(file != READ_ONCE(slot->gmem.file)))
 		return ERR_PTR(-EFAULT);
 
-	return gmem_folio_grab(view->inode, gmem_slot_index(slot, gfn));
+	return gmem_folio_grab(view->inode, gmem_slot_index(slot, gfn), true);
 }
 
 /*

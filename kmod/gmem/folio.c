@@ -16,12 +16,15 @@
 #include "pager/owed.h"
 #include "trace.h"
 
-static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index)
+static struct folio *gmem_folio_add(struct gmem_inode *gi, pgoff_t index, bool reclaim)
 {
 	struct address_space *mapping = gmem_mapping(gi);
 	gfp_t gfp = mapping_gfp_mask(mapping);
 	struct folio *folio;
 	int r;
+
+	if (!reclaim)
+		gfp = (gfp | __GFP_NOWARN) & ~__GFP_DIRECT_RECLAIM;
 
 	/* Spreads over nodes by cpuset and the task's policy, as all page cache. */
 	folio = filemap_alloc_folio(gfp | __GFP_ZERO, 0);
@@ -52,6 +55,11 @@ static int gmem_folio_check(struct gmem_inode *gi, struct folio *folio, pgoff_t 
  * gmem_folio_grab() - find or allocate the folio of a page
  * @gi: the inode
  * @index: page offset, inside the inode's size
+ * @reclaim: memory may be made free for it, in which the task may be made to wait for as long
+ *	     as its memory cgroup is throttled
+ *
+ * With invalidate_lock held it is tried without @reclaim first, and again after
+ * gmem_make_room(): see gmem_may_try_again().
  *
  * A new folio is all zeroes and not up to date. Accessed, referenced and dirty
  * state are not kept: the memory is unevictable and has no backing store.
@@ -61,7 +69,7 @@ static int gmem_folio_check(struct gmem_inode *gi, struct folio *folio, pgoff_t 
  * -EHWPOISON where the page is poisoned or the pager failed it, -ENODATA where
  * the page is missing and the pager owes it.
  */
-struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
+struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index, bool reclaim)
 {
 	struct address_space *mapping = gmem_mapping(gi);
 	struct folio *folio;
@@ -76,7 +84,7 @@ struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index)
 		if (r)
 			return ERR_PTR(r);
 		/* Another task may add a folio here first: use that one then. */
-		folio = gmem_folio_add(gi, index);
+		folio = gmem_folio_add(gi, index, reclaim);
 	} while (folio == ERR_PTR(-EEXIST));
 
 	if (IS_ERR(folio))

@@ -6,7 +6,7 @@
 #include "gmem.h"
 
 /* folio.c */
-struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index);
+struct folio *gmem_folio_grab(struct gmem_inode *gi, pgoff_t index, bool reclaim);
 void gmem_page_clear(struct page *page);
 void gmem_folio_set_stale(struct folio *folio);
 void gmem_folio_make_zero(struct folio *folio);

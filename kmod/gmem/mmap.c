@@ -15,6 +15,7 @@
 
 #include "attrs.h"
 #include "chunk.h"
+#include "fill/fill.h"
 #include "folio.h"
 #include "gmem.h"
 #include "pager/owed.h"
@@ -58,7 +59,8 @@ static vm_fault_t gmem_host_map_chunk(struct gmem_inode *gi, struct vm_fault *vm
 	return gmem_host_map_range(gi, vmf, first, last);
 }
 
-static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf)
+static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault *vmf,
+					 bool reclaim)
 {
 	struct folio *folio;
 	vm_fault_t ret;
@@ -71,7 +73,7 @@ static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault 
 	if (ret)
 		return ret;
 
-	folio = gmem_folio_grab(gi, vmf->pgoff);
+	folio = gmem_folio_grab(gi, vmf->pgoff, reclaim);
 	if (folio == ERR_PTR(-EHWPOISON))
 		return VM_FAULT_HWPOISON;
 	if (folio == ERR_PTR(-ENODATA))
@@ -90,14 +92,17 @@ static vm_fault_t gmem_host_fault_locked(struct gmem_inode *gi, struct vm_fault 
 static vm_fault_t gmem_host_fault(struct vm_fault *vmf)
 {
 	struct inode *inode = file_inode(vmf->vma->vm_file);
+	unsigned int tries = 0;
 	vm_fault_t ret;
 
 	if (vmf->pgoff >= i_size_read(inode) >> PAGE_SHIFT)
 		return VM_FAULT_SIGBUS;
 
-	filemap_invalidate_lock_shared(inode->i_mapping);
-	ret = gmem_host_fault_locked(GMEM_I(inode), vmf);
-	filemap_invalidate_unlock_shared(inode->i_mapping);
+	do {
+		filemap_invalidate_lock_shared(inode->i_mapping);
+		ret = gmem_host_fault_locked(GMEM_I(inode), vmf, tries == GMEM_TRIES_LIGHT);
+		filemap_invalidate_unlock_shared(inode->i_mapping);
+	} while (ret == VM_FAULT_OOM && gmem_may_try_again(&tries));
 
 	if (ret == VM_FAULT_RETRY)
 		ret = gmem_wait_host_fault(GMEM_I(inode), vmf);

@@ -17,6 +17,7 @@
  * Faults need no look at seals. A host fault needs a mapping, of which there is
  * none; a guest's fault brings nobody's content.
  */
+#include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/uaccess.h>
 
@@ -72,7 +73,9 @@ static int gmem_seal_check(struct gmem_sealing *s)
 /*
  * Without a mapping, and none to come, no reference to a page comes from the host any
  * more. A pin for I/O may be left of one that was: a writer at work. Looked for in
- * parts, each page once; invalidate_lock is let go in between.
+ * parts, each page once; invalidate_lock is let go in between. A range without pages, which
+ * can be of any size, is passed over at once: what comes there later nobody of the host can
+ * have.
  */
 static int gmem_seal_unmap(struct gmem_sealing *s)
 {
@@ -80,7 +83,8 @@ static int gmem_seal_unmap(struct gmem_sealing *s)
 	pgoff_t pages = i_size_read(&gi->vfs_inode) >> PAGE_SHIFT;
 	int r;
 
-	if (!(s->seals & KVM_GMEM_SEAL_WRITE) || s->next >= pages)
+	if (!(s->seals & KVM_GMEM_SEAL_WRITE) || s->next >= pages ||
+	    !xa_find(&gmem_mapping(gi)->i_pages, &s->next, pages - 1, XA_PRESENT))
 		return 0;
 
 	r = gmem_unmap_users(gi, s->next, s->next + GMEM_SEAL_BATCH - 1, &s->pinned);
@@ -135,7 +139,7 @@ static int gmem_seal_run(struct gmem_sealing *s)
 
 	gmem_pinned_init(&s->pinned);
 	do {
-		r = gmem_seal_try(s);
+		r = fatal_signal_pending(current) ? -EINTR : gmem_seal_try(s);
 		if (r == -EAGAIN)
 			r = gmem_pinned_wait(&s->pinned) ? : 1;
 	} while (r == 1);

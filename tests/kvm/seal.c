@@ -286,6 +286,26 @@ static void content_comes_too_late(void)
 	too_late(late_write, KVM_GMEM_SEAL_GUEST);
 }
 
+/* Steps of 64 MiB would take years here, and an alarm that kills has to end them. */
+static void of_exabytes(void)
+{
+	struct kvm_vm *vm = vm_create_barebones();
+	uint64_t size = 1ULL << 62, page = (size >> PAGE_SHIFT) - 1;
+	int view;
+
+	require_seals();
+	view = vm_create_guest_memfd(vm, size, 0);
+	TEST_ASSERT_EQ(populate(view, 0, NULL), 0);
+	TEST_ASSERT_EQ(populate(view, page / 2, NULL), 0);
+	TEST_ASSERT_EQ(populate(view, page, NULL), 0);
+	alarm(claim_patience());
+	seal(view, KVM_GMEM_SEAL_WRITE);
+	alarm(0);
+	TEST_ASSERT_EQ(seals_of(view), KVM_GMEM_SEAL_WRITE);
+	close(view);
+	kvm_vm_free(vm);
+}
+
 static const struct claim claims[] = {
 	CLAIM(wrong_arguments, "each wrong argument is EINVAL or EFAULT and seals nothing"),
 	CLAIM(are_the_inode_s, "seals are the inode's, for every view, and stay"),
@@ -298,6 +318,7 @@ static const struct claim claims[] = {
 	CLAIM(a_child_s_mapping_counts, "a mapping that only a child has left counts"),
 	CLAIM(content_is_frozen, "WRITE: EBUSY while mapped or pinned; then no mapping"),
 	CLAIM(content_comes_too_late, "a fill that has not its content yet is refused once sealed"),
+	CLAIM(of_exabytes, "an inode of exabytes with a few pages is sealed at once"),
 };
 
 CLAIMS_MAIN(claims);

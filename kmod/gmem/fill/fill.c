@@ -274,6 +274,21 @@ bool gmem_make_room(void)
 	return n && !fatal_signal_pending(current);
 }
 
+/**
+ * gmem_may_try_again() - is there no memory for a page, or was it a lock that forbade to make some?
+ * @tries: how often it was tried, 0 before the first; the third time is with reclaim
+ *
+ * Others wait for invalidate_lock, also those of other VMs: the task does not make memory free,
+ * nor is made to wait by its memory cgroup, with it held, unless nothing else has helped.
+ *
+ * Context: as gmem_make_room().
+ * Return: whether to try again.
+ */
+bool gmem_may_try_again(unsigned int *tries)
+{
+	return (*tries)++ < GMEM_TRIES_LIGHT && gmem_make_room();
+}
+
 /* There was no memory to install pages. 0: try again, the last time with reclaim. */
 static int gmem_fill_no_memory(struct gmem_fill *fill, u64 left)
 {
@@ -443,7 +458,7 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	struct gmem_fill fill;
 	ssize_t r;
 
-	if (!(view->inode->flags & GUEST_MEMFD_FLAG_WRITE))
+	if (!gmem_inode_has_flag(view->inode, GUEST_MEMFD_FLAG_WRITE))
 		return -ENODEV;
 
 	r = generic_write_checks(iocb, from);

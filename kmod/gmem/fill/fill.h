@@ -5,6 +5,9 @@
 
 #include <linux/fs.h>
 
+/* How often memory is asked for with a lock held that others need, before it is made free there. */
+#define GMEM_TRIES_LIGHT	2
+
 struct gmem_inode;
 struct gmem_view;
 struct kvm;
@@ -16,6 +19,7 @@ long gmem_populate_offset(struct kvm *kvm, struct gmem_inode *gi, void __user *a
 int gmem_fill_owed(struct gmem_inode *gi, struct kvm_gmem_answer *answer, const void *content,
 		   bool killable);
 bool gmem_make_room(void);
+bool gmem_may_try_again(unsigned int *tries);
 ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from);
 
 /* handle.c */

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Reading content from a process's memory, into folios that nobody else knows. No
- * lock is held: the memory may not come, for ever.
+ * Reading content from a process's memory, into folios that nobody else knows. The memory may
+ * not come, for ever. So it is waited for with nothing held, no lock, and no folio either: these
+ * are charged to nobody before they are in the inode. What goes again before it is read is
+ * waited for anew.
  */
 #include <linux/gfp.h>
 #include <linux/log2.h>
@@ -44,11 +46,33 @@ static void *gmem_fill_alloc(struct gmem_fill *fill, unsigned int max, unsigned 
 	}
 }
 
-/* Reads content for @nr pages behind those in @folios. Returns how many came whole. */
+/*
+ * Waits for what the next pages are read from, at most @max of them. Returns how many there are,
+ * or why not one.
+ */
+static int gmem_fill_come(struct gmem_fill *fill, unsigned int max)
+{
+	size_t size = max * PAGE_SIZE, left = 0;
+
+	if (fill->iter)
+		left = fault_in_iov_iter_readable(fill->iter, size);
+	else if (fill->from)
+		left = fault_in_readable(fill->from, size);
+
+	if (size - left >= PAGE_SIZE)
+		return (size - left) / PAGE_SIZE;
+	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+}
+
+/*
+ * Reads content for @nr pages behind those in @folios, of what has come. Returns how many came
+ * whole.
+ */
 static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned int nr)
 {
 	size_t done = fill->nr * PAGE_SIZE, size = nr * PAGE_SIZE, at;
 
+	pagefault_disable();
 	if (fill->iter) {
 		size = copy_from_iter(to, size, fill->iter);
 		iov_iter_revert(fill->iter, size % PAGE_SIZE);
@@ -59,6 +83,7 @@ static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned in
 	} else if (fill->from) {
 		size -= copy_from_user(to, fill->from + done, size);
 	}
+	pagefault_enable();
 	return size / PAGE_SIZE;
 }
 
@@ -88,7 +113,10 @@ void gmem_fill_drop(struct gmem_fill *fill)
 		folio_put(fill->folios[--fill->nr]);
 }
 
-/* Adds pages to @folios, at most @max: as many as are in one piece of memory. */
+/*
+ * Adds pages to @folios, at most @max: as many as are in one piece of memory. -EAGAIN: not all
+ * of their content was there any more.
+ */
 static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
 {
 	unsigned int nr, whole, i;
@@ -111,9 +139,7 @@ static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
 		__folio_mark_uptodate(page_folio(page));
 		fill->folios[fill->nr++] = page_folio(page);
 	}
-	if (whole == nr)
-		return 0;
-	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+	return whole == nr ? 0 : -EAGAIN;
 }
 
 /* The inode of the next page, with a reference; in @left how far it goes. Or NULL. */
@@ -140,13 +166,33 @@ static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index
 }
 
 /*
- * Memory for the next pages where they may come as 2 MiB: a folio, or a chunk. If this is not
- * the place for either, @nr becomes how many pages there are before it. Installing looks at
- * all of it again. Returns the first byte, or NULL.
+ * May the next pages come as 2 MiB, a folio or a chunk? If this is not the place for either, @nr
+ * becomes how many pages there are before it. Installing looks at all of it again.
  */
-static void *gmem_fill_alloc_large(struct gmem_fill *fill, unsigned int *nr)
+static bool gmem_fill_fits_large(struct gmem_fill *fill, unsigned int *nr)
 {
-	bool zero = gmem_fill_is_zero(fill), none = false;
+	struct gmem_inode *gi;
+	bool fits = false;
+	pgoff_t index;
+	u64 left;
+
+	gi = gmem_fill_inode(fill, &index, &left);
+	if (!gi)
+		return false;
+
+	if (gmem_has_huge(gi) || gmem_has_chunks(gi)) {
+		*nr = min_t(u64, *nr, HPAGE_PMD_NR - index % HPAGE_PMD_NR);
+		fits = left >= HPAGE_PMD_NR && fill->next >= fill->pages_until &&
+		       (gmem_huge_fits(gi, index) || gmem_chunk_fits(gi, index));
+	}
+	iput(&gi->vfs_inode);
+	return fits;
+}
+
+/* Memory for the next pages as 2 MiB. Returns the first byte, or NULL. */
+static void *gmem_fill_alloc_large(struct gmem_fill *fill)
+{
+	bool zero = gmem_fill_is_zero(fill);
 	struct gmem_inode *gi;
 	pgoff_t index;
 	u64 left;
@@ -155,19 +201,14 @@ static void *gmem_fill_alloc_large(struct gmem_fill *fill, unsigned int *nr)
 	if (!gi)
 		return NULL;
 
-	if (gmem_has_huge(gi) || gmem_has_chunks(gi)) {
-		*nr = min_t(u64, *nr, HPAGE_PMD_NR - index % HPAGE_PMD_NR);
-		if (left >= HPAGE_PMD_NR && fill->next >= fill->pages_until) {
-			if (gmem_huge_fits(gi, index))
-				none = !(fill->huge = gmem_huge_alloc(zero));
-			else if (gmem_chunk_fits(gi, index))
-				none = !(fill->chunk = gmem_chunk_alloc(gi, zero));
-		}
-	}
+	if (gmem_has_huge(gi))
+		fill->huge = gmem_huge_alloc(zero);
+	else if (gmem_has_chunks(gi))
+		fill->chunk = gmem_chunk_alloc(gi, zero);
 	iput(&gi->vfs_inode);
 
 	/* This call does not look for it again. */
-	if (none)
+	if (!fill->huge && !fill->chunk)
 		fill->pages_until = U64_MAX;
 	if (fill->huge)
 		return folio_address(fill->huge);
@@ -177,8 +218,12 @@ static void *gmem_fill_alloc_large(struct gmem_fill *fill, unsigned int *nr)
 /* False: by single pages, of which an error is known exactly. */
 static bool gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
 {
-	void *memory = gmem_fill_alloc_large(fill, nr);
+	void *memory;
 
+	if (!gmem_fill_fits_large(fill, nr) || gmem_fill_come(fill, HPAGE_PMD_NR) != HPAGE_PMD_NR)
+		return false;
+
+	memory = gmem_fill_alloc_large(fill);
 	if (!memory)
 		return false;
 
@@ -204,13 +249,23 @@ static bool gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
 int gmem_fill_read(struct gmem_fill *fill)
 {
 	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
-	int r = 0;
+	int r;
 
 	fill->nr = 0;
 	if (gmem_fill_read_large(fill, &want))
 		return 0;
 
-	while (!r && fill->nr < want)
-		r = gmem_fill_read_some(fill, want - fill->nr);
+	do {
+		int come = gmem_fill_come(fill, want);
+
+		if (come < 0)
+			return come;
+		r = 0;
+		while (!r && fill->nr < come)
+			r = gmem_fill_read_some(fill, come - fill->nr);
+	} while (r == -EAGAIN && !fill->nr && !signal_pending(current));
+
+	if (r == -EAGAIN)
+		return fill->nr ? 0 : -EINTR;
 	return r;
 }
