@@ -5,7 +5,9 @@
  * They drop mmap_lock or the VMA's lock and are retried: all is looked at anew then, also
  * whether the page may still be mapped, and whether there is a mapping.
  */
+#include <linux/capability.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 
 #include "../attrs.h"
@@ -15,6 +17,11 @@
 
 /* How long a kworker waits that pages in for another task, as KVM's does for a guest's. */
 #define GMEM_KTHREAD_WAIT	(HZ / 10)
+
+static bool gmem_kernel_faults = true;
+module_param_named(gmem_kernel_faults, gmem_kernel_faults, bool, 0644);
+MODULE_PARM_DESC(gmem_kernel_faults,
+		 "System calls of tasks without CAP_SYS_PTRACE wait for pages that a pager owes");
 
 struct gmem_host_wait {
 	struct gmem_wait *wait;
@@ -50,6 +57,18 @@ static long gmem_host_timeout(unsigned int how)
 	return current->flags & PF_KTHREAD && how & FAULT_FLAG_REMOTE ? GMEM_KTHREAD_WAIT : 0;
 }
 
+/*
+ * A system call may touch memory with any lock of the kernel held. With the page owed, whoever
+ * serves it decides then how long others of the host wait: what userfaultfd and FUSE can do
+ * too, and what an administrator may not want. KVM's own accesses for a vCPU hold that vCPU's
+ * locks alone.
+ */
+static bool gmem_host_may_sleep(unsigned int how)
+{
+	return how & FAULT_FLAG_USER || READ_ONCE(gmem_kernel_faults) ||
+	       kvm_get_running_vcpu() || has_capability_noaudit(current, CAP_SYS_PTRACE);
+}
+
 /**
  * gmem_wait_host_fault() - a host fault needs a page that the pager owes
  * @gi: the inode
@@ -70,7 +89,7 @@ vm_fault_t gmem_wait_host_fault(struct gmem_inode *gi, struct vm_fault *vmf)
 	if (gmem_pager_ask(gi, vmf->pgoff, 0, flags))
 		return VM_FAULT_OOM;
 
-	if (!(how & FAULT_FLAG_ALLOW_RETRY))
+	if (!(how & FAULT_FLAG_ALLOW_RETRY) || !gmem_host_may_sleep(how))
 		return VM_FAULT_SIGBUS;
 	if (how & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
