@@ -109,6 +109,9 @@ static void what_is_no_disk(void **state)
 static void options_that_make_no_sense(void **state)
 {
 	(void)state;
+	ENDS(EXIT_USAGE, "--huge-pages sometimes: never, fits or always", "--kernel",
+	     built_kernel(), "--huge-pages", "sometimes");
+	ENDS(EXIT_USAGE, "--huge-pages is for a --kernel", "--huge-pages", "fits");
 	ENDS(EXIT_USAGE, "for a --kernel", "--private");
 	ENDS(EXIT_USAGE, "for a --kernel", "--initrd", "/dev/null");
 	ENDS(EXIT_USAGE, "for a --kernel", "--append", "quiet");

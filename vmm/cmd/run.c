@@ -31,6 +31,7 @@ struct run_options {
 	const char *memory;
 	uint64_t bytes;
 	long cpus;
+	const char *huge_pages;
 	long no_keeper;
 	long report_fd;
 };
@@ -97,6 +98,15 @@ static int check(const struct run_options *options)
 		fprintf(stderr, "gmem: a guest with a --kernel cannot be handed over yet\n");
 		return EXIT_USAGE;
 	}
+	if (options->huge_pages && !machine_huge_flag(options->huge_pages)) {
+		fprintf(stderr, "gmem: --huge-pages %s: never, fits or always\n",
+			options->huge_pages);
+		return EXIT_USAGE;
+	}
+	if (!linux_guest->kernel && options->huge_pages) {
+		fprintf(stderr, "gmem: --huge-pages is for a --kernel\n");
+		return EXIT_USAGE;
+	}
 	if (!linux_guest->kernel && options->cpus != 1) {
 		fprintf(stderr, "gmem: --cpus is for a --kernel\n");
 		return EXIT_USAGE;
@@ -148,6 +158,8 @@ static int boot(struct machine *machine, struct run_options *options)
 		return ret;
 	if (!linux_guest->kernel)
 		return machine_boot(machine, options->bytes, options->pager);
+	if (options->huge_pages)
+		machine->huge = machine_huge_flag(options->huge_pages);
 	linux_guest->memory = options->bytes;
 	linux_guest->cpus = options->cpus;
 	ret = linux_boot(machine, linux_guest);
@@ -198,6 +210,8 @@ int cmd_run(int argc, char **argv)
 		  .help = "memory of the guest, as 512M or 2G; in MiB without a unit (256M)" },
 		{ .name = "cpus", .argument = "N", .number = &options.cpus,
 		  .least = 1, .most = MACHINE_VCPUS, .help = "virtual CPUs (1)" },
+		{ .name = "huge-pages", .argument = "WHEN", .text = &options.huge_pages,
+		  .help = "memory comes 2 MiB at a time: never, where it fits, or always" },
 		{ .name = "kernel", .argument = "FILE", .text = &options.linux_guest.kernel,
 		  .help = "boot this Linux, a bzImage or ELF with PVH, not the guest that counts" },
 		{ .name = "initrd", .argument = "FILE", .text = &options.linux_guest.initrd,

@@ -52,6 +52,7 @@ struct machine_memory {
  * @fences, @nr_fences: such pipes' first ends, of processes that died and may have requests
  *	that are carried out still
  * @step: what was tried last, for the message if it failed
+ * @huge: GUEST_MEMFD_FLAG_HUGE_* of the RAM that it will have, or 0: as the modules like
  * @why: what was wrong, where an errno would not say it; else empty
  * @todo: what a person can do about that, or NULL
  *
@@ -62,6 +63,7 @@ struct machine {
 	int kvm;
 	int vm;
 	uint64_t vm_type;
+	uint64_t huge;
 	unsigned int nr_fds;
 	int fds[MACHINE_FDS];
 	unsigned int nr_memory;
@@ -160,6 +162,9 @@ int machine_shared_view(struct machine *machine, uint64_t size);
  * has private memory, else shared.
  */
 int machine_add_ram(struct machine *machine, uint64_t size);
+
+/* The flag by its word, "never", "fits" or "always"; 0: there is no such word. */
+uint64_t machine_huge_flag(const char *word);
 
 /* The memslots of so much, without descriptors. Returns how many. */
 #define MACHINE_RAM_SLOTS	2

@@ -81,15 +81,47 @@ static int check_size(struct machine *machine, uint64_t size)
 	return 0;
 }
 
+uint64_t machine_huge_flag(const char *word)
+{
+	static const struct {
+		const char *word;
+		uint64_t flag;
+	} flags[] = {
+		{ "never", GUEST_MEMFD_FLAG_HUGE_NEVER },
+		{ "fits", GUEST_MEMFD_FLAG_HUGE_FITS },
+		{ "always", GUEST_MEMFD_FLAG_HUGE_ALWAYS },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (!strcmp(word, flags[i].word))
+			return flags[i].flag;
+	}
+	return 0;
+}
+
+/* Modules before the flags take none of them. */
+static int check_huge(struct machine *machine)
+{
+	int mask = gmem_check_extension(machine->vm, KVM_CAP_GMEM);
+
+	if (!machine->huge || (mask > 0 && mask & KVM_GMEM_CAP_HUGE))
+		return 0;
+	return machine_fail(machine, -EOPNOTSUPP,
+			    "gmem's modules are too old for --huge-pages: load newer ones, or leave it out");
+}
+
 int machine_add_ram(struct machine *machine, uint64_t size)
 {
 	struct gmem_slot slots[MACHINE_RAM_SLOTS];
 	unsigned int i, nr = machine_ram_slots(size, slots);
-	uint64_t flags = GUEST_MEMFD_FLAG_MMAP;
+	uint64_t flags = GUEST_MEMFD_FLAG_MMAP | machine->huge;
 	int view, ret;
 
 	machine->step = "making the guest's memory";
 	ret = check_size(machine, size);
+	if (!ret)
+		ret = check_huge(machine);
 	if (ret)
 		return ret;
 	if (machine->vm_type != KVM_X86_SW_PROTECTED_VM)
