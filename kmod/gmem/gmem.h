@@ -65,7 +65,7 @@
  * around KVM's own accesses, which may give it up to wait for a pager (access.h).
  * Memslot updates synchronize it under slots_lock, so nothing that a reader
  * can wait for (a folio lock, views_lock) may be held while slots_lock is
- * taken. Invalidation takes it for reading inside mmu_lock, to look a slot up.
+ * taken. Invalidation takes it for reading inside mmu_lock, to look a slot up and unmap it.
  * No two VMs' slots_lock, and no two inodes' invalidate_lock, are ever
  * held together in this directory.
  *

@@ -26,18 +26,25 @@
 #include "trace.h"
 
 /*
- * KVM binds a new memslot before it allocates what the slot keeps of its
- * mappings (rmaps, in a VM that has shadow page tables), frees that again
- * before it unbinds a slot that comes to nothing, and frees that of a deleted
- * slot only after it was unbound. So what a bound slot has to unmap may be looked at
- * while the VM's memslots have it, by its id: a slot that is being deleted
- * stands there as a copy that is marked invalid.
+ * What KVM keeps of a slot's mappings (rmaps, in a VM that has shadow page tables) is the affair
+ * of the slot that the VM's memslots have under its id: where that is being deleted, a copy that is
+ * marked invalid. The first shadow page table of the VM may come then, and the copy alone gets
+ * rmaps. A bound slot that the memslots do not have, yet or any more, maps nothing.
  */
-static bool gmem_slot_is_installed(struct kvm *kvm, struct kvm_memory_slot *slot)
+static bool gmem_unmap_slot(struct kvm *kvm, struct kvm_gfn_range *range)
 {
-	guard(srcu)(&kvm->srcu);
+	struct kvm_memory_slot *bound = range->slot;
+	int idx = srcu_read_lock(&kvm->srcu);
+	bool flush = false;
 
-	return id_to_memslot(__kvm_memslots(kvm, slot->as_id), slot->id);
+	range->slot = id_to_memslot(__kvm_memslots(kvm, bound->as_id), bound->id);
+	if (range->slot)
+		flush = kvm_mmu_unmap_gfn_range(kvm, range);
+	else
+		/* Faults in flight are to see the range either way. */
+		kvm_mmu_invalidate_range_add(kvm, range->start, range->end);
+	srcu_read_unlock(&kvm->srcu, idx);
+	return flush;
 }
 
 static void gmem_view_zap(struct gmem_view *view, pgoff_t start, pgoff_t end)
@@ -68,11 +75,7 @@ static void gmem_view_zap(struct gmem_view *view, pgoff_t start, pgoff_t end)
 			.attr_filter = KVM_FILTER_PRIVATE | KVM_FILTER_SHARED,
 		};
 
-		/* Faults in flight are to see the range either way. */
-		if (gmem_slot_is_installed(kvm, slot))
-			flush |= kvm_mmu_unmap_gfn_range(kvm, &range);
-		else
-			kvm_mmu_invalidate_range_add(kvm, range.start, range.end);
+		flush |= gmem_unmap_slot(kvm, &range);
 		gfn_start = min(gfn_start, range.start);
 		gfn_end = max(gfn_end, range.end);
 		trace_gmem_invalidate(view, range.start, range.end);
