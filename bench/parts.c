@@ -23,8 +23,10 @@ static const char *const functions[] = {
 	"kvm_gmem_link",
 	"__kvm_set_memory_region",
 	"kvm_gmem_bind",
+	"kvm_gmem_prepare_memory_region",
 	"kvm_arch_prepare_memory_region",
 	"kvm_mmu_init_memslot_memory_attributes",
+	"kvm_gmem_commit_memory_region",
 	"synchronize_srcu_expedited",
 	"kvm_arch_commit_memory_region",
 };

@@ -25,37 +25,6 @@ static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
 	return b && b->slot == slot ? b : NULL;
 }
 
-static int gmem_view_bind(struct gmem_view *view, struct file *file,
-			  struct gmem_binding *b)
-{
-	struct kvm_memory_slot *slot = b->slot;
-	struct gmem_inode *gi = view->inode;
-
-	lockdep_assert_held_write(&gmem_mapping(gi)->invalidate_lock);
-
-	/* A range is bound once in a VM; another VM binds its own view. */
-	if (gmem_binding_first(view, b->node.start, b->node.last))
-		return -EINVAL;
-
-	/*
-	 * The slot is not in the VM's memslots yet, and a slot with a view
-	 * can't change but only go: a fault that finds it finds the file.
-	 */
-	slot->gmem.pgoff = b->node.start;
-	if (gi->attrs)
-		slot->flags |= KVM_MEMSLOT_GMEM_ATTRS;
-	if (gi->flags & GUEST_MEMFD_FLAG_MMAP)
-		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
-	rcu_assign_pointer(slot->gmem.inode, gi);
-	WRITE_ONCE(slot->gmem.file, file);
-
-	mutex_lock(&gi->views_lock);
-	interval_tree_insert(&b->node, &view->bindings);
-	view->nr_bindings++;
-	mutex_unlock(&gi->views_lock);
-	return 0;
-}
-
 static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
 {
 	gmem_assert_views_writable(view->inode);
@@ -84,25 +53,51 @@ void gmem_view_drop_bindings(struct gmem_view *view)
 		gmem_view_unbind(view, b);
 }
 
+/* What a slot is about, for who finds it in the VM's memslots: it is not there yet. */
+static void gmem_slot_init(struct kvm_memory_slot *slot, struct file *file, pgoff_t start)
+{
+	struct gmem_view *view = file->private_data;
+	struct gmem_inode *gi = view->inode;
+
+	slot->gmem.pgoff = start;
+	if (gi->attrs)
+		slot->flags |= KVM_MEMSLOT_GMEM_ATTRS;
+	if (gi->flags & GUEST_MEMFD_FLAG_MMAP)
+		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
+	rcu_assign_pointer(slot->gmem.inode, gi);
+	/* A slot with a view can't change but only go: a fault that finds it finds the file. */
+	WRITE_ONCE(slot->gmem.file, file);
+}
+
+static bool gmem_can_bind(struct gmem_view *view, struct kvm *kvm, u64 offset, u64 size)
+{
+	if (!view || view->kvm != kvm || !gmem_range_is_inside(view->inode, offset, size))
+		return false;
+
+	/* A range is bound once in a VM; another VM binds its own view. */
+	return !gmem_binding_first(view, offset >> PAGE_SHIFT, ((offset + size) >> PAGE_SHIFT) - 1);
+}
+
 /**
- * kvm_gmem_bind() - bind a new memslot to a view
+ * kvm_gmem_prepare_memory_region() - may a new memslot be bound to a view?
  * @kvm: the VM
  * @slot: the slot, not yet visible to anyone
  * @fd: a view of @kvm
  * @offset: bytes into the inode
  *
- * Context: slots_lock is held. Takes invalidate_lock.
- * Return: 0; -EBADF where @fd is not open; -EINVAL where it is not a view of
- * @kvm, @offset is not page-aligned, or the range is not inside the inode or
- * overlaps one that is bound; -ENOMEM.
+ * No invalidation finds @slot before kvm_gmem_commit_memory_region().
+ *
+ * Context: slots_lock is held, until then at least: it keeps the view's bindings as they are.
+ * Return: 0, and @slot has a reference to the view's file, which the caller lets go of when @slot
+ * is among the memslots, or has failed: the file pins the VM, so a slot that went on pinning the
+ * file would keep both for ever. -EBADF where @fd is not open; -EINVAL where it is not a view of
+ * @kvm, @offset is not page-aligned, or the range is not inside the inode or overlaps one that is
+ * bound.
  */
-int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd, u64 offset)
+int kvm_gmem_prepare_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot,
+				   unsigned int fd, u64 offset)
 {
-	u64 size = (u64)slot->npages << PAGE_SHIFT;
-	struct gmem_binding *b;
-	struct gmem_view *view;
 	struct file *file;
-	int r = -EINVAL;
 
 	lockdep_assert_held(&kvm->slots_lock);
 
@@ -110,43 +105,54 @@ int kvm_gmem_bind(struct kvm *kvm, struct kvm_memory_slot *slot, unsigned int fd
 	if (!file)
 		return -EBADF;
 
-	view = gmem_view_of(file);
-	if (!view || view->kvm != kvm)
-		goto out;
-
-	if (!gmem_range_is_inside(view->inode, offset, size))
-		goto out;
-
-	r = -ENOMEM;
-	b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
-	if (!b)
-		goto out;
-
-	b->node.start = offset >> PAGE_SHIFT;
-	b->node.last = b->node.start + slot->npages - 1;
-	b->slot = slot;
-
-	filemap_invalidate_lock(file->f_mapping);
-	r = gmem_view_bind(view, file, b);
-	filemap_invalidate_unlock(file->f_mapping);
-	if (r)
-		kfree(b);
-	else
-		trace_gmem_bind(view, slot);
-
-	/*
-	 * Not kept, even on success: the file pins the VM, so a slot that
-	 * pinned the file would keep both for ever.
-	 */
-out:
-	fput(file);
-	return r;
+	if (!gmem_can_bind(gmem_view_of(file), kvm, offset, (u64)slot->npages << PAGE_SHIFT)) {
+		fput(file);
+		return -EINVAL;
+	}
+	gmem_slot_init(slot, file, offset >> PAGE_SHIFT);
+	return 0;
 }
 
 /**
- * kvm_gmem_unbind() - undo kvm_gmem_bind() before a memslot is freed
- * @slot: the slot, which no fault can find any more: it was never visible, or
- *	  kvm->srcu has been synchronized since it was taken away
+ * kvm_gmem_commit_memory_region() - bind a memslot to its view
+ * @kvm: the VM
+ * @slot: has been prepared, and has all that KVM keeps of a slot's mappings: invalidations may
+ *	  look at it from now on; about to become visible
+ *
+ * Context: slots_lock is held, and slots_arch_lock. Takes invalidate_lock.
+ * Return: 0 or -ENOMEM.
+ */
+int kvm_gmem_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot)
+{
+	struct gmem_view *view = slot->gmem.file->private_data;
+	struct gmem_inode *gi = view->inode;
+	struct gmem_binding *b;
+
+	lockdep_assert_held(&kvm->slots_lock);
+
+	b = kzalloc(sizeof(*b), GFP_KERNEL_ACCOUNT);
+	if (!b)
+		return -ENOMEM;
+
+	b->node.start = slot->gmem.pgoff;
+	b->node.last = slot->gmem.pgoff + slot->npages - 1;
+	b->slot = slot;
+
+	filemap_invalidate_lock(gmem_mapping(gi));
+	mutex_lock(&gi->views_lock);
+	interval_tree_insert(&b->node, &view->bindings);
+	view->nr_bindings++;
+	mutex_unlock(&gi->views_lock);
+	filemap_invalidate_unlock(gmem_mapping(gi));
+
+	trace_gmem_bind(view, slot);
+	return 0;
+}
+
+/**
+ * kvm_gmem_unbind() - unbind a memslot before it is freed
+ * @slot: the slot, which no fault can find any more: kvm->srcu has been synchronized since it
+ *	  was taken away
  *
  * Context: slots_lock is held, or the VM is being destroyed. Takes
  * invalidate_lock.

@@ -45,7 +45,7 @@
  *     vcpu->mutex
  *       kvm->slots_lock
  *         kvm->populate_lock
- *         mmap_lock
+ *         kvm->slots_arch_lock, mmap_lock
  *           inode->i_mapping->invalidate_lock
  *             folio lock (before it gmem_chunk_locks, which nothing else is inside of)
  *               gmem_inode.views_lock
@@ -167,7 +167,7 @@ struct gmem_inode {
  * @nr_bindings: how many, protected as @bindings is
  *
  * @entry and @bindings change with invalidate_lock held for writing and
- * views_lock held.
+ * views_lock held, @bindings with the slots_lock of @kvm besides.
  */
 struct gmem_view {
 	struct kvm *kvm;
