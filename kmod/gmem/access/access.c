@@ -408,8 +408,12 @@ bool kvm_gmem_cmpxchg_pte(struct kvm_vcpu *vcpu, unsigned long waits, struct kvm
 
 	if (vcpu->gmem_waits == waits) {
 		in_inode = kvm_gmem_cmpxchg(vcpu->kvm, &slot, gpa, old, new, len, r);
-		if (vcpu->gmem_waits == waits)
+		if (vcpu->gmem_waits == waits) {
+			/* As often as the guest changes the entry, the walk starts over. */
+			if (in_inode && *r > 0)
+				cond_resched();
 			return in_inode;
+		}
 	}
 	*r = 1;
 	return true;
