@@ -7,6 +7,8 @@ BUILD := $(MAKE) --no-print-directory -C
 # No test of `make test-debug` begins later; how often `make test-rounds` runs a test.
 MINUTES := 240
 ROUNDS := 100
+# What `make test-kernel` tries: of Debian 13, as `make test` has Debian 12's.
+RELEASE = $(lastword $(shell sed -n 's/^Linux: //p' kmod/META))+deb13-amd64
 # The VMM and its tests a second time, beside .cache/build.
 ASAN := BUILD=$(CURDIR)/.cache/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all'
 
@@ -64,7 +66,7 @@ tests: lib upstream
 # ---- what is run
 
 .PHONY: check test test-debug test-rounds test-intel test-debian test-cpus test-asan test-disk test-net
-.PHONY: test-soak test-install test-kernels demo bench bench-check shell
+.PHONY: test-soak test-install test-kernels test-kernel demo bench bench-check shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests deb ## run all tests
@@ -97,6 +99,9 @@ test-install: qemu deb ## install the packages on a fresh Debian 12, which then 
 test-kernels: kernel ## ask for every 6.12 kernel of Debian 12 and 13 whether the patches fit
 	@scripts/fetch-kvm --all
 	@tests/install/kernels
+test-kernel: qemu deb tests ## build and boot one of them: RELEASE=6.12.118+deb13-amd64
+	@scripts/build-host $(RELEASE)
+	@tests/install/kernels $(RELEASE)
 demo: qemu kmod vmm ## hand a running guest's memory to a second VMM and kill the first
 	@vmm/demo/run
 bench: qemu kmod kmod-stock lib ## measure against stock KVM
