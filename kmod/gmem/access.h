@@ -125,6 +125,7 @@ int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa);
 
 /* x86.c */
 int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
+int kvm_gmem_await_pdptrs(struct kvm_vcpu *vcpu);
 int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr);
 
 /* pager/wait.c */
@@ -137,8 +138,11 @@ bool kvm_gmem_defer_evtchn(struct kvm_xen_evtchn *xe, struct kvm *kvm, bool fail
 #ifdef CONFIG_KVM_XEN
 void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src);
 int kvm_gmem_await_shinfo(struct kvm *kvm);
+void kvm_gmem_await_runstate(struct kvm_vcpu *vcpu);
 #else
 static inline void kvm_gmem_move_evtchns(struct kvm_vcpu *dst, struct kvm_vcpu *src) {}
+
+static inline void kvm_gmem_await_runstate(struct kvm_vcpu *vcpu) {}
 
 static inline int kvm_gmem_await_shinfo(struct kvm *kvm)
 {
@@ -149,7 +153,8 @@ void kvm_gmem_retry_evtchns(struct kvm *kvm);
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
 int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcpu *vcpu));
-int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data);
+void kvm_gmem_await_vcpu_info(struct kvm_vcpu *vcpu);
+int kvm_gmem_await_xen_attr(struct kvm_vcpu *vcpu, const struct kvm_xen_vcpu_attr *data);
 
 /* prefault.c */
 int kvm_gmem_prefault_begin(struct kvm_vcpu *vcpu);

@@ -6,6 +6,9 @@
 #include "arch.h"
 #include "gmem.h"
 
+#include "kvm_cache_regs.h"
+#include "x86.h"
+
 /**
  * gmem_arch_capabilities() - what a VM's type can do, moving its vCPUs apart
  * @kvm: the VM, or NULL: what some type can do
@@ -103,18 +106,57 @@ int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 	return kvm_gmem_await_ioctl(vcpu->kvm, sregs->cr3);
 }
 
+/**
+ * kvm_gmem_await_pdptrs() - wait for what KVM_GET_SREGS2 may read
+ * @vcpu: the vCPU, loaded
+ *
+ * With PAE and nested paging on SVM, it is the hardware that has the PDPTRs: KVM reads them again.
+ *
+ * Context: as kvm_gmem_await_ioctl().
+ * Return: likewise.
+ */
+int kvm_gmem_await_pdptrs(struct kvm_vcpu *vcpu)
+{
+	if (vcpu->arch.guest_state_protected || !is_pae_paging(vcpu) ||
+	    kvm_register_is_available(vcpu, VCPU_EXREG_PDPTR))
+		return 0;
+
+	return kvm_gmem_await_ioctl(vcpu->kvm, kvm_read_cr3(vcpu));
+}
+
 /* By which a guest asks for Xen's hypercall page: any number, as the VMM has it. */
 static bool gmem_msr_is_xen(struct kvm *kvm, const struct kvm_msr_entry *msr)
 {
 	return msr->index && msr->index == READ_ONCE(kvm->arch.xen_hvm_config.msr);
 }
 
-/* The page that KVM reads, writes or maps when a process sets the MSR. */
-static gpa_t gmem_msr_page(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msr)
+/* The page that KVM accesses when a Hyper-V MSR is set. */
+static gpa_t gmem_hv_msr_page(u32 msr, u64 data)
 {
-	u64 apf = vcpu->arch.apf.msr_en_val;
+	switch (msr) {
+	case HV_X64_MSR_HYPERCALL:
+		return data & HV_X64_MSR_HYPERCALL_ENABLE ?
+		       data & HV_X64_MSR_HYPERCALL_PAGE_ADDRESS_MASK : INVALID_GPA;
+	case HV_X64_MSR_VP_ASSIST_PAGE:
+		return data & HV_X64_MSR_VP_ASSIST_PAGE_ENABLE ?
+		       data & HV_X64_MSR_VP_ASSIST_PAGE_ADDRESS_MASK : INVALID_GPA;
+	default:
+		return INVALID_GPA;
+	}
+}
 
-	if (gmem_msr_is_xen(vcpu->kvm, msr))
+/*
+ * The page that KVM reads, writes or maps when a process sets the MSR. @apf is what
+ * MSR_KVM_ASYNC_PF_EN is by then.
+ *
+ * Of the others in Linux 6.12 that name a page: steal time, MSR_KVM_ASYNC_PF_EN, PV EOI and
+ * Hyper-V's reference TSC are noted, and accessed in KVM_RUN; SIEFP and SIMP are cleared
+ * where the guest sets them, not a process; of VM_HSAVE_PA, the GHCB's and VMX's, nothing is
+ * accessed when they are set.
+ */
+static gpa_t gmem_msr_page(struct kvm *kvm, const struct kvm_msr_entry *msr, u64 apf)
+{
+	if (gmem_msr_is_xen(kvm, msr))
 		return msr->data & PAGE_MASK;
 
 	switch (msr->index) {
@@ -127,20 +169,26 @@ static gpa_t gmem_msr_page(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *ms
 	case MSR_KVM_ASYNC_PF_ACK:
 		/* The guest may be told of the next page at once. */
 		return msr->data & 1 && apf & KVM_ASYNC_PF_ENABLED ? apf & ~0x3fULL : INVALID_GPA;
-	case HV_X64_MSR_HYPERCALL:
-		return msr->data & HV_X64_MSR_HYPERCALL_ENABLE ?
-		       msr->data & HV_X64_MSR_HYPERCALL_PAGE_ADDRESS_MASK : INVALID_GPA;
 	default:
-		return INVALID_GPA;
+		return gmem_hv_msr_page(msr->index, msr->data);
 	}
 }
 
-static int gmem_await_msr(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msr)
+/* Of those at any address, the last byte: it may be in the next page. */
+static gpa_t gmem_msr_last(const struct kvm_msr_entry *msr, gpa_t gpa)
 {
-	struct kvm *kvm = vcpu->kvm;
+	bool clock = msr->index == MSR_KVM_WALL_CLOCK || msr->index == MSR_KVM_WALL_CLOCK_NEW;
+
+	return clock && gpa != INVALID_GPA ? gpa + sizeof(struct pvclock_wall_clock) - 1 : gpa;
+}
+
+static int gmem_await_msr(struct kvm *kvm, const struct kvm_msr_entry *msr, u64 apf)
+{
+	gpa_t gpa = gmem_msr_page(kvm, msr, apf);
 	int r;
 
-	r = kvm_gmem_await_ioctl(kvm, gmem_msr_page(vcpu, msr));
+	r = kvm_gmem_await_ioctl(kvm, gpa) ? :
+	    kvm_gmem_await_ioctl(kvm, gmem_msr_last(msr, gpa));
 	/* Xen's shared page may be laid out anew, too: by the mode that the vCPU is in. */
 	if (!r && gmem_msr_is_xen(kvm, msr))
 		r = kvm_gmem_await_shinfo(kvm);
@@ -159,11 +207,15 @@ static int gmem_await_msr(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msr
  */
 int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr)
 {
+	u64 apf = vcpu->arch.apf.msr_en_val;
 	int r = 0;
 
 	kvm_vcpu_srcu_read_unlock(vcpu);
-	for (unsigned int i = 0; !r && i < nr; i++)
-		r = gmem_await_msr(vcpu, &msrs[i]);
+	for (unsigned int i = 0; !r && i < nr; i++) {
+		if (msrs[i].index == MSR_KVM_ASYNC_PF_EN)
+			apf = msrs[i].data;
+		r = gmem_await_msr(vcpu->kvm, &msrs[i], apf);
+	}
 	kvm_vcpu_srcu_read_lock(vcpu);
 	return r;
 }

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "claims.h"
+#include "hyperv.h"
 #include "kvm_access.h"
 #include "xenevents.h"
 
@@ -224,6 +225,164 @@ static void signal_ends_async_ack(void)
 	TEST_ASSERT_EQ(ioctl_errno, 0);
 }
 
+/* A list that has asynchronous page faults begin, and then ends one. */
+static void signal_ends_async_list(void)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entries[3];
+	} msrs = {
+		.header.nmsrs = 3,
+		.entries = {
+			{ .index = MSR_KVM_ASYNC_PF_INT, .data = 0x50 },
+			{ .index = MSR_KVM_ASYNC_PF_EN, .data = page_gpa(3) | KVM_ASYNC_PF_ENABLED |
+								KVM_ASYNC_PF_DELIVERY_AS_INT },
+			{ .index = MSR_KVM_ASYNC_PF_ACK, .data = 1 },
+		},
+	};
+
+	kvm_access_create(&o);
+	expect_interrupted(interrupted_msr, &msrs, 3);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, MSR_KVM_ASYNC_PF_EN), 0UL);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+}
+
+/* One MSR that has pages accessed from @page on, as many as @n. */
+static void expect_msr_interrupted(uint32_t index, uint64_t data, uint64_t page, uint64_t n)
+{
+	struct {
+		struct kvm_msrs header;
+		struct kvm_msr_entry entry;
+	} msrs = {
+		.header.nmsrs = 1,
+		.entry = { .index = index, .data = data },
+	};
+
+	kvm_access_create(&o);
+	for (uint64_t i = page; i < page + n; i++) {
+		expect_interrupted(interrupted_msr, &msrs, i);
+		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, i, 1, NULL), 0);
+	}
+	interrupted_msr(&msrs);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+}
+
+static void signal_ends_assist_page(void)
+{
+	expect_msr_interrupted(HV_X64_MSR_VP_ASSIST_PAGE, page_gpa(3) | 1, 3, 1);
+	TEST_ASSERT_EQ(vcpu_get_msr(o.m->vcpu, HV_X64_MSR_VP_ASSIST_PAGE), page_gpa(3) | 1);
+}
+
+static void signal_ends_wall_clock(void)
+{
+	expect_msr_interrupted(MSR_KVM_WALL_CLOCK_NEW, page_gpa(4) - 4, 3, 2);
+	TEST_ASSERT(machine_call(o.m, guest_look, 4, 0, 0), "no wall clock");
+}
+
+static void *interrupted_xen(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_XEN_VCPU_SET_ATTR, arg) ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+/* Xen's runstate, in two pages. */
+static void signal_ends_runstate(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
+		.u.gpa = page_gpa(4) - 8,
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	for (uint64_t page = 3; page <= 4; page++) {
+		expect_interrupted(interrupted_xen, &attr, page);
+		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL), 0);
+	}
+	interrupted_xen(&attr);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+}
+
+/* In 64 bits it is longer, and so comes into a page that KVM has not accessed before. */
+static void signal_ends_longer_runstate(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
+		.u.gpa = page_gpa(4) - XEN_RUNSTATE_32,
+	}, running = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT,
+		.u.runstate.state = 0,
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	interrupted_xen(&attr);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	xen_configure(o.m->vm);
+	expect_interrupted(interrupted_xen, &running, 4);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 4, 1, NULL), 0);
+	interrupted_xen(&running);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+}
+
+/* A guest of 32 bits with PAE: page directory pointers in page 3, a directory, code. */
+enum { PAE_POINTERS = 3, PAE_DIRECTORY, PAE_CODE };
+
+#define PAE_PRESENT	1
+#define PAE_LARGE	0x83	/* a page of 2 MiB to write to */
+
+static void pae_guest_runs(void)
+{
+	static const uint8_t out[PAGE_SIZE] = { 0xe6, 0x10 };	/* out %al, $0x10 */
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	kvm_access_copy_table(&o, PAE_POINTERS, page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	kvm_access_copy_table(&o, PAE_DIRECTORY, MACHINE_GPA | PAE_LARGE);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, PAE_CODE, 1, out), 0);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	sregs.efer &= ~(EFER_LME | EFER_LMA);
+	sregs.cs.l = 0;
+	sregs.cs.db = 1;
+	sregs.cr3 = page_gpa(PAE_POINTERS);
+	vcpu_sregs_set(o.m->vcpu, &sregs);
+	vcpu_regs_get(o.m->vcpu, &regs);
+	regs.rip = PAE_CODE * PAGE_SIZE;
+	vcpu_regs_set(o.m->vcpu, &regs);
+	vcpu_run(o.m->vcpu);
+	TEST_ASSERT_KVM_EXIT_REASON(o.m->vcpu, KVM_EXIT_IO);
+}
+
+static void *interrupted_sregs2(void *arg)
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_GET_SREGS2, arg) ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+static void signal_ends_get_sregs2(void)
+{
+	struct kvm_sregs2 sregs2;
+
+	/* Elsewhere it is the CPU that tells of them. */
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	kvm_access_create(&o);
+	pae_guest_runs();
+	punch_pages(o.m->view, PAE_POINTERS, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, PAE_POINTERS, 1, KVM_GMEM_PAGER_TAKEOVER);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, PAE_POINTERS, 1);
+	expect_interrupted(interrupted_sregs2, &sregs2, PAE_POINTERS);
+	kvm_access_copy_table(&o, PAE_POINTERS, page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	interrupted_sregs2(&sregs2);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT_EQ(sregs2.pdptrs[0], page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+}
+
 static const struct claim claims[] = {
 	CLAIM(ioctl_translates, "KVM_TRANSLATE waits, while memslots change"),
 	CLAIM(ioctl_sets_msr, "so does KVM_SET_MSRS, for kvmclock's page"),
@@ -231,7 +390,13 @@ static const struct claim claims[] = {
 	CLAIM(signal_ends_set_msrs, "and KVM_SET_MSRS, which has set nothing then"),
 	CLAIM(signal_ends_xen_msr, "also where it has Xen's pages written"),
 	CLAIM(signal_ends_async_ack, "or the guest told of an async page fault's end"),
+	CLAIM(signal_ends_async_list, "also where it is the same call that has such faults begin"),
+	CLAIM(signal_ends_wall_clock, "or a clock written that is in two pages"),
+	CLAIM(signal_ends_assist_page, "or Hyper-V's assist page"),
+	CLAIM(signal_ends_runstate, "a signal ends KVM_XEN_VCPU_SET_ATTR, at each of two pages"),
+	CLAIM(signal_ends_longer_runstate, "and where the mode has brought the second one in"),
 	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
+	CLAIM(signal_ends_get_sregs2, "a signal ends KVM_GET_SREGS2, which may read page tables"),
 };
 
 CLAIMS_MAIN(claims);

@@ -11,6 +11,7 @@
 #include "mapped.h"
 #include "kvm_access.h"
 #include "svm_util.h"
+#include "xenevents.h"
 
 #define VALUE	0x1122334455667788
 #define VECTOR	0x51
@@ -265,6 +266,56 @@ static void kvmclock_that_is_owed_later(void)
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 }
 
+/* An area that was in one page, and goes on in the next since the guest is one of 64 bits. */
+static void runstate(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
+		.u.gpa = page_gpa(4) - XEN_RUNSTATE_32,
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+	xen_configure(o.m->vm);
+	kvm_access_start(&o, guest_kvm_word, 5, 0);
+	kvm_access_expect_event(&o, 4);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 4, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 5, 1);
+	copy(o.pager, 1, 5, 1);
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(5, 0));
+}
+
+/* The page in which Xen's guest is told of upcalls, which KVM reads before each entry. */
+static void upcalls(void)
+{
+	struct kvm_xen_hvm_attr vector = {
+		.type = KVM_XEN_ATTR_TYPE_UPCALL_VECTOR, .u.vector = VECTOR,
+	};
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, .u.gpa = page_gpa(3),
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	xen_configure(o.m->vm);
+	vm_ioctl(o.m->vm, KVM_XEN_HVM_SET_ATTR, &vector);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 2, NULL), 0);
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+	machine_call(o.m, guest_kvm_word, 4, 0, 0);
+	punch_pages(o.m->view, 3, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_start(&o, guest_kvm_word, 4, 0);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
+}
+
 static void guest_steal_version(uint64_t page)
 {
 	GUEST_RETURN(READ_ONCE(((struct kvm_steal_time *)page_gva(page))->version));
@@ -364,6 +415,8 @@ static const struct claim claims[] = {
 	CLAIM(kvmclock, "so is kvmclock, where the guest says where it is"),
 	CLAIM(kvmclock_that_is_owed_later, "and where it is to be updated"),
 	CLAIM(steal_time, "so is steal time"),
+	CLAIM(runstate, "and Xen's runstate, in a page that it was not in before"),
+	CLAIM(upcalls, "the page of Xen's upcalls is waited for with no lock held"),
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
 	CLAIM(smm, "in system management mode, which has memslots of its own"),

@@ -244,21 +244,96 @@ int kvm_gmem_await_shinfo(struct kvm *kvm)
 	return kvm_gmem_await_ioctl(kvm, kvm_gmem_cached_gpa(&kvm->arch.xen.shinfo_cache));
 }
 
+/*
+ * The bytes of a runstate area that KVM writes. They may go on in the next page, also where they
+ * did not when the VMM said where they begin: the guest of 32 bits is one of 64 now.
+ */
+static size_t gmem_runstate_size(struct kvm *kvm)
+{
+	return READ_ONCE(kvm->arch.xen.long_mode) ? sizeof(struct vcpu_runstate_info) :
+	       sizeof(struct compat_vcpu_runstate_info);
+}
+
+static int gmem_await_runstate_at(struct kvm *kvm, gpa_t gpa)
+{
+	if (gpa == INVALID_GPA)
+		return 0;
+
+	return kvm_gmem_await_ioctl(kvm, gpa) ? :
+	       kvm_gmem_await_ioctl(kvm, gpa + gmem_runstate_size(kvm) - 1);
+}
+
 /**
- * kvm_gmem_await_xen_attr() - have a shared page come before KVM_XEN_VCPU_SET_ATTR begins
- * @kvm: the VM
+ * kvm_gmem_await_runstate() - have the pages come that tell a guest of a vCPU's runstate
+ * @vcpu: the vCPU
+ *
+ * Context: KVM_RUN; as kvm_gmem_await().
+ */
+void kvm_gmem_await_runstate(struct kvm_vcpu *vcpu)
+{
+	gpa_t gpa = kvm_gmem_cached_gpa(&vcpu->arch.xen.runstate_cache);
+	struct kvm *kvm = vcpu->kvm;
+
+	if (gpa == INVALID_GPA)
+		return;
+
+	kvm_gmem_await(kvm, gpa);
+	kvm_gmem_await(kvm, gpa + gmem_runstate_size(kvm) - 1);
+}
+
+/* As a rule the page is at hand. */
+static void gmem_await_vcpu_info_locked(struct kvm_vcpu *vcpu)
+{
+	struct gfn_to_pfn_cache *gpc = &vcpu->arch.xen.vcpu_info_cache;
+
+	if (!READ_ONCE(gpc->valid) ||
+	    READ_ONCE(gpc->generation) != kvm_memslots(vcpu->kvm)->generation)
+		kvm_gmem_await(vcpu->kvm, kvm_gmem_cached_gpa(gpc));
+}
+
+/**
+ * kvm_gmem_await_vcpu_info() - have the page come in which a guest is told of upcalls
+ * @vcpu: the vCPU, before KVM looks there for one
+ *
+ * Where the vCPU's own task looks, which may hold kvm->srcu by the vCPU or not, and uses nothing
+ * that it has found by it.
+ *
+ * Context: Any; waits where the task may sleep, without kvm->srcu.
+ */
+void kvm_gmem_await_vcpu_info(struct kvm_vcpu *vcpu)
+{
+	if (vcpu != kvm_get_running_vcpu() || !preemptible() || !task_is_running(current))
+		return;
+
+	if (vcpu->srcu_held) {
+		gmem_await_vcpu_info_locked(vcpu);
+	} else {
+		kvm_vcpu_srcu_read_lock(vcpu);
+		gmem_await_vcpu_info_locked(vcpu);
+		kvm_vcpu_srcu_read_unlock(vcpu);
+	}
+}
+
+/**
+ * kvm_gmem_await_xen_attr() - have shared pages come before KVM_XEN_VCPU_SET_ATTR begins
+ * @vcpu: the vCPU
  * @data: the ioctl's argument
  *
  * Context: as kvm_gmem_await_ioctl().
  * Return: likewise.
  */
-int kvm_gmem_await_xen_attr(struct kvm *kvm, const struct kvm_xen_vcpu_attr *data)
+int kvm_gmem_await_xen_attr(struct kvm_vcpu *vcpu, const struct kvm_xen_vcpu_attr *data)
 {
 	switch (data->type) {
 	case KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO:
 	case KVM_XEN_VCPU_ATTR_TYPE_VCPU_TIME_INFO:
+		return kvm_gmem_await_ioctl(vcpu->kvm, data->u.gpa);
 	case KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR:
-		return kvm_gmem_await_ioctl(kvm, data->u.gpa);
+		return gmem_await_runstate_at(vcpu->kvm, data->u.gpa);
+	case KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_CURRENT:
+	case KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADJUST:
+		return gmem_await_runstate_at(vcpu->kvm,
+				kvm_gmem_cached_gpa(&vcpu->arch.xen.runstate_cache));
 	default:
 		return 0;
 	}

@@ -65,7 +65,7 @@ static void begin_sregs(struct waiting *w)
 	pthread_create(&w->thread, NULL, set_sregs, w);
 }
 
-/* An area of Xen's that KVM writes to is there, and then owed anew. */
+/* An area of Xen's, in two pages, that KVM writes to. */
 static void *set_runstate(void *arg)
 {
 	struct kvm_xen_vcpu_attr attr = {
@@ -77,21 +77,40 @@ static void *set_runstate(void *arg)
 	return do_ioctl(w, w->m->vcpu->fd, KVM_XEN_VCPU_SET_ATTR, &attr);
 }
 
+/* @n pages from WAITING_PAGE on are owed anew, by another pager. */
+static void owe_anew(struct waiting *w, uint64_t n, uint64_t flags)
+{
+	punch_pages(w->m->view, WAITING_PAGE, n);
+	close(w->pager);
+	w->pager = __pager(w->m->view, WAITING_PAGE, n, KVM_GMEM_PAGER_TAKEOVER | flags);
+	TEST_ASSERT(w->pager >= 0, "takeover: errno %d", errno);
+}
+
+/*
+ * The ioctl has the first page come, and waits for the second when the first is taken away: what
+ * was there before the ioctl began is owed when it is needed.
+ */
 static void begin_xen(struct waiting *w, uint64_t flags)
 {
 	struct kvm_xen_vcpu_attr attr = {
 		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
-		.u.gpa = page_gpa(WAITING_PAGE),
+		.u.gpa = page_gpa(WAITING_PAGE + 1) - 8,
 	};
 
-	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 1, NULL), 0);
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 2, NULL), 0);
 	vcpu_ioctl(w->m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
-	punch_pages(w->m->view, WAITING_PAGE, 1);
-	expect_event(w->pager, KVM_GMEM_EVENT_REMOVE, WAITING_PAGE, 1);
-	close(w->pager);
-	w->pager = __pager(w->m->view, WAITING_PAGE, 1, KVM_GMEM_PAGER_TAKEOVER | flags);
-	TEST_ASSERT(w->pager >= 0, "takeover: errno %d", errno);
+	owe_anew(w, 2, 0);
+	expect_event(w->pager, KVM_GMEM_EVENT_REMOVE, WAITING_PAGE, 2);
 	pthread_create(&w->thread, NULL, set_runstate, w);
+	for (uint64_t page = WAITING_PAGE; page <= WAITING_PAGE + 1; page++) {
+		expect_event(w->pager, KVM_GMEM_EVENT_FAULT, page, 1);
+		if (page == WAITING_PAGE)
+			TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL), 0);
+	}
+	owe_anew(w, 1, flags);
+	expect_event(w->pager, KVM_GMEM_EVENT_FAULT, WAITING_PAGE + 1, 1);
+	expect_event(w->pager, KVM_GMEM_EVENT_REMOVE, WAITING_PAGE, 1);
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE + 1, 1, NULL), 0);
 }
 
 static void *read_mapping(void *arg)

@@ -10,6 +10,7 @@
 
 #define XEN_PENDING	(2048 / 8)	/* word of struct shared_info: evtchn_pending */
 #define XEN_GSI		24
+#define XEN_RUNSTATE_32	0x2c		/* bytes of a runstate area in 32 bits; in 64, 4 more */
 #define XEN_MSR		0x40000000	/* by which the guest asks for its hypercall page */
 
 /* Events that the kernel sends, in a guest of 64 bits. */
