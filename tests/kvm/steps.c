@@ -47,7 +47,7 @@ static void run_on_one_cpu(void)
 	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpus), &cpus), "errno %d", errno);
 }
 
-static pthread_t rival_start(void)
+static pthread_t rival_start(void *(*thread)(void *), void *arg)
 {
 	struct sched_param param = { .sched_priority = 10 };
 	pthread_attr_t attr;
@@ -58,7 +58,7 @@ static pthread_t rival_start(void)
 	pthread_attr_setinheritsched(&attr, PTHREAD_EXPLICIT_SCHED);
 	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
 	pthread_attr_setschedparam(&attr, &param);
-	TEST_ASSERT(!pthread_create(&rival, &attr, rival_thread, NULL), "thread");
+	TEST_ASSERT(!pthread_create(&rival, &attr, thread, arg), "thread");
 	return rival;
 }
 
@@ -83,7 +83,7 @@ static void present_lets_others_run(void)
 	require_pager();
 	/* Pages that nobody has touched: not one is reported. */
 	allocate_pages(view, 0, LARGE / PAGE_SIZE);
-	rival = rival_start();
+	rival = rival_start(rival_thread, NULL);
 	before = switches();
 	TEST_ASSERT(!ioctl(view, KVM_GMEM_PRESENT, &args), "errno %d", errno);
 	before = switches() - before;
@@ -178,9 +178,60 @@ static void others_get_at_the_inode(void)
 	expect_meanwhile(&other, "SEAL_WRITE", 4);
 }
 
+/* A pager that reads to nowhere, as often as it can: no event leaves. */
+struct reader {
+	int pager;
+	void *nowhere;
+	volatile unsigned int times;
+};
+
+static void *reader_thread(void *arg)
+{
+	struct timespec moment = { .tv_nsec = 200000 };
+	struct reader *reader = arg;
+
+	while (!stop) {
+		nanosleep(&moment, NULL);
+		TEST_ERRNO(read(reader->pager, reader->nowhere, sizeof(struct kvm_gmem_event)),
+			   EFAULT);
+		reader->times++;
+	}
+	return NULL;
+}
+
+/* A hole over as many removals as there can be, which it merges. */
+static void pager_reads_beside_a_hole(void)
+{
+	uint64_t n = claim_times(KVM_GMEM_MAX_EVENTS);
+	struct reader reader;
+	unsigned int times;
+	pthread_t thread;
+	int view;
+
+	require_pager();
+	view = new_view(0);
+	reader = (struct reader){
+		.pager = __pager(view, 0, SIZE / PAGE_SIZE, 0), .nowhere = (void *)PAGE_SIZE,
+	};
+	for (uint64_t i = 0; i < n; i++)
+		punch_pages(view, 2 * i, 1);
+	thread = rival_start(reader_thread, &reader);
+	times = reader.times;
+	punch_pages(view, 0, 2 * n);
+	times = reader.times - times;
+	stop = true;
+	pthread_join(thread, NULL);
+	printf("%u times\n", times);
+	TEST_ASSERT(times >= 16, "the pager has read %u times", times);
+	expect_event(reader.pager, KVM_GMEM_EVENT_REMOVE, 0, 2 * n);
+	TEST_ASSERT(!has_event(reader.pager, 0), "an event more");
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(present_lets_others_run, 240,
 		   "KVM_GMEM_PRESENT of pages without content lets other tasks run"),
+	SLOW_CLAIM(pager_reads_beside_a_hole, 240,
+		   "a pager reads while a hole's event is merged with 65,536 others"),
 	SLOW_CLAIM(others_get_at_the_inode, 400,
 		   "DETACH, a hole and a seal of WRITE let others get at the inode"),
 };

@@ -170,7 +170,7 @@ bool gmem_events_ask(struct gmem_pager *pager, pgoff_t index, struct gmem_pager_
 	return true;
 }
 
-/* Events that are dropped before others get at them. */
+/* Events that are dropped or merged before others get at them. */
 #define GMEM_EVENTS_BATCH	256
 
 /* Moves some of the faults in a range to @dropped. Returns whether there may be more. */
@@ -228,9 +228,9 @@ static struct gmem_pager_event *gmem_events_neighbour(struct gmem_pager *pager, 
 	return before ? rb_entry(before, struct gmem_pager_event, node) : NULL;
 }
 
-/* @event covers @old too, which is dropped and freed. */
+/* @event covers @old too, which goes to @merged. */
 static void gmem_events_merge(struct gmem_pager *pager, struct gmem_pager_event *event,
-			      struct gmem_pager_event *old)
+			      struct gmem_pager_event *old, struct list_head *merged)
 {
 	pgoff_t end = max(event->start + event->nr, old->start + old->nr);
 
@@ -238,17 +238,46 @@ static void gmem_events_merge(struct gmem_pager *pager, struct gmem_pager_event 
 	event->nr = end - event->start;
 	event->flags |= old->flags;
 	gmem_event_drop(pager, old);
-	kfree(old);
+	list_add(&old->entry, merged);
 }
 
-/* Merges @event with unread removals that overlap it or adjoin. */
-static void gmem_events_merge_adjoining(struct gmem_pager *pager, struct gmem_pager_event *event)
+/* An unread removal that overlaps @event or adjoins it, or NULL. */
+static struct gmem_pager_event *gmem_events_adjoining(struct gmem_pager *pager,
+						      const struct gmem_pager_event *event)
+{
+	return gmem_event_find(&pager->removed, event->start ? event->start - 1 : 0,
+			       event->start + event->nr + 1);
+}
+
+/* @event adjoins no other any more. */
+static void gmem_events_add_merged(struct gmem_pager *pager, struct gmem_pager_event *event,
+				   struct list_head *merged)
+{
+	if (pager->nr_removed >= KVM_GMEM_MAX_EVENTS) {
+		event->flags |= KVM_GMEM_REMOVE_PARTLY;
+		gmem_events_merge(pager, event, gmem_events_neighbour(pager, event->start),
+				  merged);
+	}
+	pager->nr_removed++;
+	gmem_events_add(pager, event);
+}
+
+/* Returns whether there may be more to merge with; if not, @event is the pager's. */
+static bool gmem_events_merge_some(struct gmem_pager *pager, struct gmem_pager_event *event,
+				   struct list_head *merged)
 {
 	struct gmem_pager_event *old;
 
-	while ((old = gmem_event_find(&pager->removed, event->start ? event->start - 1 : 0,
-				      event->start + event->nr + 1)))
-		gmem_events_merge(pager, event, old);
+	guard(mutex)(&pager->lock);
+	for (unsigned int n = 0; n < GMEM_EVENTS_BATCH; n++) {
+		old = gmem_events_adjoining(pager, event);
+		if (!old) {
+			gmem_events_add_merged(pager, event, merged);
+			return false;
+		}
+		gmem_events_merge(pager, event, old, merged);
+	}
+	return true;
 }
 
 /**
@@ -256,19 +285,25 @@ static void gmem_events_merge_adjoining(struct gmem_pager *pager, struct gmem_pa
  * @pager: the pager
  * @event: says where; it is the pager's from now on
  *
- * Context: Process context; pager->lock is held.
+ * While pager->lock is let go, nobody knows of what was merged into @event: a pager that reads
+ * there is told a moment later.
+ *
+ * Context: Process context, may sleep; takes pager->lock, and lets it go now and then.
+ * invalidate_lock is held for writing: nobody else adds a removal.
  */
 void gmem_events_add_removal(struct gmem_pager *pager, struct gmem_pager_event *event)
 {
-	lockdep_assert_held(&pager->lock);
+	LIST_HEAD(merged);
+	bool more;
 
-	gmem_events_merge_adjoining(pager, event);
-	if (pager->nr_removed >= KVM_GMEM_MAX_EVENTS) {
-		event->flags |= KVM_GMEM_REMOVE_PARTLY;
-		gmem_events_merge(pager, event, gmem_events_neighbour(pager, event->start));
-	}
-	pager->nr_removed++;
-	gmem_events_add(pager, event);
+	lockdep_assert_held_write(&gmem_mapping(pager->gi)->invalidate_lock);
+
+	do {
+		more = gmem_events_merge_some(pager, event, &merged);
+		gmem_events_free_list(&merged);
+		INIT_LIST_HEAD(&merged);
+		cond_resched();
+	} while (more);
 }
 
 /**

@@ -446,9 +446,7 @@ int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end)
 		return r;
 	}
 	/* A pager that is not there reads of it when it takes over. */
-	mutex_lock(&pager->lock);
 	gmem_events_add_removal(pager, event);
-	mutex_unlock(&pager->lock);
 	gmem_waits_wake(pager, start, end, NULL);
 	return 0;
 }
