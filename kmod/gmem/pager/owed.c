@@ -148,11 +148,14 @@ void gmem_pager_close(struct gmem_pager *pager)
 {
 	mutex_lock(&pager->lock);
 	WRITE_ONCE(pager->flags, pager->flags & ~GMEM_PAGER_OPEN);
-	gmem_ring_remove(pager);
+	ring = gmem_ring_remove(pager);
+	struct gmem_ring *ring;
+
 	mutex_unlock(&pager->lock);
 	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 }
 
+	gmem_ring_put(ring);
 /**
  * gmem_pager_missing() - what becomes of a page that is missing
  * @gi: the inode

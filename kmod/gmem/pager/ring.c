@@ -32,8 +32,10 @@ static void gmem_ring_free_pages(struct gmem_ring *ring)
 {
 	if (ring->shared)
 		vunmap(ring->shared);
-	while (ring->nr_pages)
+	while (ring->nr_pages) {
 		__free_page(ring->pages[--ring->nr_pages]);
+		cond_resched();
+	}
 	kvfree(ring->pages);
 }
 
@@ -195,15 +197,13 @@ long gmem_ring_create(struct gmem_pager *pager, void __user *argp)
  * gmem_ring_remove() - the pager's file is gone, and with it the ring
  * @pager: the pager
  *
- * Context: Process context, may sleep; pager->lock is held. The waiters are to
- * be woken.
+ * Context: Any; pager->lock is held. The waiters are to be woken.
+ * Return: the ring, to be given back by gmem_ring_put() with no lock held: it may have 16 MiB; or
+ * NULL.
  */
-void gmem_ring_remove(struct gmem_pager *pager)
+struct gmem_ring *gmem_ring_remove(struct gmem_pager *pager)
 {
-	struct gmem_ring *ring;
-
-	ring = rcu_replace_pointer(pager->ring, NULL, lockdep_is_held(&pager->lock));
-	gmem_ring_put(ring);
+	return rcu_replace_pointer(pager->ring, NULL, lockdep_is_held(&pager->lock));
 }
 
 /**

@@ -64,7 +64,7 @@ struct gmem_ring {
 
 /* ring.c */
 long gmem_ring_create(struct gmem_pager *pager, void __user *argp);
-void gmem_ring_remove(struct gmem_pager *pager);
+struct gmem_ring *gmem_ring_remove(struct gmem_pager *pager);
 int gmem_ring_mmap(struct gmem_pager *pager, struct vm_area_struct *vma);
 void gmem_ring_put_events(struct gmem_pager *pager);
 bool gmem_ring_has_events(struct gmem_pager *pager);
