@@ -182,15 +182,11 @@ static bool kvm_attrs_are_an_inode_s(struct kvm *kvm, gfn_t start, gfn_t end)
 	return false;
 }
 
-static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes)
+static int kvm_attrs_set_locked(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes)
 {
 	struct gmem_ranges_change change;
 	struct gmem_ranges *ranges;
 	int r;
-
-	guard(mutex)(&kvm->slots_lock);
-	/* A task that has found a gfn private puts its page in first. */
-	guard(rwsem_write)(&kvm->populate_lock);
 
 	/* The VM may have died while this waited for the lock. */
 	if (kvm->vm_dead)
@@ -212,6 +208,22 @@ static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes
 
 	kvm_attrs_commit(kvm, start, end, attributes, &change);
 	return 0;
+}
+
+static int kvm_attrs_set(struct kvm *kvm, gfn_t start, gfn_t end, u64 attributes)
+{
+	int r = -EINTR;
+
+	if (mutex_lock_killable(&kvm->slots_lock))
+		return r;
+
+	/* A task that has found a gfn private puts its page in first. */
+	if (!down_write_killable(&kvm->populate_lock)) {
+		r = kvm_attrs_set_locked(kvm, start, end, attributes);
+		up_write(&kvm->populate_lock);
+	}
+	mutex_unlock(&kvm->slots_lock);
+	return r;
 }
 
 /**

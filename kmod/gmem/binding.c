@@ -120,13 +120,14 @@ int kvm_gmem_prepare_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot
  *	  look at it from now on; about to become visible
  *
  * Context: slots_lock is held, and slots_arch_lock. Takes invalidate_lock.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EINTR by a fatal signal.
  */
 int kvm_gmem_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
 	struct gmem_view *view = slot->gmem.file->private_data;
 	struct gmem_inode *gi = view->inode;
 	struct gmem_binding *b;
+	int r;
 
 	lockdep_assert_held(&kvm->slots_lock);
 
@@ -138,7 +139,11 @@ int kvm_gmem_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot)
 	b->node.last = slot->gmem.pgoff + slot->npages - 1;
 	b->slot = slot;
 
-	filemap_invalidate_lock(gmem_mapping(gi));
+	r = gmem_lock_killable(gmem_mapping(gi));
+	if (r) {
+		kfree(b);
+		return r;
+	}
 	mutex_lock(&gi->views_lock);
 	interval_tree_insert(&b->node, &view->bindings);
 	view->nr_bindings++;

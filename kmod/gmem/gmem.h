@@ -207,6 +207,23 @@ static inline bool gmem_inode_has_flag(const struct gmem_inode *gi, u64 flag)
 static inline bool gmem_inode_is_gone(const struct gmem_inode *gi)
 {
 	return list_empty(&gi->views);
+/* invalidate_lock, for whoever can fail, and need not wait when it is killed. */
+static inline int gmem_lock_killable(struct address_space *mapping)
+{
+	return down_write_killable(&mapping->invalidate_lock);
+}
+
+static inline int gmem_lock_shared_killable(struct address_space *mapping)
+{
+	return down_read_killable(&mapping->invalidate_lock);
+}
+
+/* invalidate_lock for writing: for who can fail, and need not wait when it is killed. */
+static inline int gmem_lock_killable(struct address_space *mapping)
+{
+	return down_write_killable(&mapping->invalidate_lock);
+}
+
 }
 
 /* Is a range of bytes made of whole pages of the inode? It may be empty. */

@@ -37,7 +37,8 @@ int gmem_view_attach(struct gmem_view *view)
 	struct address_space *mapping = gmem_mapping(gi);
 	int r = 0;
 
-	filemap_invalidate_lock(mapping);
+	if (gmem_lock_killable(mapping))
+		return -EINTR;
 	mutex_lock(&gi->views_lock);
 
 	/* The first view is made before anybody could set it. */
@@ -86,7 +87,10 @@ int gmem_view_lock(struct gmem_view *view)
 		return -EIO;
 	}
 
-	filemap_invalidate_lock(gmem_mapping(view->inode));
+	if (gmem_lock_killable(gmem_mapping(view->inode))) {
+		mutex_unlock(&view->kvm->slots_lock);
+		return -EINTR;
+	}
 	return 0;
 }
 

@@ -159,26 +159,37 @@ static void gmem_fill_advance(struct gmem_fill *fill, unsigned int nr)
 		memmove(fill->folios, fill->folios + nr, fill->nr * sizeof(fill->folios[0]));
 }
 
+/* Says in @done how many of @nr pages it has installed. */
+static int gmem_fill_install_locked(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
+				    unsigned int nr, unsigned int *done)
+{
+	int r = 0;
+
+	/* The last view went, and with it the pages: no new ones after that. */
+	if (gmem_inode_is_gone(gi))
+		return -EPIPE;
+	if (gmem_is_sealed(gi, fill->seals))
+		return -EPERM;
+
+	if (fill->large)
+		*done = gmem_fill_install_large(fill, gi, index, nr);
+	else
+		*done = gmem_fill_install_pages(fill, gi, index, nr, &r);
+	return r;
+}
+
 /* Installs the first @nr pages that were read, from page offset @index on. */
 static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
 				   unsigned int nr)
 {
 	unsigned int done = 0;
-	int r = 0;
+	int r;
 
-	filemap_invalidate_lock_shared(gmem_mapping(gi));
-
-	/* The last view went, and with it the pages: no new ones after that. */
-	if (gmem_inode_is_gone(gi))
-		r = -EPIPE;
-	else if (gmem_is_sealed(gi, fill->seals))
-		r = -EPERM;
-	else if (fill->large)
-		done = gmem_fill_install_large(fill, gi, index, nr);
-	else
-		done = gmem_fill_install_pages(fill, gi, index, nr, &r);
-
-	filemap_invalidate_unlock_shared(gmem_mapping(gi));
+	r = gmem_lock_shared_killable(gmem_mapping(gi));
+	if (!r) {
+		r = gmem_fill_install_locked(fill, gi, index, nr, &done);
+		filemap_invalidate_unlock_shared(gmem_mapping(gi));
+	}
 	gmem_pager_resolved(gi, index, index + done);
 
 	if (fill->large && !done)

@@ -92,7 +92,8 @@ static int gmem_pager_forget(struct gmem_pager *pager)
 	pgoff_t pages = i_size_read(&pager->gi->vfs_inode) >> PAGE_SHIFT;
 	int r;
 
-	filemap_invalidate_lock(mapping);
+	if (gmem_lock_killable(mapping))
+		return -EINTR;
 	r = gmem_pager_set(pager, 0, pages - 1, 0);
 	filemap_invalidate_unlock(mapping);
 	return r;
@@ -105,7 +106,8 @@ static int gmem_pager_fail_next(struct gmem_pager *pager, pgoff_t *index)
 	pgoff_t last;
 	int r = 0;
 
-	filemap_invalidate_lock(mapping);
+	if (gmem_lock_killable(mapping))
+		return -EINTR;
 	if (gmem_pager_walk(pager, *index, &last) == GMEM_OWED)
 		r = gmem_pager_set(pager, *index, last, GMEM_FAILED);
 	filemap_invalidate_unlock(mapping);

@@ -196,7 +196,7 @@ static int gmem_pager_check(struct gmem_inode *gi, const struct kvm_gmem_create_
  * Context: Process context, may sleep.
  * Return: a new file descriptor; -EFAULT, -EINVAL for an argument, -EOPNOTSUPP
  * where the VM's memory can't be populated so, -EBUSY where there is a pager, or
- * one is to be taken over from, -EMFILE, -ENFILE, -ENOMEM.
+ * one is to be taken over from, -EMFILE, -ENFILE, -ENOMEM, -EINTR by a fatal signal.
  */
 long gmem_pager_create(struct gmem_view *view, void __user *argp)
 {

@@ -106,7 +106,7 @@ static int gmem_pager_open(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, 
  *
  * Context: Process context; takes invalidate_lock.
  * Return: the pager, or an ERR_PTR: -EBUSY where there is one, or one is owed
- * for and this is no takeover; -EPIPE without a view; -ENOMEM.
+ * for and this is no takeover; -EPIPE without a view; -ENOMEM; -EINTR by a fatal signal.
  */
 struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff_t nr, u64 flags)
 {
@@ -120,7 +120,10 @@ struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff
 			return ERR_PTR(-ENOMEM);
 	}
 
-	filemap_invalidate_lock(mapping);
+	if (gmem_lock_killable(mapping)) {
+		gmem_pager_destroy(pager);
+		return ERR_PTR(-EINTR);
+	}
 	if (!gmem_inode_is_gone(gi)) {
 		if (!gi->pager) {
 			/* Faults look for it without a lock. */
@@ -146,16 +149,16 @@ struct gmem_pager *gmem_pager_attach(struct gmem_inode *gi, pgoff_t start, pgoff
  */
 void gmem_pager_close(struct gmem_pager *pager)
 {
+	struct gmem_ring *ring;
+
 	mutex_lock(&pager->lock);
 	WRITE_ONCE(pager->flags, pager->flags & ~GMEM_PAGER_OPEN);
 	ring = gmem_ring_remove(pager);
-	struct gmem_ring *ring;
-
 	mutex_unlock(&pager->lock);
+	gmem_ring_put(ring);
 	gmem_waits_wake(pager, 0, ULONG_MAX, NULL);
 }
 
-	gmem_ring_put(ring);
 /**
  * gmem_pager_missing() - what becomes of a page that is missing
  * @gi: the inode
@@ -407,7 +410,10 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 
 	if (mutex_lock_killable(&pager->failing))
 		return -EINTR;
-	filemap_invalidate_lock_shared(mapping);
+	if (gmem_lock_shared_killable(mapping)) {
+		mutex_unlock(&pager->failing);
+		return -EINTR;
+	}
 
 	if (gmem_pager_owes(pager->gi, start, nr))
 		r = gmem_pager_set(pager, start, start + nr - 1, GMEM_FAILED);
