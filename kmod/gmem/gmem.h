@@ -88,10 +88,12 @@
 
 #include <linux/fs.h>
 #include <linux/interval_tree.h>
+#include <linux/kfifo.h>
 #include <linux/kvm_host.h>
 #include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
+#include <linux/workqueue.h>
 
 #include <linux/kvm_gmem.h>
 
@@ -131,6 +133,10 @@ enum gmem_chunks {
  * @splitter: the task that takes pages out and may split folios for it; set with
  *	      invalidate_lock held for writing, or without a view
  * @unsplit: memory failure could not split a folio, of which there may be more
+ * @failure_work: does what memory failure has left to do, with a reference to the inode; see
+ *		  poison.c
+ * @failures: frames for it
+ * @failures_forgotten: there were more than that, or than could be remembered before
  * @inodes: in inode.c's list of all inodes
  * @allocated: pages that ever came into the inode; those that are not in the
  *	       page cache any more have been freed
@@ -151,6 +157,9 @@ struct gmem_inode {
 	struct gmem_pager *pager;
 	struct task_struct *splitter;
 	bool unsplit;
+	struct work_struct failure_work;
+	DECLARE_KFIFO(failures, unsigned long, 16);
+	bool failures_forgotten;
 	struct list_head inodes;
 	atomic_long_t allocated;
 	enum gmem_chunks chunks_when;
@@ -192,6 +201,17 @@ static inline struct gmem_inode *GMEM_I(struct inode *inode)
 	return container_of(inode, struct gmem_inode, vfs_inode);
 }
 
+/* invalidate_lock, for whoever can fail, and need not wait when it is killed. */
+static inline int gmem_lock_killable(struct address_space *mapping)
+{
+	return down_write_killable(&mapping->invalidate_lock);
+}
+
+static inline int gmem_lock_shared_killable(struct address_space *mapping)
+{
+	return down_read_killable(&mapping->invalidate_lock);
+}
+
 static inline struct address_space *gmem_mapping(struct gmem_inode *gi)
 {
 	return gi->vfs_inode.i_mapping;
@@ -207,23 +227,6 @@ static inline bool gmem_inode_has_flag(const struct gmem_inode *gi, u64 flag)
 static inline bool gmem_inode_is_gone(const struct gmem_inode *gi)
 {
 	return list_empty(&gi->views);
-/* invalidate_lock, for whoever can fail, and need not wait when it is killed. */
-static inline int gmem_lock_killable(struct address_space *mapping)
-{
-	return down_write_killable(&mapping->invalidate_lock);
-}
-
-static inline int gmem_lock_shared_killable(struct address_space *mapping)
-{
-	return down_read_killable(&mapping->invalidate_lock);
-}
-
-/* invalidate_lock for writing: for who can fail, and need not wait when it is killed. */
-static inline int gmem_lock_killable(struct address_space *mapping)
-{
-	return down_write_killable(&mapping->invalidate_lock);
-}
-
 }
 
 /* Is a range of bytes made of whole pages of the inode? It may be empty. */

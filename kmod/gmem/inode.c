@@ -49,6 +49,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gi->pager = NULL;
 	gi->splitter = NULL;
 	gi->unsplit = false;
+	gmem_poison_init_inode(gi);
 	INIT_LIST_HEAD(&gi->inodes);
 	gi->seals = 0;
 	gi->nr_views = 0;
@@ -264,6 +265,33 @@ struct gmem_inode *gmem_inode_find(struct address_space *mapping)
 	}
 	spin_unlock(&gmem_inodes_lock);
 	return found;
+}
+
+/**
+ * gmem_inode_next() - go through all inodes
+ * @gi: the one before, the caller's reference to which goes; NULL: none
+ *
+ * Context: Process context, may sleep.
+ * Return: the next one, with a reference, or NULL.
+ */
+struct gmem_inode *gmem_inode_next(struct gmem_inode *gi)
+{
+	struct gmem_inode *next = NULL, *at = gi;
+
+	spin_lock(&gmem_inodes_lock);
+	/* One that somebody has a reference to is in the list. */
+	at = list_prepare_entry(at, &gmem_inodes, inodes);
+	list_for_each_entry_continue(at, &gmem_inodes, inodes) {
+		if (igrab(&at->vfs_inode)) {
+			next = at;
+			break;
+		}
+	}
+	spin_unlock(&gmem_inodes_lock);
+
+	if (gi)
+		iput(&gi->vfs_inode);
+	return next;
 }
 
 /**

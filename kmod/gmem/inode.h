@@ -14,6 +14,7 @@ int gmem_fs_init(struct module *module);
 void gmem_fs_exit(void);
 struct gmem_inode *gmem_inode_create(loff_t size, u64 flags);
 struct gmem_inode *gmem_inode_find(struct address_space *mapping);
+struct gmem_inode *gmem_inode_next(struct gmem_inode *gi);
 struct file *gmem_inode_open(struct gmem_inode *gi, const struct file_operations *fops,
 			     void *private_data);
 

@@ -24,6 +24,7 @@ void gmem_invalidate_folio(struct gmem_inode *gi, struct folio *folio);
 bool gmem_poison_is_told(void);
 void gmem_poison_init(void);
 void gmem_poison_exit(void);
+void gmem_poison_init_inode(struct gmem_inode *gi);
 int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio);
 void gmem_poison_keep(struct folio *folio);
 

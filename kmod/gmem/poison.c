@@ -18,10 +18,11 @@
  * error_remove_folio(). But trying to split asks gmem_huge_may_split() first, which
  * takes the whole folio out of every VM; the mark is set by then. And whatever
  * memory_failure() does ends in a tracepoint, also where it could not even get at the
- * page to try. From there a work item does the same again, and notes that the inode has
- * such a folio. Faults map its good pages one by one afterwards. When the folio goes it
- * is split if possible, see huge.c; if not, all of it is kept from the allocator, which
- * does not look for the mark inside a folio.
+ * page to try. From there a work item of the inode's does the same again, and notes that
+ * the inode has such a folio. If there are more failures than are remembered, it looks
+ * for all pages that have the mark. Faults map the good pages of such a folio one by one
+ * afterwards. When the folio goes it is split if possible, see huge.c; if not, all of it
+ * is kept from the allocator, which does not look for the mark inside a folio.
  */
 #include <linux/kfifo.h>
 #include <linux/tracepoint.h>
@@ -36,6 +37,10 @@
 /* Frames that memory_failure() has dealt with, until the work item gets at them. */
 static DEFINE_KFIFO(gmem_failures, unsigned long, 256);
 static DEFINE_RAW_SPINLOCK(gmem_failures_lock);
+/* There were too many: some are not among them. */
+static bool gmem_failures_forgotten;
+/* For the works of inodes. */
+static struct workqueue_struct *gmem_failure_wq;
 
 /* memory_failure()'s last word, or NULL. */
 static struct tracepoint *gmem_failure_event;
@@ -72,12 +77,82 @@ static void gmem_failure_in_folio(struct gmem_inode *gi, struct folio *folio)
 	folio_unlock(folio);
 }
 
+static void gmem_failure_in_frame(struct gmem_inode *gi, unsigned long pfn)
+{
+	struct folio *folio = gmem_failure_folio(pfn);
+
+	if (!folio)
+		return;
+
+	gmem_failure_in_folio(gi, folio);
+	folio_put(folio);
+}
+
+/* By the pages' own marks: the folio's may not be set yet, see gmem_failure_probe(). */
+static bool gmem_folio_has_poison(struct folio *folio)
+{
+	for (long i = 0; i < folio_nr_pages(folio); i++) {
+		if (PageHWPoison(folio_page(folio, i)))
+			return true;
+	}
+	return false;
+}
+
+/* Some frames were forgotten: all that have the mark. */
+static void gmem_failure_scan(struct gmem_inode *gi)
+{
+	struct folio_batch batch;
+	pgoff_t index = 0;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(gmem_mapping(gi), &index, ULONG_MAX, &batch)) {
+		for (unsigned int i = 0; i < folio_batch_count(&batch); i++) {
+			if (gmem_folio_has_poison(batch.folios[i]))
+				gmem_failure_in_folio(gi, batch.folios[i]);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
+}
+
+static void gmem_failures_in_inode(struct work_struct *work)
+{
+	struct gmem_inode *gi = container_of(work, struct gmem_inode, failure_work);
+	unsigned long pfn;
+
+	if (xchg(&gi->failures_forgotten, false))
+		gmem_failure_scan(gi);
+	while (kfifo_get(&gi->failures, &pfn))
+		gmem_failure_in_frame(gi, pfn);
+	iput(&gi->vfs_inode);
+}
+
+/**
+ * gmem_poison_init_inode() - no memory failure yet
+ * @gi: a new inode
+ *
+ * Context: Any.
+ */
+void gmem_poison_init_inode(struct gmem_inode *gi)
+{
+	INIT_WORK(&gi->failure_work, gmem_failures_in_inode);
+	INIT_KFIFO(gi->failures);
+	gi->failures_forgotten = false;
+}
+
+/* The caller's reference to the inode goes. One that is queued already has its own. */
+static void gmem_failures_queue(struct gmem_inode *gi)
+{
+	if (!queue_work(gmem_failure_wq, &gi->failure_work))
+		iput(&gi->vfs_inode);
+}
+
 /*
  * The frame may belong to anything, such as a slab, which has no folio lock and no
  * mapping that could be followed. So what stands there as its mapping is only
  * compared, with our inodes' mappings.
  */
-static void gmem_failure_in_frame(unsigned long pfn)
+static void gmem_failure_pass(unsigned long pfn)
 {
 	struct folio *folio = gmem_failure_folio(pfn);
 	struct gmem_inode *gi;
@@ -86,19 +161,39 @@ static void gmem_failure_in_frame(unsigned long pfn)
 		return;
 
 	gi = gmem_inode_find(READ_ONCE(folio->mapping));
-	if (gi) {
-		gmem_failure_in_folio(gi, folio);
-		iput(&gi->vfs_inode);
-	}
 	folio_put(folio);
+	if (!gi)
+		return;
+
+	if (!kfifo_put(&gi->failures, pfn))
+		WRITE_ONCE(gi->failures_forgotten, true);
+	gmem_failures_queue(gi);
 }
 
+static void gmem_failures_pass_all(void)
+{
+	struct gmem_inode *gi = NULL;
+
+	while ((gi = gmem_inode_next(gi))) {
+		WRITE_ONCE(gi->failures_forgotten, true);
+		ihold(&gi->vfs_inode);
+		gmem_failures_queue(gi);
+		cond_resched();
+	}
+}
+
+/*
+ * Waits for no lock of an inode's: a VMM can hold those for long, and others' failures are not to
+ * wait for that. Each inode has a work of its own.
+ */
 static void gmem_failure_worker(struct work_struct *work)
 {
 	unsigned long pfn;
 
+	if (xchg(&gmem_failures_forgotten, false))
+		gmem_failures_pass_all();
 	while (kfifo_get(&gmem_failures, &pfn))
-		gmem_failure_in_frame(pfn);
+		gmem_failure_pass(pfn);
 }
 
 static DECLARE_WORK(gmem_failure_work, gmem_failure_worker);
@@ -119,9 +214,10 @@ static void gmem_failure_probe(void *data, unsigned long pfn, int type, int resu
 	queued = kfifo_put(&gmem_failures, pfn);
 	raw_spin_unlock_irqrestore(&gmem_failures_lock, flags);
 
-	if (!queued)
-		pr_warn_ratelimited("gmem: too many memory failures, frame %#lx is forgotten\n",
-				    pfn);
+	if (!queued) {
+		WRITE_ONCE(gmem_failures_forgotten, true);
+		pr_warn_ratelimited("gmem: many memory failures: looking for all of them\n");
+	}
 	queue_work(system_highpri_wq, &gmem_failure_work);
 }
 
@@ -149,7 +245,9 @@ bool gmem_poison_is_told(void)
  */
 void gmem_poison_init(void)
 {
-	for_each_kernel_tracepoint(gmem_failure_find, NULL);
+	gmem_failure_wq = alloc_workqueue("gmem_poison", WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (gmem_failure_wq)
+		for_each_kernel_tracepoint(gmem_failure_find, NULL);
 	if (gmem_failure_event &&
 	    tracepoint_probe_register(gmem_failure_event, gmem_failure_probe, NULL))
 		gmem_failure_event = NULL;
@@ -171,6 +269,8 @@ void gmem_poison_exit(void)
 		gmem_failure_event = NULL;
 	}
 	cancel_work_sync(&gmem_failure_work);
+	if (gmem_failure_wq)
+		destroy_workqueue(gmem_failure_wq);
 }
 
 /**
@@ -199,16 +299,6 @@ int gmem_error_remove_folio(struct address_space *mapping, struct folio *folio)
 	/* The caller keeps its reference, which is the page cache's from now on. */
 	folio_put(folio);
 	return 0;
-}
-
-/* By the pages' own marks: the folio's may not be set yet, see gmem_failure_probe(). */
-static bool gmem_folio_has_poison(struct folio *folio)
-{
-	for (long i = 0; i < folio_nr_pages(folio); i++) {
-		if (PageHWPoison(folio_page(folio, i)))
-			return true;
-	}
-	return false;
 }
 
 /**

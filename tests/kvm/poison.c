@@ -2,6 +2,7 @@
 /*
  * Memory failure: an uncorrected error in one page of guest memory.
  */
+#include <sched.h>
 #include <sys/stat.h>
 
 #include "claims.h"
@@ -162,6 +163,66 @@ static void never_given_back(void)
 	TEST_ASSERT(is_poisoned(bad), "page frame %#lx is not marked any more", bad);
 }
 
+/* More than the modules remember until a kworker has had its turn. */
+#define MANY	300
+
+static uint64_t ino_of(struct machine *m)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(m->view, &st), "fstat");
+	return st.st_ino;
+}
+
+static void write_file(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY);
+
+	TEST_ASSERT(fd >= 0 && write(fd, value, strlen(value)) > 0, "%s: errno %d", path, errno);
+	close(fd);
+}
+
+/* Has this CPU for itself: kworkers wait that are queued here. */
+static void keep_cpu(int policy, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpus), &cpus), "affinity: errno %d", errno);
+	TEST_ASSERT(!sched_setscheduler(0, policy, &param), "scheduler: errno %d", errno);
+}
+
+/* A page is known to be bad, and reported again and again: to the modules, each is another. */
+static void failures_are_not_forgotten(void)
+{
+	struct machine *m = machine_traced(), *other = machine_create(PAGES);
+	char match[32];
+	double until = 0;
+	uint64_t pfn;
+	int report;
+
+	guest_write(other, 0, PAGES, 5);
+	TEST_ASSERT_EQ(poison_report(poison_open(), pfn_of(other, BAD)), 0);
+	pfn = poison_one(m);
+	snprintf(match, sizeof(match), "ino %lu", ino_of(other));
+	trace_start("gmem_poison");
+	trace_clear();
+	write_file("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+	write_file("/proc/sys/kernel/printk", "1");
+	report = poison_open();
+	keep_cpu(SCHED_FIFO, 10);
+	for (int i = 0; i < MANY; i++)
+		poison_report(report, pfn);
+	keep_cpu(SCHED_OTHER, 0);
+	/* All bad pages are looked for then, also the other machine's: there was no word of it. */
+	while (!trace_count("gmem_poison", match))
+		TEST_ASSERT(claim_is_patient(&until), "some were forgotten");
+	machine_free(other);
+	machine_free(m);
+}
+
 static const struct claim claims[] = {
 	CLAIM(touch_faults, "the guest that touches it leaves with a memory fault, EHWPOISON"),
 	CLAIM(recovered, "the kernel counts it as recovered: who consumed the error goes on"),
@@ -173,6 +234,8 @@ static const struct claim claims[] = {
 	CLAIM(counts_as_allocated,
 	      "allocating over it succeeds and leaves it bad, as in Linux 6.12"),
 	CLAIM(never_given_back, "the page frame is not given back to the allocator"),
+	CLAIM(failures_are_not_forgotten,
+	      "of more failures than are remembered each bad page is found all the same"),
 };
 
 CLAIMS_MAIN(claims);
