@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which process has the guest: the VMM, until that dies; the next one, when an upgrade has
+ * succeeded; or one that is started in place of a dead one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/say.h"
+#include "control/names.h"
+#include "helper/parts.h"
+#include "helper/process.h"
+#include "helper/wire.h"
+
+#define UPGRADE_WAIT	15	/* s for one that was under way when the VMM died */
+
+/* What was asked for on them by the one that died, and not answered, is forgotten. */
+static int reopen_channels(struct process *process, struct helper *ours)
+{
+	int ret;
+
+	snapshot_files_drop(&process->files);
+	channels_close(process);
+	/* Those of passt end with it, when it is seen that nobody has their other ends. */
+	process->theirs = (struct helper)HELPER_NONE;
+	ret = channels_make(ours, &process->theirs, process->plan);
+	if (!ret)
+		ret = channels_open(process);
+	return ret ? ret : successor_reopen(process->successor, process->theirs.upgrade);
+}
+
+static int start_next(struct process *process)
+{
+	struct helper ours = HELPER_NONE;
+	int socket, pidfd;
+	int ret = reopen_channels(process, &ours);
+
+	if (!ret)
+		ret = successor_start(process->successor, &socket, &pidfd);
+	if (ret) {
+		channels_close_ends(&ours);
+		return ret;
+	}
+	/* Till it has the guest it is the one that 'gmem kill' ends, and 'gmem ps' shows. */
+	vm_set_pid(process->plan->claim, process->successor->pid);
+	return keeper_begin(&process->keeper, socket, pidfd, &ours);
+}
+
+/* The VMM is dead, and so is the next one, if there was one. */
+static void bring_back(struct process *process)
+{
+	int ret = -ECANCELED;
+
+	process->orphan = true;
+	successor_drain(process->successor);
+	if (!process->released && !process->successor->wanted &&
+	    keeper_is_ready(&process->keeper) && !keeper_is_wanted_end(&process->keeper) &&
+	    keeper_settle(&process->keeper))
+		ret = start_next(process);
+	if (!ret)
+		return;
+	if (ret != -ECANCELED && process->plan->claim)
+		vm_keep_reason(process->plan->claim,
+			       "its VMM has died: no other one could be started");
+	if (ret != -ECANCELED)
+		say_failed(ret, "starting a VMM in place of the one that died: the guest ends");
+	process_end(process);
+}
+
+/* The other end of a channel may have been given to a process that lives on. */
+static void vmm_ended(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+
+	(void)ready;
+	events_remove(&process->events, event);
+	/* The next one may have the guest already, and will say so, or end. */
+	if (process->successor && successor_is_there(process->successor)) {
+		process->orphan = true;
+		keeper_wait(&process->keeper, UPGRADE_WAIT);
+	} else if (process->successor) {
+		bring_back(process);
+	} else {
+		process_end(process);
+	}
+}
+
+/* All but the first were started here, and are the helper's children: that one is its parent. */
+static void reap(int pidfd)
+{
+	siginfo_t info;
+
+	waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
+	close(pidfd);
+}
+
+static void former_ended(struct event *event, uint32_t ready)
+{
+	struct process *process = event->data;
+
+	(void)ready;
+	events_remove(&process->events, event);
+	reap(event->fd);
+	free(event);
+}
+
+/* A VMM that has given its guest away ends, and is to leave nothing behind. */
+static void await_end(struct process *process, int pidfd)
+{
+	struct event *former = malloc(sizeof(*former));
+
+	if (former) {
+		*former = (struct event){ .fd = pidfd, .ready = former_ended, .data = process };
+		if (!events_add(&process->events, former, EPOLLIN))
+			return;
+	}
+	free(former);
+	close(pidfd);
+}
+
+/* It has the guest: @pidfd is of the VMM from here on. */
+static void succeeded(void *data, pid_t pid, int pidfd)
+{
+	struct process *process = data;
+	int former = process->vmm_event.fd;
+
+	if (process->orphan) {
+		reap(former);
+	} else {
+		events_remove(&process->events, &process->vmm_event);
+		await_end(process, former);
+	}
+	process->orphan = false;
+	process->vmm_event.fd = pidfd;
+	keeper_adopt(&process->keeper);
+	if (!process->keeper.handover)
+		keeper_wait(&process->keeper, 0);
+	process->successor->stays = keeper_is_ready(&process->keeper);
+	if (events_add(&process->events, &process->vmm_event, EPOLLIN))
+		channels_end(process);
+	if (process->plan->claim)
+		vm_set_pid(process->plan->claim, pid);
+}
+
+/*
+ * It has not, or has not said so, and is dead. Where the VMM lives the guest is that one's, unless
+ * the kernel says otherwise: then it has given its guest away, and ends.
+ */
+static void failed(void *data)
+{
+	struct process *process = data;
+
+	successor_drain(process->successor);
+	if (!process->orphan && keeper_has_moved(&process->keeper)) {
+		events_remove(&process->events, &process->vmm_event);
+		await_end(process, process->vmm_event.fd);
+		process->vmm_event.fd = -1;
+		process->orphan = true;
+	}
+	if (process->orphan)
+		bring_back(process);
+	else
+		keeper_give_up(&process->keeper);
+}
+
+/* By the keeper: the next VMM says nothing, or not what it should. */
+static void not_taken_over(void *data)
+{
+	struct process *process = data;
+	pid_t pid;
+
+	if (process->orphan) {
+		pid = process->successor->pid;
+		successor_drain(process->successor);
+		/* Else it has the guest, or another one was started in its place. */
+		if (process->successor->pid != pid)
+			return;
+		successor_end(process->successor);
+		failed(process);
+	} else {
+		keeper_give_up(&process->keeper);
+	}
+}
+
+/* A guest that is kept the kernel is asked for, whoever says what. */
+static bool has_moved(void *data)
+{
+	struct process *process = data;
+
+	return !keeper_is_ready(&process->keeper) || keeper_has_given(&process->keeper);
+}
+
+/* Of the VMM, or of one that was started to have its guest. */
+static int held(void *data, const struct helper_message *message, int fd)
+{
+	struct process *process = data;
+	int ret = keeper_hold(&process->keeper, message, fd, process->successor->pid);
+
+	if (!process->orphan)
+		process->successor->stays = keeper_is_ready(&process->keeper);
+	return ret;
+}
+
+/* ---- Its beginning ---- */
+
+static int open_successor(struct process *process)
+{
+	struct successor *successor;
+
+	process->left++;
+	successor = successor_open(&process->events, process->theirs.upgrade,
+				   process->plan->upgrade, &process->left);
+	if (!successor)
+		return -ENOMEM;
+	successor->succeeded = succeeded;
+	successor->failed = failed;
+	successor->data = process;
+	if (process->plan->program > 0) {
+		successor->program = process->plan->program;
+		successor->held = held;
+		successor->has_moved = has_moved;
+	}
+	process->successor = successor;
+	return 0;
+}
+
+int bring_back_open(struct process *process, int vmm)
+{
+	int ret;
+
+	process->vmm_event = (struct event){ .fd = vmm, .ready = vmm_ended, .data = process };
+	ret = events_add(&process->events, &process->vmm_event, EPOLLIN);
+	if (!ret)
+		ret = keeper_open(&process->keeper, &process->events, process->plan);
+	process->keeper.failed = not_taken_over;
+	process->keeper.data = process;
+	return !ret && process->theirs.upgrade >= 0 ? open_successor(process) : ret;
+}
