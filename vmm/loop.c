@@ -52,6 +52,17 @@ void loop_block_signals(bool snapshot)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+void loop_heed_signals(void)
+{
+	sigset_t set;
+	size_t i;
+
+	sigemptyset(&set);
+	for (i = 0; i < sizeof(ending) / sizeof(ending[0]); i++)
+		sigaddset(&set, ending[i]);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 void loop_end(struct loop *loop, int status)
 {
 	/* One that dies from here on wants no successor, unless that has the guest already. */

@@ -63,6 +63,9 @@ struct loop {
  */
 void loop_block_signals(bool snapshot);
 
+/* Where there will be no loop: one that asked for the end and is blocked ends the process now. */
+void loop_heed_signals(void);
+
 /*
  * Do all that can fail, with a machine that is built and does not run: watch for events,
  * show the console. 0 or -errno; closed in either case. A loop that was not opened is

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,6 +21,7 @@
 
 #include "common/fd-message.h"
 #include "control/names.h"
+#include "fast-timers.h"
 #include "helper/helper.h"
 #include "helper/wire.h"
 #include "unit.h"
@@ -270,37 +272,13 @@ static pid_t pid_of_name(void)
 	return atoi(text);
 }
 
-/* It says so by the channel that it was given, and the helper is its own from then on. */
-static void the_helper_goes_on_with_the_next(void **state)
-{
-	int client = ask(), fds[3], helpers;
-	pid_t pid;
-	char byte;
-
-	(void)state;
-	pid = started(fds);
-	assert_int_equal(fd_message_send(fds[0], "take", 4, &helper.upgrade, 1), 0);
-	assert_true(comes(fds[0]));
-	assert_int_equal(recv(fds[0], &byte, 1, 0), 1);
-	assert_int_equal(byte, '0');
-	assert_int_equal(pid_of_name(), pid);
-	helpers = syscall(SYS_pidfd_open, helper.pid, 0);
-	assert_true(lives(fds[1]) && lives(helpers));
-	/* It ends with it, though this process lives and has its channels. */
-	assert_int_equal(send(fds[0], "end", 3, 0), 3);
-	assert_true(is_gone(fds[1]));
-	assert_true(is_gone(helpers));
-	close(helpers);
-	close_fds(fds);
-	close(client);
-}
-
-/* A VMM with a helper of its own, that ends where the next one is about to have the guest. */
-static void end_between(int told, const char *word)
+/* A VMM with a helper of its own, whose guest the next one is about to have: it ends, or not. */
+static void be_vmm(int told, const char *word, bool ends)
 {
 	struct helper_plan plan = { .claim = &claim };
 	int client, fds[3];
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	plan.upgrade = listen_here();
 	if (helper_start(&helper, &plan))
 		_exit(1);
@@ -313,11 +291,13 @@ static void end_between(int told, const char *word)
 	fds[0] = helper.upgrade;
 	if (fd_message_send(told, word, strlen(word), fds, 1))
 		_exit(1);
+	while (!ends)
+		pause();
 	_exit(0);
 }
 
-/* A VMM has ended, when the next one is to do as @word says: its descriptors, and the channel. */
-static void have_vmm_end(const char *word, int *ends, int *fds, int *channel)
+/* A VMM, when the next one is to do as @word says: its descriptors, and the channel. */
+static pid_t have_vmm(const char *word, bool over, int *ends, int *fds, int *channel)
 {
 	char bytes[8];
 	pid_t vmm;
@@ -328,11 +308,40 @@ static void have_vmm_end(const char *word, int *ends, int *fds, int *channel)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
 	vmm = fork();
 	if (!vmm)
-		end_between(ends[1], word);
-	assert_int_equal(waitpid(vmm, NULL, 0), vmm);
+		be_vmm(ends[1], word, over);
+	if (over)
+		assert_int_equal(waitpid(vmm, NULL, 0), vmm);
 	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), fds), 1);
 	assert_int_equal(fd_message_receive(ends[0], bytes, sizeof(bytes), channel),
 			 strlen(word));
+	return vmm;
+}
+
+/* It says so by the channel that it was given, and the helper is its own from then on. */
+static void the_helper_goes_on_with_the_next(void **state)
+{
+	int ends[2], fds[3], channel[3], pid;
+	pid_t vmm;
+	char byte;
+
+	(void)state;
+	vmm = have_vmm("take", false, ends, fds, channel);
+	assert_int_equal(fd_message_send(fds[0], "take", 4, channel, 1), 0);
+	assert_true(comes(fds[0]));
+	assert_int_equal(recv(fds[0], &byte, 1, 0), 1);
+	assert_int_equal(byte, '0');
+	pid = pid_of_name();
+	assert_true(pid > 0 && pid != vmm);
+	assert_true(lives(fds[1]) && lives(fds[2]));
+	/* It ends with it, though this process has the channels of the one before. */
+	kill(vmm, SIGKILL);
+	assert_int_equal(waitpid(vmm, NULL, 0), vmm);
+	assert_int_equal(send(fds[0], "end", 3, 0), 3);
+	assert_true(is_gone(fds[1]) && is_gone(fds[2]));
+	close_fds(fds);
+	close(channel[0]);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 /* The helper ends with that one only, whatever becomes of the VMM meanwhile. */
@@ -342,7 +351,7 @@ static void the_next_may_outlive_the_vmm(void **state)
 	char bytes[8];
 
 	(void)state;
-	have_vmm_end("take", ends, fds, channel);
+	have_vmm("take", true, ends, fds, channel);
 	assert_true(lives(fds[1]) && lives(fds[2]));
 	assert_int_equal(fd_message_send(fds[0], "take", 4, channel, 1), 0);
 	assert_true(comes(fds[0]));
@@ -362,10 +371,38 @@ static void or_end_as_well(void **state)
 	int ends[2], fds[3], channel[3];
 
 	(void)state;
-	have_vmm_end("end", ends, fds, channel);
+	have_vmm("end", true, ends, fds, channel);
 	assert_true(lives(fds[2]));
 	assert_int_equal(send(fds[0], "end", 3, 0), 3);
 	assert_true(is_gone(fds[1]) && is_gone(fds[2]));
+	close_fds(fds);
+	close(channel[0]);
+	close(ends[0]);
+	close(ends[1]);
+}
+
+/* It has given its guest away, and stays. */
+static void one_that_lives_on_is_ended(void **state)
+{
+	int ends[2], fds[3], channel[3], vmm, status;
+	pid_t pid;
+	char byte;
+
+	(void)state;
+	pid = have_vmm("take", false, ends, fds, channel);
+	vmm = syscall(SYS_pidfd_open, pid, 0);
+	assert_int_equal(fd_message_send(fds[0], "take", 4, channel, 1), 0);
+	assert_true(comes(fds[0]));
+	assert_int_equal(recv(fds[0], &byte, 1, 0), 1);
+	assert_int_equal(byte, '0');
+	assert_true(is_gone(vmm));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* The next one is none of them. */
+	assert_true(lives(fds[1]) && lives(fds[2]));
+	assert_int_equal(send(fds[0], "end", 3, 0), 3);
+	assert_true(is_gone(fds[1]) && is_gone(fds[2]));
+	close(vmm);
 	close_fds(fds);
 	close(channel[0]);
 	close(ends[0]);
@@ -405,6 +442,7 @@ int main(int argc, char **argv)
 		HELPED(the_helper_goes_on_with_the_next),
 		HELPED(the_next_may_outlive_the_vmm),
 		HELPED(or_end_as_well),
+		HELPED(one_that_lives_on_is_ended),
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "incoming"))

@@ -522,8 +522,9 @@ static int serve(struct incoming *incoming)
 		fail(incoming, 0, "preparing to serve the guest");
 		status = serve_guest(&incoming->machine, serving);
 	}
-	/* Both sides say it. */
+	/* Both sides say it; but for one that was asked to end: the helper sees that it did. */
 	if (incoming->handover) {
+		loop_heed_signals();
 		gmem_handover_end(incoming->handover, ret ? ret : -EIO, incoming->step);
 		say("the guest stays where it is: %s%s%s", incoming->step, ret ? ": " : "",
 		    ret ? strerror(-ret) : "");

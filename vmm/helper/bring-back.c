@@ -4,9 +4,8 @@
  * succeeded; or one that is started in place of a dead one.
  */
 #include <errno.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/say.h"
@@ -16,6 +15,7 @@
 #include "helper/wire.h"
 
 #define UPGRADE_WAIT	15	/* s for one that was under way when the VMM died */
+#define GRACE		30	/* s for a VMM to end that has given its guest away */
 
 /* What was asked for on them by the one that died, and not answered, is forgotten. */
 static int reopen_channels(struct process *process, struct helper *ours)
@@ -54,7 +54,7 @@ static void bring_back(struct process *process)
 {
 	int ret = -ECANCELED;
 
-	process->orphan = true;
+	process->successor->orphan = true;
 	successor_drain(process->successor);
 	if (!process->released && !process->successor->wanted &&
 	    keeper_is_ready(&process->keeper) && !keeper_is_wanted_end(&process->keeper) &&
@@ -79,7 +79,7 @@ static void vmm_ended(struct event *event, uint32_t ready)
 	events_remove(&process->events, event);
 	/* The next one may have the guest already, and will say so, or end. */
 	if (process->successor && successor_is_there(process->successor)) {
-		process->orphan = true;
+		process->successor->orphan = true;
 		keeper_wait(&process->keeper, UPGRADE_WAIT);
 	} else if (process->successor) {
 		bring_back(process);
@@ -88,37 +88,16 @@ static void vmm_ended(struct event *event, uint32_t ready)
 	}
 }
 
-/* All but the first were started here, and are the helper's children: that one is its parent. */
-static void reap(int pidfd)
-{
-	siginfo_t info;
-
-	waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
-	close(pidfd);
-}
-
-static void former_ended(struct event *event, uint32_t ready)
-{
-	struct process *process = event->data;
-
-	(void)ready;
-	events_remove(&process->events, event);
-	reap(event->fd);
-	free(event);
-}
-
-/* A VMM that has given its guest away ends, and is to leave nothing behind. */
+/*
+ * A VMM that has given its guest away ends, and is to leave nothing behind: neither itself, if
+ * it does not.
+ */
 static void await_end(struct process *process, int pidfd)
 {
-	struct event *former = malloc(sizeof(*former));
-
-	if (former) {
-		*former = (struct event){ .fd = pidfd, .ready = former_ended, .data = process };
-		if (!events_add(&process->events, former, EPOLLIN))
-			return;
-	}
-	free(former);
-	close(pidfd);
+	events_remove(&process->events, &process->vmm_event);
+	process->vmm_event.fd = -1;
+	departing_add(&process->events, pidfd, GRACE,
+		      process->plan->claim ? process->plan->claim->name : "?", &process->left);
 }
 
 /* It has the guest: @pidfd is of the VMM from here on. */
@@ -127,13 +106,13 @@ static void succeeded(void *data, pid_t pid, int pidfd)
 	struct process *process = data;
 	int former = process->vmm_event.fd;
 
-	if (process->orphan) {
-		reap(former);
+	if (process->successor->orphan) {
+		process_reap(former);
+		close(former);
 	} else {
-		events_remove(&process->events, &process->vmm_event);
 		await_end(process, former);
 	}
-	process->orphan = false;
+	process->successor->orphan = false;
 	process->vmm_event.fd = pidfd;
 	keeper_adopt(&process->keeper);
 	if (!process->keeper.handover)
@@ -145,22 +124,28 @@ static void succeeded(void *data, pid_t pid, int pidfd)
 		vm_set_pid(process->plan->claim, pid);
 }
 
+/* Of one that had just begun, and could not do what a VMM does then: see loop_block_signals() */
+static bool asks_for_end(int signal)
+{
+	return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGQUIT;
+}
+
 /*
  * It has not, or has not said so, and is dead. Where the VMM lives the guest is that one's, unless
  * the kernel says otherwise: then it has given its guest away, and ends.
  */
-static void failed(void *data)
+static void failed(void *data, int signal)
 {
 	struct process *process = data;
+	struct successor *successor = process->successor;
 
-	successor_drain(process->successor);
-	if (!process->orphan && keeper_has_moved(&process->keeper)) {
-		events_remove(&process->events, &process->vmm_event);
+	successor_drain(successor);
+	if (!successor->orphan && keeper_has_moved(&process->keeper)) {
 		await_end(process, process->vmm_event.fd);
-		process->vmm_event.fd = -1;
-		process->orphan = true;
+		successor->orphan = true;
 	}
-	if (process->orphan)
+	successor->wanted |= successor->orphan && asks_for_end(signal);
+	if (successor->orphan)
 		bring_back(process);
 	else
 		keeper_give_up(&process->keeper);
@@ -172,16 +157,13 @@ static void not_taken_over(void *data)
 	struct process *process = data;
 	pid_t pid;
 
-	if (process->orphan) {
+	keeper_give_up(&process->keeper);
+	if (process->successor->orphan) {
 		pid = process->successor->pid;
 		successor_drain(process->successor);
 		/* Else it has the guest, or another one was started in its place. */
-		if (process->successor->pid != pid)
-			return;
-		successor_end(process->successor);
-		failed(process);
-	} else {
-		keeper_give_up(&process->keeper);
+		if (process->successor->pid == pid)
+			successor_kill(process->successor);
 	}
 }
 
@@ -199,8 +181,8 @@ static int held(void *data, const struct helper_message *message, int fd)
 	struct process *process = data;
 	int ret = keeper_hold(&process->keeper, message, fd, process->successor->pid);
 
-	if (!process->orphan)
-		process->successor->stays = keeper_is_ready(&process->keeper);
+	/* Also of one that has died since. */
+	process->successor->stays = keeper_is_ready(&process->keeper);
 	return ret;
 }
 

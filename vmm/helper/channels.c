@@ -256,7 +256,8 @@ void channels_end(struct process *process)
 
 void process_end(struct process *process)
 {
-	process->orphan = false;
+	if (process->successor)
+		process->successor->orphan = false;
 	let_go_of_name(process);
 	keeper_close(&process->keeper);
 	channels_end(process);

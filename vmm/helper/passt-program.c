@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/descriptors.h"
 #include "common/fd-message.h"
 #include "common/say.h"
 #include "helper/parts.h"
@@ -227,16 +228,25 @@ static void run_program(const struct passt_program *passt, int parent, int faile
 	_exit(1);
 }
 
+/* It has ended, or was killed and does so as soon as it can. */
 static void reap(struct passt_program *passt, siginfo_t *how)
 {
-	*how = (siginfo_t){ 0 };
-	if (passt->child.fd >= 0) {
+	int pidfd = passt->child.fd;
+
+	if (pidfd >= 0)
 		events_remove(passt->events, &passt->child);
-		close(passt->child.fd);
-		passt->child.fd = -1;
+	else
+		pidfd = syscall(SYS_pidfd_open, passt->pid, 0);
+	passt->child.fd = -1;
+	*how = (siginfo_t){ .si_pid = 0 };
+	if (!waitid(P_PID, passt->pid, how, WEXITED | WNOHANG) && how->si_pid) {
+		close_fd(&pidfd);
+	} else {
+		how->si_code = CLD_KILLED;
+		how->si_status = SIGKILL;
+		if (pidfd >= 0)
+			departing_add(passt->events, pidfd, 0, NULL, passt->left);
 	}
-	while (waitid(P_PID, passt->pid, how, WEXITED) && errno == EINTR)
-		;
 	passt->pid = 0;
 }
 

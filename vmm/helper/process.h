@@ -24,7 +24,6 @@ struct successor;
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
  * @given: a descriptor that came with the request, or -1
  * @keeper: holds what the guest needs beyond its VMM
- * @orphan: the VMM has ended, and the next one is about to have the guest
  * @killed: it has been asked for that, which is told once
  * @lock: of the name, until that is removed or the VMM is gone; or -1
  * @released: the name is removed, and nothing is done any more
@@ -46,7 +45,6 @@ struct process {
 	int given;
 	int lock;
 	bool killed;
-	bool orphan;
 	bool released;
 };
 

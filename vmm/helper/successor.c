@@ -16,7 +16,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/descriptors.h"
@@ -32,10 +31,12 @@
 static void execute(int program, int handover)
 {
 	char *const arguments[] = { "gmem", "incoming", "--handover", "3", NULL };
-	sigset_t none;
+	sigset_t blocked;
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* One that asks for a snapshot waits till it is known where; one for its end ends it. */
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR2);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
 	if (dup2(handover, UPGRADE_FD) < 0)
 		_exit(127);
@@ -46,9 +47,21 @@ static void execute(int program, int handover)
 	_exit(127);
 }
 
+static void close_child(struct successor *successor)
+{
+	close_fd(&successor->next_program);
+	if (successor->child.fd >= 0) {
+		events_remove(successor->events, &successor->child);
+		close(successor->child.fd);
+	}
+	successor->child.fd = -1;
+	successor->dying = false;
+	successor->pid = 0;
+}
+
 static int start_program(struct successor *successor, int program, int handover)
 {
-	int moved;
+	int moved, ret;
 
 	/* Else it would be closed by what takes its number. */
 	moved = fcntl(program, F_DUPFD_CLOEXEC, UPGRADE_FD + 1);
@@ -66,34 +79,33 @@ static int start_program(struct successor *successor, int program, int handover)
 	if (successor->child.fd >= 0 &&
 	    !events_add(successor->events, &successor->child, EPOLLIN))
 		return 0;
-	return -EMFILE;
-}
-
-static void close_child(struct successor *successor)
-{
-	close_fd(&successor->next_program);
-	if (successor->child.fd >= 0) {
-		events_remove(successor->events, &successor->child);
-		close(successor->child.fd);
-	}
-	successor->child.fd = -1;
-	successor->pid = 0;
-}
-
-static void end_child(struct successor *successor)
-{
-	if (successor->pid <= 0)
-		return;
+	ret = -errno;
 	kill(successor->pid, SIGKILL);
-	while (waitpid(successor->pid, NULL, 0) < 0 && errno == EINTR)
-		;
 	close_child(successor);
+	return ret;
 }
 
-void successor_end(struct successor *successor)
+void successor_kill(struct successor *successor)
 {
 	successor->busy = false;
-	end_child(successor);
+	close_fd(&successor->next_program);
+	if (successor->child.fd < 0)
+		return;
+	process_kill(successor->child.fd);
+	successor->dying = true;
+}
+
+/* It is none of whom the VMM has to hear any more. */
+static void leave_child(struct successor *successor)
+{
+	int pidfd = successor->child.fd;
+
+	if (pidfd < 0)
+		return;
+	events_remove(successor->events, &successor->child);
+	successor->child.fd = -1;
+	close_child(successor);
+	departing_add(successor->events, pidfd, 0, NULL, successor->left);
 }
 
 /*
@@ -104,15 +116,17 @@ static void child_ended(struct event *event, uint32_t ready)
 {
 	struct successor *successor = event->data;
 	pid_t pid = successor->pid;
+	int signal;
 
 	(void)ready;
 	successor_drain(successor);
 	/* It has the guest, or another one was started in its place. */
 	if (!pid || successor->pid != pid)
 		return;
-	end_child(successor);
+	signal = process_reap(event->fd);
+	close_child(successor);
 	if (successor->failed)
-		successor->failed(successor->data);
+		successor->failed(successor->data, signal);
 }
 
 bool successor_is_there(const struct successor *successor)
@@ -137,6 +151,8 @@ static int begin(struct successor *successor, int client, int program)
 
 	if (successor->channel.fd < 0)
 		return -ESRCH;
+	/* The last one, which came to nothing. */
+	leave_child(successor);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
 		return -errno;
 	ret = start_program(successor, program, ends[1]);
@@ -156,7 +172,7 @@ static int begin(struct successor *successor, int client, int program)
 	close(ends[0]);
 	close(ends[1]);
 	if (ret)
-		end_child(successor);
+		successor_kill(successor);
 	successor->busy = !ret;
 	return ret;
 }
@@ -183,11 +199,10 @@ static void agree(int client)
  */
 static void end_wanted(struct successor *successor)
 {
-	bool was_there = successor_is_there(successor);
-
-	successor_end(successor);
-	if (was_there && successor->failed)
-		successor->failed(successor->data);
+	if (successor_is_there(successor))
+		successor_kill(successor);
+	else if (successor->orphan)	/* one would be started soon */
+		successor->failed(successor->data, 0);
 }
 
 static void serve(struct successor *successor, int client)
@@ -207,6 +222,8 @@ static void serve(struct successor *successor, int client)
 		end = true;
 	else if (strcmp(request, UPGRADE_REQUEST) || fds[0] < 0)
 		why = "this is no request for an upgrade that is known here";
+	else if (successor->orphan)
+		why = "its VMM has died, and another one is being started";
 	else if (successor->busy)
 		why = "another upgrade is under way";
 	/* A kill that came to nothing is not wanted any more by somebody who wants an upgrade. */
@@ -240,7 +257,7 @@ static int give(struct successor *successor)
 {
 	int pidfd;
 
-	if (!successor_is_there(successor))
+	if (!successor_is_there(successor) || successor->dying)
 		return -ESRCH;
 	/* Old and new one have the same channel. */
 	if (successor->has_moved && !successor->has_moved(successor->data))
@@ -271,15 +288,11 @@ static void end_listener(struct successor *successor)
 
 static void end_channel(struct successor *successor)
 {
-	bool was_there = successor_is_there(successor);
-
-	successor_end(successor);
+	successor_kill(successor);
 	events_remove(successor->events, &successor->channel);
 	close_fd(&successor->channel.fd);
 	if (!successor->stays)
 		end_listener(successor);
-	else if (was_there)
-		successor->failed(successor->data);
 }
 
 void successor_let_go(struct successor *successor)
@@ -327,7 +340,7 @@ static void heard(struct event *event, uint32_t ready)
 	if (message.kind == HELPER_UPGRADED) {
 		message.error = give(successor);
 	} else if (message.kind == HELPER_UPGRADE_FAILED) {
-		end_child(successor);
+		successor_kill(successor);
 		message.error = 0;
 	} else {
 		message.error = -EPROTO;
@@ -372,7 +385,7 @@ int successor_start(struct successor *successor, int *socket, int *pidfd)
 		ret = -errno;
 	if (ret) {
 		close(ends[0]);
-		end_child(successor);
+		successor_kill(successor);
 	}
 	successor->busy = !ret;
 	return ret;
