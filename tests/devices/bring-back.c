@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/prctl.h>
@@ -27,6 +28,7 @@
 #include <gmem.h>
 
 #include "common/fd-message.h"
+#include "common/raw-mode.h"
 #include "control/names.h"
 #include "fast-timers.h"
 #include "helper/helper.h"
@@ -47,7 +49,8 @@ static char path[64];
 static struct vm_claim claim;
 static int listener;	/* where the next VMM tells that it is there */
 static int vmm, helper;	/* pidfds */
-static pid_t vmm_pid;
+static pid_t vmm_pid;	/* or of the one that has started it */
+static int terminal;	/* its master, or -1 */
 static struct live page;
 
 /* ---- The kernel's word, and the rest of what a guest is ---- */
@@ -140,12 +143,31 @@ static void make_claim(void)
 	assert_true(claim.lock >= 0);
 }
 
+/* Another has the terminal's session: it is hung up when that one ends. */
+static void have_terminal(const char *slave)
+{
+	pid_t pid;
+
+	setsid();
+	dup2(open(slave, O_RDWR | O_CLOEXEC), STDIN_FILENO);
+	assert_int_equal(ioctl(STDIN_FILENO, TIOCSCTTY, 0), 0);
+	pid = fork();
+	if (!pid)
+		return;
+	waitpid(pid, NULL, 0);
+	for (;;)
+		pause();
+}
+
 static void be_vmm(int told)
 {
 	struct helper_plan plan = { .claim = &claim, .crashes = CRASHES };
 	struct helper own;
-	int fd;
+	int fds[2];
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (terminal >= 0)
+		have_terminal(ptsname(terminal));
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	plan.upgrade = listen_at("upgrade");
 	plan.program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
@@ -153,8 +175,11 @@ static void be_vmm(int told)
 	page = make_page();
 	page.header->ready = 1;
 	give(&own, make_view(), page.fd);
-	fd = syscall(SYS_pidfd_open, own.pid, 0);
-	assert_int_equal(fd_message_send(told, "", 1, &fd, 1), 0);
+	if (terminal >= 0)
+		assert_int_equal(raw_mode_begin(STDIN_FILENO), 0);
+	fds[0] = syscall(SYS_pidfd_open, own.pid, 0);
+	fds[1] = syscall(SYS_pidfd_open, getpid(), 0);
+	assert_int_equal(fd_message_send(told, "", 1, fds, 2), 0);
 	for (;;)
 		pause();
 }
@@ -171,12 +196,11 @@ static bool comes(int fd)
 	return comes_within(fd, LATE);
 }
 
-static int set_up(void **state)
+static int start(void)
 {
 	int ends[2], fds[FD_MESSAGE_FDS];
 	char byte;
 
-	(void)state;
 	strcpy(dir, "/tmp/gmem-bring-back-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
@@ -188,12 +212,26 @@ static int set_up(void **state)
 	if (!vmm_pid)
 		be_vmm(ends[1]);
 	close(ends[1]);
-	vmm = syscall(SYS_pidfd_open, vmm_pid, 0);
 	assert_int_equal(fd_message_receive(ends[0], &byte, 1, fds), 1);
 	helper = fds[0];
+	vmm = fds[1];
 	close(ends[0]);
 	vm_leave(&claim);
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	terminal = -1;
+	return start();
+}
+
+static int set_up_at_terminal(void **state)
+{
+	(void)state;
+	terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return grantpt(terminal) || unlockpt(terminal) || start();
 }
 
 static bool is_gone(int pidfd)
@@ -213,7 +251,10 @@ static int tear_down(void **state)
 	(void)state;
 	end(helper, SIGKILL);
 	end(vmm, SIGKILL);
+	kill(vmm_pid, SIGKILL);
 	waitpid(vmm_pid, NULL, 0);
+	if (terminal >= 0)
+		close(terminal);
 	close(helper);
 	close(vmm);
 	close(listener);
@@ -437,6 +478,55 @@ static void nor_is_its_end(void **state)
 	assert_true(none_comes());
 }
 
+/* ---- The terminal of the first one ---- */
+
+static bool is_cooked(void)
+{
+	struct termios now;
+
+	assert_int_equal(tcgetattr(terminal, &now), 0);
+	return now.c_lflag & ICANON && now.c_lflag & ECHO && now.c_lflag & ISIG;
+}
+
+static void it_is_as_before(void **state)
+{
+	struct next next;
+
+	(void)state;
+	assert_false(is_cooked());
+	end(vmm, SIGKILL);
+	next = comes_next();
+	take(&next);
+	assert_true(is_cooked());
+	tell(&next, "end");
+	forget(&next);
+	assert_true(is_gone(helper));
+}
+
+static void also_at_the_end(void **state)
+{
+	(void)state;
+	assert_true(is_answered(ask(UPGRADE_END), "\"ok\":true"));
+	end(vmm, SIGKILL);
+	assert_true(is_gone(helper));
+	assert_true(is_cooked());
+}
+
+/* A shell's, which edits its lines. */
+static void what_another_has_set_stays(void **state)
+{
+	struct termios now;
+
+	(void)state;
+	assert_int_equal(tcgetattr(terminal, &now), 0);
+	now.c_lflag |= ISIG;
+	assert_int_equal(tcsetattr(terminal, TCSANOW, &now), 0);
+	assert_true(is_answered(ask(UPGRADE_END), "\"ok\":true"));
+	end(vmm, SIGKILL);
+	assert_true(is_gone(helper));
+	assert_false(is_cooked());
+}
+
 /* ---- The next one ---- */
 
 /* A handover, from OFFER to RUNNING; the page of the VMM before it says that it is moved. */
@@ -497,6 +587,8 @@ static int be_next(void)
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define AT_TERMINAL(function) \
+	cmocka_unit_test_setup_teardown(function, set_up_at_terminal, tear_down)
 
 int main(int argc, char **argv)
 {
@@ -508,6 +600,9 @@ int main(int argc, char **argv)
 		TEST(so_is_gmem_kill),
 		TEST(it_is_not_waited_for),
 		TEST(nor_is_its_end),
+		AT_TERMINAL(it_is_as_before),
+		AT_TERMINAL(also_at_the_end),
+		AT_TERMINAL(what_another_has_set_stays),
 	};
 
 	if (argc == 4 && !strcmp(argv[1], "incoming"))

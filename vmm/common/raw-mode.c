@@ -30,6 +30,15 @@ static void die(int signal_number)
 	raise(signal_number);
 }
 
+static struct termios raw_of(const struct termios *cooked)
+{
+	struct termios raw = *cooked;
+
+	cfmakeraw(&raw);
+	raw.c_oflag = cooked->c_oflag;
+	return raw;
+}
+
 int raw_mode_begin(int fd)
 {
 	static bool prepared;
@@ -45,12 +54,19 @@ int raw_mode_begin(int fd)
 	if (!prepared)
 		atexit(raw_mode_end);
 	prepared = true;
-	raw = before;
-	cfmakeraw(&raw);
-	raw.c_oflag = before.c_oflag;
+	raw = raw_of(&before);
 	raw_fd = fd;
 	if (!tcsetattr(fd, TCSADRAIN, &raw))
 		return 0;
 	raw_fd = -1;
 	return -errno;
+}
+
+void raw_mode_undo(int fd, const struct termios *cooked)
+{
+	const struct termios raw = raw_of(cooked);
+	struct termios now;
+
+	if (!tcgetattr(fd, &now) && now.c_lflag == raw.c_lflag && now.c_iflag == raw.c_iflag)
+		tcsetattr(fd, TCSANOW, cooked);
 }

@@ -4,6 +4,7 @@
 #define VMM_COMMON_RAW_MODE_H
 
 #include <stdbool.h>
+#include <termios.h>
 
 /*
  * Have the terminal @fd give every key at once and unchanged; what is written to it is
@@ -13,5 +14,11 @@
  */
 int raw_mode_begin(int fd);
 void raw_mode_end(void);
+
+/*
+ * By another process, where one that had called raw_mode_begin() is dead: the terminal becomes
+ * @cooked again, as it was before that. One that somebody has set since stays as it is.
+ */
+void raw_mode_undo(int fd, const struct termios *cooked);
 
 #endif /* VMM_COMMON_RAW_MODE_H */
