@@ -29,9 +29,11 @@
 
 #include "common/fd-message.h"
 #include "common/raw-mode.h"
+#include "common/say.h"
 #include "control/names.h"
 #include "fast-timers.h"
 #include "helper/helper.h"
+#include "helper/keeper.h"
 #include "helper/wire.h"
 #include "live/live.h"
 #include "machine/machine.h"
@@ -478,6 +480,66 @@ static void nor_is_its_end(void **state)
 	assert_true(none_comes());
 }
 
+/* ---- One that refuses the guest ---- */
+
+static void is_refused(void)
+{
+	struct next next = comes_next();
+
+	tell(&next, "refuse");
+	forget(&next);
+}
+
+static void not_at_once_again(void **state)
+{
+	uint64_t began = now_ns();
+	int i;
+
+	(void)state;
+	end(vmm, SIGKILL);
+	for (i = 0; i < KEEPER_REFUSALS; i++)
+		is_refused();
+	assert_true(is_gone(helper));
+	/* 1 + 2 + 4 + 8 seconds. */
+	assert_true(now_ns() - began > 15 * 1000000000ULL / FAST);
+	assert_non_null(strstr(reason(), "there is no room"));
+	assert_true(none_comes());
+}
+
+static void until_one_takes_it(void **state)
+{
+	struct next next;
+
+	(void)state;
+	end(vmm, SIGKILL);
+	is_refused();
+	is_refused();
+	next = comes_next();
+	take(&next);
+	end(next.pidfd, SIGKILL);
+	forget(&next);
+	is_refused();
+	next = comes_next();
+	take(&next);
+	tell(&next, "end");
+	forget(&next);
+	assert_true(is_gone(helper));
+}
+
+static void or_its_end_is_wanted(void **state)
+{
+	int i;
+
+	(void)state;
+	end(vmm, SIGKILL);
+	for (i = 1; i < KEEPER_REFUSALS; i++)
+		is_refused();
+	assert_true(is_answered(ask(UPGRADE_END), "\"ok\":true"));
+	assert_true(is_gone(helper));
+	assert_string_equal(reason(), "");
+	assert_true(none_comes());
+}
+
 /* ---- The terminal of the first one ---- */
 
 static bool is_cooked(void)
@@ -559,6 +621,18 @@ static void take_over(int told)
 	assert_int_equal(send(told, "runs", 4, MSG_NOSIGNAL), 4);
 }
 
+static void refuse(void)
+{
+	struct gmem_handover_options options = GMEM_HANDOVER_OPTIONS;
+	struct gmem_handover *handover;
+
+	options.role = GMEM_DESTINATION;
+	options.socket = UPGRADE_FD;
+	assert_int_equal(gmem_handover_open(&handover, &options, 0), 0);
+	assert_int_equal(gmem_handover_wait(handover), 1);
+	gmem_handover_end(handover, -ENOSPC, "there is no room");
+}
+
 static int be_next(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -576,6 +650,8 @@ static int be_next(void)
 		word[got] = '\0';
 		if (!strcmp(word, "take"))
 			take_over(told);
+		if (!strcmp(word, "refuse"))
+			refuse();
 		if (!strcmp(word, "nonsense"))
 			send(UPGRADE_FD, "nonsense", 8, MSG_NOSIGNAL);
 		if (!strcmp(word, "end")) {
@@ -600,6 +676,9 @@ int main(int argc, char **argv)
 		TEST(so_is_gmem_kill),
 		TEST(it_is_not_waited_for),
 		TEST(nor_is_its_end),
+		TEST(not_at_once_again),
+		TEST(until_one_takes_it),
+		TEST(or_its_end_is_wanted),
 		AT_TERMINAL(it_is_as_before),
 		AT_TERMINAL(also_at_the_end),
 		AT_TERMINAL(what_another_has_set_stays),

@@ -472,7 +472,10 @@ static int arrive(struct serving *serving, struct loop *loop)
 {
 	struct incoming *incoming = serving->data;
 	uint64_t entered;
-	int ret = take_guest(incoming, loop);
+	int ret;
+
+	loop->vcpus->moved = true;
+	ret = take_guest(incoming, loop);
 
 	if (ret)
 		return EXIT_FAILED;

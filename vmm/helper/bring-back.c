@@ -49,6 +49,27 @@ static int start_next(struct process *process)
 	return keeper_begin(&process->keeper, socket, pidfd, &ours);
 }
 
+static void give_up(struct process *process, int error)
+{
+	if (error != -ECANCELED && process->plan->claim)
+		vm_keep_reason(process->plan->claim,
+			       "its VMM has died: no other one could be started");
+	if (error != -ECANCELED)
+		say_failed(error, "starting a VMM in place of the one that died: the guest ends");
+	process_end(process);
+}
+
+/* At once, or when the keeper's time is over: see not_taken_over() */
+static int begin_next(struct process *process)
+{
+	unsigned int delay = keeper_delay(&process->keeper);
+
+	if (!delay)
+		return start_next(process);
+	keeper_wait(&process->keeper, delay);
+	return 0;
+}
+
 /* The VMM is dead, and so is the next one, if there was one. */
 static void bring_back(struct process *process)
 {
@@ -59,15 +80,9 @@ static void bring_back(struct process *process)
 	if (!process->released && !process->successor->wanted &&
 	    keeper_is_ready(&process->keeper) && !keeper_is_wanted_end(&process->keeper) &&
 	    keeper_settle(&process->keeper))
-		ret = start_next(process);
-	if (!ret)
-		return;
-	if (ret != -ECANCELED && process->plan->claim)
-		vm_keep_reason(process->plan->claim,
-			       "its VMM has died: no other one could be started");
-	if (ret != -ECANCELED)
-		say_failed(ret, "starting a VMM in place of the one that died: the guest ends");
-	process_end(process);
+		ret = begin_next(process);
+	if (ret)
+		give_up(process, ret);
 }
 
 /* The other end of a channel may have been given to a process that lives on. */
@@ -151,20 +166,27 @@ static void failed(void *data, int signal)
 		keeper_give_up(&process->keeper);
 }
 
-/* By the keeper: the next VMM says nothing, or not what it should. */
+/* By the keeper: the next VMM says nothing, or not what it should; or it is time to start one. */
 static void not_taken_over(void *data)
 {
 	struct process *process = data;
-	pid_t pid;
+	struct successor *successor = process->successor;
+	pid_t pid = successor->pid;
+	int ret;
 
 	keeper_give_up(&process->keeper);
-	if (process->successor->orphan) {
-		pid = process->successor->pid;
-		successor_drain(process->successor);
-		/* Else it has the guest, or another one was started in its place. */
-		if (process->successor->pid == pid)
-			successor_kill(process->successor);
+	if (!successor->orphan)
+		return;
+	if (!successor_is_there(successor)) {
+		ret = start_next(process);
+		if (ret)
+			give_up(process, ret);
+		return;
 	}
+	successor_drain(successor);
+	/* Else it has the guest, or another one was started in its place. */
+	if (successor->pid == pid)
+		successor_kill(successor);
 }
 
 /* A guest that is kept the kernel is asked for, whoever says what. */

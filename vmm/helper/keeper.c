@@ -189,6 +189,7 @@ static void take_next(struct keeper *keeper)
 
 void keeper_adopt(struct keeper *keeper)
 {
+	keeper->refusals = 0;
 	if (keeper->next.whole)
 		take_next(keeper);
 	else	/* of a release that gives nothing: its guest ends with it */
@@ -224,6 +225,25 @@ static bool lose(const struct keeper *keeper, const char *why)
 	return false;
 }
 
+unsigned int keeper_delay(const struct keeper *keeper)
+{
+	return keeper->refusals ? 1U << (keeper->refusals - 1) : 0;
+}
+
+/* It was no death of a VMM that had the guest, and is not counted as one. */
+static bool try_again(struct keeper *keeper)
+{
+	char why[2 * GMEM_HANDOVER_REASON];
+
+	snprintf(why, sizeof(why), "none takes its guest: %s", keeper->refused);
+	*keeper->refused = '\0';
+	if (++keeper->refusals == KEEPER_REFUSALS)
+		return lose(keeper, why);
+	fprintf(stderr, "gmem: %s: the next VMM is started in %u s\n", name_of(keeper),
+		keeper_delay(keeper));
+	return true;
+}
+
 bool keeper_settle(struct keeper *keeper)
 {
 	int fate = fate_of(&keeper->now);
@@ -242,6 +262,8 @@ bool keeper_settle(struct keeper *keeper)
 	drop_lives(keeper);
 	if (keeper->nr_lives == KEEPER_LIVES)
 		return lose(keeper, "its disks still carry out requests of too many before it");
+	if (*keeper->refused)
+		return try_again(keeper);
 	if (is_too_often(keeper))
 		return lose(keeper, "once more than --crashes allows within a minute");
 	if (keeper->claim)
@@ -348,6 +370,9 @@ static void heard(struct event *event, uint32_t ready)
 	fprintf(stderr, "gmem: %s: the next VMM: %s\n", name_of(keeper),
 		*gmem_handover_reason(keeper->handover) ?
 		gmem_handover_reason(keeper->handover) : strerror(-ret));
+	if (gmem_handover_phase(keeper->handover) == GMEM_PHASE_ABORT)
+		snprintf(keeper->refused, sizeof(keeper->refused), "%s",
+			 gmem_handover_reason(keeper->handover));
 	keeper->failed(keeper->data);
 }
 

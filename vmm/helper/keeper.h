@@ -20,6 +20,7 @@
 #define KEEPER_LIVES	15		/* and one of the VMM that died last: MACHINE_FENCES */
 #define KEEPER_CRASHES	100		/* that are counted, at most */
 #define KEEPER_WITHIN	60		/* seconds, in which they count */
+#define KEEPER_REFUSALS	5		/* in a row: then the guest ends */
 
 /*
  * struct held - what one VMM has given
@@ -42,6 +43,8 @@ struct held {
  * @seen: when the last VMM was seen to be dead, ns
  * @crashes: when the last ones were, in seconds; @nr_crashes: all there ever were
  * @most: so many of them within KEEPER_WITHIN, and the next one ends the guest
+ * @refused: why the next VMM has just given up, as it has said, or ""; @refusals: how often one
+ *	has since the guest had a VMM
  * @handover: with the next VMM, by @talk; @timer: for when it says nothing
  * @page: of that; @info: of the view that tells who has the guest
  * @failed: called where the handover comes to nothing, and the next VMM is to be ended
@@ -58,6 +61,8 @@ struct keeper {
 	uint64_t crashes[KEEPER_CRASHES];
 	unsigned int nr_crashes;
 	unsigned int most;
+	char refused[GMEM_HANDOVER_REASON];
+	unsigned int refusals;
 	struct gmem_handover *handover;
 	struct event talk;
 	struct event timer;
@@ -101,6 +106,12 @@ void keeper_adopt(struct keeper *keeper);
  * person. False: the guest can't go on.
  */
 bool keeper_settle(struct keeper *keeper);
+
+/*
+ * How long the next one is not to be started, in seconds: one that refused the guest, as it has no
+ * memory for it, may do so again at once.
+ */
+unsigned int keeper_delay(const struct keeper *keeper);
 
 /*
  * Speak for it to the next one, which is at the other end of @socket and of @pidfd, and gets

@@ -4,6 +4,7 @@
 #include <linux/kvm_gmem.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot/counting.h"
@@ -13,6 +14,8 @@
 #include "devices/terminal.h"
 #include "machine/exits.h"
 #include "machine/vcpus.h"
+
+#define MOVED_WAIT	30000000000ULL	/* ns */
 
 static void tell(int eventfd, const char *what)
 {
@@ -46,12 +49,27 @@ static int run_once(struct vcpu_thread *thread)
 	return ret;
 }
 
+/*
+ * Of a guest that has come by a move there is nobody who could take it back: what its first
+ * KVM_RUN has no memory for may be had later.
+ */
+static bool is_tried_again(const struct vcpu_thread *thread, int error, uint64_t began)
+{
+	const struct timespec while_others_free = { .tv_nsec = 10000000 };
+
+	if (error != -ENOMEM || !thread->vcpus->moved || now_ns() - began > MOVED_WAIT)
+		return false;
+	nanosleep(&while_others_free, NULL);
+	return true;
+}
+
 static void *run_loop(void *data)
 {
 	struct vcpu_thread *thread = data;
 	struct vcpus *vcpus = thread->vcpus;
 	struct kvm_run *run = thread->vcpu->run;
-	bool first = !thread->vcpu->id;
+	bool first = !thread->vcpu->id, fresh = true;
+	uint64_t began;
 	int status = EXIT_FAILED;
 	enum verdict verdict;
 	int ret;
@@ -62,10 +80,13 @@ static void *run_loop(void *data)
 		return NULL;
 	if (!__atomic_load_n(&vcpus->entered_ns, __ATOMIC_RELAXED))
 		__atomic_store_n(&vcpus->entered_ns, now_ns(), __ATOMIC_RELAXED);
+	began = now_ns();
 	if (first)
 		report("running", "count=%" PRIu64, machine_count(vcpus->machine));
 	for (;;) {
 		ret = run_once(thread);
+		if (fresh && is_tried_again(thread, ret, began))
+			ret = -EINTR;
 		if (ret == -EINTR) {
 			if (run->immediate_exit)
 				return NULL;
@@ -74,6 +95,7 @@ static void *run_loop(void *data)
 		/* It waited for its first start, and may have been started. */
 		if (ret == -EAGAIN)
 			continue;
+		fresh = false;
 		if (ret < 0 && run->exit_reason != KVM_EXIT_MEMORY_FAULT) {
 			say_failed(ret, "running the guest");
 			break;

@@ -26,6 +26,8 @@ struct vcpu_thread {
  * @going: how many of them exist: all, or none
  * @gate: the threads wait here before they run the guest for the first time
  * @paused: a person wants it to stand still
+ * @moved: they have just come from another VM: the kernel may have no memory for the first KVM_RUN,
+ *	which is tried again
  * @dismissed: the threads must not run the guest at all
  * @ended: the guest has ended by itself; atomic while @going
  * @ended_fd: an eventfd, readable once the guest has ended by itself
@@ -41,6 +43,7 @@ struct vcpus {
 	unsigned int going;
 	bool paused;
 	sem_t gate;
+	bool moved;
 	bool dismissed;
 	bool ended;
 	int ended_fd;
