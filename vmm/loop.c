@@ -212,8 +212,12 @@ static void signalled(struct event *event, uint32_t ready)
 
 static void stands_still(struct event *event, uint32_t ready)
 {
+	struct loop *loop = event->data;
+
 	(void)ready;
-	snapshot_now(event->data);
+	/* The line comes once, and an upgrade can be asked for again. */
+	upgrade_cancel(&loop->upgrade, SNAPSHOT_COMES);
+	snapshot_now(loop);
 }
 
 static void guest_ended(struct event *event, uint32_t ready)

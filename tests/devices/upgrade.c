@@ -315,6 +315,52 @@ static void states_are_checked(void **state)
 	assert_non_null(strstr(machine.why, "'run' of version 2"));
 }
 
+/* Whether the awaited line has come goes along, and is known to be new. */
+static void it_is_awaited_once_in_a_life(void **state)
+{
+	const uint32_t words[2 * OPTION_VALUES] = { 0 };
+	struct gmem_section fired = { .name = "fired", .version = 1 };
+	struct upgrade_run run = { .fired = 1 };
+	size_t at, size;
+	void *saved;
+
+	(void)state;
+	used = 0;
+	put("run", 1, 0, words, 8);
+	put("typed", 1, 0, words, 0);
+	put("passt", 1, 0, words, sizeof(words));
+	assert_int_equal(upgrade_state_read(&machine, bytes, used, &run, &at), 0);
+	assert_false(run.fired);
+	assert_int_equal(at, used);
+	assert_int_equal(gmem_section_put(bytes, sizeof(bytes), &used, &fired), 0);
+	assert_int_equal(upgrade_state_read(&machine, bytes, used, &run, &at), 0);
+	assert_true(run.fired);
+	assert_int_equal(at, used);
+	assert_int_equal(upgrade_state_save(&machine, &run, &saved, &size), 0);
+	run.fired = 0;
+	assert_int_equal(upgrade_state_read(&machine, saved, size, &run, &at), 0);
+	assert_true(run.fired);
+	free(saved);
+}
+
+static void the_line_comes_once(void **state)
+{
+	struct console console = { .awaited = "ready" };
+
+	(void)state;
+	console_write(&console, "not yet\n", 8);
+	assert_false(console.came || console.fired);
+	console_write(&console, "it is ready\n", 12);
+	assert_true(console.came && console.fired);
+	console.came = false;
+	console_write(&console, "it is ready\n", 12);
+	assert_false(console.came);
+	/* In the next process. */
+	console = (struct console){ .awaited = "ready", .fired = true };
+	console_write(&console, "it is ready\n", 12);
+	assert_false(console.came);
+}
+
 static void a_line_goes_on_where_its_reader_is(void **state)
 {
 	const struct console_state half = { .used = 5, .line = "guest" };
@@ -456,6 +502,8 @@ int main(void)
 		WITH(what_is_no_offer),
 		WITH(unknown_sections_may_be_optional),
 		WITH(states_are_checked),
+		cmocka_unit_test(it_is_awaited_once_in_a_life),
+		cmocka_unit_test(the_line_comes_once),
 		cmocka_unit_test(a_line_goes_on_where_its_reader_is),
 		WITH(no_frame_that_comes_is_torn),
 		WITH(no_frame_that_goes_is_torn),

@@ -318,6 +318,7 @@ static int load_devices(struct incoming *incoming)
 				incoming->size - incoming->devices);
 
 	incoming->machine.step = "reading the devices' state";
+	incoming->machine.console.fired = incoming->run.fired;
 	/* What was shown of a line that one who died has not come to keep is shown again. */
 	if (recovers(incoming) && incoming->run.shown > incoming->machine.console.now.used)
 		incoming->run.shown = 0;

@@ -19,9 +19,11 @@ static void end_line(struct console *console)
 {
 	struct console_state *now = &console->now;
 
-	if (console->awaited &&
-	    memmem(now->line, now->used, console->awaited, strlen(console->awaited)))
+	if (console->awaited && !console->fired &&
+	    memmem(now->line, now->used, console->awaited, strlen(console->awaited))) {
+		console->fired = true;
 		console->came = true;
+	}
 	console_show(console);
 	now->used = 0;
 	console->shown = 0;

@@ -24,14 +24,16 @@ struct console_state {
  * @now: its state
  * @shown: how many bytes of the line the terminal has; another process that goes on
  *	with the line shows it from its start, unless its reader is the same
- * @awaited: NULL, or words: a line that has them is waited for
- * @came: it came
+ * @awaited: NULL, or words: a line that has them is waited for, once in the guest's life
+ * @fired: it has come, in this process or one before
+ * @came: it has just come
  * @terminal: where output goes and input comes from, or NULL: nowhere
  */
 struct console {
 	struct console_state now;
 	uint32_t shown;
 	const char *awaited;
+	bool fired;
 	bool came;
 	struct terminal *terminal;
 };

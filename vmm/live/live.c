@@ -16,7 +16,7 @@
 #include "live/live.h"
 
 #define MAGIC		"gmglive"
-#define VERSION		1
+#define VERSION		2
 #define UNIT		4096UL
 #define ALIGNED(size)	(((size) + 7) & ~(size_t)7)
 #define WHOLE(size)	(((size) + UNIT - 1) & ~(UNIT - 1))
@@ -225,7 +225,7 @@ int live_adopt(struct live *live, int fd)
 static bool read_header(int fd, struct live_header *header)
 {
 	return pread(fd, header, sizeof(*header), 0) == sizeof(*header) &&
-	       !memcmp(header->magic, MAGIC, sizeof(MAGIC)) && header->version == VERSION;
+	       !memcmp(header->magic, MAGIC, sizeof(MAGIC));
 }
 
 bool live_is_ready(int fd)

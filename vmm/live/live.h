@@ -60,11 +60,14 @@ struct live_header {
  *	@cleared of the header, the exit in its run page is one of them, and was answered
  * @shown: how many bytes of the console's line its reader has had
  * @taken: how many typed bytes the guest's port has taken
+ * @fired: the line that a snapshot was to be made on has come
  */
 struct live_kept {
 	uint64_t answered[LIVE_VCPUS];
 	uint32_t shown;
 	uint32_t taken;
+	uint32_t fired;
+	uint32_t padding;
 };
 
 /*
@@ -101,7 +104,10 @@ size_t live_area_size(const struct live *live, enum live_area area);
 void live_write(struct live *live, size_t at, const void *bytes, size_t size);
 void live_commit(struct live *live);
 
-/* What a word says, of the descriptor of one that may be anything; false where it is none. */
+/*
+ * What a word says, of the descriptor of one that may be anything; false where it is none. These
+ * words stand at the same place in every version: the helper may be of another one.
+ */
 bool live_is_ready(int fd);
 bool live_is_ending(int fd);
 

@@ -140,6 +140,7 @@ static bool write_console(struct published *published, const struct machine *mac
 {
 	const uint32_t now[] = {
 		machine->console.shown, published->terminal->memory->typed_out,
+		machine->console.fired, 0,
 	};
 
 	return write_if_new(&published->live, offsetof(struct live_kept, shown), now, sizeof(now));

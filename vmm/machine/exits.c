@@ -19,7 +19,6 @@ static enum verdict after_output(struct machine *machine)
 {
 	if (!machine->console.came)
 		return GO_ON;
-	machine->console.awaited = NULL;
 	machine->console.came = false;
 	return STAND_STILL;
 }

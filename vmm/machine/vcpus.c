@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/kvm_gmem.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -227,6 +228,13 @@ void vcpus_stop(struct vcpus *vcpus)
 	/* The process that goes on with the guest may print next, and may kill this one. */
 	if (vcpus->machine->console.terminal)
 		terminal_flush(vcpus->machine->console.terminal);
+}
+
+bool vcpus_stand_still(const struct vcpus *vcpus)
+{
+	struct pollfd told = { .fd = vcpus->still_fd, .events = POLLIN };
+
+	return poll(&told, 1, 0) > 0;
 }
 
 void vcpus_close(struct vcpus *vcpus)

@@ -81,6 +81,9 @@ void vcpus_release(struct vcpus *vcpus);
  */
 void vcpus_stop(struct vcpus *vcpus);
 
+/* Has one had the awaited line, and nobody heard of it yet? */
+bool vcpus_stand_still(const struct vcpus *vcpus);
+
 /*
  * Stop, and let go of what vcpus_init() made. One that has not come so far has no
  * descriptors: -1.

@@ -28,6 +28,7 @@ int recover_read(const struct live *live, struct upgrade_run *run, void **sectio
 		return -EBADMSG;
 	*run = (struct upgrade_run){
 		.paused = !!live->header->paused, .shown = kept_of(live)->shown,
+		.fired = !!kept_of(live)->fired,
 	};
 	*size = all - FIRST;
 	*sections = malloc(*size + 1);

@@ -141,6 +141,12 @@ static void give_up(struct upgrade *upgrade, int error, const char *why)
 	fail(upgrade, reason);
 }
 
+void upgrade_cancel(struct upgrade *upgrade, const char *why)
+{
+	if (upgrade->state != UPGRADE_NONE)
+		give_up(upgrade, -ECANCELED, why);
+}
+
 /* ---- OFFER ---- */
 
 static void add_devices(struct named_fds *fds, const struct machine *machine)
@@ -253,6 +259,7 @@ static int say_paused(struct upgrade *upgrade, struct upgrade_run *run)
 
 	take_typed(&upgrade->loop->terminal, run);
 	run->shown = vcpus->machine->console.shown;
+	run->fired = vcpus->machine->console.fired;
 	terminal_flush(&upgrade->loop->terminal);
 	add_connections(&fds, vcpus->machine, run);
 	named_add(&fds, upgrade->loop->terminal.client.fd, "console");
@@ -365,9 +372,12 @@ static void pause_guest(struct upgrade *upgrade)
 		give_up(upgrade, -ESRCH, "the guest has just ended");
 	else if (!virtio_all_idle(vcpus->machine))
 		give_up(upgrade, -EBUSY, "a device is not at rest");
+	else if (vcpus_stand_still(vcpus))
+		upgrade_cancel(upgrade, SNAPSHOT_COMES);
 	else
 		hand_over(upgrade);
-	if (upgrade->state == UPGRADE_NONE && !upgrade->loop->over)
+	/* For a snapshot it stands still where it is. */
+	if (upgrade->state == UPGRADE_NONE && !upgrade->loop->over && !vcpus_stand_still(vcpus))
 		loop_go_on(upgrade->loop);
 }
 

@@ -49,6 +49,10 @@ int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct servin
 		 const struct control_server *server);
 void upgrade_close(struct upgrade *upgrade);
 
+/* Give one up that is under way: the guest stays here. */
+void upgrade_cancel(struct upgrade *upgrade, const char *why);
+#define SNAPSHOT_COMES	"the guest has printed what --snapshot-on waits for"
+
 /* See how far it is: in each turn of the loop while there is a state. */
 void upgrade_look(struct upgrade *upgrade);
 

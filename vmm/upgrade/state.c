@@ -10,15 +10,22 @@
 
 #define ROOM		(64U * 1024)	/* of these */
 #define VERSION		1
+#define FIRED		"fired"
 
-static int put(char *bytes, size_t *used, const char *name, const void *content, size_t length)
+static int put_flagged(char *bytes, size_t *used, const char *name, const void *content,
+		       size_t length, uint32_t flags)
 {
 	struct gmem_section section = {
-		.version = VERSION, .length = length, .content = content,
+		.version = VERSION, .length = length, .content = content, .flags = flags,
 	};
 
 	strcpy(section.name, name);
 	return gmem_section_put(bytes, ROOM, used, &section);
+}
+
+static int put(char *bytes, size_t *used, const char *name, const void *content, size_t length)
+{
+	return put_flagged(bytes, used, name, content, length, 0);
 }
 
 static int put_own(char *bytes, size_t *used, const struct upgrade_run *run)
@@ -35,7 +42,12 @@ static int put_own(char *bytes, size_t *used, const struct upgrade_run *run)
 	ret = put(bytes, used, "run", own, sizeof(own));
 	if (!ret)
 		ret = put(bytes, used, "typed", run->typed, run->nr_typed);
-	return ret ? ret : put(bytes, used, "passt", passt, sizeof(passt));
+	if (!ret)
+		ret = put(bytes, used, "passt", passt, sizeof(passt));
+	/* One that does not know it is armed again. */
+	if (!ret && run->fired)
+		ret = put_flagged(bytes, used, FIRED, NULL, 0, GMEM_SECTION_OPTIONAL);
+	return ret;
 }
 
 int upgrade_state_save(const struct machine *machine, const struct upgrade_run *run,
@@ -111,5 +123,10 @@ int upgrade_state_read(struct machine *machine, const void *bytes, size_t size,
 					    section.name, section.version);
 	}
 	*devices = at;
+	/* It need not be there: then it is the first of the devices'. */
+	if (gmem_section_next(bytes, size, &at, &section) == 1 && !strcmp(section.name, FIRED)) {
+		run->fired = true;
+		*devices = at;
+	}
 	return 0;
 }

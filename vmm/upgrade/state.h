@@ -14,12 +14,14 @@
  * struct upgrade_run - what goes along with the devices
  * @paused: a person wants the guest to stand still
  * @shown: how many bytes of the console's line its reader has had
+ * @fired: the line that a snapshot was to be made on has come
  * @nr_typed, @typed: what was typed on the console and the guest has not read
  * @passt: of each card that is passt's: the number of its connection, or 0 and @up false
  */
 struct upgrade_run {
 	uint32_t paused;
 	uint32_t shown;
+	uint32_t fired;
 	uint32_t nr_typed;
 	char typed[UPGRADE_TYPED];
 	struct {
