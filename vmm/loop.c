@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
@@ -15,6 +16,7 @@
 
 #define LOOK_EVERY	5	/* ms, where requests in flight are waited for */
 #define LOOK_SELDOM	200	/* ms, where a deadline may come */
+#define BEATS		8	/* at least, in the time after which it is taken to hang */
 
 /* They end it in an orderly way: a terminal must get its settings back. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
@@ -330,6 +332,14 @@ void loop_close(struct loop *loop)
 	loop->signals = -1;
 }
 
+/* How long the loop may wait, in ms: @most, or as long as it likes (-1), but for its beats. */
+static int time_to_wait(const struct loop *loop, int most)
+{
+	int beat = loop->hang > INT_MAX / 1000 ? INT_MAX : loop->hang * 1000 / BEATS;
+
+	return !loop->hang || (most >= 0 && most < beat) ? most : beat;
+}
+
 int loop_serve(struct loop *loop)
 {
 	int ret = 0;
@@ -338,9 +348,11 @@ int loop_serve(struct loop *loop)
 		bool waits = loop->saving.state == SAVING_WAITS ||
 			     loop->upgrade.state == UPGRADE_DRAINS;
 		bool talks = loop->upgrade.state == UPGRADE_TALKS;
+		int most = waits ? LOOK_EVERY : talks ? LOOK_SELDOM : -1;
 
-		ret = events_wait(&loop->vcpus->machine->events, waits ? LOOK_EVERY :
-				  talks ? LOOK_SELDOM : -1);
+		ret = events_wait(&loop->vcpus->machine->events, time_to_wait(loop, most));
+		if (loop->hang)
+			publish_beat(loop->vcpus->machine);
 		saving_look(&loop->saving);
 		upgrade_look(&loop->upgrade);
 	}

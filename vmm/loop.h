@@ -27,6 +27,7 @@
  * @upgraded: and the helper, and the name
  * @arrives: the guest is still another process's: stdin is not read yet
  * @upgrade: what an upgrade needs, and one that is under way
+ * @hang: it is killed where it does not turn for so many seconds, if not 0
  * @over: the loop is to end, with the exit status @status
  * @terminal: the console's
  * @signal, @ended, @still, @asked: what it waits for
@@ -46,6 +47,7 @@ struct loop {
 	bool given;
 	bool upgraded;
 	bool arrives;
+	unsigned int hang;
 	bool over;
 	int status;
 	struct terminal terminal;

@@ -45,6 +45,8 @@
 #define SOON	300	/* ms in which nothing is to come */
 #define WHERE	"GMEM_BRING_BACK"
 #define CRASHES	3
+#define HANG	6	/* s, divided by FAST as all of the helper's times */
+#define BEAT	10	/* ms */
 
 static char dir[32];
 static char path[64];
@@ -53,6 +55,7 @@ static int listener;	/* where the next VMM tells that it is there */
 static int vmm, helper;	/* pidfds */
 static pid_t vmm_pid;	/* or of the one that has started it */
 static int terminal;	/* its master, or -1 */
+static unsigned int hang;
 static struct live page;
 
 /* ---- The kernel's word, and the rest of what a guest is ---- */
@@ -163,7 +166,7 @@ static void have_terminal(const char *slave)
 
 static void be_vmm(int told)
 {
-	struct helper_plan plan = { .claim = &claim, .crashes = CRASHES };
+	struct helper_plan plan = { .claim = &claim, .crashes = CRASHES, .hang = hang };
 	struct helper own;
 	int fds[2];
 
@@ -176,14 +179,18 @@ static void be_vmm(int told)
 	assert_int_equal(helper_start(&own, &plan), 0);
 	page = make_page();
 	page.header->ready = 1;
+	page.header->beat = !!hang;
 	give(&own, make_view(), page.fd);
 	if (terminal >= 0)
 		assert_int_equal(raw_mode_begin(STDIN_FILENO), 0);
 	fds[0] = syscall(SYS_pidfd_open, own.pid, 0);
 	fds[1] = syscall(SYS_pidfd_open, getpid(), 0);
 	assert_int_equal(fd_message_send(told, "", 1, fds, 2), 0);
-	for (;;)
-		pause();
+	for (;;) {
+		if (hang)
+			page.header->beat++;
+		poll(NULL, 0, BEAT);
+	}
 }
 
 static bool comes_within(int fd, int ms)
@@ -226,12 +233,22 @@ static int set_up(void **state)
 {
 	(void)state;
 	terminal = -1;
+	hang = 0;
+	return start();
+}
+
+static int set_up_with_a_pulse(void **state)
+{
+	(void)state;
+	terminal = -1;
+	hang = HANG;
 	return start();
 }
 
 static int set_up_at_terminal(void **state)
 {
 	(void)state;
+	hang = 0;
 	terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	return grantpt(terminal) || unlockpt(terminal) || start();
 }
@@ -480,6 +497,50 @@ static void nor_is_its_end(void **state)
 	assert_true(none_comes());
 }
 
+/* ---- One that hangs ---- */
+
+static void stop(int pidfd)
+{
+	end(pidfd, SIGSTOP);
+}
+
+static void is_killed_and_brought_back(void)
+{
+	struct next next = comes_next();
+
+	assert_true(is_gone(vmm));
+	take(&next);
+	tell(&next, "end");
+	forget(&next);
+	assert_true(is_gone(helper));
+}
+
+static void is_killed(void **state)
+{
+	(void)state;
+	stop(vmm);
+	is_killed_and_brought_back();
+}
+
+static void not_one_that_beats(void **state)
+{
+	(void)state;
+	assert_false(comes_within(listener, 3 * HANG * 1000 / FAST));
+	assert_false(comes_within(vmm, 0));
+}
+
+static void nor_in_a_debugger(void **state)
+{
+	(void)state;
+	assert_int_equal(ptrace(PTRACE_SEIZE, vmm_pid, NULL, NULL), 0);
+	stop(vmm);
+	assert_int_equal(waitpid(vmm_pid, NULL, __WALL), vmm_pid);
+	assert_false(comes_within(listener, 3 * HANG * 1000 / FAST));
+	assert_false(comes_within(vmm, 0));
+	assert_int_equal(ptrace(PTRACE_DETACH, vmm_pid, NULL, SIGSTOP), 0);
+	is_killed_and_brought_back();
+}
+
 /* ---- One that refuses the guest ---- */
 
 static void is_refused(void)
@@ -663,6 +724,8 @@ static int be_next(void)
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define WITH_A_PULSE(function) \
+	cmocka_unit_test_setup_teardown(function, set_up_with_a_pulse, tear_down)
 #define AT_TERMINAL(function) \
 	cmocka_unit_test_setup_teardown(function, set_up_at_terminal, tear_down)
 
@@ -676,6 +739,9 @@ int main(int argc, char **argv)
 		TEST(so_is_gmem_kill),
 		TEST(it_is_not_waited_for),
 		TEST(nor_is_its_end),
+		WITH_A_PULSE(is_killed),
+		WITH_A_PULSE(not_one_that_beats),
+		WITH_A_PULSE(nor_in_a_debugger),
 		TEST(not_at_once_again),
 		TEST(until_one_takes_it),
 		TEST(or_its_end_is_wanted),

@@ -43,7 +43,7 @@ static int set_up(void **state)
 	memset(&machine, 0, sizeof(machine));
 	memset(&devices, 0, sizeof(devices));
 	serving = (struct serving){ .devices = &devices, .snapshot = "here",
-		.exposes = true, .keeps = true, .helper.nr_nets = 0 };
+		.exposes = true, .keeps = true, .hang = 77, .helper.nr_nets = 0 };
 	strcpy(serving.claim.name, "web");
 	machine.nr_vcpus = 2;
 	make_cpuid(0);
@@ -78,6 +78,7 @@ static void what_is_written_is_read(void **state)
 	assert_null(config.snapshot_on);
 	assert_true(config.exposes);
 	assert_true(config.keeps);
+	assert_int_equal(config.hang, 77);
 	assert_int_equal(config.devices.balloon, 1);
 	assert_int_equal(config.devices.rng, 0);
 	assert_int_equal(config.devices.disks.nr, 2);

@@ -517,6 +517,7 @@ static int serve(struct incoming *incoming)
 	serving->snapshot_on = incoming->config.snapshot_on;
 	serving->exposes = incoming->config.exposes;
 	serving->keeps = incoming->config.keeps;
+	serving->hang = incoming->config.hang;
 	serving->devices = &incoming->config.devices;
 	serving->arrive = arrive;
 	serving->data = incoming;

@@ -33,6 +33,7 @@ struct restore_options {
 	long exposes;
 	long no_keeper;
 	long crashes;
+	long hang;
 	long report_fd;
 };
 
@@ -161,7 +162,7 @@ static int check_type(const struct snapshot *snapshot, const struct restore_opti
 static int start(struct restore_options *options, const char *name)
 {
 	struct serving serving = {
-		.keeps = !options->no_keeper, .crashes = options->crashes,
+		.keeps = !options->no_keeper, .crashes = options->crashes, .hang = options->hang,
 		.snapshot = options->keep, .snapshot_on = options->keep_on,
 		.exposes = options->exposes,
 		/* What is not here yet would be missing there. */
@@ -217,6 +218,7 @@ int cmd_restore(int argc, char **argv)
 		  .help = "... of a private guest: write its memory, for all who read DIR" },
 		NO_KEEPER_ROW(options.no_keeper),
 		CRASHES_ROW(options.crashes),
+		HANG_ROW(options.hang),
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

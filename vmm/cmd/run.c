@@ -237,6 +237,7 @@ int cmd_run(int argc, char **argv)
 		  .help = "... of a private guest: write its memory, for all who read DIR" },
 		NO_KEEPER_ROW(options.no_keeper),
 		CRASHES_ROW(options.serving.crashes),
+		HANG_ROW(options.serving.hang),
 		{ .name = "report", .argument = "FD", .number = &options.report_fd,
 		  .least = 0, .most = 1 << 20,
 		  .help = "write events for a program to this descriptor" },

@@ -77,7 +77,7 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 		      const char *pager)
 {
 	struct helper_plan plan = {
-		.crashes = serving->crashes,
+		.crashes = serving->crashes, .hang = serving->hang,
 		.claim = serving->claim.base < 0 ? NULL : &serving->claim,
 		.listener = serving->socket, .pager = pager, .snapshot = serving->snapshot,
 	};
@@ -185,6 +185,7 @@ int serve_guest(struct machine *machine, struct serving *serving)
 		.exposes = serving->exposes, .no_snapshot = serving->no_snapshot,
 		.helper = &serving->helper,
 		.arrives = serving->arrive, .upgrade = UPGRADE_CLOSED,
+		.hang = serving->keeps ? serving->hang : 0,
 	};
 	int status;
 	int ret = vcpus_init(&vcpus, machine);

@@ -19,7 +19,7 @@ struct loop;
  * @exposes: such a snapshot may expose private memory
  * @snapshot_on: a line with this asks for one as well, or NULL
  * @keeps: the guest is to go on where its VMM dies, if it has a name; @crashes: so often within
- *	a minute
+ *	a minute; @hang: also where its main loop hangs for so many seconds, if not 0
  * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
  * @devices: what it was given, after serve_with_helper()
  * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
@@ -37,6 +37,7 @@ struct serving {
 	const char *snapshot_on;
 	bool keeps;
 	long crashes;
+	long hang;
 	const char *no_snapshot;
 	const struct devices *devices;
 	int (*arrive)(struct serving *serving, struct loop *loop);
@@ -53,6 +54,9 @@ struct serving {
 #define CRASHES_ROW(count)							\
 	{ .name = "crashes", .argument = "N", .number = &(count),		\
 	  .least = 1, .most = 99, .help = "... at most so often within a minute (5)" }
+#define HANG_ROW(seconds)							\
+	{ .name = "hang", .argument = "S", .number = &(seconds),		\
+	  .least = 0, .most = 86400, .help = "... also where its VMM hangs for S seconds (0: not)" }
 
 #define SERVE_CRASHES	5
 

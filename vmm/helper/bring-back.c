@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -208,6 +209,25 @@ static int held(void *data, const struct helper_message *message, int fd)
 	return ret;
 }
 
+/*
+ * An upgrade has deadlines of its own, within which the main loop waits for the next VMM. Whoever
+ * has stopped the VMM for a look into it wants to find it there again.
+ */
+static void look(void *data)
+{
+	struct process *process = data;
+	const struct successor *successor = process->successor;
+	const struct helper_plan *plan = process->plan;
+	bool wanted = !successor->orphan && !successor_is_there(successor) &&
+		      !pulse_is_held(process->vmm_event.fd);
+
+	if (!pulse_is_gone(&process->pulse, wanted ? keeper_beat(&process->keeper) : 0))
+		return;
+	fprintf(stderr, "gmem: %s: its VMM has hung for %u s, and is killed\n",
+		plan->claim ? plan->claim->name : "?", plan->hang);
+	process_kill(process->vmm_event.fd);
+}
+
 /* ---- Its beginning ---- */
 
 static int open_successor(struct process *process)
@@ -241,5 +261,10 @@ int bring_back_open(struct process *process, int vmm)
 		ret = keeper_open(&process->keeper, &process->events, process->plan);
 	process->keeper.failed = not_taken_over;
 	process->keeper.data = process;
-	return !ret && process->theirs.upgrade >= 0 ? open_successor(process) : ret;
+	if (ret || process->theirs.upgrade < 0)
+		return ret;
+	process->pulse.look = look;
+	process->pulse.data = process;
+	ret = open_successor(process);
+	return ret ? ret : pulse_open(&process->pulse, &process->events, process->plan->hang);
 }

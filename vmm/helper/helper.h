@@ -28,6 +28,7 @@ struct vm_claim;
  *	helper_start()
  * @program: of the VMM, to start the next one with where it dies; or 0: the guest dies with it
  * @crashes: so often within a minute may the VMM die; once more, and the guest ends
+ * @hang: it is killed where its main loop hangs for so many seconds; 0: it is not
  * @kills: it ends another VMM, once
  * @nr_nets, @mtus: how many cards want a passt, and what each tells its guest
  */
@@ -39,6 +40,7 @@ struct helper_plan {
 	int upgrade;
 	int program;
 	unsigned int crashes;
+	unsigned int hang;
 	bool kills;
 	unsigned int nr_nets;
 	uint16_t mtus[OPTION_VALUES];

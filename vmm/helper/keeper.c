@@ -111,6 +111,11 @@ bool keeper_is_wanted_end(const struct keeper *keeper)
 	return live_is_ending(keeper->now.singles[HELD_LIVE]);
 }
 
+uint32_t keeper_beat(const struct keeper *keeper)
+{
+	return keeper->now.whole ? live_beat(keeper->now.singles[HELD_LIVE]) : 0;
+}
+
 static int fate_of(const struct held *held)
 {
 	int info = held->singles[HELD_VIEW] < 0 ? -EBADF :

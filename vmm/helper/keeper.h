@@ -92,6 +92,9 @@ bool keeper_is_ready(const struct keeper *keeper);
 /* Does the VMM want its guest to end with it? */
 bool keeper_is_wanted_end(const struct keeper *keeper);
 
+/* What the VMM's live page says of its main loop: another number as long as that turns, or 0. */
+uint32_t keeper_beat(const struct keeper *keeper);
+
 /* Has the VMM's VM given its guest to another one, as the kernel has it? */
 bool keeper_has_given(const struct keeper *keeper);
 

@@ -9,6 +9,7 @@
 #include "common/events.h"
 #include "helper/helper.h"
 #include "helper/keeper.h"
+#include "helper/pulse.h"
 #include "helper/terminal.h"
 #include "snapshot/files.h"
 
@@ -25,6 +26,7 @@ struct successor;
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
  * @given: a descriptor that came with the request, or -1
  * @keeper: holds what the guest needs beyond its VMM
+ * @pulse: of the VMM
  * @terminal: which the first VMM had
  * @killed: it has been asked for that, which is told once
  * @lock: of the name, until that is removed or the VMM is gone; or -1
@@ -40,6 +42,7 @@ struct process {
 	struct event pager_event;
 	struct successor *successor;
 	struct keeper keeper;
+	struct pulse pulse;
 	struct kept_terminal terminal;
 	struct snapshot_files files;
 	struct stat listener;

@@ -241,3 +241,10 @@ bool live_is_ending(int fd)
 
 	return read_header(fd, &header) && header.ending;
 }
+
+uint32_t live_beat(int fd)
+{
+	struct live_header header;
+
+	return read_header(fd, &header) && header.ready && !header.ending ? header.beat : 0;
+}

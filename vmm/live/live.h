@@ -33,6 +33,7 @@ enum live_area {
  * @ready: the rest is of a guest that this process has; set once
  * @ending: the VMM is about to end, and wants no successor
  * @paused: a person wants the guest to stand still
+ * @beat: another number with every beat of the main loop, never 0; 0: there are none
  * @committed, @applied: records of the journal: one is written to its place while they differ
  * @cleared: of each vCPU: that number of its answers is no news any more; see struct live_kept
  */
@@ -48,7 +49,7 @@ struct live_header {
 	uint32_t ready;
 	uint32_t ending;
 	uint32_t paused;
-	uint32_t padding;
+	uint32_t beat;
 	uint64_t committed;
 	uint64_t applied;
 	uint64_t cleared[LIVE_VCPUS];
@@ -110,5 +111,6 @@ void live_commit(struct live *live);
  */
 bool live_is_ready(int fd);
 bool live_is_ending(int fd);
+uint32_t live_beat(int fd);
 
 #endif /* VMM_LIVE_LIVE_H */

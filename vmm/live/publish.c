@@ -231,3 +231,15 @@ void publish_paused(struct machine *machine, bool paused)
 		__atomic_store_n(&machine->published->live.header->paused, paused,
 				 __ATOMIC_RELEASE);
 }
+
+void publish_beat(struct machine *machine)
+{
+	uint32_t *beat;
+
+	if (!machine->published)
+		return;
+	beat = &machine->published->live.header->beat;
+	pthread_mutex_lock(&machine->device_lock);
+	__atomic_store_n(beat, *beat == UINT32_MAX ? 1 : *beat + 1, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&machine->device_lock);
+}

@@ -47,6 +47,9 @@ void publish_answer(struct machine *machine, struct gmem_vcpu *vcpu, uint64_t wh
 void publish_ending(struct machine *machine);
 void publish_paused(struct machine *machine, bool paused);
 
+/* The main loop turns, and comes by the machine's device_lock. */
+void publish_beat(struct machine *machine);
+
 /* The page, or NULL. */
 const struct live *publish_page(const struct machine *machine);
 

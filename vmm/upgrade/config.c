@@ -150,6 +150,7 @@ static void put_all(struct output *output, const struct machine *machine,
 {
 	const struct devices *devices = serving->devices;
 	const uint32_t helper[2] = { htole32(HELPER_WIRE), htole32(serving->helper.nr_nets) };
+	const uint32_t hang = htole32(serving->hang);
 	unsigned int i;
 
 	put(output, "helper", 0, helper, sizeof(helper));
@@ -172,6 +173,8 @@ static void put_all(struct output *output, const struct machine *machine,
 		put_flagged(output, "exposes", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
 	if (serving->keeps)
 		put_flagged(output, "keeper", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
+	if (serving->keeps && serving->hang)
+		put_flagged(output, "hang", 0, &hang, sizeof(hang), GMEM_SECTION_OPTIONAL);
 }
 
 int upgrade_config_write(const struct machine *machine, const struct serving *serving)
@@ -336,6 +339,14 @@ static int read_keeper(struct upgrade_config *config, const struct gmem_section 
 	return section->length ? -EPROTO : 0;
 }
 
+static int read_hang(struct upgrade_config *config, const struct gmem_section *section)
+{
+	if (section->length != sizeof(config->hang))
+		return -EPROTO;
+	config->hang = number_at(section, 0);
+	return 0;
+}
+
 static int read_exposes(struct upgrade_config *config, const struct gmem_section *section)
 {
 	config->exposes = true;
@@ -356,6 +367,7 @@ static const struct {
 } sections[] = {
 	{ "machine", read_machine },
 	{ "keeper", read_keeper },
+	{ "hang", read_hang },
 	{ "exposes", read_exposes },
 	{ "helper", read_helper },
 	{ "name", read_name },

@@ -19,6 +19,7 @@ struct serving;
  * @nr_nets: channels that the helper has
  * @exposes: as struct serving has it
  * @keeps: it goes on with the guest where the VMM dies
+ * @hang: as struct serving has it
  * @cpuids, @nr_cpuids: of the vCPUs
  */
 struct upgrade_config {
@@ -29,6 +30,7 @@ struct upgrade_config {
 	unsigned int nr_nets;
 	bool exposes;
 	bool keeps;
+	uint32_t hang;
 	unsigned int nr_cpuids;
 	struct kvm_cpuid2 *cpuids[MACHINE_VCPUS];
 	char why[128];

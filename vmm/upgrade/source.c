@@ -22,6 +22,7 @@
 #include "control/server.h"
 #include "helper/helper.h"
 #include "helper/wire.h"
+#include "live/publish.h"
 #include "loop.h"
 #include "net/port.h"
 #include "upgrade/config.h"
@@ -546,6 +547,9 @@ int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct servin
 	upgrade->unable = prepare(upgrade);
 	if (!upgrade->unable && serving->keeps && upgrade_hold(upgrade))
 		say("the helper could not be given what it needs to go on where this VMM dies");
+	/* It may hang from its first turn on. */
+	if (loop->hang)
+		publish_beat(loop->vcpus->machine);
 	return events_add(&loop->vcpus->machine->events, &upgrade->asked, EPOLLIN);
 }
 
