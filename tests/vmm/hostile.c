@@ -179,6 +179,98 @@ static void what_is_not_for_a_terminal(void **state)
 	says_printable(EXIT_FAILED, "no?[31m", "resume", name, "--json");
 }
 
+/* What Prometheus' own reader finds, a line a sample; it fails where it finds none. */
+static const char reader[] =
+	"import sys;"
+	"from prometheus_client.parser import text_string_to_metric_families as read;"
+	"families = list(read(sys.stdin.read()));"
+	"assert families and all(f.documentation and f.type in (\"gauge\", \"counter\")"
+	"	for f in families);"
+	"[print(s.name, sorted(s.labels.items()), s.value) for f in families for s in f.samples]";
+
+static void read_as_metrics(const char *text, char *samples, size_t size)
+{
+	char command[sizeof(reader) + 256];
+	const char *path = socket_path("metrics");
+	FILE *file = fopen(path, "w");
+	size_t got;
+
+	assert_non_null(file);
+	assert_true(fputs(text, file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	/* For the shell: there are no single quotes in it. */
+	snprintf(command, sizeof(command), "/usr/bin/python3 -c '%s' <%s", reader, path);
+	file = popen(command, "r");
+	got = fread(samples, 1, size - 1, file);
+	samples[got] = '\0';
+	assert_int_equal(pclose(file), 0);
+	unlink(path);
+}
+
+static void must_have(const char *text, const char *format, const char *who)
+{
+	char words[256];
+
+	snprintf(words, sizeof(words), format, who, who);
+	if (!strstr(text, words))
+		fail_msg("no '%s' in:\n%s", words, text);
+}
+
+/*
+ * Whatever the VM says: its name is the one that it has, what it says is in one label, with
+ * its escapes; and what is no number of anything is left out. Another VM stands beside it.
+ */
+static void metrics_are_well_formed(void **state)
+{
+	static const char ok[] = "{\"ok\":true,\"name\":\"another\",\"state\":\"running\","
+		"\"version\":\"v\\\\\\\"} 7\\n\\u001bx\",\"vcpus\":2,\"memory\":1e99,"
+		"\"resident\":-1,\"shared\":9007199254740992,\"console\":true,\"uptime\":null}";
+	struct vm_claim other = VM_CLAIM_NONE;
+	char samples[8192];
+	struct program *ps;
+
+	(void)state;
+	vm_answers(ok, NULL);
+	assert_int_equal(vm_claim(&other, "gmem-test-0", why), 0);
+	ps = program_start("gmem", "ps", "--metrics", NULL);
+	wait_for_exit(ps, EXIT_DONE);
+	vm_release(&other);
+	must_have(ps->said, "gmem_vm_info{name=\"%s\",version=\"v\\\\\\\"} 7\\n?x\"} 1\n", name);
+	must_have(ps->said, "# HELP gmem_vm_crashes_total How often a VMM of the guest has died "
+		  "and another went on.\n# TYPE gmem_vm_crashes_total counter\n"
+		  "gmem_vm_crashes_total{name=\"gmem-test-0\"} 0\n"
+		  "gmem_vm_crashes_total{name=\"%s\"} 0\n", name);
+	read_as_metrics(ps->said, samples, sizeof(samples));
+	must_have(samples, "gmem_vm_info [('name', '%s'), ('version', 'v\\\\\"} 7\\n?x')] 1.0\n",
+		  name);
+	must_have(samples, "gmem_vm_vcpus [('name', '%s')] 2.0\n", name);
+	must_have(samples, "gmem_vm_shared_bytes [('name', '%s')] 9007199254740992.0\n", name);
+	must_have(samples, "gmem_vm_console_attached [('name', '%s')] 1.0\n", name);
+	must_have(samples, "gmem_vm_state [('name', '%s'), ('state', 'running')] 1.0\n", name);
+	must_have(samples, "gmem_vm_state [('name', '%s'), ('state', 'paused')] 0.0\n", name);
+	must_have(samples, "[('name', 'gmem-test-0'), ('state', 'starting')] 1.0\n", "");
+	assert_null(strstr(samples, "another"));
+	assert_null(strstr(samples, "gmem_vm_memory_bytes"));
+	assert_null(strstr(samples, "gmem_vm_resident_bytes"));
+	assert_null(strstr(samples, "gmem_vm_uptime_seconds"));
+}
+
+/* A state that is none of ours is no label's value. */
+static void a_state_that_is_none(void **state)
+{
+	char samples[8192];
+	struct program *ps;
+
+	(void)state;
+	vm_answers("{\"ok\":true,\"state\":\"on fire\"}", NULL);
+	ps = program_start("gmem", "ps", "--metrics", NULL);
+	wait_for_exit(ps, EXIT_DONE);
+	read_as_metrics(ps->said, samples, sizeof(samples));
+	must_have(samples, "gmem_vm_state [('name', '%s'), ('state', 'running')] 0.0\n", name);
+	assert_null(strstr(samples, "1.0"));
+	assert_null(strstr(samples, "fire"));
+}
+
 static void close_lock(void)
 {
 	close(claim.lock);
@@ -247,6 +339,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(answers_that_are_something_else),
 		TEST(what_is_not_for_a_terminal),
+		TEST(metrics_are_well_formed),
+		TEST(a_state_that_is_none),
 		TEST(one_that_says_that_it_ends),
 		TEST(a_snapshot_that_is_none),
 	};

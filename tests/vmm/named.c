@@ -46,6 +46,7 @@ static void a_guest_is_listed_and_ended(void **state)
 	SAYS(EXIT_DONE, name, "ps");
 	SAYS(EXIT_DONE, "running", "ps");
 	SAYS(EXIT_DONE, "\"state\":\"running\"", "ps", "--json");
+	SAYS(EXIT_DONE, ",state=\"running\"} 1\n", "ps", "--metrics");
 	SAYS(EXIT_FAILED, "there is one of this name", "run", name, "--memory", "2");
 	wait_for_counting(vm);
 	/* It reads no events: nobody can ask it. */
