@@ -28,6 +28,7 @@
  * @arrives: the guest is still another process's: stdin is not read yet
  * @upgrade: what an upgrade needs, and one that is under way
  * @hang: it is killed where it does not turn for so many seconds, if not 0
+ * @blackout: ns for which the guest stood still when it came here from another process, or 0
  * @over: the loop is to end, with the exit status @status
  * @terminal: the console's
  * @signal, @ended, @still, @asked: what it waits for
@@ -48,6 +49,7 @@ struct loop {
 	bool upgraded;
 	bool arrives;
 	unsigned int hang;
+	uint64_t blackout;
 	bool over;
 	int status;
 	struct terminal terminal;

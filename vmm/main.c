@@ -19,6 +19,7 @@ static const struct command commands[] = {
 	{ "run", cmd_run, "start a guest" },
 	{ "restore", cmd_restore, "have a guest go on from a snapshot" },
 	{ "ps", cmd_ps, "list the VMs that have a name" },
+	{ "top", cmd_top, "watch the VMs that have a name" },
 	{ "console", cmd_console, "attach to a guest's console" },
 	{ "pause", cmd_pause, "have a guest stand still" },
 	{ "resume", cmd_resume, "have a paused guest go on" },

@@ -67,6 +67,8 @@ static void wrong_command_lines(void **state)
 	ENDS(EXIT_USAGE, "two formats: choose one", "ps", "--json", "--metrics");
 	ENDS(EXIT_USAGE, "two formats: choose one", "ps", "--metrics", "--json");
 	ENDS(EXIT_USAGE, "--metrics takes no argument", "ps", "--metrics=1");
+	ENDS(EXIT_USAGE, "'web' is one argument too many", "top", "web");
+	ENDS(EXIT_USAGE, "--once takes no argument", "top", "--once=2");
 	ENDS(EXIT_USAGE, "no option '-m'", "run", "-m", "8");
 	ENDS(EXIT_USAGE, "needs --socket", "takeover");
 	ENDS(EXIT_USAGE, "--check takes no argument", "takeover", "--check=1");

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +272,39 @@ static void a_state_that_is_none(void **state)
 	assert_null(strstr(samples, "fire"));
 }
 
+/* As `gmem ps`, and it asks again each second, in place on a terminal. */
+static void it_is_watched(void **state)
+{
+	static const char ok[] = "{\"ok\":true,\"state\":\"up" WILD "\",\"memory\":4096,"
+		"\"vcpus\":\"" WILD "\",\"blackout_us\":1234,\"resident\":{}}";
+	unsigned int clears = 0;
+	char screens[4096];
+	size_t used = 0;
+	int terminal;
+	pid_t top;
+
+	(void)state;
+	vm_answers(ok, NULL);
+	says_printable(EXIT_DONE, "up?[31m?", "top", "--once", NULL);
+	SAYS(EXIT_DONE, " 1.2 ms       0\n", "top", "--once");
+	top = forkpty(&terminal, NULL, NULL, NULL);
+	assert_true(top >= 0);
+	if (!top) {
+		execl(gmem_program(), "gmem", "top", NULL);
+		_exit(127);
+	}
+	while (clears < 3 && used < sizeof(screens) - 1 && read(terminal, &screens[used], 1) == 1) {
+		screens[++used] = '\0';
+		clears += used >= 6 && !strcmp(&screens[used - 6], "\033[H\033[J");
+	}
+	kill(top, SIGINT);
+	assert_int_equal(waitpid(top, NULL, 0), top);
+	close(terminal);
+	assert_int_equal(clears, 3);
+	must_have(screens, "%s ", name);
+	must_have(screens, "up?[31m?", "");
+}
+
 static void close_lock(void)
 {
 	close(claim.lock);
@@ -341,6 +375,7 @@ int main(void)
 		TEST(what_is_not_for_a_terminal),
 		TEST(metrics_are_well_formed),
 		TEST(a_state_that_is_none),
+		TEST(it_is_watched),
 		TEST(one_that_says_that_it_ends),
 		TEST(a_snapshot_that_is_none),
 	};

@@ -468,6 +468,15 @@ static void say_recovered(const struct incoming *incoming, uint64_t entered)
 	    (int)getpid(), (entered - seen) / 1e6);
 }
 
+/* Of one that runs: since it ran last there, or since it was seen that its VMM has died. */
+static uint64_t stood_still(const struct incoming *incoming, uint64_t entered)
+{
+	uint64_t last, none;
+
+	gmem_handover_times(incoming->handover, &last, &none);
+	return incoming->run.paused || entered < last ? 0 : entered - last;
+}
+
 /* With the rights of a VMM that serves its guest. Returns the exit status. */
 static int arrive(struct serving *serving, struct loop *loop)
 {
@@ -494,6 +503,7 @@ static int arrive(struct serving *serving, struct loop *loop)
 	helper_upgraded(&serving->helper);
 	service_ready(serving->manager);
 	gmem_handover_running(incoming->handover, entered);
+	loop->blackout = ret ? 0 : stood_still(incoming, entered);
 	if (!ret && recovers(incoming))
 		say_recovered(incoming, entered);
 	if (!ret)

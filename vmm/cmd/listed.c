@@ -46,7 +46,7 @@ static struct json_object *believe(const char *name, pid_t pid, struct json_obje
 	} members[] = {
 		{ "vcpus", json_type_int }, { "memory", json_type_int },
 		{ "resident", json_type_int }, { "shared", json_type_int },
-		{ "uptime", json_type_int },
+		{ "uptime", json_type_int }, { "blackout_us", json_type_int },
 		{ "console", json_type_boolean }, { "version", json_type_string },
 	};
 	struct json_object *row, *value;

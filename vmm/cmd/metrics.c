@@ -16,25 +16,28 @@ static const char *const states[] = {
 	"running", "paused", "saving", "starting", "no-answer", "ended", "lost",
 };
 
-/* struct metric - of a number in the rows */
+/* struct metric - of a number in the rows; @micro: in millionths of the metric's unit */
 static const struct metric {
 	const char *member;
 	const char *name;
 	const char *type;
 	const char *help;
+	bool micro;
 } metrics[] = {
-	{ "vcpus", "gmem_vm_vcpus", "gauge", "Virtual CPUs of the guest." },
-	{ "memory", "gmem_vm_memory_bytes", "gauge", "Memory that the guest has." },
+	{ "vcpus", "gmem_vm_vcpus", "gauge", "Virtual CPUs of the guest.", false },
+	{ "memory", "gmem_vm_memory_bytes", "gauge", "Memory that the guest has.", false },
 	{ "resident", "gmem_vm_resident_bytes", "gauge",
-	  "Memory of the guest that is there, private memory included." },
+	  "Memory of the guest that is there, private memory included.", false },
 	{ "shared", "gmem_vm_shared_bytes", "gauge",
-	  "Memory of a private guest that has become shared." },
+	  "Memory of a private guest that has become shared.", false },
 	{ "uptime", "gmem_vm_uptime_seconds", "gauge",
-	  "For how long this VMM has had the guest." },
+	  "For how long this VMM has had the guest.", false },
+	{ "blackout_us", "gmem_vm_blackout_seconds", "gauge",
+	  "For how long the guest stood still when this VMM took it over.", true },
 	{ "crashes", "gmem_vm_crashes_total", "counter",
-	  "How often a VMM of the guest has died and another went on." },
+	  "How often a VMM of the guest has died and another went on.", false },
 	{ "console", "gmem_vm_console_attached", "gauge",
-	  "Whether somebody is attached to the console." },
+	  "Whether somebody is attached to the console.", false },
 };
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
@@ -134,7 +137,10 @@ static void print_metric(struct json_object *rows, const struct metric *metric)
 			print_head(metric->name, metric->type, metric->help);
 		begun = true;
 		print_name(metric->name, row_at(rows, i), false);
-		printf("%" PRId64 "\n", value);
+		if (metric->micro)
+			printf("%" PRId64 ".%06" PRId64 "\n", value / 1000000, value % 1000000);
+		else
+			printf("%" PRId64 "\n", value);
 	}
 }
 

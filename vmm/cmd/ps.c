@@ -7,6 +7,7 @@
 #include "cmd/listed.h"
 #include "cmd/metrics.h"
 #include "commands.h"
+#include "common/size.h"
 #include "common/status.h"
 #include "control/client.h"
 #include "control/names.h"
@@ -19,19 +20,6 @@ struct list {
 	unsigned int shown;
 };
 
-static void show_size(char *text, size_t size, uint64_t bytes)
-{
-	static const char units[] = "KMGT";
-	int unit = 0;
-
-	bytes >>= 10;
-	while (bytes >= 10240 && unit < 3) {
-		bytes >>= 10;
-		unit++;
-	}
-	snprintf(text, size, "%" PRIu64 "%c", bytes, units[unit]);
-}
-
 static void show_time(char *text, size_t size, uint64_t seconds)
 {
 	snprintf(text, size, "%" PRIu64 ":%02u:%02u", seconds / 3600,
@@ -43,13 +31,13 @@ static void show_row(struct json_object *status)
 	char memory[32] = "-", resident[32] = "-", shared[32] = "-", uptime[48] = "-";
 
 	if (*answer_text(status, "memory")) {
-		show_size(memory, sizeof(memory), answer_number(status, "memory"));
+		size_show(memory, sizeof(memory), answer_number(status, "memory"));
 		show_time(uptime, sizeof(uptime), answer_number(status, "uptime"));
 	}
 	if (*answer_text(status, "resident"))
-		show_size(resident, sizeof(resident), answer_number(status, "resident"));
+		size_show(resident, sizeof(resident), answer_number(status, "resident"));
 	if (*answer_text(status, "shared"))
-		show_size(shared, sizeof(shared), answer_number(status, "shared"));
+		size_show(shared, sizeof(shared), answer_number(status, "shared"));
 	printf(FORMAT, answer_text(status, "name"), answer_text(status, "state"),
 	       *answer_text(status, "pid") ? answer_text(status, "pid") : "-",
 	       *answer_text(status, "vcpus") ? answer_text(status, "vcpus") : "-", memory,

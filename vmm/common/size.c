@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/size.h"
 
+static const char units[] = "KMGT";
+
 int size_read(const char *text, uint64_t *bytes)
 {
-	static const char units[] = "KMGT";
 	unsigned long long number;
 	unsigned int shift = 0;
 	const char *unit;
@@ -31,4 +34,16 @@ int size_read(const char *text, uint64_t *bytes)
 		return -ERANGE;
 	*bytes = (uint64_t)number << shift;
 	return 0;
+}
+
+void size_show(char *text, size_t size, uint64_t bytes)
+{
+	int unit = 0;
+
+	bytes >>= 10;
+	while (bytes >= 10240 && unit < 3) {
+		bytes >>= 10;
+		unit++;
+	}
+	snprintf(text, size, "%" PRIu64 "%c", bytes, units[unit]);
 }

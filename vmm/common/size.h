@@ -3,6 +3,7 @@
 #ifndef VMM_COMMON_SIZE_H
 #define VMM_COMMON_SIZE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -10,5 +11,8 @@
  * it is in bytes. Returns 0; -EINVAL: it is none; -ERANGE: it is more than 64 bits.
  */
 int size_read(const char *text, uint64_t *bytes);
+
+/* The other way, rounded down: "0K" to "9999T". */
+void size_show(char *text, size_t size, uint64_t bytes);
 
 #endif /* VMM_COMMON_SIZE_H */

@@ -149,6 +149,8 @@ static struct json_object *do_status(struct connection *connection)
 	if (machine->vm_type == KVM_X86_SW_PROTECTED_VM)
 		add_number(answer, "shared", machine->nr_shared * 4096);
 	add_number(answer, "uptime", (now_ns() - server->began) / 1000000000);
+	if (server->loop->blackout)
+		add_number(answer, "blackout_us", server->loop->blackout / 1000);
 	add_boolean(answer, "console", terminal_is_attached(&server->loop->terminal));
 	json_object_object_add(answer, "version", json_object_new_string(GMEM_VERSION));
 	return answer;
