@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Somebody who waits for a pager: see waiting.h. */
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "async.h"
@@ -14,11 +15,13 @@ const char * const waiting_names[WAITING_KINDS] = {
 
 static struct waiting *signalled;
 
-static void handle_signal(int sig __attribute__((unused)))
+static void handle_signal(int sig)
 {
 	/* Of a host's access nothing returns: that it comes here is its end. */
-	if (signalled && signalled->kind == WAITING_HOST)
+	if (signalled && signalled->kind == WAITING_HOST) {
+		signalled->signal = sig;
 		signalled->done = true;
+	}
 }
 
 static void *do_ioctl(void *arg, int fd, unsigned long request, void *argp)
@@ -116,15 +119,19 @@ static void begin_xen(struct waiting *w, uint64_t flags)
 static void *read_mapping(void *arg)
 {
 	struct waiting *w = arg;
+	uint64_t value = 0;
 
-	w->result = host_try_read(host_page(w->m, WAITING_PAGE));
+	w->result = host_try_load(host_page(w->m, WAITING_PAGE), &value);
+	w->value = value;
+	/* It may have been done already, if a handler ran before. */
 	w->done = true;
 	return NULL;
 }
 
 /* What a thread finds where its mapping was. */
-static void handle_segv(int sig __attribute__((unused)))
+static void handle_segv(int sig)
 {
+	signalled->signal = sig;
 	signalled->done = true;
 	for (;;)
 		pause();
@@ -165,7 +172,7 @@ void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags)
 {
 	struct sigaction action = { .sa_handler = handle_signal };
 
-	*w = (struct waiting){ .kind = kind };
+	*w = (struct waiting){ .kind = kind, .result = -1 };
 	signalled = w;
 	sigaction(SIGUSR1, &action, NULL);
 	make_machine(w, flags);
@@ -206,6 +213,62 @@ bool waiting_has_ended(struct waiting *w)
 	if (w->kind == WAITING_ASYNC)
 		return __atomic_load_n(&w->r.ended, __ATOMIC_ACQUIRE);
 	return w->done;
+}
+
+static const char *content_of(uint64_t value)
+{
+	static const uint64_t behind = 0x0101010101010101 * BEHIND;
+
+	return !value ? "zeroes" : value == behind ? "behind" : "other content";
+}
+
+static const char *memory_fault(int err, const struct kvm_run *run)
+{
+	if (run->memory_fault.gpa != page_gpa(WAITING_PAGE))
+		return "fault elsewhere";
+	return err == EFAULT ? "fault EFAULT" : err == EHWPOISON ? "fault EHWPOISON" : "fault";
+}
+
+/* What KVM_RUN said. */
+static const char *run_got(struct waiting *w, int err)
+{
+	const struct kvm_run *run = w->m->vcpu->run;
+
+	if (err && run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return memory_fault(err, run);
+	if (err)
+		return strerrorname_np(err);
+	if (run->exit_reason == KVM_EXIT_MMIO)
+		return run->mmio.phys_addr == page_gpa(WAITING_PAGE) ? "MMIO" : "MMIO elsewhere";
+	if (run->exit_reason != KVM_EXIT_IO)
+		return exit_reason_str(run->exit_reason);
+	/* An asynchronous task has looked at its page itself, and found what ZERO gives. */
+	return w->kind == WAITING_ASYNC ? "zeroes" :
+		content_of(*GUEST_VARIABLE(w->m->vm, guest_result));
+}
+
+static const char *host_got(struct waiting *w)
+{
+	if (w->result > 0)
+		return "SIGBUS";
+	if (!w->result)
+		return content_of(w->value);
+	return w->signal == SIGSEGV ? "SIGSEGV" : "handler";
+}
+
+const char *waiting_got(struct waiting *w)
+{
+	switch (w->kind) {
+	case WAITING_GUEST:
+	case WAITING_OWN:
+		return run_got(w, w->result);
+	case WAITING_ASYNC:
+		return run_got(w, w->r.err);
+	case WAITING_HOST:
+		return host_got(w);
+	default:
+		return w->result ? strerrorname_np(w->result) : "done";
+	}
 }
 
 void waiting_signal(struct waiting *w)

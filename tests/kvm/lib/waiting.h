@@ -33,7 +33,10 @@ extern const char * const waiting_names[WAITING_KINDS];
  * @r: of WAITING_ASYNC: runs the guest
  * @thread: waits, but for WAITING_ASYNC
  * @done: it does not any more
- * @result: what it got: of an ioctl, 0 or errno
+ * @result: what it got: of an ioctl, 0 or errno; of a host's access, 0 or si_code; -1: it did not
+ *	    return
+ * @signal: of WAITING_HOST: the signal whose handler ran instead
+ * @value: of WAITING_HOST: what it has read
  * @stopped: of WAITING_ASYNC: the guest was stopped; its wait ends when nobody waits any more
  * @sregs: of WAITING_IOCTL
  */
@@ -46,6 +49,8 @@ struct waiting {
 	pthread_t thread;
 	volatile bool done;
 	volatile int result;
+	volatile int signal;
+	volatile uint64_t value;
 	bool stopped;
 	struct kvm_sregs sregs;
 };
@@ -54,6 +59,13 @@ struct waiting {
 void waiting_begin(struct waiting *w, enum waiting_kind kind, uint64_t flags);
 void waiting_expect_event(struct waiting *w);
 bool waiting_has_ended(struct waiting *w);
+/*
+ * What a wait that has ended came to, in a word. "zeroes", "behind": the access found that, the
+ * latter being the memory at userspace_addr; "done": so did an ioctl's; "MMIO": it was made a
+ * device's; "fault EFAULT", "fault EHWPOISON": KVM_EXIT_MEMORY_FAULT; "EINTR" or another errno;
+ * "SIGBUS", "SIGSEGV"; "handler": that of another signal ran.
+ */
+const char *waiting_got(struct waiting *w);
 /* A signal, to the thread that waits or runs the guest. */
 void waiting_signal(struct waiting *w);
 /* What the pager's fdinfo tells of waits of this kind; -1: it does not. */
