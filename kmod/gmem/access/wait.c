@@ -151,7 +151,6 @@ static void gmem_own_sleep(struct gmem_own *own, struct gmem_wait *wait)
 	struct gmem_own_wait w = { .own = own, .wait = wait };
 
 	might_sleep();
-	WARN_ON_ONCE(!gmem_may_wait());
 	gmem_wait_sleep(wait, gmem_own_state(own), MAX_SCHEDULE_TIMEOUT, gmem_own_wait_is_over,
 			&w);
 }

@@ -466,7 +466,7 @@ EXPORT_SYMBOL_GPL(kvm_gmem_vcpu_waits);
  * gmem_wait_sleep() - sleep until a wait is over
  * @wait: the wait, begun
  * @state: in which state
- * @timeout: at most so long, in jiffies, or MAX_SCHEDULE_TIMEOUT
+ * @timeout: at most so long, in jiffies, or MAX_SCHEDULE_TIMEOUT: not for those who may not wait
  * @stop: is it over, or has the task something else to do? Asked before it sleeps
  * @arg: for @stop
  *
@@ -480,6 +480,9 @@ void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
 		     gmem_ring_stop_fn stop, void *arg)
 {
 	struct gmem_ring *ring = gmem_may_wait() ? wait->ring : NULL;
+
+	/* Whoever may not wait fails before, or has a bound. */
+	WARN_ON_ONCE(timeout == MAX_SCHEDULE_TIMEOUT && !gmem_may_wait());
 
 	gmem_ring_sleep(ring);
 	for (;;) {
