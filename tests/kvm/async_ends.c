@@ -4,11 +4,14 @@
  * left of those that were given up.
  */
 #include <poll.h>
+#include <time.h>
 
 #include "async.h"
 #include "claims.h"
+#include "mapped.h"
 #include "moving.h"
 #include "paging.h"
+#include "private.h"
 #include "ring.h"
 #include "blocked_page.h"
 #include "successor.h"
@@ -400,6 +403,66 @@ static void moved_without_vcpus(void)
 	guest_expect(heir, PAGE, 2, 5);
 }
 
+/* ---- memory at userspace_addr: KVM has a kworker page it in, in a host fault */
+
+#define HOST_SLOT	12
+#define HOST_PAGE	(PAGES + 1)	/* behind the machine's own */
+
+/* A guest that waits so, for a page that never comes; @owner: another VM, which has the memory. */
+static void wait_by_kworker(struct machine *m, struct runner *r, struct kvm_vm *owner)
+{
+	int view = vm_create_guest_memfd(owner, PAGE_SIZE, MMAP_SHARED);
+	int pager = __pager(view, 0, 1, 0);
+
+	TEST_ASSERT(pager >= 0, "pager: errno %d", errno);
+	vm_set_user_memory_region(m->vm, HOST_SLOT, 0, page_gpa(HOST_PAGE), PAGE_SIZE,
+				  map_view(view, 1));
+	virt_map(m->vm, page_gpa(HOST_PAGE), page_gpa(HOST_PAGE), 1);
+	async_start(m, r, async_tasks, HOST_PAGE, 1, 0);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 0, 1);
+	wait_for(&ASYNC(m, told), 1);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* Seconds that the end of an empty VM and of the waiting guest's VM take: of the two the longer. */
+static double end_both(void)
+{
+	struct kvm_vm *owner = idle_vm(), *empty = idle_vm();
+	struct machine *m = async_machine(KVM_X86_SW_PROTECTED_VM, PAGES);
+	double begun, first, second;
+	struct runner r;
+
+	wait_by_kworker(m, &r, owner);
+	runner_stop(&r);
+	begun = now();
+	close_vm(empty);
+	first = now() - begun;
+	begun = now();
+	machine_release(m);
+	second = now() - begun;
+	return first > second ? first : second;
+}
+
+/* No VM's end waits for the pager. */
+static void kworkers_end(void)
+{
+	double least = 1e9;
+
+	for (int i = 0; i < 5 && least > claim_slowness(); i++) {
+		double took = end_both();
+
+		least = took < least ? took : least;
+	}
+	TEST_ASSERT(least <= claim_slowness(), "a VM took %.1f s to end at least", least);
+}
+
 static const struct claim claims[] = {
 	CLAIM(fails, "a page that failed: the guest tries again, and leaves with the error"),
 	CLAIM(holes, "a hole ends the waits for its own pages, and no others"),
@@ -418,6 +481,7 @@ static const struct claim claims[] = {
 	CLAIM(vm_goes_before_the_answer, "nor does the answer look for it"),
 	CLAIM(moved_with_vcpus, "moved with its vCPUs: all are woken, and wait again"),
 	CLAIM(moved_without_vcpus, "moved without: the source's waits end with it"),
+	CLAIM(kworkers_end, "a kworker that waits for a host mapping's page keeps no VM"),
 };
 
 CLAIMS_MAIN(claims);
