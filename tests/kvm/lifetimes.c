@@ -28,6 +28,7 @@ enum fate {
 	NO_ROW,		/* forgotten: fails the test */
 	ENDS,		/* SOON */
 	STAYS,		/* until the answer */
+	SLEEPS,		/* likewise, and is not even woken before */
 	NEVER,		/* this can't come about */
 };
 
@@ -47,8 +48,15 @@ struct end {
 	  [WAITING_HELD] = held_, [WAITING_IOCTL] = ioctl_, [WAITING_HOST] = host_ }
 #define GETS(...)	FATES(__VA_ARGS__)
 
-/* What is to be measured begins here, where there is something to prepare before. */
+/* An update of memslots that waits for whoever has kvm->srcu. */
+static pthread_t updating;
+
+/*
+ * What is to be measured begins here, where there is something to prepare before: the time, and
+ * how often it has gone to sleep.
+ */
 static double begun;
+static unsigned long looks;
 
 static double now(void)
 {
@@ -61,11 +69,6 @@ static double now(void)
 static void end_answer(struct waiting *w)
 {
 	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE, 1, NULL), 0);
-}
-
-static void end_other_answer(struct waiting *w)
-{
-	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, WAITING_PAGE + 1, 1, NULL), 0);
 }
 
 static void end_fail(struct waiting *w)
@@ -109,12 +112,17 @@ static void end_hole(struct waiting *w)
 }
 
 /* To what it does not need the pager for; in an inode with attributes, private. */
-static void end_conversion(struct waiting *w)
+static void convert_page(struct waiting *w, uint64_t page)
 {
 	if (w->m->host)
-		make_private(w->m->view, WAITING_PAGE, 1);
+		make_private(w->m->view, page, 1);
 	else
-		vm_mem_set_shared(w->m->vm, page_gpa(WAITING_PAGE), PAGE_SIZE);
+		vm_mem_set_shared(w->m->vm, page_gpa(page), PAGE_SIZE);
+}
+
+static void end_conversion(struct waiting *w)
+{
+	convert_page(w, WAITING_PAGE);
 }
 
 static void end_detach(struct waiting *w)
@@ -202,13 +210,70 @@ static void end_unload(struct waiting *w __attribute__((unused)))
 #define FAILED		"fault EHWPOISON", "fault EHWPOISON", "MMIO", "done", "done", "SIGBUS"
 #define GONE		"fault EFAULT", "fault EFAULT", "MMIO", "done", "done"
 
+/* ---- what is none of its business */
+
+#define OTHER_PAGE	(WAITING_PAGE + 1)
+#define OTHER_SLOT	20
+#define OTHER_GPA	(1ULL << 36)
+
+static void end_other_answer(struct waiting *w)
+{
+	TEST_ASSERT_EQ(answer(w->pager, KVM_GMEM_ANSWER_ZERO, OTHER_PAGE, 1, NULL), 0);
+}
+
+static void end_other_hole(struct waiting *w)
+{
+	punch_pages(w->m->view, OTHER_PAGE, 1);
+}
+
+static void end_other_conversion(struct waiting *w)
+{
+	convert_page(w, OTHER_PAGE);
+}
+
+static void set_other_slot(struct kvm_vm *vm, uint64_t size)
+{
+	static uint8_t memory[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+
+	vm_set_user_memory_region(vm, OTHER_SLOT, 0, OTHER_GPA, size, memory);
+}
+
+static void *update_other_slot(void *arg)
+{
+	set_other_slot(arg, PAGE_SIZE);
+	set_other_slot(arg, 0);
+	return NULL;
+}
+
+/* An update waits for whoever waits with kvm->srcu, who looks whether it is its own that goes. */
+static void end_other_slot(struct waiting *w)
+{
+	if (w->kind == WAITING_HELD) {
+		pthread_create(&updating, NULL, update_other_slot, w->m->vm);
+		return;
+	}
+	set_other_slot(w->m->vm, PAGE_SIZE);
+	looks = waiting_looks(w);
+	set_other_slot(w->m->vm, 0);
+}
+
+/* Another VM's, with a binding of the same pages. */
+static void end_other_view(struct waiting *w)
+{
+	struct machine *other = w->m->host ?
+		mapped_link(KVM_X86_SW_PROTECTED_VM, w->m->view, PAGING_PAGES) :
+		machine_link(w->m->view, PAGING_PAGES);
+
+	if (other->host)
+		munmap(other->host, PAGING_PAGES * PAGE_SIZE);
+	looks = waiting_looks(w);
+	machine_close_view(other);
+}
+
 static const struct end ends[] = {
 	/*			   guest  async  own    held   ioctl  host */
 	{ "answer", end_answer,
 				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS),
-				GETS(ANSWERED) },
-	{ "another's answer", end_other_answer,
-				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS),
 				GETS(ANSWERED) },
 	/* KVM_RUN completes the instruction, once it is answered, and leaves for the signal then. */
 	{ "signal", end_signal,
@@ -265,6 +330,22 @@ static const struct end ends[] = {
 	{ "unloading", end_unload,
 				FATES(STAYS, STAYS, STAYS, STAYS, STAYS, STAYS),
 				GETS(ANSWERED) },
+	{ "another's answer", end_other_answer,
+				FATES(SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS),
+				GETS(ANSWERED) },
+	{ "another's hole", end_other_hole,
+				FATES(SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS),
+				GETS(ANSWERED) },
+	{ "another's conversion", end_other_conversion,
+				FATES(SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS),
+				GETS(ANSWERED) },
+	/* A vCPU is woken by KVM's clock in the time that the memslot takes to go: see run_sleeps(). */
+	{ "another memslot", end_other_slot,
+				FATES(STAYS, SLEEPS, SLEEPS, STAYS, SLEEPS, SLEEPS),
+				GETS(ANSWERED) },
+	{ "another view", end_other_view,
+				FATES(SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS),
+				GETS(ANSWERED) },
 };
 
 /* For at most @seconds. */
@@ -288,6 +369,8 @@ static void expect_stays(struct waiting *w)
 	end_answer(w);
 	wait_for_end(w, LONG * claim_slowness());
 	TEST_ASSERT(waiting_has_ended(w), "it has not ended by the answer");
+	if (updating)
+		pthread_join(updating, NULL);
 }
 
 /* Other processes want the CPU too: what takes long now and then may be that, not each time. */
@@ -298,6 +381,28 @@ static void expect_got(struct waiting *w, const char *expected)
 	const char *got = strcmp(expected, "-") ? waiting_got(w) : expected;
 
 	TEST_ASSERT(got && !strcmp(got, expected), "the access got %s, not %s", got, expected);
+}
+
+/*
+ * Not even woken: once is enough, as there are other reasons to wake a vCPU. Where the host's TSC
+ * is no clock, KVM has each VM's clocks updated 100 ms after a vCPU was loaded.
+ */
+static void run_sleeps(const struct end *e, enum waiting_kind kind)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct waiting w;
+		bool slept;
+
+		waiting_begin(&w, kind, 0);
+		looks = waiting_looks(&w);
+		e->fn(&w);
+		slept = waiting_looks(&w) == looks;
+		expect_stays(&w);
+		expect_got(&w, e->got[kind]);
+		if (slept)
+			return;
+	}
+	TEST_FAIL("it was woken, %d times", TRIES);
 }
 
 static void run_cell(const struct end *e, enum waiting_kind kind)
@@ -390,10 +495,12 @@ static bool cell_holds(const struct end *e, enum waiting_kind kind)
 
 	if (!pid) {
 		alarm(3 * LONG * claim_slowness());
-		if (e->fn)
-			run_cell(e, kind);
-		else
+		if (!e->fn)
 			run_killed(kind);
+		else if (e->fates[kind] == SLEEPS)
+			run_sleeps(e, kind);
+		else
+			run_cell(e, kind);
 		_exit(0);
 	}
 	TEST_ASSERT_EQ(waitpid(pid, &status, 0), pid);
@@ -426,7 +533,6 @@ static void try_end(const char *name)
 
 #define END(fn, name)	static void fn(void) { try_end(name); }
 END(answers, "answer")
-END(others_answers, "another's answer")
 END(signals, "signal")
 END(killed, "SIGKILL")
 END(slots, "memslot")
@@ -443,6 +549,11 @@ END(takeovers, "takeover")
 END(moves, "move")
 END(vms, "VM")
 END(unloads, "unloading")
+END(others_answers, "another's answer")
+END(others_holes, "another's hole")
+END(others_conversions, "another's conversion")
+END(other_slots, "another memslot")
+END(other_views, "another view")
 
 /* What the modules know of is what this test knows of. */
 static void all_kinds(void)
@@ -476,7 +587,6 @@ static void all_kinds(void)
 static const struct claim claims[] = {
 	CLAIM(all_kinds, "this is a test of every way to wait that there is"),
 	SLOW_CLAIM(answers, 120, "an answer ends waits of each kind"),
-	SLOW_CLAIM(others_answers, 120, "an answer for another page ends none"),
 	SLOW_CLAIM(signals, 120, "a signal ends those that can start over"),
 	SLOW_CLAIM(killed, 120, "SIGKILL ends all"),
 	SLOW_CLAIM(slots, 120, "so does the end of the memslot"),
@@ -493,6 +603,11 @@ static const struct claim claims[] = {
 	SLOW_CLAIM(moves, 120, "a move ends what can start over, or is EBUSY"),
 	SLOW_CLAIM(vms, 120, "so does a VM that KVM gives up, but for the host's accesses"),
 	SLOW_CLAIM(unloads, 120, "the modules can't be unloaded meanwhile"),
+	SLOW_CLAIM(others_answers, 120, "an answer for another page wakes none"),
+	SLOW_CLAIM(others_holes, 120, "nor does a hole elsewhere"),
+	SLOW_CLAIM(others_conversions, 120, "nor a conversion of another page"),
+	SLOW_CLAIM(other_slots, 120, "nor another memslot's end; those with kvm->srcu look again"),
+	SLOW_CLAIM(other_views, 120, "nor the end of another VM's view"),
 };
 
 CLAIMS_MAIN(claims);

@@ -85,3 +85,22 @@ void wait_asleep(pid_t tid, const char *function)
 			     tid, function, state_of(tid), stack);
 	}
 }
+
+unsigned long times_slept(pid_t tid)
+{
+	char path[64], line[128];
+	unsigned long n = 0;
+	bool told = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	f = fopen(path, "r");
+	if (!f)
+		err(1, "%s: it was to sleep", path);
+	while (!told && fgets(line, sizeof(line), f))
+		told = sscanf(line, "voluntary_ctxt_switches: %lu", &n) == 1;
+	fclose(f);
+	if (!told)
+		errx(1, "%s does not tell how often thread %d has slept", path, tid);
+	return n;
+}

@@ -27,4 +27,10 @@ bool is_asleep(pid_t tid, const char *function);
 /* Waits, long, until it does. Fails if the thread ends, or does something else for good. */
 void wait_asleep(pid_t tid, const char *function);
 
+/*
+ * How often thread @tid of this process has gone to sleep by itself. One that sleeps on, and was
+ * not woken meanwhile, has the same number as before.
+ */
+unsigned long times_slept(pid_t tid);
+
 #endif /* GMEM_TESTS_ASLEEP_H */

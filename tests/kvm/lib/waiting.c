@@ -271,6 +271,18 @@ const char *waiting_got(struct waiting *w)
 	}
 }
 
+unsigned long waiting_looks(struct waiting *w)
+{
+	if (w->kind == WAITING_ASYNC) {
+		/* It is told by an interrupt, which takes a while. */
+		usleep(50000);
+		return ASYNC(w->m, ready);
+	}
+	/* One that was woken does not sleep until it has looked. */
+	wait_asleep(thread_id(w->thread), IN_PAGER_WAIT);
+	return times_slept(thread_id(w->thread));
+}
+
 void waiting_signal(struct waiting *w)
 {
 	pthread_kill(w->kind == WAITING_ASYNC ? w->r.thread : w->thread, SIGUSR1);

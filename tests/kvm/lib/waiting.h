@@ -66,6 +66,11 @@ bool waiting_has_ended(struct waiting *w);
  * "SIGBUS", "SIGSEGV"; "handler": that of another signal ran.
  */
 const char *waiting_got(struct waiting *w);
+/*
+ * How often it has gone to sleep: the same number as before if nobody has woken it meanwhile. Of a
+ * guest's task: how often the guest was told that a page is there.
+ */
+unsigned long waiting_looks(struct waiting *w);
 /* A signal, to the thread that waits or runs the guest. */
 void waiting_signal(struct waiting *w);
 /* What the pager's fdinfo tells of waits of this kind; -1: it does not. */
