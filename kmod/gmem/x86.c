@@ -220,6 +220,41 @@ int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs,
 	return r;
 }
 
+#ifdef CONFIG_KVM_HYPERV
+/**
+ * kvm_gmem_await_hv_tsc_page() - have Hyper-V's reference TSC page come before it is written
+ * @kvm: the VM
+ *
+ * Context: as kvm_gmem_await(), without kvm->arch.hyperv.hv_lock, under which it is written.
+ */
+void kvm_gmem_await_hv_tsc_page(struct kvm *kvm)
+{
+	enum hv_tsc_page_status status = READ_ONCE(kvm->arch.hyperv.hv_tsc_page_status);
+	u64 page = READ_ONCE(kvm->arch.hyperv.hv_tsc_page);
+
+	if (page & HV_X64_MSR_TSC_REFERENCE_ENABLE &&
+	    (status == HV_TSC_PAGE_GUEST_CHANGED || status == HV_TSC_PAGE_HOST_CHANGED))
+		kvm_gmem_await(kvm, gfn_to_gpa(page >> HV_X64_MSR_TSC_REFERENCE_ADDRESS_SHIFT));
+}
+
+/**
+ * kvm_gmem_await_hv_msr() - have the hypercall page come before it is written
+ * @vcpu: the vCPU
+ * @index: a MSR of Hyper-V's, which is being set
+ * @data: to this
+ *
+ * Context: as kvm_gmem_await(), without kvm->arch.hyperv.hv_lock, under which it is written.
+ */
+void kvm_gmem_await_hv_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
+{
+	const struct kvm_msr_entry msr = { .index = index, .data = data };
+
+	/* A guest that has not said what it is can't enable the page. */
+	if (index == HV_X64_MSR_HYPERCALL && READ_ONCE(vcpu->kvm->arch.hyperv.hv_guest_os_id))
+		kvm_gmem_await(vcpu->kvm, gmem_msr_page(vcpu, &msr));
+}
+#endif
+
 /**
  * gmem_arch_gfn_is_private() - is an access to a gfn one to private memory?
  * @kvm: the VM

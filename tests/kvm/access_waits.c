@@ -7,6 +7,7 @@
 #include <asm/pvclock-abi.h>
 
 #include "claims.h"
+#include "hyperv.h"
 #include "interrupts.h"
 #include "mapped.h"
 #include "kvm_access.h"
@@ -15,6 +16,8 @@
 
 #define VALUE	0x1122334455667788
 #define VECTOR	0x51
+#define HV_HYPERCALL_ENABLE	1
+#define HV_TSC_ENABLE		1
 
 static struct kvm_access o;
 
@@ -401,6 +404,48 @@ static void smm(void)
 	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
 }
 
+/* ---- Hyper-V's pages: KVM writes them with a mutex that any other vCPU may want */
+
+/* Another vCPU gets it, in a read of what it protects. */
+static void expect_mutex_is_free(void)
+{
+	vcpu_get_msr(o.other, HV_X64_MSR_GUEST_OS_ID);
+}
+
+static void guest_hypercall_page(uint64_t page)
+{
+	wrmsr(HV_X64_MSR_GUEST_OS_ID, 1);
+	wrmsr(HV_X64_MSR_HYPERCALL, page_gpa(page) | HV_HYPERCALL_ENABLE);
+	GUEST_RETURN(rdmsr(HV_X64_MSR_HYPERCALL));
+}
+
+static void hyperv_hypercall_page(void)
+{
+	kvm_access_create(&o);
+	vcpu_set_hv_cpuid(o.m->vcpu);
+	kvm_access_start(&o, guest_hypercall_page, 3, 0);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	expect_mutex_is_free();
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	TEST_ASSERT_EQ(kvm_access_result(&o), page_gpa(3) | HV_HYPERCALL_ENABLE);
+	TEST_ASSERT(kvm_access_found(&o, 3, 0), "no hypercall page");
+}
+
+/* It is written ahead of an entry to the guest; another vCPU that enters waits for it too. */
+static void hyperv_tsc_page(void)
+{
+	kvm_access_create(&o);
+	vcpu_set_msr(o.m->vcpu, HV_X64_MSR_REFERENCE_TSC, page_gpa(3) | HV_TSC_ENABLE);
+	kvm_access_start(&o, guest_kvm_word, 4, 0);
+	kvm_access_expect_event(&o, 3);
+	expect_mutex_is_free();
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
+}
+
 static const struct claim claims[] = {
 	CLAIM(reads, "an emulated read waits; memslots change and another vCPU runs"),
 	CLAIM(writes, "so does a write"),
@@ -420,6 +465,8 @@ static const struct claim claims[] = {
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
 	CLAIM(smm, "in system management mode, which has memslots of its own"),
+	CLAIM(hyperv_hypercall_page, "Hyper-V's hypercall page is waited for without its mutex"),
+	CLAIM(hyperv_tsc_page, "so is the page of its clock"),
 };
 
 CLAIMS_MAIN(claims);
