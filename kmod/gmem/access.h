@@ -127,6 +127,7 @@ int kvm_gmem_translate(struct kvm_vcpu *vcpu, gva_t gva, gpa_t *gpa);
 int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
 int kvm_gmem_await_pdptrs(struct kvm_vcpu *vcpu);
 int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs, unsigned int nr);
+int kvm_gmem_await_run_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs);
 void kvm_gmem_await_hv_tsc_page(struct kvm *kvm);
 void kvm_gmem_await_hv_msr(struct kvm_vcpu *vcpu, u32 index, u64 data);
 

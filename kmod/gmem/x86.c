@@ -220,6 +220,27 @@ int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs,
 	return r;
 }
 
+/**
+ * kvm_gmem_await_run_sregs() - have the page come that KVM_RUN needs for registers it is to set
+ * @vcpu: the vCPU
+ * @sregs: what userspace has left in the run page
+ *
+ * Context: KVM_RUN of @vcpu, which has not set them yet, with kvm->srcu by the vCPU, which is
+ * given up meanwhile.
+ * Return: as kvm_gmem_await_ioctl(); -EINTR is to be told to userspace.
+ */
+int kvm_gmem_await_run_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	int r;
+
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	r = kvm_gmem_await_sregs(vcpu, sregs);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	if (r)
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+	return r;
+}
+
 #ifdef CONFIG_KVM_HYPERV
 /**
  * kvm_gmem_await_hv_tsc_page() - have Hyper-V's reference TSC page come before it is written

@@ -172,6 +172,43 @@ static void ioctl_sets_sregs(void)
 	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
 }
 
+static void *interrupted_run(void *arg __attribute__((unused)))
+{
+	ioctl_errno = ioctl(o.m->vcpu->fd, KVM_RUN, NULL) ? errno : 0;
+	o.done = true;
+	return NULL;
+}
+
+/* Registers that were left in the run page are still there, and the next KVM_RUN sets them. */
+static void signal_ends_run_sregs(void)
+{
+	struct kvm_sregs sregs;
+	struct kvm_run *run;
+
+	kvm_access_create(&o);
+	run = o.m->vcpu->run;
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	sregs.efer &= ~(EFER_LME | EFER_LMA);
+	sregs.cs.l = 0;
+	sregs.cr3 = page_gpa(3);
+	run->s.regs.sregs = sregs;
+	run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+	expect_interrupted(interrupted_run, NULL, 3);
+	TEST_ASSERT_KVM_EXIT_REASON(o.m->vcpu, KVM_EXIT_INTR);
+	TEST_ASSERT_EQ(run->kvm_dirty_regs, (uint64_t)KVM_SYNC_X86_SREGS);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	TEST_ASSERT(sregs.cr3 != page_gpa(3), "CR3 is set");
+
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	/* It sets registers, and does not enter. */
+	run->immediate_exit = 1;
+	interrupted_run(NULL);
+	TEST_ASSERT_EQ(ioctl_errno, EINTR);
+	TEST_ASSERT_EQ(run->kvm_dirty_regs, 0UL);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
+}
+
 /* Xen's hypercall page, and then the shared page, which this vCPU's mode has laid out anew. */
 static void signal_ends_xen_msr(void)
 {
@@ -397,6 +434,7 @@ static const struct claim claims[] = {
 	CLAIM(signal_ends_longer_runstate, "and where the mode has brought the second one in"),
 	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
 	CLAIM(signal_ends_get_sregs2, "a signal ends KVM_GET_SREGS2, which may read page tables"),
+	CLAIM(signal_ends_run_sregs, "a signal ends KVM_RUN that is to set such registers first"),
 };
 
 CLAIMS_MAIN(claims);

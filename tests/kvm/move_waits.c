@@ -11,6 +11,7 @@
 #include "held_lock.h"
 #include "mapped.h"
 #include "moving.h"
+#include "kvm_access.h"
 #include "paging.h"
 
 #define PAGES		16
@@ -438,39 +439,64 @@ static void killed_where_others_wait(void)
 	expect_as_before();
 }
 
-/*
- * KVM_RUN that sets registers reads the page at CR3, with kvm->srcu held: no move can end
- * that, and none waits for it.
- */
-static void vcpu_in_an_access(void)
+/* Page 3 is owed: the pager. */
+static int owe_page(void)
 {
-	struct kvm_sregs *set;
-	struct async_ioctl run;
-	int pager;
-
 	require_pager();
 	make_couple();
 	punch_pages(a->view, 3, 1);
-	pager = pager_of(a);
-	set = &a->vcpu->run->s.regs.sregs;
+	return pager_of(a);
+}
+
+static void run_waits(struct async_ioctl *run, int pager)
+{
+	async_ioctl_start(run, a->vcpu->fd, KVM_RUN, 0);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+	async_ioctl_blocked(run);
+}
+
+static void expect_all_in_b(void)
+{
+	guest_expect(b, 0, 3, 1);
+	guest_expect(b, 3, 1, 0);
+}
+
+/* An instruction that KVM emulates: no move can end that, and none waits for it. */
+static void vcpu_in_an_access(void)
+{
+	int pager = owe_page();
+	struct async_ioctl run;
+
+	allow_forced_emulation();
+	machine_prepare(a, guest_kvm_read, 3, 0, 0);
+	run_waits(&run, pager);
+	for (int i = 0; i < 3; i++)
+		TEST_ERRNO(__move(b->vm, a->vm->fd), EBUSY);
+	TEST_ASSERT(!async_ioctl_is_done(&run), "it has ended");
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&run), 0);
+	move(b, a);
+	expect_all_in_b();
+}
+
+/* KVM_RUN that is to set registers first, and waits for the page at CR3: it has set nothing yet. */
+static void vcpu_before_it_sets_registers(void)
+{
+	int pager = owe_page();
+	struct kvm_sregs *set = &a->vcpu->run->s.regs.sregs;
+	struct async_ioctl run;
+
 	vcpu_sregs_get(a->vcpu, set);
 	set->efer &= ~(EFER_LME | EFER_LMA);
 	set->cs.l = 0;
 	set->cr3 = MACHINE_GPA + 3 * PAGE_SIZE;
 	a->vcpu->run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
-	a->vcpu->run->immediate_exit = 1;
-
-	async_ioctl_start(&run, a->vcpu->fd, KVM_RUN, 0);
-	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
-	async_ioctl_blocked(&run);
-	for (int i = 0; i < 3; i++)
-		TEST_ERRNO(__move(b->vm, a->vm->fd), EBUSY);
-	TEST_ASSERT(!async_ioctl_is_done(&run), "it has ended");
-	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	TEST_ASSERT_EQ(async_ioctl_result(&run), -EINTR);
+	run_waits(&run, pager);
 	move(b, a);
-	guest_expect(b, 0, 3, 1);
-	guest_expect(b, 3, 1, 0);
+	TEST_ASSERT_EQ(async_ioctl_result(&run), -EINTR);
+	TEST_ASSERT_EQ(a->vcpu->run->kvm_dirty_regs, (uint64_t)KVM_SYNC_X86_SREGS);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_all_in_b();
 }
 
 /* Whatever it is that an ioctl of a vCPU waits for. */
@@ -526,6 +552,7 @@ static const struct claim claims[] = {
 	CLAIM(release_passes, "and a view that is closed"),
 	CLAIM(killed_where_others_wait, "they go on where it is killed"),
 	CLAIM(vcpu_in_an_access, "a vCPU in an access that waits for a pager is EBUSY"),
+	CLAIM(vcpu_before_it_sets_registers, "one that has yet to set its registers leaves"),
 	CLAIM(vcpu_in_an_ioctl, "after ten seconds, so is one in an ioctl that does not return"),
 	CLAIM(one_deadline, "ten seconds are for all that a move waits for, together"),
 };
