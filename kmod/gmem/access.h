@@ -107,6 +107,8 @@ void kvm_gmem_await(struct kvm *kvm, gpa_t gpa);
 void kvm_gmem_unmap(kvm_pfn_t pfn);
 int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
+int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
+			   unsigned long len);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 
 /* pfncache.c */

@@ -319,6 +319,72 @@ static void upcalls(void)
 	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
 }
 
+/* It has its clock updated before each entry. */
+static void *run_with_clock(void *arg)
+{
+	volatile bool *stop = arg;
+	struct ucall uc;
+
+	while (!*stop) {
+		touch_clock(o.m);
+		vcpu_run(o.m->vcpu);
+		TEST_ASSERT_EQ(get_ucall(o.m->vcpu, &uc), UCALL_SYNC);
+	}
+	return NULL;
+}
+
+static void guest_syncs(void)
+{
+	for (;;)
+		GUEST_SYNC(0);
+}
+
+static void update_memslots(void)
+{
+	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, PAGE_SIZE, o.p.behind);
+	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, 0, NULL);
+}
+
+/* Has the page owed anew, unless KVM has got one in between; whether KVM asks for it. */
+static bool owe_clock_anew(void)
+{
+	punch_pages(o.m->view, 3, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	return has_event(o.pager, 20);
+}
+
+/*
+ * The page goes at any moment of an update, also when it was waited for already. Memslots would
+ * wait for the answer, which comes after them here, if it was waited for with kvm->srcu.
+ */
+static void kvmclock_that_is_owed_at_any_time(void)
+{
+	unsigned int asked = 0, seed = 1;
+	bool stop = false;
+	pthread_t thread;
+
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
+	machine_prepare(o.m, guest_syncs, 0, 0, 0);
+	pthread_create(&thread, NULL, run_with_clock, &stop);
+	for (unsigned int i = 0; i < claim_times(1000); i++) {
+		usleep(rand_r(&seed) % 500);
+		if (!owe_clock_anew())
+			continue;
+		asked++;
+		expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+		update_memslots();
+		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	TEST_ASSERT(asked, "the clock's page was never asked for");
+}
+
 static void guest_steal_version(uint64_t page)
 {
 	GUEST_RETURN(READ_ONCE(((struct kvm_steal_time *)page_gva(page))->version));
@@ -404,6 +470,59 @@ static void smm(void)
 	TEST_ASSERT_EQ(kvm_access_result(&o), VALUE);
 }
 
+/* ---- Xen's pages of a vCPU: KVM accesses them ahead of each entry to the guest */
+
+static void xen_page(uint16_t type, uint64_t page)
+{
+	struct kvm_xen_vcpu_attr attr = { .type = type, .u.gpa = page_gpa(page) };
+
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+}
+
+/* It was there, goes, and is owed. */
+static void xen_page_goes(uint16_t type)
+{
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	xen_configure(o.m->vm);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	xen_page(type, 3);
+	punch_pages(o.m->view, 3, 1);
+	close(o.pager);
+	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
+	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+}
+
+static void expect_xen_waits(void)
+{
+	kvm_access_start(&o, guest_kvm_word, 4, 0);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
+}
+
+static void xen_runstate(void)
+{
+	xen_page_goes(KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR);
+	expect_xen_waits();
+}
+
+/* Where its upcalls are told by the page, and not as an interrupt. */
+static void xen_vcpu_info(void)
+{
+	struct kvm_xen_hvm_attr attr = {
+		.type = KVM_XEN_ATTR_TYPE_UPCALL_VECTOR, .u.vector = VECTOR,
+	};
+
+	xen_page_goes(KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO);
+	vm_ioctl(o.m->vm, KVM_XEN_HVM_SET_ATTR, &attr);
+	expect_xen_waits();
+}
+
 /* ---- Hyper-V's pages: KVM writes them with a mutex that any other vCPU may want */
 
 /* Another vCPU gets it, in a read of what it protects. */
@@ -459,12 +578,16 @@ static const struct claim claims[] = {
 	CLAIM(wall_clock, "the wall clock is written after the wait"),
 	CLAIM(kvmclock, "so is kvmclock, where the guest says where it is"),
 	CLAIM(kvmclock_that_is_owed_later, "and where it is to be updated"),
+	SLOW_CLAIM(kvmclock_that_is_owed_at_any_time, 120,
+		   "memslots never wait for it, whenever the page goes"),
 	CLAIM(steal_time, "so is steal time"),
 	CLAIM(runstate, "and Xen's runstate, in a page that it was not in before"),
 	CLAIM(upcalls, "the page of Xen's upcalls is waited for with no lock held"),
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
 	CLAIM(smm, "in system management mode, which has memslots of its own"),
+	CLAIM(xen_runstate, "so is the area in which KVM records a vCPU's runstate for Xen"),
+	CLAIM(xen_vcpu_info, "and the page in which Xen tells a vCPU of its events"),
 	CLAIM(hyperv_hypercall_page, "Hyper-V's hypercall page is waited for without its mutex"),
 	CLAIM(hyperv_tsc_page, "so is the page of its clock"),
 };

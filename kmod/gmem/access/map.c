@@ -145,7 +145,7 @@ int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
  *
  * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
  * stay so while it waits for a pager: the refresh has a memslot. A kthread does not
- * wait: an error pfn.
+ * wait, nor does a vCPU in kvm_gmem_cache_refresh(): an error pfn.
  * Return: whether that is all there is to do: the memory is in the inode; or the VM is
  * dead, whose guest's memory is another VM's; or the memory is that of a process which is
  * gone. If not, @pfn is untouched.
@@ -172,6 +172,38 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 	if (r)
 		*pfn = KVM_PFN_ERR_FAULT;
 	return true;
+}
+
+/**
+ * kvm_gmem_cache_refresh() - kvm_gpc_refresh() that waits for a pager with nothing held
+ * @vcpu: the vCPU whose cache it is
+ * @gpc: the cache
+ * @len: as kvm_gpc_refresh()
+ *
+ * The refresh itself does not wait: if the page was punched, and is owed anew, since it came,
+ * all begins again. Each turn takes another hole, and another pager's saying that it owes.
+ *
+ * A caller that holds kvm->srcu otherwise than by @vcpu, as an ioctl does, or another task than
+ * that of @vcpu, waits in the refresh.
+ *
+ * Context: as kvm_gmem_await().
+ * Return: as kvm_gpc_refresh().
+ */
+int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, unsigned long len)
+{
+	int r;
+
+	if (vcpu != kvm_get_running_vcpu() || !vcpu->srcu_held)
+		return kvm_gpc_refresh(gpc, len);
+
+	do {
+		kvm_gmem_await(vcpu->kvm, kvm_gmem_cached_gpa(gpc));
+		vcpu->gmem_gave_up = false;
+		vcpu->gmem_nowait = true;
+		r = kvm_gpc_refresh(gpc, len);
+		vcpu->gmem_nowait = false;
+	} while (r && vcpu->gmem_gave_up);
+	return r;
 }
 
 /**

@@ -266,6 +266,17 @@ static int gmem_wait_or_fail(struct gmem_own *own, struct kvm_memory_slot *slot,
 	return error == -ENOMEM ? gmem_wait_for_memory(own) : error;
 }
 
+/* Has the loaded vCPU something better to do than to wait with kvm->srcu? It is told. */
+static bool gmem_held_gives_up(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(kvm);
+
+	if (!vcpu || !vcpu->gmem_nowait)
+		return false;
+	vcpu->gmem_gave_up = true;
+	return true;
+}
+
 /**
  * gmem_get_pfn_wait() - the page behind a gfn, for KVM's own access
  * @kvm: the VM
@@ -290,6 +301,8 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
 		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 		if (!r)
 			return 0;
+		if (r == -ENODATA && gmem_held_gives_up(kvm))
+			return -EBUSY;
 		r = gmem_wait_or_fail(&own, slot, gfn, r);
 		if (r)
 			return r;
