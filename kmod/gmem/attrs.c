@@ -80,7 +80,7 @@ bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr,
  * @gfn: inside @slot
  *
  * The inode is not kept by the slot, nor by a reference here: whoever takes the last
- * view away clears the pointer first, and the inode is freed, with its
+ * view away clears the slot's pointer first, and view and inode are freed, with its
  * attributes, after a grace period.
  *
  * Context: Any; kvm->srcu or slots_lock is held. As gmem_index_is_private() otherwise.
@@ -89,12 +89,12 @@ bool gmem_range_has_attributes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr,
  */
 bool gmem_slot_is_private(const struct kvm_memory_slot *slot, gfn_t gfn)
 {
-	struct gmem_inode *gi;
+	struct gmem_view *view;
 
 	guard(rcu)();
 
-	gi = rcu_dereference(slot->gmem.inode);
-	return !gi || gmem_index_is_private(gi, gmem_slot_index(slot, gfn));
+	view = rcu_dereference(slot->gmem.view);
+	return !view || gmem_index_is_private(view->inode, gmem_slot_index(slot, gfn));
 }
 
 /**

@@ -2,8 +2,8 @@
 /*
  * Bindings: memslots onto ranges of a view.
  *
- * A slot points to the view's file without holding it. The pointer is cleared
- * by whichever comes first, the slot's end (unbind) or the view's (release);
+ * A slot points to its view, and holds neither that nor its file. The pointer is
+ * cleared by whichever comes first, the slot's end (unbind) or the view's (release);
  * both hold the VM's slots_lock, or nobody is left to contend for it.
  */
 #include <linux/file.h>
@@ -28,11 +28,11 @@ static struct gmem_binding *gmem_view_find_binding(struct gmem_view *view,
 static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
 {
 	gmem_assert_views_writable(view->inode);
+	lockdep_assert_held(&view->kvm->slots_lock);
 
 	interval_tree_remove(&b->node, &view->bindings);
 	view->nr_bindings--;
-	WRITE_ONCE(b->slot->gmem.file, NULL);
-	RCU_INIT_POINTER(b->slot->gmem.inode, NULL);
+	RCU_INIT_POINTER(b->slot->gmem.view, NULL);
 	trace_gmem_unbind(view, b->slot);
 	kfree(b);
 }
@@ -41,13 +41,12 @@ static void gmem_view_unbind(struct gmem_view *view, struct gmem_binding *b)
  * gmem_view_drop_bindings() - unbind all memslots from a view
  * @view: the view, about to go; its stage-2 ranges have been zapped
  *
- * Context: slots_lock, invalidate_lock for writing and views_lock are held.
+ * Context: invalidate_lock for writing and views_lock are held, and slots_lock, unless the
+ * view was never bound.
  */
 void gmem_view_drop_bindings(struct gmem_view *view)
 {
 	struct gmem_binding *b;
-
-	lockdep_assert_held(&view->kvm->slots_lock);
 
 	while ((b = gmem_binding_first(view, 0, ULONG_MAX)))
 		gmem_view_unbind(view, b);
@@ -64,9 +63,11 @@ static void gmem_slot_init(struct kvm_memory_slot *slot, struct file *file, pgof
 		slot->flags |= KVM_MEMSLOT_GMEM_ATTRS;
 	if (gi->flags & GUEST_MEMFD_FLAG_MMAP)
 		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
-	rcu_assign_pointer(slot->gmem.inode, gi);
-	/* A slot with a view can't change but only go: a fault that finds it finds the file. */
-	WRITE_ONCE(slot->gmem.file, file);
+	view->bound = true;
+	/* For kvm_gmem_commit_memory_region() and the caller, who lets go of it; nobody else looks. */
+	slot->gmem.file = file;
+	/* A slot with a view can't change but only go: a fault that finds it finds the view. */
+	rcu_assign_pointer(slot->gmem.view, view);
 }
 
 static bool gmem_can_bind(struct gmem_view *view, struct kvm *kvm, u64 offset, u64 size)
@@ -164,23 +165,18 @@ int kvm_gmem_commit_memory_region(struct kvm *kvm, struct kvm_memory_slot *slot)
  */
 void kvm_gmem_unbind(struct kvm_memory_slot *slot)
 {
-	struct gmem_binding *b;
-	struct gmem_view *view;
-	struct file *file;
-
 	/*
 	 * NULL: the view was released before. A VM that is being destroyed has
 	 * no view left, since each would hold a reference to it, so there is
 	 * nothing to contend for then. Otherwise slots_lock keeps a release
-	 * that has begun from getting further: the file's memory and its view
-	 * stay valid, whether or not a reference to it can still be had.
+	 * that has begun from getting further: the view stays valid, though its
+	 * file may be gone.
 	 */
-	file = slot->gmem.file;
-	if (!file)
-		return;
+	struct gmem_view *view = gmem_slot_view_locked(slot);
+	struct gmem_binding *b;
 
-	view = file->private_data;
-	lockdep_assert_held(&view->kvm->slots_lock);
+	if (!view)
+		return;
 
 	/*
 	 * An invalidation in flight keeps both of its ends on one set of
@@ -214,27 +210,17 @@ void kvm_gmem_unbind(struct kvm_memory_slot *slot)
  */
 struct gmem_inode *gmem_slot_get_inode(struct kvm_memory_slot *slot, gfn_t gfn, pgoff_t *index)
 {
-	struct inode *inode;
-	struct file *file;
+	struct gmem_view *view;
 
 	if (!kvm_slot_can_be_private(slot))
 		return NULL;
 
 	guard(rcu)();
 
-	file = READ_ONCE(slot->gmem.file);
-	if (!file || !file_count(file))
-		return NULL;
-	inode = file_inode(file);
-
-	/*
-	 * A file's memory may be used for another file at once. The slot's pointer is
-	 * cleared before that can happen, and before the file lets go of its inode.
-	 */
-	smp_rmb();
-	if (READ_ONCE(slot->gmem.file) != file || !igrab(inode))
+	view = rcu_dereference(slot->gmem.view);
+	if (!view || !gmem_view_is_open(view) || !igrab(&view->inode->vfs_inode))
 		return NULL;
 
 	*index = gmem_slot_index(slot, gfn);
-	return GMEM_I(inode);
+	return view->inode;
 }

@@ -29,11 +29,11 @@ struct folio *gmem_fault_folio(struct file *file, struct kvm_memory_slot *slot, 
 	struct gmem_view *view = file->private_data;
 
 	/*
-	 * A slot keeps one file until it has none. While its view is released
-	 * no reference can be had, so the reference the caller has is to the
-	 * file that is still there.
+	 * A slot keeps one view until it has none. While that is released no
+	 * reference to its file can be had, so the reference the caller has is
+	 * to the view that is still there.
 	 */
-	if (WARN_ON_ONCE(file != READ_ONCE(slot->gmem.file)))
+	if (WARN_ON_ONCE(view != rcu_access_pointer(slot->gmem.view)))
 		return ERR_PTR(-EFAULT);
 
 	return gmem_folio_grab(view->inode, gmem_slot_index(slot, gfn), true);

@@ -50,7 +50,7 @@ void gmem_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "gmem-allocated:\t%lu\n", allocated);
 	seq_printf(m, "gmem-freed:\t%lu\n", allocated - min(allocated, resident));
 	seq_printf(m, "gmem-chunks:\t%ld\n", atomic_long_read(&gi->chunks));
-	seq_printf(m, "gmem-views:\t%u\n", READ_ONCE(gi->nr_views));
+	seq_printf(m, "gmem-views:\t%d\n", atomic_read(&gi->nr_views));
 	seq_printf(m, "gmem-bindings:\t%u\n", READ_ONCE(view->nr_bindings));
 	seq_printf(m, "gmem-vm:\t%d\n", view->kvm->userspace_pid);
 	seq_printf(m, "gmem-vm-state:\t%s\n", gmem_vm_states[kvm_move_state_of(view->kvm)]);

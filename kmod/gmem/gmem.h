@@ -13,6 +13,7 @@
  *
  *   module.c		set-up, tear-down, capabilities
  *   view_file.c	views' files
+ *   release.c		... and their end, which waits for nobody
  *   link.c		KVM_LINK_GUEST_MEMFD
  *   ioctl.c		ioctls on a view
  *   mmap.c		mapping an inode into the host's address spaces
@@ -127,8 +128,8 @@ enum gmem_chunks {
  * @seals: KVM_GMEM_SEAL_*; protected by invalidate_lock
  * @views_lock: keeps views and their bindings still
  * @views: struct gmem_view.entry of every view
- * @nr_views: length of @views, protected as that is
- * @gone: waited on by handles that are not views, woken when @views is empty
+ * @nr_views: those of @views that are not left to release.c's work; begins with 1, and 0 is final
+ * @gone: waited on by handles that are not views, woken when there are no views
  * @pager: once there was one; set with invalidate_lock held for writing, for good
  * @splitter: the task that takes pages out and may split folios for it; set with
  *	      invalidate_lock held for writing, or without a view
@@ -152,7 +153,7 @@ struct gmem_inode {
 	u64 seals;
 	struct mutex views_lock; /* see the lock order above */
 	struct list_head views;
-	unsigned int nr_views;
+	atomic_t nr_views;
 	wait_queue_head_t gone;
 	struct gmem_pager *pager;
 	struct task_struct *splitter;
@@ -174,6 +175,12 @@ struct gmem_inode {
  * @entry: in gmem_inode.views; empty while not attached
  * @bindings: struct gmem_binding.node by page offset, disjoint
  * @nr_bindings: how many, protected as @bindings is
+ * @file: the view's file, without a reference; NULL once it is being released
+ * @closed: it is being released, and does not keep the VM from another view
+ * @bound: it has, or had, a binding; set with slots_lock held
+ * @release: the rest of the release, where it was left to a work
+ * @delay: of @release, in jiffies
+ * @rcu: a slot's view is looked at under RCU
  *
  * @entry and @bindings change with invalidate_lock held for writing and
  * views_lock held, @bindings with the slots_lock of @kvm besides.
@@ -184,6 +191,12 @@ struct gmem_view {
 	struct list_head entry;
 	struct rb_root_cached bindings;
 	unsigned int nr_bindings;
+	struct file *file;
+	bool closed;
+	bool bound;
+	struct delayed_work release;
+	unsigned int delay;
+	struct rcu_head rcu;
 };
 
 /**
@@ -223,10 +236,13 @@ static inline bool gmem_inode_has_flag(const struct gmem_inode *gi, u64 flag)
 	return (gi->flags & flag) == flag;
 }
 
-/* No view is left, for good: there are no pages, and none can come. */
+/*
+ * No view is left, for good: no page can come, and those that are there go, though some may still
+ * be where a guest can reach them (release.c).
+ */
 static inline bool gmem_inode_is_gone(const struct gmem_inode *gi)
 {
-	return list_empty(&gi->views);
+	return !atomic_read(&gi->nr_views);
 }
 
 /* Is a range of bytes made of whole pages of the inode? It may be empty. */
@@ -243,13 +259,53 @@ static inline pgoff_t gmem_slot_index(const struct kvm_memory_slot *slot, gfn_t 
 	return gfn - slot->base_gfn + slot->gmem.pgoff;
 }
 
+/* Has anybody the view's file? The answer is out of date at once, but false is final. */
+static inline bool gmem_view_is_open(const struct gmem_view *view)
+{
+	struct file *file = READ_ONCE(view->file);
+
+	if (!file || !file_count(file))
+		return false;
+
+	/*
+	 * A file's memory may be used for another file at once. The view's
+	 * pointer is cleared before that can happen.
+	 */
+	smp_rmb();
+	return READ_ONCE(view->file) == file;
+}
+
 static inline struct file *gmem_slot_get_file(struct kvm_memory_slot *slot)
 {
+	struct gmem_view *view;
+
+	guard(rcu)();
+
+	view = rcu_dereference(slot->gmem.view);
 	/*
 	 * NULL also for a file whose last reference is gone but whose release
-	 * has not come around to clearing slot->gmem.file yet.
+	 * has not come around to clearing view->file yet.
 	 */
-	return get_file_active(&slot->gmem.file);
+	return view ? get_file_active(&view->file) : NULL;
+}
+
+static inline bool gmem_slot_is_open(const struct kvm_memory_slot *slot)
+{
+	struct gmem_view *view;
+
+	guard(rcu)();
+
+	view = rcu_dereference(slot->gmem.view);
+	return view && gmem_view_is_open(view);
+}
+
+/* A slot's view, also one that is closed; NULL where it has none. With the VM's slots_lock. */
+static inline struct gmem_view *gmem_slot_view_locked(const struct kvm_memory_slot *slot)
+{
+	struct gmem_view *view = rcu_dereference_protected(slot->gmem.view, true);
+
+	lockdep_assert(!view || lockdep_is_held(&view->kvm->slots_lock));
+	return view;
 }
 
 /* Views and bindings may be walked: see the lock order. */

@@ -52,7 +52,7 @@ static struct inode *gmem_alloc_inode(struct super_block *sb)
 	gmem_poison_init_inode(gi);
 	INIT_LIST_HEAD(&gi->inodes);
 	gi->seals = 0;
-	gi->nr_views = 0;
+	atomic_set(&gi->nr_views, 0);
 	atomic_long_set(&gi->allocated, 0);
 	gi->chunks_when = GMEM_CHUNKS_NEVER;
 	atomic_long_set(&gi->chunks, 0);

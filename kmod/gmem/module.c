@@ -9,6 +9,7 @@
 #include "gmem.h"
 #include "inode.h"
 #include "invalidate.h"
+#include "view.h"
 #include "version.h"
 
 MODULE_VERSION(GMEM_VERSION);
@@ -27,11 +28,19 @@ int kvm_gmem_init(struct module *module)
 	if (r)
 		return r;
 
+	r = gmem_release_init();
+	if (r)
+		goto err_ranges;
 	r = gmem_fs_init(module);
 	if (r)
-		gmem_ranges_exit();
-	else
-		gmem_poison_init();
+		goto err_release;
+	gmem_poison_init();
+	return 0;
+
+err_release:
+	gmem_release_exit();
+err_ranges:
+	gmem_ranges_exit();
 	return r;
 }
 
@@ -44,6 +53,8 @@ int kvm_gmem_init(struct module *module)
 void kvm_gmem_exit(void)
 {
 	gmem_poison_exit();
+	/* What is left of a release has let go of its inode. */
+	gmem_release_exit();
 	gmem_fs_exit();
 	gmem_ranges_exit();
 }

@@ -30,7 +30,7 @@ DECLARE_EVENT_CLASS(gmem_inode,
 		__entry->ino = gi->vfs_inode.i_ino;
 		__entry->size = i_size_read(&gi->vfs_inode);
 		__entry->flags = gi->flags;
-		__entry->views = READ_ONCE(gi->nr_views);
+		__entry->views = atomic_read(&gi->nr_views);
 	),
 
 	TP_printk("ino %lu size %llu flags %#llx views %u",

@@ -20,16 +20,16 @@ static bool gmem_has_view_of(struct gmem_inode *gi, const struct kvm *kvm)
 	gmem_assert_views_stable(gi);
 
 	list_for_each_entry(view, &gi->views, entry) {
-		if (view->kvm == kvm)
+		if (view->kvm == kvm && !READ_ONCE(view->closed))
 			return true;
 	}
 	return false;
 }
 
 /*
- * One view an inode and VM: the stage-2 tables of a VM are reached by exactly
- * one set of bindings. Looked up and added under one lock, so that of two
- * links by the same VM one fails.
+ * One view an inode and VM, beside those that are closed and not released yet: all of a VM's
+ * bindings are invalidated, whichever view they are of. Looked up and added under one lock,
+ * so that of two links by the same VM one fails.
  */
 int gmem_view_attach(struct gmem_view *view)
 {
@@ -48,7 +48,7 @@ int gmem_view_attach(struct gmem_view *view)
 		r = -EINVAL;
 	} else {
 		list_add_tail(&view->entry, &gi->views);
-		gi->nr_views++;
+		atomic_inc(&gi->nr_views);
 	}
 
 	mutex_unlock(&gi->views_lock);
@@ -58,12 +58,18 @@ int gmem_view_attach(struct gmem_view *view)
 
 void gmem_view_detach(struct gmem_view *view)
 {
-	struct gmem_inode *gi = view->inode;
-
-	gmem_assert_views_writable(gi);
+	gmem_assert_views_writable(view->inode);
 
 	list_del_init(&view->entry);
-	gi->nr_views--;
+}
+
+/* The VM may go with it. Faults look at views under RCU. */
+void gmem_view_free(struct gmem_view *view)
+{
+	struct kvm *kvm = view->kvm;
+
+	kfree_rcu(view, rcu);
+	kvm_put_kvm(kvm);
 }
 
 /**

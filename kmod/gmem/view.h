@@ -8,6 +8,7 @@
 /* view.c */
 int gmem_view_attach(struct gmem_view *view);
 void gmem_view_detach(struct gmem_view *view);
+void gmem_view_free(struct gmem_view *view);
 int gmem_view_lock(struct gmem_view *view);
 void gmem_view_unlock(struct gmem_view *view);
 
@@ -16,6 +17,11 @@ extern const struct file_operations gmem_view_fops;
 extern const struct file_operations gmem_view_write_fops;
 
 struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
+
+/* release.c */
+int gmem_view_release(struct inode *inode, struct file *file);
+int gmem_release_init(void);
+void gmem_release_exit(void);
 
 /* ioctl.c */
 long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);

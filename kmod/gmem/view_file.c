@@ -1,92 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A view's file: what can be done with it, making one, and its release.
+ * A view's file: what can be done with it, and making one.
  */
 #include <linux/module.h>
 
 #include "arch.h"
 #include "fill/fill.h"
-#include "folio.h"
 #include "gmem.h"
 #include "inode.h"
-#include "invalidate.h"
-#include "pager/owed.h"
 #include "trace.h"
 #include "view.h"
-
-static void gmem_view_free(struct gmem_view *view)
-{
-	struct kvm *kvm = view->kvm;
-
-	kfree(view);
-	kvm_put_kvm(kvm);
-}
-
-/*
- * The last reference to the file is gone.
- *
- * Against a fault in any VM: gmem_slot_get_file() finds no live file any more
- * in this VM's slots, and one that found it before holds a reference, so that
- * we would not be here. A fault that has its page and has dropped its
- * reference has read mmu_invalidate_seq before; the zap below changes it, so
- * that the page is not installed. Other VMs fault through their own views,
- * which this does not touch.
- *
- * Against memslot updates: they may bind or unbind until slots_lock is taken
- * here. Unbinding afterwards finds slot->gmem.file NULL and nothing to do;
- * binding needs a reference to the file, of which there is none.
- *
- * Against invalidation of the inode: both hold invalidate_lock for writing, or
- * it holds views_lock (memory failure), so begin and end see the same
- * bindings.
- */
-static int gmem_view_release(struct inode *inode, struct file *file)
-{
-	struct gmem_view *view = file->private_data;
-	struct gmem_inode *gi = view->inode;
-	struct kvm *kvm = view->kvm;
-	bool last;
-
-	/*
-	 * Not in a kworker, which has other files to release. Nor in a task that exits: of one
-	 * that was killed, SIGKILL has been taken away by now, and nothing would wake it. In
-	 * close(2), a task that is killed goes on.
-	 */
-	if (!(current->flags & (PF_KTHREAD | PF_EXITING)))
-		kvm_move_let_slots_pass(kvm);
-	mutex_lock(&kvm->slots_lock);
-	filemap_invalidate_lock(inode->i_mapping);
-
-	gmem_view_invalidate_begin(view, 0, ULONG_MAX);
-	gmem_view_invalidate_end(view, 0, ULONG_MAX);
-
-	mutex_lock(&gi->views_lock);
-	gmem_view_drop_bindings(view);
-	gmem_view_detach(view);
-	last = gmem_inode_is_gone(gi);
-	mutex_unlock(&gi->views_lock);
-
-	filemap_invalidate_unlock(inode->i_mapping);
-	mutex_unlock(&kvm->slots_lock);
-
-	/* Waiters for pages of this view find it gone; not only when a terabyte is freed. */
-	gmem_pager_wake_range(gi, 0, ULONG_MAX, last ? NULL : kvm);
-
-	/*
-	 * Without a view no guest can reach the pages and no VM can be linked,
-	 * for good: free them now and not at the inode's end, which others can
-	 * put off (inotify marks, O_PATH).
-	 */
-	if (last) {
-		/* Without invalidate_lock: under it nobody adds a page without a view. */
-		gmem_huge_truncate_all(gi);
-		wake_up_all(&gi->gone);
-		/* The pager, too, is told when the pages are free. */
-		gmem_pager_wake(gi);
-	}
-	gmem_view_free(view);
-	return 0;
-}
 
 /* The vendor module is kept by the view's VM, and by the inode. */
 #define GMEM_VIEW_FOPS				\
@@ -158,12 +81,14 @@ struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi)
 		r = PTR_ERR(file);
 		goto err_detach;
 	}
+	WRITE_ONCE(view->file, file);
 	return file;
 
 err_detach:
 	filemap_invalidate_lock(gmem_mapping(gi));
 	mutex_lock(&gi->views_lock);
 	gmem_view_detach(view);
+	atomic_dec(&gi->nr_views);
 	mutex_unlock(&gi->views_lock);
 	filemap_invalidate_unlock(gmem_mapping(gi));
 	iput(&gi->vfs_inode);

@@ -7,6 +7,7 @@
 
 #include "../attrs/vm.h"
 #include "../gmem/access.h"
+#include "../gmem/gmem.h"
 #include "../kvm_mm.h"
 #include "move.h"
 #include "tables.h"
@@ -22,19 +23,17 @@ static struct kvm_memory_slot *kvm_move_user_slot(struct kvm_memslot_iter *iter)
 	return NULL;
 }
 
-/*
- * slots_lock keeps the files: a release that has begun waits for it before it
- * lets go of its file. A slot whose view is closed has no inode to compare.
- */
+/* slots_lock keeps the views. A slot whose view is closed has no inode to compare. */
 static bool kvm_move_same_gmem(const struct kvm_memory_slot *dst,
 			       const struct kvm_memory_slot *src)
 {
+	struct gmem_view *d = gmem_slot_view_locked(dst), *s = gmem_slot_view_locked(src);
+
 	if (!kvm_slot_can_be_private(src))
 		return true;
 
-	return dst->gmem.file && src->gmem.file &&
-	       file_inode(dst->gmem.file) == file_inode(src->gmem.file) &&
-	       dst->gmem.pgoff == src->gmem.pgoff;
+	return d && s && gmem_view_is_open(d) && gmem_view_is_open(s) &&
+	       d->inode == s->inode && dst->gmem.pgoff == src->gmem.pgoff;
 }
 
 static bool kvm_move_same_slot(const struct kvm_memory_slot *dst,

@@ -57,7 +57,7 @@ static bool kvm_move_is_private(struct kvm *kvm, struct kvm_memory_slot *slot, g
 {
 	struct gmem_ranges *ranges = kvm_attrs_locked(kvm);
 	unsigned long index = gfn;
-	struct gmem_inode *gi;
+	struct gmem_view *view;
 	bool private;
 
 	*last = ULONG_MAX;
@@ -65,12 +65,11 @@ static bool kvm_move_is_private(struct kvm *kvm, struct kvm_memory_slot *slot, g
 		return false;
 
 	if (kvm_slot_has_gmem_attrs(slot)) {
-		gi = rcu_dereference_protected(slot->gmem.inode,
-					       lockdep_is_held(&kvm->slots_lock));
+		view = gmem_slot_view_locked(slot);
 		/* The view is closed: there is nothing private. */
-		if (!gi)
+		if (!view)
 			return false;
-		ranges = gi->attrs;
+		ranges = view->inode->attrs;
 		index = gmem_slot_index(slot, gfn);
 	}
 	if (!ranges)

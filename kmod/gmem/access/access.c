@@ -26,26 +26,15 @@
  * The slot's inode's pages, without a reference to the view's file. Once the
  * last one is gone, release invalidates the view's bindings under mmu_lock: if
  * there is one now, release can't have got there, and can't before mmu_lock is
- * dropped. NULL: the view was closed. Under RCU, as files are freed.
+ * dropped. NULL: the view was closed. Under RCU, as views are freed.
  */
 static struct address_space *gmem_access_mapping(struct kvm *kvm, struct kvm_memory_slot *slot)
 {
-	struct address_space *mapping;
-	struct file *file;
+	struct gmem_view *view = rcu_dereference(slot->gmem.view);
 
 	lockdep_assert_held(&kvm->mmu_lock);
 
-	file = READ_ONCE(slot->gmem.file);
-	if (!file || !file_count(file))
-		return NULL;
-	mapping = file->f_mapping;
-
-	/*
-	 * A file's memory may be used for another file at once. The slot's
-	 * pointer is cleared before that can happen.
-	 */
-	smp_rmb();
-	return READ_ONCE(slot->gmem.file) == file ? mapping : NULL;
+	return view && gmem_view_is_open(view) ? gmem_mapping(view->inode) : NULL;
 }
 
 /*

@@ -424,8 +424,7 @@ void kvm_gmem_wake_held(struct kvm *kvm)
  * @start: the first gfn
  * @end: the gfn after the last
  *
- * Context: Process context, may sleep; slots_lock is held, which keeps files of views: a
- * release that has begun waits for it before it lets go of its file.
+ * Context: Process context, may sleep; slots_lock is held, which keeps views that are bound.
  */
 void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end)
 {
@@ -436,12 +435,12 @@ void kvm_gmem_wake_gfns(struct kvm *kvm, gfn_t start, gfn_t end)
 	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++) {
 		kvm_for_each_memslot_in_gfn_range(&iter, __kvm_memslots(kvm, i), start, end) {
 			struct kvm_memory_slot *slot = iter.slot;
+			struct gmem_view *view = gmem_slot_view_locked(slot);
 			gfn_t first = max(start, slot->base_gfn);
 			gfn_t last = min(end, slot->base_gfn + slot->npages);
 
-			if (kvm_slot_can_be_private(slot) && slot->gmem.file && first < last)
-				gmem_pager_wake_range(GMEM_I(file_inode(slot->gmem.file)),
-						      gmem_slot_index(slot, first),
+			if (view && first < last)
+				gmem_pager_wake_range(view->inode, gmem_slot_index(slot, first),
 						      gmem_slot_index(slot, last), kvm);
 		}
 	}
@@ -533,6 +532,6 @@ bool gmem_slot_serves(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn,
 {
 	struct kvm_memory_slot *now = __gfn_to_memslot(__kvm_memslots(kvm, slot->as_id), gfn);
 
-	return now && !(now->flags & KVM_MEMSLOT_INVALID) && READ_ONCE(slot->gmem.file) &&
+	return now && !(now->flags & KVM_MEMSLOT_INVALID) && gmem_slot_is_open(slot) &&
 	       (private || kvm_slot_is_gmem_only(slot));
 }

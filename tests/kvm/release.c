@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A view's release while its VMM keeps a lock that the release needs: nobody waits for that,
+ * neither who closes the view, in any of the ways that there are, nor the host.
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "claims.h"
+#include "fdinfo.h"
+#include "held_lock.h"
+#include "paging.h"
+#include "populate.h"
+#include "sendfd.h"
+#include "tracing.h"
+
+#define PAGES		PAGING_PAGES
+#define LOGGED_GPA	(1ULL << 40)
+#define LOGGED_SLOT	20
+#define IO_URING_REGISTER_FILES 2	/* upstream's copy of its header does not compile here */
+#define MANY		64	/* views in one process */
+#define MANY_SLOT	100
+#define MANY_SECONDS	3	/* half of what they took, were each waited for */
+
+static struct machine *a;
+static struct held_lock slots;
+
+/* Until the lock is let go, slots_lock of @a's VM is held. */
+static void hold_slots(void)
+{
+	vm_userspace_mem_region_add(a->vm, VM_MEM_SRC_ANONYMOUS, LOGGED_GPA, LOGGED_SLOT, 1,
+				    KVM_MEM_LOG_DIRTY_PAGES);
+	held_lock_take_slots(&slots, a->vm->fd, LOGGED_SLOT);
+}
+
+static unsigned int unbound(uint64_t ino)
+{
+	char match[32];
+
+	snprintf(match, sizeof(match), "ino %lu", ino);
+	return trace_count("gmem_unbind", match);
+}
+
+static uint64_t ino_of(int view)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(view, &st), "fstat");
+	return st.st_ino;
+}
+
+/* The rest of the release was left to the time when the lock is free. */
+static void let_go_slots(uint64_t ino, unsigned int views)
+{
+	double until = 0;
+
+	TEST_ASSERT_EQ(unbound(ino), 0U);
+	TEST_ASSERT_EQ(held_lock_let_go(&slots, NULL, 0), 0);
+	while (unbound(ino) != views)
+		TEST_ASSERT(claim_is_patient(&until), "the slot is not unbound");
+}
+
+/* In time, though the lock is held. */
+static void wait_for_end(pid_t pid)
+{
+	double until = 0;
+	int status;
+	pid_t ended;
+
+	while (!(ended = waitpid(pid, &status, WNOHANG)))
+		TEST_ASSERT(claim_is_patient(&until), "the process does not end");
+	TEST_ASSERT(ended == pid && (!status || WIFSIGNALED(status)), "status %#x", status);
+}
+
+/*
+ * The ways to let the last reference go. Each is done by a process of its own, which was given
+ * the view, and ends.
+ */
+static void by_close(int view)
+{
+	close(view);
+}
+
+static void by_exit(int view)
+{
+	(void)view;
+}
+
+static void by_kill(int view)
+{
+	(void)view;
+	kill(getpid(), SIGKILL);
+}
+
+static void by_exec(int view)
+{
+	TEST_ASSERT(!fcntl(view, F_SETFD, FD_CLOEXEC), "cloexec");
+	execl("/bin/true", "true", NULL);
+	_exit(1);
+}
+
+static void make_sockets(int *s)
+{
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, s), "socketpair");
+}
+
+/* In a message in flight, which is dropped with its socket. */
+static void by_message(int view)
+{
+	int s[2];
+
+	make_sockets(s);
+	send_fds(s[0], &view, 1, 0);
+	close(view);
+	close(s[0]);
+	close(s[1]);
+}
+
+/* In a message to a socket that only that message refers to: garbage, which a kworker finds. */
+static void by_garbage(int view)
+{
+	int s[2];
+
+	make_sockets(s);
+	send_fds(s[0], (int[]){ s[1], view }, 2, 0);
+	close(view);
+	close(s[0]);
+	close(s[1]);
+	/* Any socket's end has the kernel look for garbage. */
+	make_sockets(s);
+	close(s[0]);
+	close(s[1]);
+}
+
+/* In a ring's table of files: the ring's end is a kworker's. */
+static void by_ring(int view)
+{
+	uint64_t params[15] = {};
+	int ring = syscall(SYS_io_uring_setup, 1, params);
+
+	TEST_ASSERT(ring >= 0, "io_uring: errno %d", errno);
+	TEST_ASSERT(!syscall(SYS_io_uring_register, ring, IO_URING_REGISTER_FILES, &view, 1),
+		    "register: errno %d", errno);
+	close(view);
+	close(ring);
+}
+
+/* A linked VM sees that the view is gone, and can link the first VM again. */
+static void let_go(void (*way)(int view))
+{
+	double until = 0;
+	struct machine *b;
+	uint64_t ino;
+	pid_t pid;
+	int again;
+
+	require_link();
+	trace_start("gmem_unbind");
+	a = machine_create(PAGES);
+	guest_write(a, 0, PAGES, 1);
+	b = machine_link(a->view, PAGES);
+	ino = ino_of(a->view);
+	hold_slots();
+	pid = fork();
+	if (!pid) {
+		way(a->view);
+		_exit(0);
+	}
+	TEST_ASSERT(!close(a->view), "close");
+	wait_for_end(pid);
+	while (fdinfo(b->view, "views") != 1)
+		TEST_ASSERT(claim_is_patient(&until), "the view counts on");
+	again = link_view(a->vm, b->view);
+	TEST_ASSERT_EQ(fdinfo(b->view, "views"), 2UL);
+	let_go_slots(ino, 1);
+	TEST_ASSERT_EQ(guest_try_touch(a, 0), EFAULT);
+	guest_expect(b, 0, PAGES, 1);
+	punch_pages(b->view, 0, 1);
+	guest_expect(b, 0, 1, 0);
+	close(again);
+	TEST_ASSERT_EQ(fdinfo(b->view, "views"), 1UL);
+}
+
+#define WAY(way) static void way##_ends(void) { let_go(by_##way); }
+WAY(close)
+WAY(exit)
+WAY(kill)
+WAY(exec)
+WAY(message)
+WAY(garbage)
+WAY(ring)
+
+/* Guest, pager and filler are told that the view is gone, before the lock is free. */
+static void last_view(void)
+{
+	struct touch touch;
+	uint64_t ino;
+	int pager;
+
+	require_pager();
+	trace_start("gmem_unbind");
+	a = machine_create(PAGES);
+	ino = ino_of(a->view);
+	pager = pager_of(a);
+	touch = (struct touch){ .m = a, .page = 3 };
+	touch_start(&touch);
+	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
+	hold_slots();
+	TEST_ASSERT(!close(a->view), "close");
+	touch_end(&touch, EFAULT);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), EPIPE);
+	let_go_slots(ino, 1);
+}
+
+/* An exit can't be ended by a signal: it waits a moment, however many views there are. */
+static void many_views(void)
+{
+	struct timespec begun, ended;
+	int views[MANY];
+	pid_t pid;
+
+	a = machine_create(PAGES);
+	for (int i = 0; i < MANY; i++) {
+		views[i] = vm_create_guest_memfd(a->vm, PAGE_SIZE, 0);
+		vm_set_user_memory_region2(a->vm, MANY_SLOT + i, KVM_MEM_GUEST_MEMFD,
+					   LOGGED_GPA + (i + 2) * PAGE_SIZE, PAGE_SIZE,
+					   mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), views[i], 0);
+	}
+	hold_slots();
+	pid = fork();
+	if (!pid) {
+		pause();
+		_exit(0);
+	}
+	for (int i = 0; i < MANY; i++)
+		close(views[i]);
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	kill(pid, SIGKILL);
+	wait_for_end(pid);
+	clock_gettime(CLOCK_MONOTONIC, &ended);
+	TEST_ASSERT(ended.tv_sec - begun.tv_sec < MANY_SECONDS * claim_slowness(),
+		    "it takes %ld s", ended.tv_sec - begun.tv_sec);
+	TEST_ASSERT_EQ(held_lock_let_go(&slots, NULL, 0), 0);
+}
+
+/* The VMM ends with its own views: with the lock that it held all of them go. */
+static void vmm_killed(void)
+{
+	double until = 0;
+	struct machine *b;
+	int s[2], view;
+	uint64_t ino;
+	pid_t pid;
+
+	require_link();
+	trace_start("gmem_unbind");
+	make_sockets(s);
+	pid = fork();
+	if (!pid) {
+		a = machine_create(PAGES);
+		guest_write(a, 0, PAGES, 1);
+		hold_slots();
+		send_fds(s[1], &a->view, 1, 0);
+		close(a->view);
+		pause();
+		_exit(1);
+	}
+	TEST_ASSERT(receive_fds(s[0], &view, 1, NULL), "the VMM is gone");
+	b = machine_link(view, PAGES);
+	ino = ino_of(view);
+	close(view);
+	TEST_ASSERT_EQ(fdinfo(b->view, "views"), 1UL);
+	kill(pid, SIGKILL);
+	wait_for_end(pid);
+	while (unbound(ino) != 1)
+		TEST_ASSERT(claim_is_patient(&until), "the slot is not unbound");
+	guest_expect(b, 0, PAGES, 1);
+}
+
+static const struct claim claims[] = {
+	CLAIM(close_ends, "close does not wait for the VMM of the view"),
+	CLAIM(exit_ends, "nor does an exit"),
+	CLAIM(kill_ends, "nor a process that is killed"),
+	CLAIM(exec_ends, "nor execve"),
+	CLAIM(message_ends, "nor the end of a socket that has the view in a message"),
+	CLAIM(garbage_ends, "nor the kworker that releases sockets' garbage"),
+	CLAIM(ring_ends, "nor the one that releases the files of an io_uring"),
+	CLAIM(last_view, "guest and pager are told of the last view's end at once"),
+	CLAIM(many_views, "a process with many such views ends soon"),
+	CLAIM(vmm_killed, "when the VMM is killed all is released"),
+};
+
+CLAIMS_MAIN(claims);
