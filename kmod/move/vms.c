@@ -284,7 +284,8 @@ int kvm_move_let_slots_pass(struct kvm *kvm)
  * All that takes slots_lock in Linux 6.12:
  *
  *   these ioctls			here
- *   a view's ioctls, its release	in kmod/gmem: kvm_move_let_slots_pass()
+ *   a view's ioctls			in kmod/gmem: kvm_move_let_slots_pass()
+ *   a view's release			tries, and not while a move waits
  *   KVM_GUEST_MEMFD_POPULATE, a	populate_lock: likewise
  *   view's write(2), a handle's
  *   KVM_CREATE_IRQCHIP, _PIT, _PIT2,	take kvm->lock first, which the move has; so does
@@ -295,8 +296,9 @@ int kvm_move_let_slots_pass(struct kvm *kvm)
  *   KVM_ENABLE_CAP of a dirty ring	not on x86 (CONFIG_NEED_KVM_DIRTY_RING_WITH_BITMAP)
  *   with a bitmap
  *   the VM's end			has no move
- *   kvm.nx_huge_pages, debugfs'	are root's. The first holds kvm_lock, too, so that
- *   mmu_rmaps_stat			to wait here would hold up every VM
+ *   an address space's end		tries once
+ *   kvm.nx_huge_pages, debugfs'	are root's
+ *   mmu_rmaps_stat
  *
  * Context: An ioctl of the VM, no lock held.
  * Return: 0; -EINTR by a fatal signal.

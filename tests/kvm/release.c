@@ -26,6 +26,7 @@
 #define LOGGED_GPA	(1ULL << 40)
 #define LOGGED_SLOT	20
 #define IO_URING_REGISTER_FILES 2	/* upstream's copy of its header does not compile here */
+#define NX		"/sys/module/kvm/parameters/nx_huge_pages"
 #define MANY		64	/* views in one process */
 #define MANY_SLOT	100
 #define MANY_SECONDS	3	/* half of what they took, were each waited for */
@@ -286,6 +287,69 @@ static void vmm_killed(void)
 	guest_expect(b, 0, PAGES, 1);
 }
 
+static void write_nx(const char *value)
+{
+	int fd = open(NX, O_WRONLY);
+
+	TEST_ASSERT(fd >= 0 && write(fd, value, strlen(value)) == strlen(value),
+		    "%s: errno %d", value, errno);
+	close(fd);
+}
+
+static pid_t change_nx(const char *value)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	write_nx(value);
+	_exit(0);
+}
+
+static uint64_t pages_of(struct machine *m)
+{
+	return vm_get_stat(m->vm, "pages_4k");
+}
+
+/*
+ * A change of nx_huge_pages zaps all VMs but the one whose lock is held. It can be killed, VMs can
+ * be made meanwhile, and the next one makes it good.
+ */
+static void nx_huge_pages(void)
+{
+	double until = 0;
+	struct machine *b;
+	pid_t pid, vm;
+
+	write_nx("off");
+	a = machine_create(PAGES);
+	b = machine_create(PAGES);
+	guest_write(a, 0, PAGES, 1);
+	guest_write(b, 0, PAGES, 1);
+	TEST_ASSERT(pages_of(a) >= PAGES && pages_of(b) >= PAGES, "nothing is mapped");
+	hold_slots();
+	pid = change_nx("force");
+	wait_asleep(pid, "kvm_move_zap_vms");
+	/* Those that are not in the way are done, though the list has it first. */
+	while (pages_of(b))
+		TEST_ASSERT(claim_is_patient(&until), "a VM keeps its tables");
+	TEST_ASSERT(pages_of(a) >= PAGES, "the lock is not held");
+
+	vm = fork();
+	if (!vm)
+		_exit(ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0) < 0);
+	wait_for_end(vm);
+	kill(pid, SIGKILL);
+	wait_for_end(pid);
+
+	TEST_ASSERT_EQ(held_lock_let_go(&slots, NULL, 0), 0);
+	write_nx("force");
+	TEST_ASSERT_EQ(pages_of(a), 0UL);
+	write_nx("off");
+	guest_expect(a, 0, PAGES, 1);
+	guest_expect(b, 0, PAGES, 1);
+}
+
 static const struct claim claims[] = {
 	CLAIM(close_ends, "close does not wait for the VMM of the view"),
 	CLAIM(exit_ends, "nor does an exit"),
@@ -297,6 +361,7 @@ static const struct claim claims[] = {
 	CLAIM(last_view, "guest and pager are told of the last view's end at once"),
 	CLAIM(many_views, "a process with many such views ends soon"),
 	CLAIM(vmm_killed, "when the VMM is killed all is released"),
+	CLAIM(nx_huge_pages, "a change of nx_huge_pages waits for a VMM alone, and can be killed"),
 };
 
 CLAIMS_MAIN(claims);
