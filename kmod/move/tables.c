@@ -31,6 +31,9 @@
 #include "move.h"
 #include "tables.h"
 
+/* So many pieces of attributes are some 10 ms. */
+#define KVM_MOVE_KEEP_RUNS	4096
+
 static void kvm_move_zap(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t start, gfn_t end)
 {
 	struct kvm_gfn_range range = {
@@ -81,29 +84,38 @@ static bool kvm_move_is_private(struct kvm *kvm, struct kvm_memory_slot *slot, g
 	return private;
 }
 
-/* What is shared in a slot whose shared memory is at its userspace_addr. */
-static void kvm_move_zap_shared(struct kvm *kvm, struct kvm_memory_slot *slot)
+/*
+ * What is shared in a slot whose shared memory is at its userspace_addr. Takes runs of gfns alike
+ * from @runs, and stops where there are no more: false.
+ */
+static bool kvm_move_zap_shared(struct kvm *kvm, struct kvm_memory_slot *slot,
+				unsigned long *runs)
 {
 	gfn_t end = slot->base_gfn + slot->npages;
 	unsigned long last;
 	bool private;
 
 	for (gfn_t gfn = slot->base_gfn; gfn < end; gfn = last + 1) {
+		if (!(*runs)--)
+			return false;
 		private = kvm_move_is_private(kvm, slot, gfn, &last);
 		last = min(last, (unsigned long)end - 1);
 		if (!private)
 			kvm_move_zap(kvm, slot, gfn, last + 1);
 		kvm_attrs_rest_mmu_lock(kvm);
 	}
+	return true;
 }
 
 /*
  * All that a VM has mapped but pages of inodes. No vCPU of it runs any more, hence nothing
  * comes back while mmu_lock is let go. Shadow pages of nested guests are not told apart.
+ * Returns false where that takes more than @runs of gfns that are alike: some are left.
  */
-static void kvm_move_zap_user(struct kvm *kvm)
+static bool kvm_move_zap_user(struct kvm *kvm, unsigned long runs)
 {
 	struct kvm_memory_slot *slot;
+	bool done = true;
 	int bkt;
 
 	lockdep_assert_held(&kvm->slots_lock);
@@ -112,11 +124,12 @@ static void kvm_move_zap_user(struct kvm *kvm)
 	kvm_mmu_zap_shadow_pages(kvm);
 	for (int i = 0; i < kvm_arch_nr_memslot_as_ids(kvm); i++) {
 		kvm_for_each_memslot(slot, bkt, __kvm_memslots(kvm, i)) {
-			if (!kvm_slot_is_gmem_only(slot))
-				kvm_move_zap_shared(kvm, slot);
+			if (done && !kvm_slot_is_gmem_only(slot))
+				done = kvm_move_zap_shared(kvm, slot, &runs);
 		}
 	}
 	KVM_MMU_UNLOCK(kvm);
+	return done;
 }
 
 /**
@@ -125,9 +138,12 @@ static void kvm_move_zap_user(struct kvm *kvm)
  *
  * The next VM can take them. Of the address space that goes nothing may stay mapped.
  *
- * Context: The mmu_notifier's release, which may sleep: no lock is held, and no task of that
- * address space is left that could make an ioctl of @kvm. Takes slots_lock, hence not inside
- * of kvm->srcu.
+ * Every VM's end on this host waits for the notifiers that run. So this waits for no lock that
+ * others have for long, and gives up on attributes of too many pieces. Then KVM empties all
+ * tables, which takes as long as what is mapped.
+ *
+ * Context: The mmu_notifier's release, which may sleep: no lock is held but the SRCU of all
+ * notifiers, and no task of that address space is left that could make an ioctl of @kvm.
  * Return: false where nothing is kept: the caller is to empty all tables.
  */
 bool kvm_move_keep_tables(struct kvm *kvm)
@@ -139,10 +155,10 @@ bool kvm_move_keep_tables(struct kvm *kvm)
 	    !(gmem_arch_capabilities(kvm) & KVM_GMEM_CAP_LINK))
 		return false;
 
-	mutex_lock(&kvm->slots_lock);
-	keep = !kvm->vm_dead && kvm_move_has_gmem(kvm);
-	if (keep)
-		kvm_move_zap_user(kvm);
+	if (!mutex_trylock(&kvm->slots_lock))
+		return false;
+	keep = !kvm->vm_dead && kvm_move_has_gmem(kvm) &&
+	       kvm_move_zap_user(kvm, KVM_MOVE_KEEP_RUNS);
 	mutex_unlock(&kvm->slots_lock);
 
 	if (keep)
@@ -343,7 +359,7 @@ static enum kvm_move_tables_outcome kvm_move_tables_get_ready(struct kvm_move_ta
 	if (outcome == KVM_MOVE_TABLES_TAKEN) {
 		/* Shadow pages are kept by vCPUs that have them as their roots. */
 		kvm_move_unload(src);
-		kvm_move_zap_user(src);
+		kvm_move_zap_user(src, ULONG_MAX);
 		kvm_move_outdate_mmio(dst, src);
 	}
 	return outcome;
