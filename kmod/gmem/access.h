@@ -110,6 +110,7 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
 			   unsigned long len);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
+bool kvm_gmem_cache_gives_up(unsigned int tries);
 
 /* pfncache.c */
 void kvm_gmem_cache_invalidate(struct kvm *kvm, gfn_t start, gfn_t end);

@@ -20,6 +20,9 @@
 #include "../pager/wait.h"
 #include "wait.h"
 
+/* How often who may not wait looks for a page that goes again. */
+#define GMEM_CACHE_TRIES	8
+
 /* Is a page that was got after @seq was sampled still behind @gfn? */
 static bool gmem_map_is_stale(struct kvm *kvm, gfn_t gfn, unsigned long seq)
 {
@@ -204,6 +207,21 @@ int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, 
 		vcpu->gmem_nowait = false;
 	} while (r && vcpu->gmem_gave_up);
 	return r;
+}
+
+/**
+ * kvm_gmem_cache_gives_up() - is looking for a cache's page in vain?
+ * @tries: how often it was found, and had gone again
+ *
+ * A VMM whose threads drop memory without a break can have it go for as long as it likes. Whoever
+ * may not wait is not to look for as long either: every VM's end waits for the kworker of irqfds.
+ *
+ * Context: Process context.
+ * Return: whether to leave it.
+ */
+bool kvm_gmem_cache_gives_up(unsigned int tries)
+{
+	return fatal_signal_pending(current) || (tries > GMEM_CACHE_TRIES && !gmem_may_wait());
 }
 
 /**
