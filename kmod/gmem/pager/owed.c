@@ -198,7 +198,8 @@ int gmem_pager_missing(struct gmem_inode *gi, pgoff_t index)
  * @nr: how many
  *
  * Context: Process context, may sleep.
- * Return: whether all of them are owed, failed or not.
+ * Return: whether all of them are owed, failed or not; false also where a fatal signal ended a
+ * look at more than one run of them.
  */
 bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 {
@@ -211,10 +212,12 @@ bool gmem_pager_owes(struct gmem_inode *gi, pgoff_t start, pgoff_t nr)
 	do {
 		if (!gmem_ranges_get_run(pager->owed, index, &last))
 			return false;
+		if (last - start >= nr - 1)
+			return true;
 		index = last + 1;
 		cond_resched();
-	} while (last - start < nr - 1);
-	return true;
+	} while (!fatal_signal_pending(current));
+	return false;
 }
 
 /* Is there still nothing behind @index but a promise? */
@@ -417,6 +420,8 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 
 	if (gmem_pager_owes(pager->gi, start, nr))
 		r = gmem_pager_set(pager, start, start + nr - 1, GMEM_FAILED);
+	else if (fatal_signal_pending(current))
+		r = -EINTR;
 
 	filemap_invalidate_unlock_shared(mapping);
 	mutex_unlock(&pager->failing);

@@ -47,6 +47,7 @@ void gmem_waits_init(struct gmem_waits *waits)
 	spin_lock_init(&waits->lock);
 	waits->root = RB_ROOT;
 	INIT_LIST_HEAD(&waits->helpers);
+	INIT_LIST_HEAD(&waits->asyncs);
 }
 
 static struct gmem_waits *gmem_waits_of(const struct gmem_wait *wait)
@@ -152,23 +153,12 @@ void gmem_waits_wake(struct gmem_pager *pager, pgoff_t start, pgoff_t end, const
 }
 
 /* The first that began to wait with @ring. After a ring was replaced few others are left. */
-static struct gmem_wait *gmem_waits_helper(struct gmem_waits *waits, const struct gmem_ring *ring)
+static struct gmem_wait *gmem_waits_first(struct list_head *list, const struct gmem_ring *ring)
 {
 	struct gmem_wait *wait;
 
-	list_for_each_entry(wait, &waits->helpers, helper) {
+	list_for_each_entry(wait, list, helper) {
 		if (wait->ring == ring)
-			return wait;
-	}
-	return NULL;
-}
-
-static struct gmem_wait *gmem_waits_async(struct gmem_waits *waits, const struct gmem_ring *ring)
-{
-	for (struct rb_node *node = rb_first(&waits->root); node; node = rb_next(node)) {
-		struct gmem_wait *wait = rb_entry(node, struct gmem_wait, node);
-
-		if (!wait->task && wait->ring == ring)
 			return wait;
 	}
 	return NULL;
@@ -191,11 +181,11 @@ void gmem_waits_nudge(struct gmem_pager *pager, const struct gmem_ring *ring)
 	struct gmem_wait *wait;
 
 	spin_lock(&waits->lock);
-	wait = gmem_waits_helper(waits, ring);
+	wait = gmem_waits_first(&waits->helpers, ring);
 	if (wait) {
 		wake_up_process(wait->task);
 	} else {
-		wait = gmem_waits_async(waits, ring);
+		wait = gmem_waits_first(&waits->asyncs, ring);
 		if (wait)
 			gmem_wait_wake(wait);
 	}
@@ -297,7 +287,9 @@ void gmem_wait_begin(struct gmem_wait *wait)
 	spin_lock(&waits->lock);
 	wait->seq = ++waits->seq;
 	rb_add(&wait->node, &waits->root, gmem_wait_less);
-	if (gmem_wait_helps(wait))
+	if (!wait->task)
+		list_add_tail(&wait->helper, &waits->asyncs);
+	else if (gmem_wait_helps(wait))
 		list_add_tail(&wait->helper, &waits->helpers);
 	waits->nr[wait->kind]++;
 	spin_unlock(&waits->lock);

@@ -41,6 +41,7 @@ enum gmem_wait_kind {
  * @lock: protects all of it; vcpu->async_pf.lock and a ring's lock are taken inside
  * @root: struct gmem_wait.node by page offset
  * @helpers: those whose task can be asked to carry out answers
+ * @asyncs: those of guests' tasks, which have no task here
  * @seq: waits that there ever were
  * @nr: waits of each kind
  */
@@ -48,6 +49,7 @@ struct gmem_waits {
 	spinlock_t lock; /* see above */
 	struct rb_root root;
 	struct list_head helpers;
+	struct list_head asyncs;
 	u64 seq;
 	unsigned int nr[GMEM_WAIT_KINDS];
 };
@@ -64,7 +66,7 @@ struct gmem_waits {
  * @kind: in which way
  * @seq: counts the inode's waits
  * @node: in gmem_waits.root until it is woken or given up
- * @helper: in gmem_waits.helpers, as long as @node is in the tree
+ * @helper: in gmem_waits.helpers or gmem_waits.asyncs, as long as @node is in the tree
  * @entry: in kvm->gmem_waits, where it has @kvm and @task
  * @woken: it is over
  */
