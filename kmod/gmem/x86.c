@@ -268,11 +268,9 @@ void kvm_gmem_await_hv_tsc_page(struct kvm *kvm)
  */
 void kvm_gmem_await_hv_msr(struct kvm_vcpu *vcpu, u32 index, u64 data)
 {
-	const struct kvm_msr_entry msr = { .index = index, .data = data };
-
 	/* A guest that has not said what it is can't enable the page. */
 	if (index == HV_X64_MSR_HYPERCALL && READ_ONCE(vcpu->kvm->arch.hyperv.hv_guest_os_id))
-		kvm_gmem_await(vcpu->kvm, gmem_msr_page(vcpu, &msr));
+		kvm_gmem_await(vcpu->kvm, gmem_hv_msr_page(index, data));
 }
 #endif
 
