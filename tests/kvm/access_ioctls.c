@@ -366,26 +366,50 @@ static void signal_ends_longer_runstate(void)
 	TEST_ASSERT_EQ(ioctl_errno, 0);
 }
 
-/* A guest of 32 bits with PAE: page directory pointers in page 3, a directory, code. */
-enum { PAE_POINTERS = 3, PAE_DIRECTORY, PAE_CODE };
+/*
+ * A guest of 32 bits with PAE, in memory below 4 GiB, as its CR3 has to be: page directory
+ * pointers, a directory, code.
+ */
+enum { PAE_POINTERS, PAE_DIRECTORY, PAE_CODE, PAE_PAGES };
 
+#define PAE_GPA		(1ULL << 31)
+#define PAE_SLOT	22
 #define PAE_PRESENT	1
 #define PAE_LARGE	0x83	/* a page of 2 MiB to write to */
 
-static void pae_guest_runs(void)
+static uint64_t pae_gpa(uint64_t page)
+{
+	return PAE_GPA + page * PAGE_SIZE;
+}
+
+/* The view; o.pager is its pager from now on. */
+static int pae_guest_create(void)
 {
 	static const uint8_t out[PAGE_SIZE] = { 0xe6, 0x10 };	/* out %al, $0x10 */
+	int view;
+
+	kvm_access_create(&o);
+	view = vm_create_guest_memfd(o.m->vm, PAE_PAGES * PAGE_SIZE, 0);
+	vm_set_user_memory_region2(o.m->vm, PAE_SLOT, KVM_MEM_GUEST_MEMFD, PAE_GPA,
+				   PAE_PAGES * PAGE_SIZE, o.p.behind, view, 0);
+	vm_mem_set_private(o.m->vm, PAE_GPA, PAE_PAGES * PAGE_SIZE);
+	o.pager = __pager(view, 0, PAE_PAGES, 0);
+	kvm_access_copy_table(&o, PAE_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	kvm_access_copy_table(&o, PAE_DIRECTORY, PAE_GPA | PAE_LARGE);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, PAE_CODE, 1, out), 0);
+	return view;
+}
+
+static void pae_guest_runs(void)
+{
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
 
-	kvm_access_copy_table(&o, PAE_POINTERS, page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
-	kvm_access_copy_table(&o, PAE_DIRECTORY, MACHINE_GPA | PAE_LARGE);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, PAE_CODE, 1, out), 0);
 	vcpu_sregs_get(o.m->vcpu, &sregs);
 	sregs.efer &= ~(EFER_LME | EFER_LMA);
 	sregs.cs.l = 0;
 	sregs.cs.db = 1;
-	sregs.cr3 = page_gpa(PAE_POINTERS);
+	sregs.cr3 = pae_gpa(PAE_POINTERS);
 	vcpu_sregs_set(o.m->vcpu, &sregs);
 	vcpu_regs_get(o.m->vcpu, &regs);
 	regs.rip = PAE_CODE * PAGE_SIZE;
@@ -404,20 +428,21 @@ static void *interrupted_sregs2(void *arg)
 static void signal_ends_get_sregs2(void)
 {
 	struct kvm_sregs2 sregs2;
+	int view;
 
 	/* Elsewhere it is the CPU that tells of them. */
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
-	kvm_access_create(&o);
+	view = pae_guest_create();
 	pae_guest_runs();
-	punch_pages(o.m->view, PAE_POINTERS, 1);
+	punch_pages(view, PAE_POINTERS, 1);
 	close(o.pager);
-	o.pager = __pager(o.m->view, PAE_POINTERS, 1, KVM_GMEM_PAGER_TAKEOVER);
+	o.pager = __pager(view, PAE_POINTERS, 1, KVM_GMEM_PAGER_TAKEOVER);
 	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, PAE_POINTERS, 1);
 	expect_interrupted(interrupted_sregs2, &sregs2, PAE_POINTERS);
-	kvm_access_copy_table(&o, PAE_POINTERS, page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	kvm_access_copy_table(&o, PAE_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
 	interrupted_sregs2(&sregs2);
 	TEST_ASSERT_EQ(ioctl_errno, 0);
-	TEST_ASSERT_EQ(sregs2.pdptrs[0], page_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	TEST_ASSERT_EQ(sregs2.pdptrs[0], pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
 }
 
 static const struct claim claims[] = {

@@ -275,7 +275,7 @@ static const struct end ends[] = {
 	{ "answer", end_answer,
 				FATES(ENDS,  ENDS,  ENDS,  ENDS,  ENDS,  ENDS),
 				GETS(ANSWERED) },
-	/* KVM_RUN completes the instruction, once it is answered, and leaves for the signal then. */
+	/* KVM_RUN completes the instruction when it is answered, then leaves for the signal. */
 	{ "signal", end_signal,
 				FATES(ENDS,  STAYS, STAYS, STAYS, ENDS,  ENDS),
 				GETS("EINTR", "zeroes", "EINTR", "done", "EINTR", "handler") },
@@ -339,7 +339,7 @@ static const struct end ends[] = {
 	{ "another's conversion", end_other_conversion,
 				FATES(SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS, SLEEPS),
 				GETS(ANSWERED) },
-	/* A vCPU is woken by KVM's clock in the time that the memslot takes to go: see run_sleeps(). */
+	/* KVM's clock wakes a vCPU in the time that the memslot takes to go: run_sleeps(). */
 	{ "another memslot", end_other_slot,
 				FATES(STAYS, SLEEPS, SLEEPS, STAYS, SLEEPS, SLEEPS),
 				GETS(ANSWERED) },
