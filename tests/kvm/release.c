@@ -23,7 +23,7 @@
 #include "tracing.h"
 
 #define PAGES		PAGING_PAGES
-#define LOGGED_GPA	(1ULL << 40)
+#define LOGGED_GPA	(1ULL << 36)
 #define LOGGED_SLOT	20
 #define IO_URING_REGISTER_FILES 2	/* upstream's copy of its header does not compile here */
 #define NX		"/sys/module/kvm/parameters/nx_huge_pages"

@@ -19,6 +19,7 @@
 #define REGION		(64UL << 20)
 #define TRIES		9	/* of a refresh */
 #define MOST		(TRIES * TRIES + TRIES)	/* of refreshes whose page goes again */
+#define ROUNDS		200
 
 static struct machine *m;
 static volatile uint64_t *shared;
@@ -61,8 +62,7 @@ static void idle(void)
 static void kworker(void)
 {
 	pthread_t threads[THREADS];
-	unsigned long looks;
-	double until = 0;
+	unsigned long looks, most = 0;
 
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
 	m = machine_create(1);
@@ -76,15 +76,17 @@ static void kworker(void)
 
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&threads[i], NULL, churn, NULL);
-	do {
-		TEST_ASSERT(claim_is_patient(&until), "the page never went");
+	for (int i = 0; i < claim_times(ROUNDS); i++) {
 		looks = looks_for_an_event();
-		TEST_ASSERT(looks <= MOST, "%lu looks", looks);
-	} while (looks < TRIES);
+		most = max(most, looks);
+	}
 	stop = true;
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
 
+	printf("# %lu looks for an event at most\n", most);
+	TEST_ASSERT(most >= TRIES, "the page never went");
+	TEST_ASSERT(most <= MOST, "%lu looks", most);
 	machine_call(m, idle, 0, 0, 0);
 	TEST_ASSERT(shared[XEN_PENDING + PORT / 64] & PORT_BIT, "the event is lost");
 }
