@@ -212,7 +212,7 @@ static void end_unload(struct waiting *w __attribute__((unused)))
 
 /* ---- what is none of its business */
 
-#define OTHER_PAGE	(WAITING_PAGE + 1)
+#define OTHER_PAGE	(WAITING_PAGE + 2)	/* nobody waits for it */
 #define OTHER_SLOT	20
 #define OTHER_GPA	(1ULL << 36)
 

@@ -452,7 +452,7 @@ static void run_waits(struct async_ioctl *run, int pager)
 {
 	async_ioctl_start(run, a->vcpu->fd, KVM_RUN, 0);
 	expect_event(pager, KVM_GMEM_EVENT_FAULT, 3, 1);
-	async_ioctl_blocked(run);
+	wait_asleep(run->pid, IN_PAGER_WAIT);
 }
 
 static void expect_all_in_b(void)

@@ -9,7 +9,7 @@
 #include "paging.h"
 #include "runner.h"
 
-#define WAITING_PAGE	3	/* for this page */
+#define WAITING_PAGE	3	/* for this page; of WAITING_HELD, KVM uses the next one too */
 
 /* As enum gmem_wait_kind in kmod/gmem/pager/wait.h, and in its order. */
 enum waiting_kind {
