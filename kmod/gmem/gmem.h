@@ -94,6 +94,7 @@
 #include <linux/mutex.h>
 #include <linux/overflow.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 #include <linux/workqueue.h>
 
 #include <linux/kvm_gmem.h>
@@ -126,7 +127,8 @@ enum gmem_chunks {
  *	   with invalidate_lock held for writing and every VM's faults held off
  *	   as invalidate.c says
  * @seals: KVM_GMEM_SEAL_*; protected by invalidate_lock
- * @views_lock: keeps views and their bindings still
+ * @views_lock: keeps views and their bindings still. Nothing is allocated under it: memory
+ *		failure waits for it
  * @views: struct gmem_view.entry of every view
  * @nr_views: those of @views that are not left to release.c's work; begins with 1, and 0 is final
  * @gone: waited on by handles that are not views, woken when there are no views
@@ -307,6 +309,19 @@ static inline struct gmem_view *gmem_slot_view_locked(const struct kvm_memory_sl
 	lockdep_assert(!view || lockdep_is_held(&view->kvm->slots_lock));
 	return view;
 }
+
+/*
+ * Tells lockdep that nothing is allocated under a lock that others need to go on: as if
+ * reclaim took it. A task that allocates may wait for its cgroup's memory, and for others.
+ * Since a page fault allocates with mmap_lock held, neither is userspace's memory accessed
+ * under the lock.
+ */
+#define gmem_allocate_nothing_under(lock)	\
+do {						\
+	fs_reclaim_acquire(GFP_KERNEL);		\
+	might_lock(lock);			\
+	fs_reclaim_release(GFP_KERNEL);		\
+} while (0)
 
 /* Views and bindings may be walked: see the lock order. */
 static inline void gmem_assert_views_stable(struct gmem_inode *gi)

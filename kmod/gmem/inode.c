@@ -216,6 +216,7 @@ struct gmem_inode *gmem_inode_create(loff_t size, u64 flags)
 	gi->flags = flags;
 	__module_get(gmem_owner);
 	gi->module = gmem_owner;
+	gmem_allocate_nothing_under(&gi->views_lock);
 
 	inode->i_op = &gmem_inode_ops;
 	inode->i_mapping->a_ops = &gmem_aops;

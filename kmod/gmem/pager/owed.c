@@ -31,6 +31,7 @@ static struct gmem_pager *gmem_pager_alloc(struct gmem_inode *gi)
 	}
 	pager->gi = gi;
 	mutex_init(&pager->lock);
+	gmem_allocate_nothing_under(&pager->lock);
 	mutex_init(&pager->failing);
 	gmem_events_init(pager);
 	gmem_waits_init(&pager->waits);
