@@ -4,6 +4,8 @@
  * private: in time, compared with what is all of one kind in the same run, and in
  * memory. How that stands to stock modules is for bench/attrs.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -11,6 +13,7 @@
 #include "machine.h"
 #include "meminfo.h"
 #include "moving.h"
+#include "tracing.h"
 
 #define SLOT	1
 #define GPA	(1ULL << 32)		/* the emulated CPU addresses 1 TiB */
@@ -18,6 +21,9 @@
 #define ROUNDS	5
 #define TIMES	10			/* as much is another order */
 #define KEPT	11			/* bytes a page: stock keeps 9, one page in two */
+#define HOST	((void *)(1ULL << 40))	/* the slots' userspace_addr */
+#define HUGE	(2ULL << 20)
+#define MIXED	((claim_slowness() > 1 ? 8ULL : 64ULL) << 30) /* one page in each HUGE is private */
 
 static void set(struct kvm_vm *vm, uint64_t offset, uint64_t size, bool private)
 {
@@ -34,7 +40,7 @@ static void set_every_other_page(struct kvm_vm *vm, uint64_t size)
 /* Addresses that nobody touches, at which a slot may have huge pages. */
 static void add_slot(struct kvm_vm *vm, uint64_t size)
 {
-	vm_set_user_memory_region2(vm, SLOT, 0, GPA, size, (void *)(1ULL << 40), -1, 0);
+	vm_set_user_memory_region2(vm, SLOT, 0, GPA, size, HOST, -1, 0);
 }
 
 static void delete_slot(struct kvm_vm *vm)
@@ -173,12 +179,126 @@ static void memory(void)
 		    pages);
 }
 
+/*
+ * A thread that wants mmu_lock all the time, by a notifier of the memory behind a slot, on a
+ * CPU of its own: how long its turns took.
+ */
+static struct {
+	void *page;
+	volatile bool stop;
+	volatile uint64_t turns, longest;
+	pthread_t thread;
+} other;
+
+static void run_on(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpus), &cpus), "errno %d", errno);
+}
+
+static void *want_lock(void *arg)
+{
+	run_on(1);
+	while (!other.stop) {
+		uint64_t start = now();
+
+		*(volatile char *)other.page = 1;
+		TEST_ASSERT(!madvise(other.page, PAGE_SIZE, MADV_DONTNEED), "errno %d", errno);
+		other.longest = max(other.longest, now() - start);
+		other.turns++;
+	}
+	return arg;
+}
+
+static void other_start(void)
+{
+	uint64_t turns;
+
+	other.page = mmap(HOST, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	TEST_ASSERT(other.page == HOST, "mmap");
+	other.stop = false;
+	turns = other.turns;
+	TEST_ASSERT(!pthread_create(&other.thread, NULL, want_lock, NULL), "thread");
+	while (other.turns == turns)
+		usleep(1000);
+	other.longest = 0;
+}
+
+static void set_all(struct kvm_vm *vm, struct kvm_vm *source)
+{
+	set(vm, 0, MIXED, true);
+	(void)source;
+}
+
+static void move_all(struct kvm_vm *vm, struct kvm_vm *source)
+{
+	TEST_ASSERT(!__move(vm, source->fd), "move: errno %d", errno);
+}
+
+static struct kvm_vm *mixed_vm(void)
+{
+	struct kvm_vm *vm = idle_vm();
+
+	add_slot(vm, MIXED);
+	for (uint64_t offset = 0; offset < MIXED; offset += HUGE)
+		set(vm, offset, PAGE_SIZE, true);
+	return vm;
+}
+
+/* The longest turn meanwhile, in percent of the time that the call took. */
+static uint64_t longest_turn(void (*call)(struct kvm_vm *vm, struct kvm_vm *source))
+{
+	struct kvm_vm *source = mixed_vm(), *vm = source;
+	uint64_t start, ns;
+
+	if (call == move_all) {
+		vm = idle_vm();
+		add_slot(vm, MIXED);
+	}
+	other_start();
+	start = now();
+	call(vm, source);
+	ns = now() - start;
+	other.stop = true;
+	pthread_join(other.thread, NULL);
+	pr_info("%lu of %lu us\n", other.longest / 1000, ns / 1000);
+	return other.longest * 100 / ns;
+}
+
+/*
+ * The lab's CPUs take turns of some four million instructions, in which a walk over all that
+ * is mixed would be done. A probe in the walk makes it take many of them.
+ */
+static void others_have_turns(void)
+{
+	void (*calls[])(struct kvm_vm *vm, struct kvm_vm *source) = { set_all, move_all };
+
+	require_move();
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		claim_skip("nobody waits for a lock that spins on one CPU");
+	run_on(0);
+	trace_calls_start("gmem_ranges_walk_next");
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		uint64_t least = ~0UL;
+
+		for (int tries = 0; tries < 3 && least > 25; tries++)
+			least = min(least, longest_turn(calls[i]));
+		TEST_ASSERT(least <= 25, "a turn took %lu percent of the whole", least);
+	}
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(new_slot, 120, "a new slot over 65,536 ranges costs as one over a few do"),
 	SLOW_CLAIM(a_move, 240, "so does a move of them"),
 	SLOW_CLAIM(changes, 120, "a change among them costs no more than one among few"),
 	SLOW_CLAIM(one_page_of_a_large_slot, 120,
 		   "one page of a slot of 512 GiB costs as one of a small slot"),
+	SLOW_CLAIM(others_have_turns, 400,
+		   "where 64 GiB of mixed memory are set or moved, others get mmu_lock in between"),
 	SLOW_CLAIM(memory, 120, "they take no more memory than stock modules take for them"),
 };
 
