@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What takes long, on an inode of 64 GiB: it lets other tasks run, and others get at
- * the inode meanwhile.
+ * the inode meanwhile. A signal that is to end it does so in the midst of it.
  */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "claims.h"
 #include "machine.h"
+#include "mapped.h"
 #include "paging.h"
 #include "populate.h"
 #include "sealing.h"
@@ -227,6 +232,293 @@ static void pager_reads_beside_a_hole(void)
 	TEST_ASSERT(!has_event(reader.pager, 0), "an event more");
 }
 
+/**
+ * struct work - a call that takes long, in a process of its own
+ * @call: makes it: 0, or -1 with errno
+ * @view: of what
+ * @pager: likewise
+ * @begun: the process's CPU time when it began, in microseconds; 0: not yet
+ * @error: its errno
+ */
+struct work {
+	int (*call)(const struct work *work);
+	int view, pager;
+	volatile uint64_t begun;
+	volatile int error;
+};
+
+#define AT_WORK	2000	/* microseconds of CPU time */
+
+static uint64_t cpu_time_us(clockid_t clock)
+{
+	struct timespec ts;
+
+	TEST_ASSERT(!clock_gettime(clock, &ts), "errno %d", errno);
+	return ts.tv_sec * 1000000ULL + ts.tv_nsec / 1000;
+}
+
+static void note(int sig)
+{
+	(void)sig;
+}
+
+static struct work *new_work(int (*call)(const struct work *work), int view, int pager)
+{
+	struct work *work = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	TEST_ASSERT(work != MAP_FAILED, "mmap");
+	*work = (struct work){ .call = call, .view = view, .pager = pager };
+	return work;
+}
+
+static pid_t work_start(struct work *work)
+{
+	struct sigaction action = { .sa_handler = note };
+	pid_t pid;
+
+	work->begun = 0;
+	work->error = 0;
+	pid = fork();
+	if (pid)
+		return pid;
+	sigaction(SIGUSR1, &action, NULL);
+	work->begun = cpu_time_us(CLOCK_PROCESS_CPUTIME_ID);
+	if (work->call(work))
+		work->error = errno;
+	_exit(0);
+}
+
+/* Waits for its end: how much CPU time it has had since it began, in microseconds. */
+static uint64_t work_end(struct work *work, pid_t pid, int *status)
+{
+	siginfo_t info;
+	clockid_t clock;
+	uint64_t us;
+
+	TEST_ASSERT(!waitid(P_PID, pid, &info, WEXITED | WNOWAIT), "waitid");
+	TEST_ASSERT(!clock_getcpuclockid(pid, &clock), "the clock of %d", pid);
+	us = cpu_time_us(clock) - work->begun;
+	TEST_ASSERT_EQ(waitpid(pid, status, 0), pid);
+	return us;
+}
+
+/* Is it in the midst of it? */
+static bool is_at_work(const struct work *work, pid_t pid)
+{
+	clockid_t clock;
+
+	TEST_ASSERT(!clock_getcpuclockid(pid, &clock), "the clock of %d", pid);
+	return work->begun && cpu_time_us(clock) - work->begun > AT_WORK;
+}
+
+/* Has it end by a signal, in the midst of it. Returns what CPU time it took. */
+static uint64_t interrupt(struct work *work, int sig)
+{
+	pid_t pid = work_start(work);
+	int status;
+	uint64_t us;
+
+	while (!is_at_work(work, pid))
+		usleep(100);
+	kill(pid, sig);
+	us = work_end(work, pid, &status);
+	if (sig == SIGKILL)
+		TEST_ASSERT(WIFSIGNALED(status), "status %#x", status);
+	else
+		TEST_ASSERT(!status, "status %#x", status);
+	return us;
+}
+
+/* What all of it takes; @error is what comes of it. */
+static uint64_t work_whole(struct work *work, int error)
+{
+	int status;
+	uint64_t us = work_end(work, work_start(work), &status);
+
+	TEST_ASSERT(!status && work->error == error, "status %#x, errno %d", status, work->error);
+	return us;
+}
+
+/*
+ * It ends by the signal after less than half of its time. It may have got further before the
+ * signal came: the least of five tries counts. @check: what is left each time.
+ */
+static void expect_ends(const char *name, struct work *work, int sig, int error,
+			void (*check)(const struct work *work))
+{
+	uint64_t least = ~0UL, whole;
+
+	for (int i = 0; i < 5; i++) {
+		uint64_t us = interrupt(work, sig);
+
+		/* It may have been done when the signal came. */
+		if (sig != SIGKILL && work->error != EINTR)
+			continue;
+		least = min(least, us);
+		if (check)
+			check(work);
+	}
+	whole = work_whole(work, error);
+	printf("%s: signal %d ends it after %lu us of %lu\n", name, sig, least, whole);
+	TEST_ASSERT(least < whole / 2, "%s: signal %d ends it after %lu us of %lu", name, sig,
+		    least, whole);
+}
+
+static int make_present(const struct work *work)
+{
+	struct kvm_gmem_present_range ranges[4];
+	struct kvm_gmem_present args = {
+		.size = SIZE, .ranges = (uint64_t)ranges, .nr = ARRAY_SIZE(ranges),
+	};
+
+	return ioctl(work->view, KVM_GMEM_PRESENT, &args);
+}
+
+static void present_is_killed(void)
+{
+	struct work *work = new_work(make_present, new_view(0), -1);
+
+	require_pager();
+	allocate_pages(work->view, 0, LARGE / PAGE_SIZE);
+	expect_ends("KVM_GMEM_PRESENT", work, SIGKILL, 0, NULL);
+}
+
+static int make_detach(const struct work *work)
+{
+	uint64_t missing;
+
+	return detach(work->pager, 0, &missing);
+}
+
+static void expect_owed(const struct work *work)
+{
+	TEST_ASSERT_EQ(answer(work->pager, KVM_GMEM_ANSWER_FAIL, SIZE / PAGE_SIZE - 1, 1, NULL), 0);
+}
+
+static void detach_is_killed(void)
+{
+	struct work *work;
+
+	require_pager();
+	work = new_work(make_detach, new_view(MMAP_SHARED), -1);
+	TEST_ASSERT_EQ(populate_offset(work->view, 0, LARGE / PAGE_SIZE, NULL),
+		       (long)(LARGE / PAGE_SIZE));
+	work->pager = __pager(work->view, 0, SIZE / PAGE_SIZE, 0);
+	expect_ends("DETACH", work, SIGKILL, EBUSY, expect_owed);
+}
+
+/* Every other page of the first is owed, each a range. */
+#define RANGES	(claim_slowness() > 1 ? 4096ULL : 16384ULL)
+
+static int make_detach_by_force(const struct work *work)
+{
+	uint64_t missing;
+
+	return detach(work->pager, KVM_GMEM_DETACH_FORCE, &missing);
+}
+
+static bool is_owed(int pager, uint64_t page)
+{
+	return !answer(pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL);
+}
+
+/* How many of the ranges had failed when it was killed; by its first ones it is seen at work. */
+static uint64_t failed_when_killed(struct work *work)
+{
+	uint64_t low = 0, high = RANGES;
+	pid_t pid;
+	int status;
+
+	work->view = new_view(0);
+	work->pager = __pager(work->view, 0, 2 * RANGES, 0);
+	for (uint64_t i = 0; i < RANGES; i++)
+		punch_pages(work->view, 2 * i + 1, 1);
+	pid = work_start(work);
+	for (uint64_t i = 0; is_owed(work->pager, 2 * i); i++)
+		TEST_ASSERT(i < RANGES, "none has failed");
+	kill(pid, SIGKILL);
+	work_end(work, pid, &status);
+	TEST_ASSERT(WIFSIGNALED(status), "status %#x", status);
+
+	/* They fail in order: where is the first that is owed? */
+	while (low < high) {
+		uint64_t middle = (low + high) / 2;
+
+		if (is_owed(work->pager, 2 * middle))
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	close(work->pager);
+	close(work->view);
+	return low;
+}
+
+static void force_is_killed(void)
+{
+	struct work *work = new_work(make_detach_by_force, -1, -1);
+	uint64_t least = RANGES;
+
+	require_pager();
+	for (int i = 0; i < 5 && least >= RANGES / 2; i++)
+		least = min(least, failed_when_killed(work));
+	printf("%lu of %llu ranges had failed\n", least, RANGES);
+	TEST_ASSERT(least < RANGES / 2, "%lu of %llu ranges had failed", least, RANGES);
+}
+
+static int make_seal(const struct work *work)
+{
+	return __seal(work->view, KVM_GMEM_SEAL_WRITE);
+}
+
+/* No seal, and the inode can be mapped again. */
+static void expect_no_seal(const struct work *work)
+{
+	struct kvm_gmem_seals args;
+	void *memory;
+
+	TEST_ASSERT(!ioctl(work->view, KVM_GMEM_GET_SEALS, &args), "errno %d", errno);
+	TEST_ASSERT_EQ(args.seals, 0ULL);
+	memory = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, work->view, 0);
+	TEST_ASSERT(memory != MAP_FAILED, "mmap: errno %d", errno);
+	munmap(memory, PAGE_SIZE);
+}
+
+static void seal_is_killed(void)
+{
+	struct work *work;
+
+	require_seals();
+	work = new_work(make_seal, new_view(MMAP_SHARED), -1);
+	TEST_ASSERT_EQ(populate_offset(work->view, 0, LARGE / PAGE_SIZE, NULL),
+		       (long)(LARGE / PAGE_SIZE));
+	expect_ends("SEAL_WRITE", work, SIGKILL, 0, expect_no_seal);
+}
+
+static int make_allocate(const struct work *work)
+{
+	return fallocate(work->view, FALLOC_FL_KEEP_SIZE, 0, LARGE);
+}
+
+/* What was allocated stays; here it is taken away, for the next one. */
+static void expect_part(const struct work *work)
+{
+	uint64_t pages = resident(work->view);
+
+	TEST_ASSERT(pages && pages < LARGE / PAGE_SIZE, "%lu pages", pages);
+	punch_pages(work->view, 0, SIZE / PAGE_SIZE);
+}
+
+static void allocate_ends(void)
+{
+	struct work *work = new_work(make_allocate, new_view(0), -1);
+
+	expect_ends("fallocate", work, SIGKILL, 0, expect_part);
+	punch_pages(work->view, 0, SIZE / PAGE_SIZE);
+	expect_ends("fallocate", work, SIGUSR1, 0, expect_part);
+}
+
 static const struct claim claims[] = {
 	SLOW_CLAIM(present_lets_others_run, 240,
 		   "KVM_GMEM_PRESENT of pages without content lets other tasks run"),
@@ -234,6 +526,12 @@ static const struct claim claims[] = {
 		   "a pager reads while a hole's event is merged with 65,536 others"),
 	SLOW_CLAIM(others_get_at_the_inode, 400,
 		   "DETACH, a hole and a seal of WRITE let others get at the inode"),
+	SLOW_CLAIM(present_is_killed, 240, "KVM_GMEM_PRESENT ends when it is killed"),
+	SLOW_CLAIM(detach_is_killed, 240, "DETACH that counts does; all is owed as before"),
+	SLOW_CLAIM(force_is_killed, 240, "DETACH by force does; the rest is owed"),
+	SLOW_CLAIM(seal_is_killed, 240, "a seal of WRITE does; there is no seal"),
+	SLOW_CLAIM(allocate_ends, 240,
+		   "fallocate does, and ends by any signal; what was allocated stays"),
 };
 
 CLAIMS_MAIN(claims);
