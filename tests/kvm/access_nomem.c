@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "cgroup.h"
 #include "claims.h"
 #include "kvm_access.h"
+#include "moving.h"
 
 static int limit;		/* memory.max of this process's group, open */
 static volatile bool go;	/* the vCPU's thread, which is there before the limit */
@@ -94,10 +97,93 @@ static void exchanges(void)
 	TEST_ASSERT_EQ(machine_call(o.m, guest_kvm_read, 3, 0, 0), ~0UL);
 }
 
+/* A process that is not in the group, and sees when a thread of this one waits for memory. */
+static struct watch {
+	volatile pid_t tid;
+	volatile bool asleep;
+} *watch;
+
+static void watch_start(void)
+{
+	watch = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(watch != MAP_FAILED, "mmap");
+	if (fork())
+		return;
+	while (!watch->tid)
+		usleep(1000);
+	wait_asleep(watch->tid, "gmem_get_pfn_or_wait");
+	watch->asleep = true;
+	_exit(0);
+}
+
+static void watch_wait(pthread_t thread)
+{
+	double until = 0;
+
+	watch->tid = thread_id(thread);
+	while (!watch->asleep)
+		TEST_ASSERT(claim_is_patient(&until), "the access does not wait");
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+/* The vCPU's mutex is held as long as there is no memory, and both VMs' vCPUs stand still. */
+static void move_is_busy(void)
+{
+	struct kvm_access o = { };
+	double took, least = 1e9;
+	struct machine *b;
+	int ret, err;
+
+	require_move();
+	watch_start();
+	enter_group();
+	allow_forced_emulation();
+	o.m = machine_create(PAGING_PAGES);
+	guest_write(o.m, 0, 3, 1);
+	TEST_ASSERT_EQ(machine_call(o.m, guest_kvm_read, 1, 0, 0), pattern_word(1, 1, 0));
+	b = destination(o.m);
+
+	machine_prepare(o.m, guest_kvm_read, 3, 0, 0);
+	TEST_ASSERT(!pthread_create(&o.thread, NULL, run_thread, &o), "thread");
+	TEST_ASSERT(!mlockall(MCL_CURRENT), "mlockall: errno %d", errno);
+	set_limit("0");
+	go = true;
+	watch_wait(o.thread);
+	for (int i = 0; i < 3; i++) {
+		took = now();
+		ret = __move(b->vm, o.m->vm->fd);
+		err = errno;
+		took = now() - took;
+		least = min(least, took);
+		if (ret != -1 || err != EBUSY)
+			break;
+	}
+	TEST_ASSERT(!o.done, "the access is done");
+	set_limit("max");
+	TEST_ASSERT(ret == -1 && err == EBUSY, "the move returned %d, errno %d", ret, err);
+	TEST_ASSERT(least < 1, "it took %f s", least);
+
+	/* Nothing has happened: A goes on, and B is as good a destination as before. */
+	TEST_ASSERT_EQ(kvm_access_result(&o), 0UL);
+	guest_expect(o.m, 0, 3, 1);
+	guest_write(o.m, 3, 2, 2);
+	move(b, o.m);
+	guest_expect(b, 0, 3, 1);
+	guest_expect(b, 3, 2, 2);
+}
+
 static const struct claim claims[] = {
 	CLAIM(reads, "an emulated read waits for memory, and is no MMIO"),
 	CLAIM(writes, "so does a write"),
 	CLAIM(exchanges, "and a compare and exchange"),
+	CLAIM(move_is_busy, "a move meanwhile is EBUSY within a second, both VMs are as before"),
 };
 
 CLAIMS_MAIN(claims);
