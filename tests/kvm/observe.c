@@ -7,9 +7,11 @@
 #include "claims.h"
 #include "fdinfo.h"
 #include "machine.h"
+#include "mapped.h"
 #include "tracing.h"
 
 #define PAGES	16
+#define TOUCHED	256		/* pages, where references are counted */
 
 static uint64_t ino_of(int fd)
 {
@@ -169,6 +171,65 @@ static void traces_pages(void)
 	TEST_ASSERT_EQ(trace_count("gmem_free", pfn), 1U);
 }
 
+/*
+ * References to a file are taken and given back on a cache line that all vCPUs share. Other
+ * processes give back some meanwhile: the least of three tries counts.
+ */
+static void expect_one_file_reference(struct machine *(*create)(void))
+{
+	unsigned long least = ~0UL;
+
+	for (int i = 0; i < 3; i++) {
+		struct machine *m = create();
+		unsigned long before;
+
+		guest_touch(m, 0, 1);
+		before = trace_calls();
+		guest_touch(m, 1, TOUCHED);
+		least = min(least, trace_calls() - before);
+		machine_free(m);
+	}
+	pr_info("%lu references for %d pages\n", least, TOUCHED);
+	TEST_ASSERT(least >= TOUCHED && least <= TOUCHED + TOUCHED / 8,
+		    "%lu references for %d pages", least, TOUCHED);
+}
+
+static struct machine *create_private(void)
+{
+	return machine_create(TOUCHED + 1);
+}
+
+static struct machine *create_mapped(void)
+{
+	return mapped_create(KVM_X86_DEFAULT_VM, TOUCHED + 1, MMAP_SHARED);
+}
+
+static void one_reference_a_touch(void)
+{
+	require_link();
+	trace_calls_start("fput");
+	expect_one_file_reference(create_private);
+	expect_one_file_reference(create_mapped);
+}
+
+static void one_walk_of_caches_a_hole(void)
+{
+	struct machine *m;
+	unsigned long before;
+
+	require_link();
+	m = machine_bare(PAGES);
+	m->view = vm_create_guest_memfd(m->vm, 2 * PAGES * PAGE_SIZE, 0);
+	machine_bind(m, 0);
+	vm_set_user_memory_region2(m->vm, MACHINE_SLOT + 1, KVM_MEM_GUEST_MEMFD, 2 * MACHINE_GPA,
+				   PAGES * PAGE_SIZE, NULL, m->view, PAGES * PAGE_SIZE);
+	TEST_ASSERT_EQ(fdinfo(m->view, "bindings"), 2UL);
+	trace_calls_start("kvm_gmem_cache_invalidate");
+	before = trace_calls();
+	punch_pages(m->view, 0, 2 * PAGES);
+	TEST_ASSERT_EQ(trace_calls() - before, 1UL);
+}
+
 static const struct claim claims[] = {
 	CLAIM(has_every_line, "fdinfo has each of its gmem- lines, a number"),
 	CLAIM(tells_the_inode, "fdinfo tells the inode's number, size and flags"),
@@ -179,6 +240,9 @@ static const struct claim claims[] = {
 	CLAIM(traces_create_and_link, "gmem_create and gmem_link fire once each, with the inode"),
 	CLAIM(traces_bindings, "gmem_bind and gmem_unbind fire with the inode"),
 	CLAIM(traces_pages, "gmem_fault, gmem_invalidate and gmem_free fire for each page"),
+	CLAIM(one_reference_a_touch, "a first touch takes one reference to the view's file"),
+	CLAIM(one_walk_of_caches_a_hole,
+	      "a hole over two bindings of a VM walks its gfn_to_pfn caches once"),
 };
 
 CLAIMS_MAIN(claims);
