@@ -3,13 +3,14 @@
  * Cache flushes when pages leave an encrypted guest. Dirty lines of a page are
  * written back under the guest's key whenever the cache likes: once its
  * mappings are gone, they have to be flushed before anybody else gets the page.
- * softpsp counts how often KVM does that.
+ * softpsp counts how often KVM does that; the kernel's trace tells that it comes first.
  *
  * The memslots' userspace_addr is not the inode's mapping: an invalidation of
  * host addresses flushes by itself, and would hide what the engine does not do.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,7 @@
 #include "expect.h"
 #include "firmware.h"
 #include "pair.h"
+#include "sequence.h"
 
 #define SIZE		(VM_PAGES * VM_PAGE)
 #define MADV_FAIL	100	/* MADV_HWPOISON */
@@ -431,6 +433,84 @@ static void only_the_source(void)
 	}
 }
 
+/* A page that was faulted in stays in a batch of its CPU, which frees it with the next one. */
+static void run_on_one_cpu(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	EXPECT_EQ(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+}
+
+/* An SEV-ES VM with one page, no longer mapped in the host, which @sequence() will look for. */
+static void create_watched(struct vm *vm)
+{
+	uint8_t *memory;
+	uint64_t frame;
+
+	run_on_one_cpu();
+	create(vm, true);
+	memory = map_elsewhere(vm->view);
+	memory[0] = 1;
+	frame = physical(memory) / VM_PAGE;
+	munmap(memory, 2 * SIZE);
+	sequence_start(frame);
+}
+
+static void expect_sequence(const char *expected)
+{
+	const char *found = sequence();
+
+	printf("%s\n", found);
+	EXPECT(!strcmp(found, expected));
+}
+
+static void hole_after_flush(void)
+{
+	struct vm vm;
+
+	create_watched(&vm);
+	punch(vm.view, 0, VM_PAGE);
+	expect_sequence("zap end flush freed");
+}
+
+static void last_release_after_flush(void)
+{
+	struct vm vm;
+
+	create_watched(&vm);
+	close(vm.view);
+	expect_sequence("zap flush freed");
+}
+
+static void unbound_after_flush(void)
+{
+	struct vm vm;
+
+	create_watched(&vm);
+	vm_delete_slot(&vm);
+	punch(vm.view, 0, VM_PAGE);
+	expect_sequence("flush end freed");
+}
+
+/* The page stays where it is: nobody is to get at it again before the flush. */
+static void converted_after_flush(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int other = ioctl(kvm, KVM_CREATE_VM, KVM_X86_SW_PROTECTED_VM);
+	struct vm vm;
+	int view;
+
+	EXPECT(other >= 0);
+	view = create_inode(other);
+	allocate(view, 0, VM_PAGE);
+	create_linked(&vm, view, true);
+	sequence_start(0);
+	convert(view, KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	expect_sequence("zap flush end");
+}
+
 static void ordinary_vm(void)
 {
 	struct vm vm;
@@ -461,6 +541,10 @@ static const struct claim claims[] = {
 	CLAIM(memory_failure, "a memory failure flushes once"),
 	CLAIM(moved, "after a move a hole flushes once, and what the source lets go of"),
 	CLAIM(only_the_source, "a hole that only the source still has in a memslot flushes, too"),
+	CLAIM(hole_after_flush, "a hole frees pages after the flush"),
+	CLAIM(last_release_after_flush, "so does closing the last view"),
+	CLAIM(unbound_after_flush, "and what is freed after its memslot was deleted"),
+	CLAIM(converted_after_flush, "a conversion lets nobody at pages before the flush"),
 	CLAIM(ordinary_vm, "for a VM that is not encrypted nothing is flushed"),
 };
 
