@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "claims.h"
@@ -176,6 +177,37 @@ static void only_those_who_have_it_are_told(void)
 		TEST_ASSERT(wait(&status) > 0 && !status, "a bystander's status is %#x", status);
 }
 
+/*
+ * To memory_failure() a reference is one, whoever has it: here a pipe has the page, and not a
+ * fault that is about to map it.
+ */
+static void referenced(void)
+{
+	struct machine *m = machine_mapped(KVM_X86_DEFAULT_VM);
+	uint64_t pfn = pfn_at(host_page(m, BAD));
+	struct iovec iov = { host_page(m, BAD), PAGE_SIZE };
+	int fds[2];
+
+	TEST_ASSERT(!pipe(fds), "pipe");
+	TEST_ASSERT_EQ(vmsplice(fds[1], &iov, 1, 0), (ssize_t)PAGE_SIZE);
+	TEST_ASSERT_EQ(poison_report(poison_open(), pfn), EBUSY);
+	TEST_ASSERT(is_poisoned(pfn), "page frame %#lx is not marked", pfn);
+
+	/* Out of reach nevertheless. */
+	expect_bad(m, 0);
+	TEST_ASSERT_EQ(host_try_read(host_page(m, BAD)), BUS_MCEERR_AR);
+	host_expect(m, 0, BAD, 5);
+	guest_expect(m, BAD + 1, PAGES - BAD - 1, 5);
+
+	/* Nor does the frame come back with the last reference. */
+	punch_pages(m->view, BAD, 1);
+	close(fds[0]);
+	close(fds[1]);
+	host_expect(m, BAD, 1, 0);
+	TEST_ASSERT(is_poisoned(pfn) && !(frame_flags(pfn) & KPF_BUDDY),
+		    "page frame %#lx was given back", pfn);
+}
+
 static const struct claim claims[] = {
 	CLAIM(touch_is_sigbus, "a touch through any mapping is SIGBUS with the page's address"),
 	CLAIM(guest_faults_too,
@@ -183,6 +215,7 @@ static const struct claim claims[] = {
 	CLAIM(kind_is_told, "the exit tells whether the inode has the page private"),
 	CLAIM(converts_all_the_same, "a range with a bad page converts, the page stays bad"),
 	CLAIM(hole_heals_mappings, "a hole gives a fresh page to mappings that had it too"),
+	CLAIM(referenced, "one that somebody else has a reference to is EBUSY, and out of reach"),
 	CLAIM(only_those_who_have_it_are_told, "early notice goes to who has the page mapped"),
 };
 
