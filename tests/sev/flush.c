@@ -491,7 +491,7 @@ static void unbound_after_flush(void)
 	create_watched(&vm);
 	vm_delete_slot(&vm);
 	punch(vm.view, 0, VM_PAGE);
-	expect_sequence("flush end freed");
+	expect_sequence("flush freed end");
 }
 
 /* The page stays where it is: nobody is to get at it again before the flush. */
