@@ -31,6 +31,7 @@
 #define SLOW	"gmem-slow"
 #define DELAY	6000	/* ms: a lab on a loaded host may stand still for seconds */
 #define LATE	60000	/* ms */
+#define TRIES	4
 #define BLOCK	4096UL
 #define SECTORS	2048UL
 
@@ -205,36 +206,66 @@ static bool hangs_up(int life, int timeout)
 	return poll(&end, 1, timeout) > 0 && end.revents & POLLHUP;
 }
 
-static void a_write_is_late(void **state)
+/* A write now would be told to be done, and then be overwritten. */
+static char after_a_write(void)
 {
+	bool at_once;
 	int life;
 
-	(void)state;
 	put_on_disk('o');
 	memset(memory, 'n', BLOCK);
 	life = die_with(DISK_WRITE, false);
-	/* A write now would be told to be done, and then be overwritten. */
 	assert_int_equal(on_disk(), 'o');
-	assert_false(hangs_up(life, 0));
+	at_once = hangs_up(life, 0);
 	assert_true(hangs_up(life, LATE));
-	assert_int_equal(on_disk(), 'n');
 	close(life);
+	assert_false(at_once && on_disk() == 'n');
+	return on_disk();
+}
+
+/*
+ * A kernel worker of a busy machine may not have begun with the request when its process dies,
+ * and never does then: nothing is late, nor later.
+ */
+static void a_write_is_late(void **state)
+{
+	int tries = 0;
+
+	(void)state;
+	while (after_a_write() != 'n') {
+		assert_true(++tries < TRIES);
+		poll(NULL, 0, 2 * DELAY);
+		assert_int_equal(on_disk(), 'o');
+	}
+}
+
+/* Memory that is used for something else now would get the disk's data. */
+static char after_a_read(void)
+{
+	bool at_once;
+	int life;
+
+	put_on_disk('d');
+	memset(memory, 'm', BLOCK);
+	life = die_with(DISK_READ, false);
+	assert_int_equal(*memory, 'm');
+	at_once = hangs_up(life, 0);
+	assert_true(hangs_up(life, LATE));
+	close(life);
+	assert_false(at_once && *memory == 'd');
+	return *memory;
 }
 
 static void a_read_is_late(void **state)
 {
-	int life;
+	int tries = 0;
 
 	(void)state;
-	put_on_disk('d');
-	memset(memory, 'm', BLOCK);
-	life = die_with(DISK_READ, false);
-	/* Memory that is used for something else now would get the disk's data. */
-	assert_int_equal(*memory, 'm');
-	assert_false(hangs_up(life, 0));
-	assert_true(hangs_up(life, LATE));
-	assert_int_equal(*memory, 'd');
-	close(life);
+	while (after_a_read() != 'd') {
+		assert_true(++tries < TRIES);
+		poll(NULL, 0, 2 * DELAY);
+		assert_int_equal(*memory, 'm');
+	}
 }
 
 /* They end before their process does. */
