@@ -64,7 +64,7 @@ static void gmem_slot_init(struct kvm_memory_slot *slot, struct file *file, pgof
 	if (gi->flags & GUEST_MEMFD_FLAG_MMAP)
 		slot->flags |= KVM_MEMSLOT_GMEM_ONLY;
 	view->bound = true;
-	/* For kvm_gmem_commit_memory_region() and the caller, who lets go of it; nobody else looks. */
+	/* For kvm_gmem_commit_memory_region() alone, and the caller, who lets go of it. */
 	slot->gmem.file = file;
 	/* A slot with a view can't change but only go: a fault that finds it finds the view. */
 	rcu_assign_pointer(slot->gmem.view, view);

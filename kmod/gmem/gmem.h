@@ -166,7 +166,7 @@ struct gmem_inode {
 	struct list_head inodes;
 	atomic_long_t allocated;
 	enum gmem_chunks chunks_when;
-	struct mutex chunk_locks[GMEM_CHUNK_LOCKS];
+	struct mutex chunk_locks[GMEM_CHUNK_LOCKS]; /* inside invalidate_lock, see chunk.c */
 	atomic_long_t chunks;
 };
 

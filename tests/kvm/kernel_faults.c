@@ -149,7 +149,7 @@ static void guests_wait(void)
 
 static const struct claim claims[] = {
 	CLAIM(waits, "Y: a system call waits for an owed page, whoever calls"),
-	CLAIM(does_not_wait, "N: that of a task without privilege fails, and the page is asked for"),
+	CLAIM(does_not_wait, "N: that of a task without privilege fails; the page is asked for"),
 	CLAIM(with_the_capability, "N: that of a task with CAP_SYS_PTRACE waits"),
 	CLAIM(loads_wait, "N: a load of a task without privilege waits"),
 	CLAIM(guests_wait, "N: a guest on the mapping waits, whoever runs it"),
