@@ -413,7 +413,7 @@ static void release_passes(void)
 	ask_move(&mover);
 	pthread_create(&thread, NULL, close_view, (void *)(long)a->view);
 	pthread_join(thread, NULL);
-	/* What it can't do meanwhile is left to a work, but the view is gone: b has another memory. */
+	/* What it can't do meanwhile is left to a work, but the view is gone. */
 	let_go(&h);
 	TEST_ASSERT_EQ(async_ioctl_result(&mover), -EINVAL);
 }

@@ -113,13 +113,16 @@ static void check_pages(void)
 	TEST_ASSERT_EQ(fdinfo(a->view, "resident"), 0UL);
 }
 
+static const struct request allocating_request = {
+	NULL, make_pages, undo_pages, check_pages,
+};
+
 static void allocate(void)
 {
 	require_fault_injection();
 	a = machine_create(PAGES);
 	/* Tried again, with no lock held. */
-	TEST_ASSERT_EQ(try_each_allocation(&(struct request){ NULL, make_pages, undo_pages,
-							      check_pages }), 0);
+	TEST_ASSERT_EQ(try_each_allocation(&allocating_request), 0);
 	guest_expect(a, 0, PAGES, 0);
 }
 
