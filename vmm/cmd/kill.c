@@ -27,14 +27,10 @@
  */
 static bool ends_if_asked(const char *name, int pidfd)
 {
-	struct json_object *request = control_request("kill"), *answer = NULL;
+	struct json_object *answer = NULL;
 	char why[CONTROL_WHY];
-	int socket = control_connect(name, why);
-	int ret = socket < 0 ? socket : control_exchange(socket, request, PATIENCE, &answer, why);
+	int ret = control_call(name, control_request("kill"), PATIENCE, &answer, why);
 
-	if (socket >= 0)
-		close(socket);
-	json_object_put(request);
 	json_object_put(answer);
 	return !ret && !control_wait_gone(name, pidfd, PATIENCE);
 }

@@ -100,15 +100,10 @@ static struct json_object *row_of_silent(const char *name, pid_t pid)
 /* Or what can be said without its answer. */
 static struct json_object *status_of(const char *name, pid_t pid)
 {
-	struct json_object *request = control_request("status");
 	struct json_object *answer = NULL, *row = NULL;
 	char why[CONTROL_WHY];
-	int socket = control_connect(name, why);
-	int ret = socket < 0 ? socket : control_exchange(socket, request, PATIENCE, &answer, why);
+	int ret = control_call(name, control_request("status"), PATIENCE, &answer, why);
 
-	if (socket >= 0)
-		close(socket);
-	json_object_put(request);
 	if (!ret && answer_is_ok(answer))
 		row = believe(name, pid, answer);
 	else if (ret == -EAGAIN)

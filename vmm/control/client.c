@@ -305,17 +305,25 @@ int control_judge(const char *name, struct json_object *answer, bool json)
 	return control_say_failed(name, why, json);
 }
 
+int control_call(const char *name, struct json_object *request, int timeout,
+		 struct json_object **answer, char *why)
+{
+	int ret, socket = control_connect(name, why);
+
+	ret = socket < 0 ? socket : control_exchange(socket, request, timeout, answer, why);
+	json_object_put(request);
+	if (socket >= 0)
+		close(socket);
+	return ret;
+}
+
 int control_ask(const char *name, struct json_object *request, int timeout, bool json,
 		struct json_object **answer)
 {
 	struct json_object *own = NULL;
 	char why[CONTROL_WHY];
-	int status, ret, socket = control_connect(name, why);
+	int status, ret = control_call(name, request, timeout, &own, why);
 
-	ret = socket < 0 ? socket : control_exchange(socket, request, timeout, &own, why);
-	json_object_put(request);
-	if (socket >= 0)
-		close(socket);
 	status = ret ? control_say_failed(name, why, json) : control_judge(name, own, json);
 	if (answer && !status)
 		*answer = own;

@@ -33,6 +33,10 @@ int control_exchange(int socket, struct json_object *request, int timeout,
 int control_exchange_with(int socket, struct json_object *request, const int *fds,
 			  unsigned int nr, int timeout, struct json_object **answer, char *why);
 
+/* Both, of a request that is used up, with a connection of its own. */
+int control_call(const char *name, struct json_object *request, int timeout,
+		 struct json_object **answer, char *why);
+
 /* Print it on stdout, in a line. */
 void control_print(struct json_object *object);
 
