@@ -228,11 +228,7 @@ static void signal_ends_xen_msr(void)
 
 	expect_interrupted(interrupted_msr, &msrs, 5);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 5, 1, NULL), 0);
-	punch_pages(o.m->view, 3, 1);
-	close(o.pager);
-	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
-	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_owe_anew(&o, o.m->view, 3);
 	expect_interrupted(interrupted_msr, &msrs, 3);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	interrupted_msr(&msrs);
@@ -434,10 +430,7 @@ static void signal_ends_get_sregs2(void)
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
 	view = pae_guest_create();
 	pae_guest_runs();
-	punch_pages(view, PAE_POINTERS, 1);
-	close(o.pager);
-	o.pager = __pager(view, PAE_POINTERS, 1, KVM_GMEM_PAGER_TAKEOVER);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, PAE_POINTERS, 1);
+	kvm_access_owe_anew(&o, view, PAE_POINTERS);
 	expect_interrupted(interrupted_sregs2, &sregs2, PAE_POINTERS);
 	kvm_access_copy_table(&o, PAE_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
 	interrupted_sregs2(&sregs2);

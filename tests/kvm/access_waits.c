@@ -252,10 +252,7 @@ static void kvmclock_that_is_owed_later(void)
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
 	TEST_ASSERT(clock_version(), "no clock");
-	punch_pages(o.m->view, 3, 1);
-	close(o.pager);
-	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_owe_anew(&o, o.m->view, 3);
 
 	touch_clock(o.m);
 	kvm_access_start(&o, guest_kvm_word, 4, 0);
@@ -308,10 +305,7 @@ static void upcalls(void)
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 2, NULL), 0);
 	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
 	machine_call(o.m, guest_kvm_word, 4, 0, 0);
-	punch_pages(o.m->view, 3, 1);
-	close(o.pager);
-	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_owe_anew(&o, o.m->view, 3);
 	kvm_access_start(&o, guest_kvm_word, 4, 0);
 	kvm_access_expect_event(&o, 3);
 	kvm_access_expect_others_go_on(&o);
@@ -348,11 +342,7 @@ static void update_memslots(void)
 /* Has the page owed anew, unless KVM has got one in between; whether KVM asks for it. */
 static bool owe_clock_anew(void)
 {
-	punch_pages(o.m->view, 3, 1);
-	close(o.pager);
-	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
-	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_owe_anew(&o, o.m->view, 3);
 	return has_event(o.pager, 20);
 }
 
@@ -487,11 +477,7 @@ static void xen_page_goes(uint16_t type)
 	xen_configure(o.m->vm);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	xen_page(type, 3);
-	punch_pages(o.m->view, 3, 1);
-	close(o.pager);
-	o.pager = __pager(o.m->view, 3, 1, KVM_GMEM_PAGER_TAKEOVER);
-	TEST_ASSERT(o.pager >= 0, "takeover: errno %d", errno);
-	expect_event(o.pager, KVM_GMEM_EVENT_REMOVE, 3, 1);
+	kvm_access_owe_anew(&o, o.m->view, 3);
 }
 
 static void expect_xen_waits(void)

@@ -48,6 +48,15 @@ void kvm_access_start(struct kvm_access *o, void *fn, uint64_t a, uint64_t b)
 	kvm_access_resume(o);
 }
 
+void kvm_access_owe_anew(struct kvm_access *o, int view, uint64_t page)
+{
+	punch_pages(view, page, 1);
+	close(o->pager);
+	o->pager = __pager(view, page, 1, KVM_GMEM_PAGER_TAKEOVER);
+	TEST_ASSERT(o->pager >= 0, "takeover: errno %d", errno);
+	expect_event(o->pager, KVM_GMEM_EVENT_REMOVE, page, 1);
+}
+
 void kvm_access_expect_event(struct kvm_access *o, uint64_t page)
 {
 	struct kvm_gmem_event event = next_event(o->pager);

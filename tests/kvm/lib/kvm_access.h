@@ -46,6 +46,9 @@ void kvm_access_create(struct kvm_access *o);
 void kvm_access_start(struct kvm_access *o, void *fn, uint64_t a, uint64_t b);
 void kvm_access_resume(struct kvm_access *o);
 
+/* The page of @view, which was there, goes and is owed: by @o->pager, another pager then. */
+void kvm_access_owe_anew(struct kvm_access *o, int view, uint64_t page);
+
 /* KVM has asked the pager for @page for itself. */
 void kvm_access_expect_event(struct kvm_access *o, uint64_t page);
 
