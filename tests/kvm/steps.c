@@ -429,7 +429,7 @@ static int make_detach_by_force(const struct work *work)
 	return detach(work->pager, KVM_GMEM_DETACH_FORCE, &missing);
 }
 
-/* Who needs the page is told, by an error that is another one while it is owed. */
+/* An access to the page gets an error, which is another one while the page is owed. */
 static bool has_failed(struct machine *m, uint64_t page)
 {
 	struct kvm_pre_fault_memory range = {

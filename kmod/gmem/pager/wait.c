@@ -472,7 +472,7 @@ void gmem_wait_sleep(struct gmem_wait *wait, unsigned int state, long timeout,
 {
 	struct gmem_ring *ring = gmem_may_wait() ? wait->ring : NULL;
 
-	/* Whoever may not wait fails before, or has a bound. */
+	/* A task that may not wait has failed before, or has a bound. */
 	WARN_ON_ONCE(timeout == MAX_SCHEDULE_TIMEOUT && !gmem_may_wait());
 
 	gmem_ring_sleep(ring);
