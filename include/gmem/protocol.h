@@ -319,7 +319,7 @@ const char *gmem_handover_reason(const struct gmem_handover *handover);
  * gmem_handover_offer - after HELLO: send OFFER. LINKED follows.
  *
  * Descriptors stay the caller's. Errors: EINVAL (not the caller's turn; limits), EMSGSIZE,
- * EPIPE.
+ * EPIPE, ECANCELED (the other side gave up, and has gone).
  */
 int gmem_handover_offer(struct gmem_handover *handover, const struct gmem_offer *offer);
 
@@ -337,7 +337,7 @@ void gmem_handover_linked_fds(const struct gmem_handover *handover, int *vm, int
  * @fds: more descriptors, which stay the caller's
  *
  * From here on gmem_handover_end() alone says who has the guest. Errors: EINVAL, EBUSY (the
- * page is not RUNNING), EPIPE.
+ * page is not RUNNING), EPIPE, ECANCELED (as for gmem_handover_offer()).
  */
 int gmem_handover_paused(struct gmem_handover *handover, uint64_t at,
 			 const struct gmem_named_fd *fds, uint32_t nr);

@@ -106,6 +106,12 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static void close_all(int *fds, uint32_t nr)
+{
+	while (nr)
+		close(fds[--nr]);
+}
+
 /* ---- Sending ---- */
 
 /* There is room, as the other side has read what came before; else it is not waited for. */
@@ -158,6 +164,23 @@ static int send_message(struct gmem_handover *handover, struct wire_message *mes
 	return 0;
 }
 
+static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr);
+static int take(struct gmem_handover *handover, int *fds, uint32_t nr);
+
+/* The other side has gone: did it say why before? */
+static bool has_said_why(struct gmem_handover *handover)
+{
+	int fds[WIRE_NAMES];
+	uint32_t nr;
+
+	if (receive(handover, fds, &nr) != 1)
+		return false;
+	if (handover->message.kind == GMEM_PHASE_ABORT)
+		take(handover, fds, nr);
+	close_all(fds, nr);
+	return handover->error;
+}
+
 /* Of a caller's function: an error is the handover's. */
 static int say(struct gmem_handover *handover, struct wire_message *message, const int *fds,
 	       uint32_t nr)
@@ -167,6 +190,8 @@ static int say(struct gmem_handover *handover, struct wire_message *message, con
 
 	if (ret == -EPIPE) {
 		handover->gone = true;
+		if (has_said_why(handover))
+			return handover->error;
 		return fail(handover, ret, "the other side has gone, before %s", names[kind]);
 	}
 	return ret ? fail(handover, ret, "sending %s: %s", names[kind], strerror(-ret)) : 0;
@@ -214,13 +239,21 @@ static int collect(struct msghdr *header, int *fds, uint32_t *nr)
 	return cut ? -EMFILE : 0;
 }
 
-static void close_all(int *fds, uint32_t nr)
+static ssize_t receive_once(int socket, struct msghdr *header)
 {
-	while (nr)
-		close(fds[--nr]);
+	ssize_t got;
+
+	do {
+		got = recvmsg(socket, header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	} while (got < 0 && errno == EINTR);
+	return got;
 }
 
-/* 1: @handover->message, and *nr descriptors; 0: nothing is there; -errno: nothing is kept. */
+/*
+ * 1: @handover->message, and *nr descriptors; 0: nothing is there; -errno: nothing is kept.
+ * A socket tells first that the other side closed without having read all, once, and then
+ * gives what that side had sent before.
+ */
 static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr)
 {
 	union {
@@ -232,12 +265,11 @@ static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr)
 		.msg_iov = &content, .msg_iovlen = 1,
 		.msg_control = &control, .msg_controllen = sizeof(control),
 	};
-	ssize_t got;
+	ssize_t got = receive_once(handover->socket, &header);
 	int ret;
 
-	do {
-		got = recvmsg(handover->socket, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	} while (got < 0 && errno == EINTR);
+	if (got < 0 && errno == ECONNRESET)
+		got = receive_once(handover->socket, &header);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : errno == ECONNRESET ? -EPIPE : -errno;
 	ret = collect(&header, fds, nr);

@@ -1048,7 +1048,9 @@ static void a_source_dies_at_each_step(void **state)
 		pid = start(be_source, &pair.source, all[i], false);
 		destination = open_destination(NULL);
 		ret = gmem_handover_wait(destination);
-		if (ret > 0 && !gmem_handover_link(destination, pair.vm, pair.vm))
+		if (ret > 0)
+			ret = gmem_handover_link(destination, pair.vm, pair.vm);
+		if (!ret)
 			ret = gmem_handover_wait(destination);
 		if (all[i] < PAUSED) {
 			assert_true(ret < 0);
@@ -1064,6 +1066,40 @@ static void a_source_dies_at_each_step(void **state)
 		waitpid(pid, NULL, 0);
 		gmem_handover_close(destination);
 	}
+}
+
+/* A socket tells that what one sent was not read, before it gives what the other sent. */
+static void a_last_word_is_heard_though_the_offer_was_not_read(void **state)
+{
+	struct gmem_handover *source = open_source(NULL);
+	struct gmem_handover *destination = open_destination(NULL);
+
+	(void)state;
+	gmem_handover_step(destination);
+	gmem_handover_wait(source);
+	offer(source);
+	assert_int_equal(gmem_handover_end(destination, -ENOMEM, "out of memory"), GMEM_THEIRS);
+	gmem_handover_close(destination);
+	assert_int_equal(gmem_handover_wait(source), -ECANCELED);
+	assert_non_null(strstr(gmem_handover_reason(source), "out of memory"));
+	assert_int_equal(gmem_handover_end(source, 0, NULL), GMEM_OURS);
+	gmem_handover_close(source);
+}
+
+static void so_it_is_where_the_offer_can_t_be_sent(void **state)
+{
+	struct gmem_handover *source = open_source(NULL);
+	struct gmem_handover *destination = open_destination(NULL);
+
+	(void)state;
+	gmem_handover_step(destination);
+	gmem_handover_wait(source);
+	assert_int_equal(gmem_handover_end(destination, -ENOMEM, "out of memory"), GMEM_THEIRS);
+	gmem_handover_close(destination);
+	assert_int_equal(offer(source), -ECANCELED);
+	assert_non_null(strstr(gmem_handover_reason(source), "out of memory"));
+	assert_int_equal(gmem_handover_end(source, 0, NULL), GMEM_OURS);
+	gmem_handover_close(source);
 }
 
 /* The side that gives up says so, and the guest is the source's. */
@@ -1162,6 +1198,8 @@ int main(void)
 		PAIR(a_destination_dies_at_each_step),
 		PAIR(a_destination_hangs_at_each_step),
 		PAIR(a_source_dies_at_each_step),
+		PAIR(a_last_word_is_heard_though_the_offer_was_not_read),
+		PAIR(so_it_is_where_the_offer_can_t_be_sent),
 		PAIR(a_move_that_fails_gives_the_guest_back),
 		PAIR(a_source_that_was_first_keeps_the_guest),
 		PAIR(a_vm_that_kvm_has_given_up_is_nobodys),
