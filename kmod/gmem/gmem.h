@@ -14,6 +14,7 @@
  *   module.c		set-up, tear-down, capabilities
  *   view_file.c	views' files
  *   release.c		... and their end, which waits for nobody
+ *   put_vm.c		... nor for their VM's: put_vm.h
  *   link.c		KVM_LINK_GUEST_MEMFD
  *   ioctl.c		ioctls on a view
  *   mmap.c		mapping an inode into the host's address spaces
@@ -180,8 +181,7 @@ struct gmem_inode {
  * @file: the view's file, without a reference; NULL once it is being released
  * @closed: it is being released, and does not keep the VM from another view
  * @bound: it has, or had, a binding; set with slots_lock held
- * @release: the rest of the release, where it was left to a work
- * @delay: of @release, in jiffies
+ * @releasing: in kvm->gmem_releases.views: the rest of the release is left to a work
  * @rcu: a slot's view is looked at under RCU
  *
  * @entry and @bindings change with invalidate_lock held for writing and
@@ -196,8 +196,7 @@ struct gmem_view {
 	struct file *file;
 	bool closed;
 	bool bound;
-	struct delayed_work release;
-	unsigned int delay;
+	struct list_head releasing;
 	struct rcu_head rcu;
 };
 

@@ -9,6 +9,7 @@
 #include "gmem.h"
 #include "inode.h"
 #include "invalidate.h"
+#include "put_vm.h"
 #include "view.h"
 #include "version.h"
 
@@ -28,9 +29,12 @@ int kvm_gmem_init(struct module *module)
 	if (r)
 		return r;
 
-	r = gmem_release_init();
+	r = gmem_put_init(module);
 	if (r)
 		goto err_ranges;
+	r = gmem_release_init();
+	if (r)
+		goto err_put;
 	r = gmem_fs_init(module);
 	if (r)
 		goto err_release;
@@ -39,6 +43,8 @@ int kvm_gmem_init(struct module *module)
 
 err_release:
 	gmem_release_exit();
+err_put:
+	gmem_put_exit();
 err_ranges:
 	gmem_ranges_exit();
 	return r;
@@ -55,6 +61,7 @@ void kvm_gmem_exit(void)
 	gmem_poison_exit();
 	/* What is left of a release has let go of its inode. */
 	gmem_release_exit();
+	gmem_put_exit();
 	gmem_fs_exit();
 	gmem_ranges_exit();
 }

@@ -7,9 +7,10 @@
  * copied to a page that its pager owes; invalidate_lock while memory.high throttles who allocates.
  * And it runs in anybody's context: in close(2), exit and execve of whoever was sent the file, in
  * kworkers that release the files of others (of sockets' garbage, of io_uring). None of them may
- * wait for that VMM. So a release tries for the locks: a task for a moment, a kthread once. If
- * that is in vain, the view counts as gone at once, and the rest is left to a work of our own,
- * which tries again and again, and never waits either.
+ * wait for that VMM. So a release tries for the locks: the VMM itself for a moment, another task
+ * once, a kthread not at all. If that is in vain, the view counts as gone at once, and the rest is
+ * left to a work of our own, one a VM, which tries again and again, and never waits either. The
+ * last reference to the VM is put_vm.c's.
  */
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -20,6 +21,7 @@
 #include "gmem.h"
 #include "invalidate.h"
 #include "pager/owed.h"
+#include "put_vm.h"
 #include "view.h"
 
 /* How long a task tries, and how often; when the work tries first, and how often later on. */
@@ -31,8 +33,6 @@
 
 /* Unbound, so that none of its workers has other works to do, nor others' CPU. */
 static struct workqueue_struct *gmem_release_wq;
-/* How many are left to it. */
-static atomic_t gmem_releases = ATOMIC_INIT(0);
 
 /* A view that was never bound has nothing that slots_lock keeps, and nobody can bind it now. */
 static bool gmem_release_needs_slots(const struct gmem_view *view)
@@ -130,16 +130,14 @@ static bool gmem_release_try(struct gmem_view *view)
 }
 
 /*
- * A kthread has other files to release. Of a task that exits SIGKILL has been taken away: it
- * waits once, and not for each of many views. In close(2), a task that is killed goes on.
+ * A VM's own VMM waits a moment, so that its memory is free when close(2) returns; once, and not
+ * for each of many views. Others have nothing to do with what that VMM does. Of a task that exits
+ * SIGKILL has been taken away; in close(2), a task that is killed goes on.
  */
-static s64 gmem_release_patience_ms(void)
+static s64 gmem_release_patience_ms(struct kvm *kvm)
 {
-	if (current->flags & PF_KTHREAD)
-		return 0;
-	if (current->flags & PF_EXITING && atomic_read(&gmem_releases))
-		return 0;
-	return GMEM_RELEASE_PATIENCE_MS;
+	return gmem_is_own_vmm(kvm) && !READ_ONCE(kvm->gmem_releases.queued) ?
+	       GMEM_RELEASE_PATIENCE_MS : 0;
 }
 
 static bool gmem_release_try_for(struct gmem_view *view, s64 ms)
@@ -156,44 +154,107 @@ static bool gmem_release_try_for(struct gmem_view *view, s64 ms)
 	return true;
 }
 
-static void gmem_release_work(struct work_struct *work)
+/* One of those that were left to the work. Returns whether that was all. */
+static bool gmem_release_rest(struct gmem_view *view)
 {
-	struct gmem_view *view = container_of(work, struct gmem_view, release.work);
 	struct gmem_inode *gi = view->inode;
 	bool last;
 
-	if (!gmem_release_trylock(view)) {
-		view->delay = min(2 * view->delay, GMEM_RELEASE_DELAY_MAX);
-		queue_delayed_work(gmem_release_wq, &view->release, view->delay);
-		return;
-	}
+	if (!gmem_release_trylock(view))
+		return false;
 	last = gmem_release_memory(view);
 	gmem_release_unlock(view);
 
 	if (last)
 		gmem_release_pages(gi);
-	atomic_dec(&gmem_releases);
 	gmem_view_free(view);
-	/* Of the inode, and so of the module. The end of the workqueue waits for what is left. */
+	/* Of the inode, and so of the module. */
 	iput(&gi->vfs_inode);
+	return true;
 }
 
-/* The file is freed, and lets go of the inode, as soon as this returns. */
+/* With what is left, and what has come meanwhile. Returns whether there is anything. */
+static bool gmem_release_again(struct kvm_gmem_releases *rs, struct list_head *views)
+{
+	guard(spinlock)(&rs->lock);
+	list_splice(views, &rs->views);
+	WRITE_ONCE(rs->queued, !list_empty(&rs->views));
+	return rs->queued;
+}
+
+/*
+ * All of a VM's views in one work: a VMM that keeps its slots_lock can't have the host look for
+ * that once a view. The work keeps VM and module, since each view lets go of them.
+ */
+static void gmem_release_work(struct work_struct *work)
+{
+	struct kvm *kvm = container_of(to_delayed_work(work), struct kvm, gmem_releases.work);
+	struct kvm_gmem_releases *rs = &kvm->gmem_releases;
+	struct module *owner = rs->owner;
+	struct gmem_view *view, *next;
+	bool held_up = false;
+	LIST_HEAD(views);
+	LIST_HEAD(left);
+
+	scoped_guard(spinlock, &rs->lock)
+		list_splice_init(&rs->views, &views);
+	list_for_each_entry_safe(view, next, &views, releasing) {
+		list_del(&view->releasing);
+		if ((held_up && gmem_release_needs_slots(view)) || !gmem_release_rest(view)) {
+			list_add_tail(&view->releasing, &left);
+			held_up = READ_ONCE(kvm->move_waits) || mutex_is_locked(&kvm->slots_lock);
+		}
+		cond_resched();
+	}
+
+	if (gmem_release_again(rs, &left)) {
+		rs->delay = min(2 * rs->delay, GMEM_RELEASE_DELAY_MAX);
+		queue_delayed_work(gmem_release_wq, &rs->work, rs->delay);
+		return;
+	}
+	kvm_gmem_put_vm(kvm);
+	/* The end of the workqueue waits for what is left. */
+	module_put(owner);
+}
+
+/* The file is freed, and lets go of the inode and the module, as soon as this returns. */
 static void gmem_release_later(struct gmem_view *view)
 {
+	struct kvm_gmem_releases *rs = &view->kvm->gmem_releases;
 	struct gmem_inode *gi = view->inode;
 	bool gone;
 
 	ihold(&gi->vfs_inode);
-	atomic_inc(&gmem_releases);
 	gone = gmem_release_count(view);
 	gmem_release_wake(view, gone);
 	if (gone)
 		gmem_release_tell(gi);
 
-	view->delay = GMEM_RELEASE_DELAY_MIN;
-	INIT_DELAYED_WORK(&view->release, gmem_release_work);
-	queue_delayed_work(gmem_release_wq, &view->release, view->delay);
+	guard(spinlock)(&rs->lock);
+	list_add_tail(&view->releasing, &rs->views);
+	if (rs->queued)
+		return;
+	kvm_get_kvm(view->kvm);
+	__module_get(gi->module);
+	rs->owner = gi->module;
+	rs->delay = GMEM_RELEASE_DELAY_MIN;
+	WRITE_ONCE(rs->queued, true);
+	queue_delayed_work(gmem_release_wq, &rs->work, rs->delay);
+}
+
+/**
+ * gmem_release_init_vm() - a VM is being made
+ * @kvm: the VM
+ *
+ * Context: KVM_CREATE_VM; nobody knows the VM.
+ */
+void gmem_release_init_vm(struct kvm *kvm)
+{
+	struct kvm_gmem_releases *rs = &kvm->gmem_releases;
+
+	spin_lock_init(&rs->lock);
+	INIT_LIST_HEAD(&rs->views);
+	INIT_DELAYED_WORK(&rs->work, gmem_release_work);
 }
 
 /**
@@ -226,7 +287,9 @@ int gmem_view_release(struct inode *inode, struct file *file)
 	/* Its memory may be another file's once this has returned. */
 	WRITE_ONCE(view->file, NULL);
 
-	if (!gmem_release_try_for(view, gmem_release_patience_ms()))
+	/* A kthread has other files to release than to free a terabyte. */
+	if (current->flags & PF_KTHREAD ||
+	    !gmem_release_try_for(view, gmem_release_patience_ms(view->kvm)))
 		gmem_release_later(view);
 	return 0;
 }

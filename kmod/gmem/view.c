@@ -10,6 +10,7 @@
 #include <linux/module.h>
 
 #include "gmem.h"
+#include "put_vm.h"
 #include "seal.h"
 #include "view.h"
 
@@ -69,7 +70,7 @@ void gmem_view_free(struct gmem_view *view)
 	struct kvm *kvm = view->kvm;
 
 	kfree_rcu(view, rcu);
-	kvm_put_kvm(kvm);
+	kvm_gmem_put_vm(kvm);
 }
 
 /**

@@ -22,6 +22,7 @@ struct file *gmem_view_create(struct kvm *kvm, struct gmem_inode *gi);
 int gmem_view_release(struct inode *inode, struct file *file);
 int gmem_release_init(void);
 void gmem_release_exit(void);
+void gmem_release_init_vm(struct kvm *kvm);
 
 /* ioctl.c */
 long gmem_view_ioctl(struct file *file, unsigned int code, unsigned long arg);

@@ -7,9 +7,12 @@
  * lock is free go first, and none keeps its old tables because of another.
  */
 #include <linux/kvm_host.h>
+#include <linux/module.h>
 
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
+
+#include "../gmem/put_vm.h"
 
 static int kvm_move_zap_vm(struct kvm *kvm, void (*zap)(struct kvm *kvm), bool wait)
 {
@@ -40,7 +43,7 @@ static int kvm_move_zap_all(void (*zap)(struct kvm *kvm), bool wait)
 		mutex_unlock(&kvm_lock);
 
 		if (last)
-			kvm_put_kvm(last);
+			kvm_gmem_put_vm(last);
 		last = kvm;
 		r = kvm_move_zap_vm(kvm, zap, wait) ?: r;
 		cond_resched();
@@ -51,7 +54,7 @@ static int kvm_move_zap_all(void (*zap)(struct kvm *kvm), bool wait)
 	mutex_unlock(&kvm_lock);
 
 	if (last)
-		kvm_put_kvm(last);
+		kvm_gmem_put_vm(last);
 	return r;
 }
 
@@ -67,8 +70,12 @@ static int kvm_move_zap_all(void (*zap)(struct kvm *kvm), bool wait)
  */
 int kvm_move_zap_vms(void (*zap)(struct kvm *kvm))
 {
+	struct module *owner;
 	int r;
 
+	/* A VM's last reference may be ours. */
+	if (!kvm_gmem_get_owner(&owner))
+		return 0;
 	WRITE_ONCE(nx_huge_pages_changing, true);
 	r = kvm_move_zap_all(zap, false);
 	/* Those that had none to wait for are zapped again: to no purpose, but no list is kept. */
@@ -76,5 +83,6 @@ int kvm_move_zap_vms(void (*zap)(struct kvm *kvm))
 		r = kvm_move_zap_all(zap, true);
 	if (!r)
 		WRITE_ONCE(nx_huge_pages_changing, false);
+	module_put(owner);
 	return r;
 }
