@@ -14,6 +14,7 @@
 #include "paging.h"
 #include "private.h"
 #include "successor.h"
+#include "tracing.h"
 
 #define PAGES	PAGING_PAGES
 
@@ -103,6 +104,23 @@ static void failed_page(void)
 	TEST_ASSERT_EQ(m->vcpu->run->exit_reason, KVM_EXIT_MEMORY_FAULT);
 	copy(pager, 2, 5, 1);
 	guest_expect(m, 5, 1, 2);
+}
+
+/* However large it is, others get the inode's lock after each gibibyte. */
+static void failed_range(void)
+{
+	const uint64_t gib = 1UL << (30 - PAGE_SHIFT);
+	struct kvm_vm *vm = idle_vm();
+	int view, pager;
+
+	require_pager();
+	view = vm_create_guest_memfd(vm, 65 * gib * PAGE_SIZE, 0);
+	pager = __pager(view, 0, 64 * gib + 1, 0);
+	trace_calls_start("gmem_pager_set");
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 0, 64 * gib + 2, NULL), ENOENT);
+	TEST_ASSERT_EQ(trace_calls(), 0UL);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_FAIL, 0, 64 * gib + 1, NULL), 0);
+	TEST_ASSERT_EQ(trace_calls(), 65UL);
 }
 
 /* Several VMs, one page: one event, and all go on. */
@@ -460,6 +478,7 @@ static const struct claim claims[] = {
 	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there, or not owed"),
 	CLAIM(answers, "copy, zero, continue; EEXIST, ENOENT, EFAULT, EINVAL"),
 	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
+	CLAIM(failed_range, "a range fails by pieces, or is refused as a whole"),
 	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),
 	CLAIM(waiting_holds_nothing, "memslots, links and holes go on, and a signal is EINTR"),
 	CLAIM(own_access_waits, "KVM's own access waits, and a signal does not make MMIO of it"),

@@ -58,7 +58,7 @@ int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answ
 			  const void *content, bool killable)
 {
 	struct gmem_inode *gi = pager->gi;
-	pgoff_t start, end;
+	pgoff_t start, end, done;
 	int r;
 
 	answer->done = 0;
@@ -78,8 +78,11 @@ int gmem_pager_answer_one(struct gmem_pager *pager, struct kvm_gmem_answer *answ
 		r = answer->from ? -EINVAL : gmem_pager_continue(gi, start, end, killable);
 		break;
 	case KVM_GMEM_ANSWER_FAIL:
-		r = answer->from ? -EINVAL : gmem_pager_fail(pager, start, end - start);
-		break;
+		if (answer->from)
+			return -EINVAL;
+		r = gmem_pager_fail(pager, start, end - start, &done);
+		answer->done = (u64)done << PAGE_SHIFT;
+		return r;
 	default:
 		return -EINVAL;
 	}

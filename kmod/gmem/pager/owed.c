@@ -11,6 +11,9 @@
 #include "ring.h"
 #include "wait.h"
 
+/* What the locks are held for at a time, in pages: 1 GiB. */
+#define GMEM_FAIL_PIECE	(1UL << (30 - PAGE_SHIFT))
+
 static struct gmem_pager *gmem_pager_of(struct gmem_inode *gi)
 {
 	/* Pairs with gmem_pager_attach(): what it points to is complete. */
@@ -398,16 +401,8 @@ int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last,
 	return 0;
 }
 
-/**
- * gmem_pager_fail() - the pager can't serve a range
- * @pager: the pager
- * @start: first page offset
- * @nr: how many
- *
- * Context: Process context; takes invalidate_lock.
- * Return: 0; -ENOENT where a page of it is not owed; -ENOMEM; -EINTR by a fatal signal.
- */
-int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
+/* One piece: no page of it may stop being owed meanwhile, or be punched. */
+static int gmem_pager_fail_piece(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 {
 	struct address_space *mapping = gmem_mapping(pager->gi);
 	int r = -ENOENT;
@@ -426,7 +421,39 @@ int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr)
 
 	filemap_invalidate_unlock_shared(mapping);
 	mutex_unlock(&pager->failing);
-	gmem_waits_wake(pager, start, start + nr, NULL);
+	return r;
+}
+
+/**
+ * gmem_pager_fail() - the pager can't serve a range
+ * @pager: the pager
+ * @start: first page offset
+ * @nr: how many
+ * @done: how many of them have failed, in any case
+ *
+ * A range with a page that is not owed is refused as a whole, unless that stops being owed while
+ * this is at work. The locks are held for some 20 ms at most, where every other page is another
+ * run.
+ *
+ * Context: Process context; takes invalidate_lock.
+ * Return: 0; -ENOENT where a page of it is not owed; -ENOMEM; -EINTR by a fatal signal.
+ */
+int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, pgoff_t *done)
+{
+	int r = 0;
+
+	*done = 0;
+	if (!gmem_pager_owes(pager->gi, start, nr))
+		return fatal_signal_pending(current) ? -EINTR : -ENOENT;
+
+	while (!r && *done < nr) {
+		pgoff_t piece = min_t(pgoff_t, nr - *done, GMEM_FAIL_PIECE);
+
+		r = gmem_pager_fail_piece(pager, start + *done, piece);
+		if (!r)
+			*done += piece;
+	}
+	gmem_waits_wake(pager, start, start + *done, NULL);
 	return r;
 }
 

@@ -111,7 +111,7 @@ void gmem_pager_resolved(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 void gmem_pager_wake(struct gmem_inode *gi);
 void gmem_pager_wake_range(struct gmem_inode *gi, pgoff_t start, pgoff_t end,
 			   const struct kvm *kvm);
-int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr);
+int gmem_pager_fail(struct gmem_pager *pager, pgoff_t start, pgoff_t nr, pgoff_t *done);
 int gmem_pager_remove(struct gmem_inode *gi, pgoff_t start, pgoff_t end);
 int gmem_pager_set(struct gmem_pager *pager, pgoff_t first, pgoff_t last, unsigned long value);
 
