@@ -25,6 +25,7 @@
 #define BLOCKED_GPA	(1ULL << 36)
 #define BLOCKED_SLOT	20
 #define DESTROY		"kvm_destroy_vm"
+#define SETTLED_US	300000
 
 /* A VM's, whose VMM has gone. */
 static int view, uffd;
@@ -148,6 +149,48 @@ static void a_stranger_ends(void)
 	wait_for_end(pid);
 }
 
+/* References to the module that a VM's end calls. */
+static int module_users(void)
+{
+	FILE *file = fopen("/sys/module/kvm_amd/refcnt", "r");
+	int users = -1;
+
+	if (!file)
+		file = fopen("/sys/module/kvm_intel/refcnt", "r");
+	TEST_ASSERT(file && fscanf(file, "%d", &users) == 1, "refcnt");
+	fclose(file);
+	return users;
+}
+
+/* Nothing else does: no file is left. */
+static void the_module_stays(void)
+{
+	double until = 0;
+	int idle = module_users();
+	pid_t pid;
+
+	begin();
+	pid = fork();
+	if (!pid) {
+		close(view);
+		_exit(0);
+	}
+	close(view);
+	while (waitpid(pid, NULL, WNOHANG) != pid)
+		TEST_ASSERT(claim_is_patient(&until), "a stranger waits for the VM's end");
+	wait_for_vm();
+	/* The inode's goes some time after it. */
+	until = 0;
+	while (module_users() > idle + 1)
+		TEST_ASSERT(claim_is_patient(&until), "there are %d users", module_users());
+	usleep(SETTLED_US);
+	TEST_ASSERT_EQ(module_users(), idle + 1);
+	close(uffd);
+	until = 0;
+	while (module_users() != idle)
+		TEST_ASSERT(claim_is_patient(&until), "the module is kept");
+}
+
 /* Garbage, which a kworker finds that closes the files of all of the host. */
 static void a_kworker_closes(void)
 {
@@ -187,6 +230,7 @@ static void a_kworker_closes(void)
 static const struct claim claims[] = {
 	CLAIM(a_stranger_closes, "who closes the last view does not wait for the VM's end"),
 	CLAIM(a_stranger_ends, "nor who ends with it"),
+	CLAIM(the_module_stays, "until the VM has ended its module stays"),
 	CLAIM(a_kworker_closes, "nor the kworker that closes others' files"),
 };
 
