@@ -605,16 +605,6 @@ static void faults_are_few(void)
 	TEST_ASSERT(many >= PAGES && few * 400 <= many, "%u faults, %u by pages", few, many);
 }
 
-/* The kernel's own count is late by up to some seconds. */
-static void expect_charged(const char *group, uint64_t n)
-{
-	double until = 0;
-
-	while (cgroup_pages(group) != n && claim_is_patient(&until))
-		;
-	TEST_ASSERT_EQ(cgroup_pages(group), n);
-}
-
 static void charged_to_who_touches(void)
 {
 	const char *group;
@@ -624,9 +614,9 @@ static void charged_to_who_touches(void)
 	group = cgroup_create("chunks");
 	cgroup_enter(group);
 	guest_touch(m, PAGE, 1);
-	expect_charged(group, CHUNK_PAGES);
+	cgroup_expect_pages(group, CHUNK_PAGES, CHUNK_PAGES);
 	punch_pages(m->view, PAGE, 1);
-	expect_charged(group, CHUNK_PAGES - 1);
+	cgroup_expect_pages(group, CHUNK_PAGES - 1, CHUNK_PAGES - 1);
 	punch_pages(m->view, 0, PAGES);
 
 	/* Less than 2 MiB: the page that was touched comes, and no other stays. */
@@ -636,7 +626,7 @@ static void charged_to_who_touches(void)
 	TEST_ASSERT_EQ(populate_offset(m->view, 2 * CHUNK_PAGES, 2, NULL), 2L);
 	TEST_ASSERT_EQ(resident(m->view), 4);
 	TEST_ASSERT_EQ(chunks_of(m->view), 0);
-	expect_charged(group, 4);
+	cgroup_expect_pages(group, 4, 4);
 	guest_expect(m, PAGE, 1, 0);
 	write_file(cgroup_path(group, "memory.max"), "max");
 	cgroup_enter("");

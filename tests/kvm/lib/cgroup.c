@@ -66,7 +66,7 @@ void cgroup_enter(const char *group)
 	write_file(cgroup_path(group, "cgroup.procs"), "0");
 }
 
-uint64_t cgroup_pages(const char *group)
+static uint64_t cgroup_pages(const char *group)
 {
 	uint64_t bytes = 0;
 	char line[128];
@@ -77,4 +77,16 @@ uint64_t cgroup_pages(const char *group)
 		;
 	fclose(f);
 	return bytes / PAGE_SIZE;
+}
+
+void cgroup_expect_pages(const char *group, uint64_t least, uint64_t most)
+{
+	double until = 0;
+	uint64_t pages;
+
+	do {
+		pages = cgroup_pages(group);
+	} while ((pages < least || pages > most) && claim_is_patient(&until));
+	TEST_ASSERT(pages >= least && pages <= most, "the group %s has %lu pages, not %lu to %lu",
+		    group, pages, least, most);
 }

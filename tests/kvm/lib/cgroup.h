@@ -19,8 +19,11 @@ void cgroup_enter(const char *group);
 /* Of a file of a group; overwritten by the next call. */
 const char *cgroup_path(const char *group, const char *file);
 
-/* Page cache pages that are charged to a group. */
-uint64_t cgroup_pages(const char *group);
+/*
+ * Expects so many page cache pages to be charged to a group. The kernel adds small changes up
+ * every two seconds only.
+ */
+void cgroup_expect_pages(const char *group, uint64_t least, uint64_t most);
 
 void write_file(const char *path, const char *text);
 
