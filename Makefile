@@ -66,7 +66,7 @@ tests: lib upstream
 # ---- what is run
 
 .PHONY: check test test-debug test-rounds test-intel test-debian test-cpus test-asan test-disk test-net
-.PHONY: test-soak test-install test-kernels test-kernel demo bench bench-check shell
+.PHONY: test-soak test-install test-kernels test-kernel demo bench bench-check bench-mainline shell
 check: kernel ## checkpatch, sparse, W=1, shellcheck, patches
 	@scripts/check
 test: qemu kmod kmod-stock kmod-sev vmm tests deb ## run all tests
@@ -108,6 +108,8 @@ bench: qemu kmod kmod-stock lib ## measure against stock KVM
 	@bench/run
 bench-check: qemu kmod kmod-stock lib ## count instructions, and fail where floors are not reached
 	@bench/run --check
+bench-mainline: qemu kmod lib ## count instructions beside Debian's kernel 7.3 with its own KVM
+	@bench/mainline
 shell: qemu kmod ## a shell inside the lab
 	@lab/shell
 
