@@ -24,7 +24,7 @@
 #define PAGES		16
 #define BLOCKED_GPA	(1ULL << 36)
 #define BLOCKED_SLOT	20
-#define DESTROY		"kvm_destroy_vm"
+#define DESTROY		"kvm_arch_pre_destroy_vm"
 #define SETTLED_US	300000
 
 /* A VM's, whose VMM has gone. */

@@ -322,7 +322,7 @@ static void many_left(void)
 	many_begin();
 	for (int i = 0; i < MANY; i++)
 		close(views[i]);
-	trace_calls_start("gmem_release_trylock");
+	trace_calls_start("gmem_release_work");
 	sleep(LOOK_SECONDS);
 	calls = trace_calls();
 	TEST_ASSERT(calls && calls <= 8 * LOOK_SECONDS, "%lu looks", calls);
