@@ -209,6 +209,68 @@ static void signal_ends_run_sregs(void)
 	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
 }
 
+#define SYNCED	(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+#define RAX	0x1234567812345678
+
+/* CR3 is that of owed page 3, general registers and events are others than before. */
+static void leave_in_run_page(struct kvm_run *run)
+{
+	struct kvm_sync_regs *s = &run->s.regs;
+
+	vcpu_sregs_get(o.m->vcpu, &s->sregs);
+	vcpu_regs_get(o.m->vcpu, &s->regs);
+	vcpu_events_get(o.m->vcpu, &s->events);
+	s->sregs.efer &= ~(EFER_LME | EFER_LMA);
+	s->sregs.cs.l = 0;
+	s->sregs.cr3 = page_gpa(3);
+	s->regs.rax = RAX;
+	s->events.nmi.masked = 1;
+	run->kvm_valid_regs = SYNCED;
+	run->kvm_dirty_regs = SYNCED;
+}
+
+static void expect_in_run_page(struct kvm_run *run)
+{
+	TEST_ASSERT_EQ(run->s.regs.sregs.cr3, page_gpa(3));
+	TEST_ASSERT_EQ(run->s.regs.regs.rax, (uint64_t)RAX);
+	TEST_ASSERT_EQ(run->s.regs.events.nmi.masked, 1);
+}
+
+/* KVM_RUN sets what is in the run page, does not enter, and stores all of it there. */
+static void expect_run_sets_registers(struct kvm_run *run)
+{
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+
+	run->immediate_exit = 1;
+	interrupted_run(NULL);
+	TEST_ASSERT_EQ(ioctl_errno, EINTR);
+	TEST_ASSERT_EQ(run->kvm_dirty_regs, 0UL);
+	expect_in_run_page(run);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	TEST_ASSERT_EQ(sregs.cr3, page_gpa(3));
+	vcpu_events_get(o.m->vcpu, &events);
+	TEST_ASSERT_EQ(events.nmi.masked, 1);
+}
+
+/* Those that it has not set are not written over, though it is to store registers there. */
+static void signal_keeps_run_page(void)
+{
+	struct kvm_run *run;
+
+	TEST_REQUIRE((kvm_check_cap(KVM_CAP_SYNC_REGS) & SYNCED) == SYNCED);
+	kvm_access_create(&o);
+	run = o.m->vcpu->run;
+	leave_in_run_page(run);
+	expect_interrupted(interrupted_run, NULL, 3);
+	TEST_ASSERT(run->kvm_dirty_regs & KVM_SYNC_X86_SREGS &&
+		    run->kvm_dirty_regs & KVM_SYNC_X86_EVENTS,
+		    "dirty registers: %#llx", run->kvm_dirty_regs);
+	expect_in_run_page(run);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_run_sets_registers(run);
+}
+
 /* Xen's hypercall page, and then the shared page, which this vCPU's mode has laid out anew. */
 static void signal_ends_xen_msr(void)
 {
@@ -453,6 +515,7 @@ static const struct claim claims[] = {
 	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
 	CLAIM(signal_ends_get_sregs2, "a signal ends KVM_GET_SREGS2, which may read page tables"),
 	CLAIM(signal_ends_run_sregs, "a signal ends KVM_RUN that is to set such registers first"),
+	CLAIM(signal_keeps_run_page, "and leaves those of the run page that it has not set"),
 };
 
 CLAIMS_MAIN(claims);
