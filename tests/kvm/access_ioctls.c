@@ -271,6 +271,28 @@ static void signal_keeps_run_page(void)
 	expect_run_sets_registers(run);
 }
 
+/* The page is asked for, and KVM_RUN does not sleep, as for all that it is not to begin. */
+static void immediate_exit_waits_for_nothing(void)
+{
+	struct kvm_run *run;
+
+	TEST_REQUIRE((kvm_check_cap(KVM_CAP_SYNC_REGS) & SYNCED) == SYNCED);
+	kvm_access_create(&o);
+	run = o.m->vcpu->run;
+	leave_in_run_page(run);
+	run->immediate_exit = 1;
+	for (int i = 0; i < 2; i++) {
+		interrupted_run(NULL);
+		TEST_ASSERT_EQ(ioctl_errno, EINTR);
+		TEST_ASSERT(run->kvm_dirty_regs & KVM_SYNC_X86_SREGS, "registers are set");
+		expect_in_run_page(run);
+	}
+	kvm_access_expect_event(&o, 3);
+	TEST_ASSERT(!has_event(o.pager, 0), "asked for twice");
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_run_sets_registers(run);
+}
+
 /* Xen's hypercall page, and then the shared page, which this vCPU's mode has laid out anew. */
 static void signal_ends_xen_msr(void)
 {
@@ -516,6 +538,7 @@ static const struct claim claims[] = {
 	CLAIM(signal_ends_get_sregs2, "a signal ends KVM_GET_SREGS2, which may read page tables"),
 	CLAIM(signal_ends_run_sregs, "a signal ends KVM_RUN that is to set such registers first"),
 	CLAIM(signal_keeps_run_page, "and leaves those of the run page that it has not set"),
+	CLAIM(immediate_exit_waits_for_nothing, "with immediate_exit it does not wait for them"),
 };
 
 CLAIMS_MAIN(claims);

@@ -127,6 +127,23 @@ static bool gmem_own_gives_up(struct gmem_own *own)
 	return true;
 }
 
+/* Is the loaded vCPU not to sleep? It is told that it would have. */
+static bool gmem_vcpu_gives_up(struct kvm *kvm)
+{
+	struct kvm_vcpu *vcpu = gmem_running_vcpu(kvm);
+
+	if (!vcpu || !vcpu->gmem_nowait)
+		return false;
+	vcpu->gmem_gave_up = true;
+	return true;
+}
+
+/* Is the ioctl to ask for its page, and no more than that? */
+static bool gmem_ioctl_only_asks(struct gmem_own *own)
+{
+	return own->kind == GMEM_WAIT_IOCTL && gmem_vcpu_gives_up(own->kvm);
+}
+
 static unsigned int gmem_own_state(struct gmem_own *own)
 {
 	return own->restarts ? TASK_INTERRUPTIBLE : TASK_KILLABLE;
@@ -200,6 +217,8 @@ static int gmem_wait_here(struct gmem_own *own, struct kvm_memory_slot *slot, gf
 	r = gmem_pager_ask(gi, index, kvm->userspace_pid, KVM_GMEM_FAULT_KVM);
 	if (!r && !gmem_may_wait())
 		r = -EBUSY;
+	if (!r && gmem_ioctl_only_asks(own))
+		r = -EINTR;
 	if (!r)
 		gmem_own_wait(own, slot, gfn, gi, index, rounds);
 	iput(&gi->vfs_inode);
@@ -243,7 +262,7 @@ static int gmem_wait_for_memory(struct gmem_own *own)
 
 	if (!gmem_may_wait() || own->kind == GMEM_WAIT_HELD)
 		return -ENOMEM;
-	if (fatal_signal_pending(current) || gmem_own_gives_up(own))
+	if (fatal_signal_pending(current) || gmem_own_gives_up(own) || gmem_ioctl_only_asks(own))
 		return -EINTR;
 	if (kvm->vm_dead)
 		return -EIO;
@@ -264,17 +283,6 @@ static int gmem_wait_or_fail(struct gmem_own *own, struct kvm_memory_slot *slot,
 	if (error == -ENODATA)
 		error = gmem_wait_here(own, slot, gfn);
 	return error == -ENOMEM ? gmem_wait_for_memory(own) : error;
-}
-
-/* Has the loaded vCPU something better to do than to wait with kvm->srcu? It is told. */
-static bool gmem_held_gives_up(struct kvm *kvm)
-{
-	struct kvm_vcpu *vcpu = gmem_running_vcpu(kvm);
-
-	if (!vcpu || !vcpu->gmem_nowait)
-		return false;
-	vcpu->gmem_gave_up = true;
-	return true;
 }
 
 /**
@@ -301,7 +309,7 @@ int gmem_get_pfn_wait(struct kvm *kvm, struct kvm_memory_slot *slot, gfn_t gfn, 
 		r = kvm_gmem_get_pfn(kvm, slot, gfn, pfn, NULL);
 		if (!r)
 			return 0;
-		if (r == -ENODATA && gmem_held_gives_up(kvm))
+		if (r == -ENODATA && gmem_vcpu_gives_up(kvm))
 			return -EBUSY;
 		r = gmem_wait_or_fail(&own, slot, gfn, r);
 		if (r)
@@ -367,7 +375,7 @@ static int gmem_await_once(struct gmem_own *own, gfn_t gfn)
  * @gpa: an address in it, or INVALID_GPA
  *
  * Ahead of an access that could only wait with kvm->srcu held, deaf to signals. A move, too, ends
- * the wait.
+ * the wait. With vcpu->gmem_nowait of the loaded vCPU it does not begin: the page is asked for.
  *
  * Context: An ioctl that has changed nothing yet; nothing is held but vcpu->mutex.
  * Return: -EINTR; else 0, also where the page can't be had: that is for the access to find out.
