@@ -93,13 +93,18 @@ bool gmem_arch_needs_flush(struct kvm *kvm)
  * @vcpu: the vCPU
  * @sregs: what it is to be
  *
- * With PAE paging, what CR3 points to is read when it is set.
+ * With PAE paging, what CR3 points to is read when it is set. That of a nested guest with nested
+ * paging is an address of its own, which the guest that runs it translates: not a page to be had
+ * here. Of a guest whose state hardware protects, registers are not set.
  *
  * Context: as kvm_gmem_await_ioctl().
  * Return: likewise.
  */
 int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
+	if (vcpu->arch.guest_state_protected || mmu_is_nested(vcpu))
+		return 0;
+
 	if (!(sregs->cr0 & X86_CR0_PG) || !(sregs->cr4 & X86_CR4_PAE) || sregs->efer & EFER_LMA)
 		return 0;
 
@@ -111,13 +116,14 @@ int kvm_gmem_await_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
  * @vcpu: the vCPU, loaded
  *
  * With PAE and nested paging on SVM, it is the hardware that has the PDPTRs: KVM reads them again.
+ * Those of a nested guest are left out, as in kvm_gmem_await_sregs().
  *
  * Context: as kvm_gmem_await_ioctl().
  * Return: likewise.
  */
 int kvm_gmem_await_pdptrs(struct kvm_vcpu *vcpu)
 {
-	if (vcpu->arch.guest_state_protected || !is_pae_paging(vcpu) ||
+	if (vcpu->arch.guest_state_protected || mmu_is_nested(vcpu) || !is_pae_paging(vcpu) ||
 	    kvm_register_is_available(vcpu, VCPU_EXREG_PDPTR))
 		return 0;
 

@@ -9,6 +9,7 @@
 #include "claims.h"
 #include "hyperv.h"
 #include "kvm_access.h"
+#include "svm_util.h"
 #include "xenevents.h"
 
 static struct kvm_access o;
@@ -462,13 +463,13 @@ static uint64_t pae_gpa(uint64_t page)
 	return PAE_GPA + page * PAGE_SIZE;
 }
 
+static const uint8_t pae_code[PAGE_SIZE] = { 0xe6, 0x10 };	/* out %al, $0x10 */
+
 /* The view; o.pager is its pager from now on. */
 static int pae_guest_create(void)
 {
-	static const uint8_t out[PAGE_SIZE] = { 0xe6, 0x10 };	/* out %al, $0x10 */
 	int view;
 
-	kvm_access_create(&o);
 	view = vm_create_guest_memfd(o.m->vm, PAE_PAGES * PAGE_SIZE, 0);
 	vm_set_user_memory_region2(o.m->vm, PAE_SLOT, KVM_MEM_GUEST_MEMFD, PAE_GPA,
 				   PAE_PAGES * PAGE_SIZE, o.p.behind, view, 0);
@@ -476,7 +477,7 @@ static int pae_guest_create(void)
 	o.pager = __pager(view, 0, PAE_PAGES, 0);
 	kvm_access_copy_table(&o, PAE_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
 	kvm_access_copy_table(&o, PAE_DIRECTORY, PAE_GPA | PAE_LARGE);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, PAE_CODE, 1, out), 0);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, PAE_CODE, 1, pae_code), 0);
 	return view;
 }
 
@@ -512,6 +513,7 @@ static void signal_ends_get_sregs2(void)
 
 	/* Elsewhere it is the CPU that tells of them. */
 	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	kvm_access_create(&o);
 	view = pae_guest_create();
 	pae_guest_runs();
 	kvm_access_owe_anew(&o, view, PAE_POINTERS);
@@ -520,6 +522,83 @@ static void signal_ends_get_sregs2(void)
 	interrupted_sregs2(&sregs2);
 	TEST_ASSERT_EQ(ioctl_errno, 0);
 	TEST_ASSERT_EQ(sregs2.pdptrs[0], pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+}
+
+/*
+ * The same guest inside of another, with nested paging: its CR3 is a guest address of its own. In
+ * L1's memory at that address is a page that the pager owes, and nobody has use for.
+ */
+enum { L1_PML4 = 10, L1_PDPT, L1_PD, L1_PT, L2_POINTERS, L2_DIRECTORY, L2_CODE };
+
+#define NPT_LARGE	(1 << 7)
+
+static void l2_never_gets_here(struct svm_test_data *svm __attribute__((unused)))
+{
+}
+
+static void l1_runs_pae(uint64_t svm_gva)
+{
+	static uint64_t stack[512];
+	struct svm_test_data *svm = (void *)svm_gva;
+	struct vmcb_save_area *save;
+	uint64_t *pdpt = page_gva(L1_PDPT), *pt = page_gva(L1_PT);
+
+	*(uint64_t *)page_gva(L1_PML4) = page_gpa(L1_PDPT) | ACCESS_PTE;
+	pdpt[0] = ACCESS_PTE | NPT_LARGE;
+	pdpt[PAE_GPA >> 30] = page_gpa(L1_PD) | ACCESS_PTE;
+	*(uint64_t *)page_gva(L1_PD) = page_gpa(L1_PT) | ACCESS_PTE;
+	for (uint64_t page = 0; page < PAE_PAGES; page++)
+		pt[page] = page_gpa(L2_POINTERS + page) | ACCESS_PTE;
+
+	generic_svm_setup(svm, l2_never_gets_here, &stack[500]);
+	svm->vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	svm->vmcb->control.nested_cr3 = page_gpa(L1_PML4);
+	save = &svm->vmcb->save;
+	save->efer &= ~(EFER_LME | EFER_LMA);
+	save->cs.attrib = (save->cs.attrib & ~SVM_SELECTOR_L_MASK) | SVM_SELECTOR_DB_MASK;
+	save->cr3 = PAE_GPA;
+	save->rip = PAE_CODE * PAGE_SIZE;
+	run_guest(svm->vmcb, svm->vmcb_gpa);
+	GUEST_FAIL("L2 has left with %#x", svm->vmcb->control.exit_code);
+}
+
+/* L2 has left to the VMM, which may ask for its registers. */
+static void nested_guest_runs(void)
+{
+	vm_vaddr_t svm;
+
+	TEST_REQUIRE(kvm_cpu_has(X86_FEATURE_SVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, L1_PML4, 4, NULL), 0);
+	kvm_access_copy_table(&o, L2_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	kvm_access_copy_table(&o, L2_DIRECTORY, PAE_GPA | PAE_LARGE);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_COPY, L2_CODE, 1, pae_code), 0);
+	vcpu_alloc_svm(o.m->vm, &svm);
+	machine_prepare(o.m, l1_runs_pae, svm, 0, 0);
+	vcpu_run(o.m->vcpu);
+	TEST_ASSERT_KVM_EXIT_REASON(o.m->vcpu, KVM_EXIT_IO);
+	TEST_ASSERT_EQ(o.m->vcpu->run->io.port, 0x10);
+}
+
+static void nested_cr3_is_another_address(void)
+{
+	struct kvm_sregs2 sregs2;
+	struct kvm_sregs sregs;
+	int view;
+
+	nested_guest_runs();
+	/* The lab's QEMU has marked one as accessed, which KVM takes for a reserved bit. */
+	kvm_access_owe_anew(&o, o.m->view, L2_POINTERS);
+	kvm_access_copy_table(&o, L2_POINTERS, pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	view = pae_guest_create();
+	kvm_access_owe_anew(&o, view, PAE_POINTERS);
+	interrupted_sregs2(&sregs2);
+	TEST_ASSERT_EQ(ioctl_errno, 0);
+	TEST_ASSERT_EQ(sregs2.cr3, PAE_GPA);
+	TEST_ASSERT_EQ(sregs2.pdptrs[0], pae_gpa(PAE_DIRECTORY) | PAE_PRESENT);
+	vcpu_sregs_get(o.m->vcpu, &sregs);
+	vcpu_sregs_set(o.m->vcpu, &sregs);
+	TEST_ASSERT(!has_event(o.pager, 0), "L1's page was asked for");
 }
 
 static const struct claim claims[] = {
@@ -539,6 +618,7 @@ static const struct claim claims[] = {
 	CLAIM(signal_ends_run_sregs, "a signal ends KVM_RUN that is to set such registers first"),
 	CLAIM(signal_keeps_run_page, "and leaves those of the run page that it has not set"),
 	CLAIM(immediate_exit_waits_for_nothing, "with immediate_exit it does not wait for them"),
+	CLAIM(nested_cr3_is_another_address, "nor for L1's page at the CR3 of a nested guest"),
 };
 
 CLAIMS_MAIN(claims);
