@@ -234,19 +234,16 @@ int kvm_gmem_await_msrs(struct kvm_vcpu *vcpu, const struct kvm_msr_entry *msrs,
  * It does not sleep where userspace wants KVM_RUN to return at once (immediate_exit), which a
  * signal may have asked for that is gone by now.
  *
- * Context: KVM_RUN of @vcpu, which has not set them yet, with kvm->srcu by the vCPU, which is
- * given up meanwhile.
+ * Context: KVM_RUN of @vcpu, which has not set them yet; nothing is held but vcpu->mutex.
  * Return: as kvm_gmem_await_ioctl(); -EINTR is to be told to userspace.
  */
 int kvm_gmem_await_run_sregs(struct kvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
 	int r;
 
-	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu->gmem_nowait = !vcpu->wants_to_run;
 	r = kvm_gmem_await_sregs(vcpu, sregs);
 	vcpu->gmem_nowait = false;
-	kvm_vcpu_srcu_read_lock(vcpu);
 	if (r)
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
 	return r;

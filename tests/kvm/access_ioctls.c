@@ -601,6 +601,26 @@ static void nested_cr3_is_another_address(void)
 	TEST_ASSERT(!has_event(o.pager, 0), "L1's page was asked for");
 }
 
+/* What it is by L1's tables is waited for with kvm->srcu held, for as long as the memslot stays. */
+static void nested_cr3_without_memslot(void)
+{
+	struct kvm_run *run;
+
+	nested_guest_runs();
+	run = o.m->vcpu->run;
+	kvm_access_owe_anew(&o, o.m->view, L2_POINTERS);
+	vcpu_sregs_get(o.m->vcpu, &run->s.regs.sregs);
+	run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+	run->immediate_exit = 1;
+	pthread_create(&o.thread, NULL, interrupted_run, NULL);
+	kvm_access_expect_event(&o, L2_POINTERS);
+	wait_asleep(thread_id(o.thread), IN_PAGER_WAIT);
+	machine_unbind(o.m);
+	pthread_join(o.thread, NULL);
+	TEST_ASSERT_EQ(ioctl_errno, EINTR);
+	TEST_ASSERT_EQ(run->kvm_dirty_regs, 0UL);
+}
+
 static const struct claim claims[] = {
 	CLAIM(ioctl_translates, "KVM_TRANSLATE waits, while memslots change"),
 	CLAIM(ioctl_sets_msr, "so does KVM_SET_MSRS, for kvmclock's page"),
@@ -619,6 +639,7 @@ static const struct claim claims[] = {
 	CLAIM(signal_keeps_run_page, "and leaves those of the run page that it has not set"),
 	CLAIM(immediate_exit_waits_for_nothing, "with immediate_exit it does not wait for them"),
 	CLAIM(nested_cr3_is_another_address, "nor for L1's page at the CR3 of a nested guest"),
+	CLAIM(nested_cr3_without_memslot, "that of its own it waits for while its memslot stays"),
 };
 
 CLAIMS_MAIN(claims);
