@@ -109,6 +109,8 @@ int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn);
 int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
 			   unsigned long len);
+int kvm_gmem_cache_activate(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, gpa_t gpa,
+			    unsigned long len);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_gives_up(unsigned int tries);
 

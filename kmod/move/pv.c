@@ -11,6 +11,7 @@
 #include "lapic.h"
 #include "x86.h"
 
+#include "../gmem/access.h"
 #include "move.h"
 #include "vcpus.h"
 
@@ -93,15 +94,16 @@ void kvm_move_copy_pv(struct kvm_vcpu *dst, struct kvm_vcpu *src)
  * was stolen from it by another: account from now on, in the new thread.
  *
  * Context: the first KVM_RUN after the move, before any other request is
- * looked at; vcpu->mutex and kvm->srcu are held.
+ * looked at; vcpu->mutex is held, and kvm->srcu by the vCPU, which is given up where a pager owes
+ * kvmclock's page.
  */
 void kvm_move_arm_vcpu(struct kvm_vcpu *vcpu)
 {
 	struct kvm_vcpu_arch *a = &vcpu->arch;
 
 	if (a->time & 1)
-		kvm_gpc_activate(&a->pv_time, a->time & ~1ULL,
-				 sizeof(struct pvclock_vcpu_time_info));
+		kvm_gmem_cache_activate(vcpu, &a->pv_time, a->time & ~1ULL,
+					sizeof(struct pvclock_vcpu_time_info));
 	else
 		kvm_gpc_deactivate(&a->pv_time);
 

@@ -11,6 +11,7 @@
 #include "interrupts.h"
 #include "mapped.h"
 #include "kvm_access.h"
+#include "successor.h"
 #include "svm_util.h"
 #include "xenevents.h"
 
@@ -266,6 +267,50 @@ static void kvmclock_that_is_owed_later(void)
 	TEST_ASSERT(version && !(version & 1), "version %lu", version);
 }
 
+/* The machine's vCPUs go on in another VM. */
+static void move_machine(void)
+{
+	static struct machine heir;
+	struct kvm_vcpu *vcpu;
+
+	heir = *o.m;
+	heir.vcpu = successor(o.m->vcpu);
+	heir.vm = heir.vcpu->vm;
+	heir.view = link_view(heir.vm, o.m->view);
+	vm_set_user_memory_region2(heir.vm, MACHINE_SLOT, KVM_MEM_GUEST_MEMFD, MACHINE_GPA,
+				   PAGING_PAGES * PAGE_SIZE, o.p.behind, heir.view, 0);
+	move_vcpus(heir.vm, o.m->vm);
+	o.m = &heir;
+	list_for_each_entry(vcpu, &heir.vm->vcpus, list) {
+		if (vcpu != heir.vcpu)
+			o.other = vcpu;
+	}
+}
+
+/* The destination's vCPU looks it up when it first runs. */
+static void kvmclock_that_is_owed_after_a_move(void)
+{
+	uint64_t version;
+
+	require_move_vcpus();
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
+	kvm_access_owe_anew(&o, o.m->view, 3);
+	machine_prepare(o.m, guest_kvm_word, 4, 0, 0);
+	move_machine();
+
+	kvm_access_resume(&o);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
+	version = clock_version();
+	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+}
+
 /* An area that was in one page, and goes on in the next since the guest is one of 64 bits. */
 static void runstate(void)
 {
@@ -339,40 +384,77 @@ static void update_memslots(void)
 	vm_set_user_memory_region(o.m->vm, 20, 0, 1ULL << 36, 0, NULL);
 }
 
-/* Has the page owed anew, unless KVM has got one in between; whether KVM asks for it. */
-static bool owe_clock_anew(void)
+/* Has @page owed anew, unless KVM has got one in between; whether KVM asks for it. */
+static bool owe_anew_and_see(uint64_t page)
 {
-	kvm_access_owe_anew(&o, o.m->view, 3);
+	kvm_access_owe_anew(&o, o.m->view, page);
 	return has_event(o.pager, 20);
 }
 
 /*
- * The page goes at any moment of an update, also when it was waited for already. Memslots would
- * wait for the answer, which comes after them here, if it was waited for with kvm->srcu.
+ * The page goes at any moment, also when it was waited for already. Memslots would wait for the
+ * answer, which comes after them here, if it was waited for with kvm->srcu.
  */
-static void kvmclock_that_is_owed_at_any_time(void)
+static void owe_at_any_time(uint64_t page)
 {
 	unsigned int asked = 0, seed = 1;
 	bool stop = false;
 	pthread_t thread;
 
+	pthread_create(&thread, NULL, run_with_clock, &stop);
+	for (unsigned int i = 0; i < claim_times(1000); i++) {
+		usleep(rand_r(&seed) % 500);
+		if (!owe_anew_and_see(page))
+			continue;
+		asked++;
+		expect_event(o.pager, KVM_GMEM_EVENT_FAULT, page, 1);
+		update_memslots();
+		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, page, 1, NULL), 0);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	TEST_ASSERT(asked, "the page was never asked for");
+}
+
+static void kvmclock_that_is_owed_at_any_time(void)
+{
 	kvm_access_create(&o);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
 	machine_prepare(o.m, guest_syncs, 0, 0, 0);
-	pthread_create(&thread, NULL, run_with_clock, &stop);
-	for (unsigned int i = 0; i < claim_times(1000); i++) {
-		usleep(rand_r(&seed) % 500);
-		if (!owe_clock_anew())
-			continue;
-		asked++;
-		expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 3, 1);
-		update_memslots();
-		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	owe_at_any_time(3);
+}
+
+static void guest_shares_clock(uint64_t page)
+{
+	for (;;) {
+		wrmsr(MSR_KVM_SYSTEM_TIME_NEW, page_gpa(page) | KVM_MSR_ENABLED);
+		GUEST_SYNC(0);
 	}
-	stop = true;
-	pthread_join(thread, NULL);
-	TEST_ASSERT(asked, "the clock's page was never asked for");
+}
+
+static void kvmclock_that_is_set_at_any_time(void)
+{
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	machine_prepare(o.m, guest_shares_clock, 3, 0, 0);
+	owe_at_any_time(3);
+}
+
+static void runstate_at_any_time(void)
+{
+	struct kvm_xen_vcpu_attr attr = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_RUNSTATE_ADDR,
+		.u.gpa = page_gpa(4) - XEN_RUNSTATE_32 / 2,
+	};
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 2, NULL), 0);
+	xen_configure(o.m->vm);
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+	machine_prepare(o.m, guest_syncs, 0, 0, 0);
+	owe_at_any_time(4);
 }
 
 static void guest_steal_version(uint64_t page)
@@ -564,10 +646,13 @@ static const struct claim claims[] = {
 	CLAIM(wall_clock, "the wall clock is written after the wait"),
 	CLAIM(kvmclock, "so is kvmclock, where the guest says where it is"),
 	CLAIM(kvmclock_that_is_owed_later, "and where it is to be updated"),
+	CLAIM(kvmclock_that_is_owed_after_a_move, "and where a vCPU that was moved looks it up"),
 	SLOW_CLAIM(kvmclock_that_is_owed_at_any_time, 120,
 		   "memslots never wait for it, whenever the page goes"),
+	SLOW_CLAIM(kvmclock_that_is_set_at_any_time, 120, "nor where the guest sets it again"),
 	CLAIM(steal_time, "so is steal time"),
 	CLAIM(runstate, "and Xen's runstate, in a page that it was not in before"),
+	SLOW_CLAIM(runstate_at_any_time, 120, "memslots never wait for that one either"),
 	CLAIM(upcalls, "the page of Xen's upcalls is waited for with no lock held"),
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),

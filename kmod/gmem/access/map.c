@@ -148,7 +148,7 @@ int kvm_gmem_cache_lock(struct gfn_to_pfn_cache *gpc)
  *
  * Context: Process context, may sleep; gpc->refresh_lock and kvm->srcu are held, and
  * stay so while it waits for a pager: the refresh has a memslot. A kthread does not
- * wait, nor does a vCPU in kvm_gmem_cache_refresh(): an error pfn.
+ * wait, nor does a vCPU in kvm_gmem_cache_refresh() and its like: an error pfn.
  * Return: whether that is all there is to do: the memory is in the inode; or the VM is
  * dead, whose guest's memory is another VM's; or the memory is that of a process which is
  * gone. If not, @pfn is untouched.
@@ -177,6 +177,29 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
 	return true;
 }
 
+/*
+ * Can @vcpu wait with nothing held? A caller that holds kvm->srcu otherwise than by @vcpu, as some
+ * ioctls do, can't, nor another task than that of @vcpu: they wait in a refresh.
+ */
+static bool gmem_cache_waits_outside(struct kvm_vcpu *vcpu)
+{
+	return vcpu == kvm_get_running_vcpu() && vcpu->srcu_held;
+}
+
+/* From here on a refresh of a cache fails where it would wait for a pager with kvm->srcu held. */
+static void gmem_cache_nowait(struct kvm_vcpu *vcpu)
+{
+	vcpu->gmem_gave_up = false;
+	vcpu->gmem_nowait = true;
+}
+
+/* No more; it has returned @r. -EAGAIN: because of that. */
+static int gmem_cache_result(struct kvm_vcpu *vcpu, int r)
+{
+	vcpu->gmem_nowait = false;
+	return r && vcpu->gmem_gave_up ? -EAGAIN : r;
+}
+
 /**
  * kvm_gmem_cache_refresh() - kvm_gpc_refresh() that waits for a pager with nothing held
  * @vcpu: the vCPU whose cache it is
@@ -186,26 +209,47 @@ bool kvm_gmem_cache_pfn(struct gfn_to_pfn_cache *gpc, kvm_pfn_t *pfn)
  * The refresh itself does not wait: if the page was punched, and is owed anew, since it came,
  * all begins again. Each turn takes another hole, and another pager's saying that it owes.
  *
- * A caller that holds kvm->srcu otherwise than by @vcpu, as an ioctl does, or another task than
- * that of @vcpu, waits in the refresh.
- *
- * Context: as kvm_gmem_await().
+ * Context: as kvm_gmem_await(), but see gmem_cache_waits_outside().
  * Return: as kvm_gpc_refresh().
  */
 int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, unsigned long len)
 {
 	int r;
 
-	if (vcpu != kvm_get_running_vcpu() || !vcpu->srcu_held)
+	if (!gmem_cache_waits_outside(vcpu))
 		return kvm_gpc_refresh(gpc, len);
 
 	do {
 		kvm_gmem_await(vcpu->kvm, kvm_gmem_cached_gpa(gpc));
-		vcpu->gmem_gave_up = false;
-		vcpu->gmem_nowait = true;
-		r = kvm_gpc_refresh(gpc, len);
-		vcpu->gmem_nowait = false;
-	} while (r && vcpu->gmem_gave_up);
+		gmem_cache_nowait(vcpu);
+		r = gmem_cache_result(vcpu, kvm_gpc_refresh(gpc, len));
+	} while (r == -EAGAIN);
+	return r;
+}
+
+/**
+ * kvm_gmem_cache_activate() - kvm_gpc_activate() that waits for a pager with nothing held
+ * @vcpu: the vCPU whose cache it is
+ * @gpc: the cache
+ * @gpa: as kvm_gpc_activate()
+ * @len: likewise
+ *
+ * Context: as kvm_gmem_cache_refresh().
+ * Return: as kvm_gpc_activate().
+ */
+int kvm_gmem_cache_activate(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, gpa_t gpa,
+			    unsigned long len)
+{
+	int r;
+
+	if (!gmem_cache_waits_outside(vcpu))
+		return kvm_gpc_activate(gpc, gpa, len);
+
+	do {
+		kvm_gmem_await(vcpu->kvm, gpa);
+		gmem_cache_nowait(vcpu);
+		r = gmem_cache_result(vcpu, kvm_gpc_activate(gpc, gpa, len));
+	} while (r == -EAGAIN);
 	return r;
 }
 
