@@ -111,6 +111,8 @@ int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
 			   unsigned long len);
 int kvm_gmem_cache_activate(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, gpa_t gpa,
 			    unsigned long len);
+int gmem_cache_refresh_nowait(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
+			      unsigned long len);
 bool kvm_gmem_cache_stale(struct gfn_to_pfn_cache *gpc);
 bool kvm_gmem_cache_gives_up(unsigned int tries);
 
@@ -161,7 +163,9 @@ void kvm_gmem_retry_evtchns(struct kvm *kvm);
 void kvm_gmem_send_evtchns(struct kvm_vcpu *vcpu,
 			   int (*send)(struct kvm_xen_evtchn *xe, struct kvm *kvm));
 int kvm_gmem_settle_evtchns(struct kvm_vcpu *vcpu, void (*inject)(struct kvm_vcpu *vcpu));
-void kvm_gmem_await_vcpu_info(struct kvm_vcpu *vcpu);
+void kvm_gmem_await_upcalls(struct kvm_vcpu *vcpu);
+int kvm_gmem_upcalls_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
+			     unsigned long len);
 int kvm_gmem_await_xen_attr(struct kvm_vcpu *vcpu, const struct kvm_xen_vcpu_attr *data);
 
 /* prefault.c */

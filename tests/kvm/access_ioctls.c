@@ -6,6 +6,7 @@
 #include <asm/kvm_para.h>
 #include <signal.h>
 
+#include "apic.h"
 #include "claims.h"
 #include "hyperv.h"
 #include "kvm_access.h"
@@ -292,6 +293,51 @@ static void immediate_exit_waits_for_nothing(void)
 	TEST_ASSERT(!has_event(o.pager, 0), "asked for twice");
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	expect_run_sets_registers(run);
+}
+
+static void *lapic_thread(void *arg)
+{
+	struct kvm_lapic_state *lapic = arg;
+
+	vcpu_ioctl(o.m->vcpu, KVM_SET_LAPIC, lapic);
+	return NULL;
+}
+
+static void spurious_vector(struct kvm_lapic_state *lapic, uint32_t value)
+{
+	*(uint32_t *)(lapic->regs + APIC_SPIV) = value;
+}
+
+/* Where upcalls are interrupts of the vCPU's own LAPIC, KVM looks for one when that is enabled. */
+static void ioctl_enables_lapic(void)
+{
+	struct kvm_xen_vcpu_attr page = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, .u.gpa = page_gpa(3),
+	}, vector = {
+		.type = KVM_XEN_VCPU_ATTR_TYPE_UPCALL_VECTOR, .u.vector = 0x51,
+	};
+	struct kvm_lapic_state lapic;
+	pthread_t thread;
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	xen_configure(o.m->vm);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &page);
+	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &vector);
+	vcpu_ioctl(o.m->vcpu, KVM_GET_LAPIC, &lapic);
+	spurious_vector(&lapic, 0xff);
+	vcpu_ioctl(o.m->vcpu, KVM_SET_LAPIC, &lapic);
+	kvm_access_owe_anew(&o, o.m->view, 3);
+
+	spurious_vector(&lapic, 0xff | APIC_SPIV_APIC_ENABLED);
+	pthread_create(&thread, NULL, lapic_thread, &lapic);
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	pthread_join(thread, NULL);
+	vcpu_ioctl(o.m->vcpu, KVM_GET_LAPIC, &lapic);
+	TEST_ASSERT(!*(uint32_t *)(lapic.regs + APIC_IRR + 0x51 / 32 * 0x10), "an upcall");
 }
 
 /* Xen's hypercall page, and then the shared page, which this vCPU's mode has laid out anew. */
@@ -633,6 +679,7 @@ static const struct claim claims[] = {
 	CLAIM(signal_ends_assist_page, "or Hyper-V's assist page"),
 	CLAIM(signal_ends_runstate, "a signal ends KVM_XEN_VCPU_SET_ATTR, at each of two pages"),
 	CLAIM(signal_ends_longer_runstate, "and where the mode has brought the second one in"),
+	CLAIM(ioctl_enables_lapic, "KVM_SET_LAPIC waits for Xen's upcalls, while memslots change"),
 	CLAIM(ioctl_sets_sregs, "KVM_SET_SREGS waits for the answer too"),
 	CLAIM(signal_ends_get_sregs2, "a signal ends KVM_GET_SREGS2, which may read page tables"),
 	CLAIM(signal_ends_run_sregs, "a signal ends KVM_RUN that is to set such registers first"),

@@ -11,6 +11,7 @@
 #include "interrupts.h"
 #include "mapped.h"
 #include "kvm_access.h"
+#include "runner.h"
 #include "successor.h"
 #include "svm_util.h"
 #include "xenevents.h"
@@ -333,22 +334,27 @@ static void runstate(void)
 	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(5, 0));
 }
 
-/* The page in which Xen's guest is told of upcalls, which KVM reads before each entry. */
-static void upcalls(void)
+static void xen_upcalls_at(uint64_t gpa)
 {
 	struct kvm_xen_hvm_attr vector = {
 		.type = KVM_XEN_ATTR_TYPE_UPCALL_VECTOR, .u.vector = VECTOR,
 	};
 	struct kvm_xen_vcpu_attr attr = {
-		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, .u.gpa = page_gpa(3),
+		.type = KVM_XEN_VCPU_ATTR_TYPE_VCPU_INFO, .u.gpa = gpa,
 	};
 
-	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
-	kvm_access_create(&o);
 	xen_configure(o.m->vm);
 	vm_ioctl(o.m->vm, KVM_XEN_HVM_SET_ATTR, &vector);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 2, NULL), 0);
 	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
+}
+
+/* The page in which Xen's guest is told of upcalls, which KVM reads before each entry. */
+static void upcalls(void)
+{
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 2, NULL), 0);
+	xen_upcalls_at(page_gpa(3));
 	machine_call(o.m, guest_kvm_word, 4, 0, 0);
 	kvm_access_owe_anew(&o, o.m->view, 3);
 	kvm_access_start(&o, guest_kvm_word, 4, 0);
@@ -441,6 +447,16 @@ static void kvmclock_that_is_set_at_any_time(void)
 	owe_at_any_time(3);
 }
 
+static void upcalls_at_any_time(void)
+{
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	xen_upcalls_at(page_gpa(3));
+	machine_prepare(o.m, guest_syncs, 0, 0, 0);
+	owe_at_any_time(3);
+}
+
 static void runstate_at_any_time(void)
 {
 	struct kvm_xen_vcpu_attr attr = {
@@ -455,6 +471,74 @@ static void runstate_at_any_time(void)
 	vcpu_ioctl(o.m->vcpu, KVM_XEN_VCPU_SET_ATTR, &attr);
 	machine_prepare(o.m, guest_syncs, 0, 0, 0);
 	owe_at_any_time(4);
+}
+
+/* ---- a halted vCPU that polls, of which each turn looks for upcalls with kvm->srcu held */
+
+#define POLL_NS		20000000
+#define HALT_NS		2000000
+#define UPCALL_SLOT	23
+#define UPCALL_GPA	(1ULL << 37)
+
+static volatile bool halts;
+
+static void on_timer(struct ex_regs *regs)
+{
+	if (in_service(regs->vector))
+		eoi();
+}
+
+static void guest_halts(void)
+{
+	lapic_enable();
+	x2apic_write_reg(APIC_TDCR, 0xb);	/* by 1; a tick is a nanosecond */
+	x2apic_write_reg(APIC_LVTT, VECTOR);
+	while (halts) {
+		x2apic_write_reg(APIC_TMICT, HALT_NS);
+		halt();
+	}
+	GUEST_RETURN(0);
+}
+
+/* Another inode's page is at that address, and owed; @view is what was there. */
+static void bind_upcalls(int *view)
+{
+	if (*view >= 0) {
+		vm_set_user_memory_region2(o.m->vm, UPCALL_SLOT, KVM_MEM_GUEST_MEMFD, UPCALL_GPA, 0,
+					   NULL, -1, 0);
+		close(*view);
+	}
+	close(o.pager);
+	*view = vm_create_guest_memfd(o.m->vm, PAGE_SIZE, 0);
+	o.pager = __pager(*view, 0, 1, 0);
+	vm_set_user_memory_region2(o.m->vm, UPCALL_SLOT, KVM_MEM_GUEST_MEMFD, UPCALL_GPA, PAGE_SIZE,
+				   o.p.behind, *view, 0);
+}
+
+static void upcalls_while_it_polls(void)
+{
+	unsigned int seed = 1;
+	int view = -1;
+
+	TEST_REQUIRE(kvm_has_cap(KVM_CAP_XEN_HVM));
+	kvm_access_create(&o);
+	vm_install_exception_handler(o.m->vm, VECTOR, on_timer);
+	vm_enable_cap(o.m->vm, KVM_CAP_HALT_POLL, POLL_NS);
+	bind_upcalls(&view);
+	vm_mem_set_private(o.m->vm, UPCALL_GPA, PAGE_SIZE);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 0, 1, NULL), 0);
+	xen_upcalls_at(UPCALL_GPA);
+	*GUEST_VARIABLE(o.m->vm, halts) = true;
+	kvm_access_start(&o, guest_halts, 0, 0);
+	for (unsigned int i = 0; i < claim_times(300); i++) {
+		usleep(rand_r(&seed) % 5000);
+		bind_upcalls(&view);
+		kvm_access_expect_event(&o, 0);
+		update_memslots();
+		TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 0, 1, NULL), 0);
+	}
+	*GUEST_VARIABLE(o.m->vm, halts) = false;
+	kvm_access_result(&o);
 }
 
 static void guest_steal_version(uint64_t page)
@@ -654,6 +738,8 @@ static const struct claim claims[] = {
 	CLAIM(runstate, "and Xen's runstate, in a page that it was not in before"),
 	SLOW_CLAIM(runstate_at_any_time, 120, "memslots never wait for that one either"),
 	CLAIM(upcalls, "the page of Xen's upcalls is waited for with no lock held"),
+	SLOW_CLAIM(upcalls_at_any_time, 120, "memslots never wait for it, whenever it goes"),
+	SLOW_CLAIM(upcalls_while_it_polls, 120, "nor where a halted vCPU polls, and looks there"),
 	CLAIM(cached, "and what KVM accesses by a cached address"),
 	CLAIM(mapped, "and what KVM maps for an instruction of nested virtualization"),
 	CLAIM(smm, "in system management mode, which has memslots of its own"),

@@ -201,6 +201,22 @@ static int gmem_cache_result(struct kvm_vcpu *vcpu, int r)
 }
 
 /**
+ * gmem_cache_refresh_nowait() - kvm_gpc_refresh() that does not wait for a pager
+ * @vcpu: the vCPU whose cache it is, and whose task this is
+ * @gpc: the cache
+ * @len: as kvm_gpc_refresh()
+ *
+ * Context: as kvm_gpc_refresh().
+ * Return: likewise; -EAGAIN where a pager owes the page.
+ */
+int gmem_cache_refresh_nowait(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
+			      unsigned long len)
+{
+	gmem_cache_nowait(vcpu);
+	return gmem_cache_result(vcpu, kvm_gpc_refresh(gpc, len));
+}
+
+/**
  * kvm_gmem_cache_refresh() - kvm_gpc_refresh() that waits for a pager with nothing held
  * @vcpu: the vCPU whose cache it is
  * @gpc: the cache
@@ -221,8 +237,7 @@ int kvm_gmem_cache_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc, 
 
 	do {
 		kvm_gmem_await(vcpu->kvm, kvm_gmem_cached_gpa(gpc));
-		gmem_cache_nowait(vcpu);
-		r = gmem_cache_result(vcpu, kvm_gpc_refresh(gpc, len));
+		r = gmem_cache_refresh_nowait(vcpu, gpc, len);
 	} while (r == -EAGAIN);
 	return r;
 }

@@ -62,8 +62,8 @@ struct gmem_own {
 };
 
 /*
- * The vCPU's kvm->srcu is given up where the caller holds it by the vCPU. The caller may
- * hold it twice, which only delays synchronize_srcu().
+ * The vCPU's kvm->srcu is given up where the caller holds it by the vCPU. No caller holds it twice:
+ * an update of memslots would wait for the answer then, as nobody wakes a GMEM_WAIT_OWN for it.
  */
 static struct gmem_own gmem_own_of(struct kvm *kvm)
 {

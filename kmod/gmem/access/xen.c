@@ -281,8 +281,19 @@ void kvm_gmem_await_runstate(struct kvm_vcpu *vcpu)
 	kvm_gmem_await(kvm, gpa + gmem_runstate_size(kvm) - 1);
 }
 
+/*
+ * Can a vCPU's task wait for the page of upcalls, where it looks there? Not if it must not sleep,
+ * nor in KVM_RUN without kvm->srcu by the vCPU: that is a halted vCPU's poll, in which KVM has
+ * kvm->srcu for itself. The poll ends, and KVM looks again, with nothing but the vCPU's.
+ */
+static bool gmem_upcalls_can_wait(struct kvm_vcpu *vcpu)
+{
+	return preemptible() && task_is_running(current) &&
+	       (vcpu->srcu_held || !vcpu->wants_to_run);
+}
+
 /* As a rule the page is at hand. */
-static void gmem_await_vcpu_info_locked(struct kvm_vcpu *vcpu)
+static void gmem_await_upcalls_locked(struct kvm_vcpu *vcpu)
 {
 	struct gfn_to_pfn_cache *gpc = &vcpu->arch.xen.vcpu_info_cache;
 
@@ -292,26 +303,49 @@ static void gmem_await_vcpu_info_locked(struct kvm_vcpu *vcpu)
 }
 
 /**
- * kvm_gmem_await_vcpu_info() - have the page come in which a guest is told of upcalls
+ * kvm_gmem_await_upcalls() - have the page come in which a guest is told of upcalls
  * @vcpu: the vCPU, before KVM looks there for one
  *
  * Where the vCPU's own task looks, which may hold kvm->srcu by the vCPU or not, and uses nothing
  * that it has found by it.
  *
- * Context: Any; waits where the task may sleep, without kvm->srcu.
+ * Context: Any; waits where gmem_upcalls_can_wait(), without kvm->srcu.
  */
-void kvm_gmem_await_vcpu_info(struct kvm_vcpu *vcpu)
+void kvm_gmem_await_upcalls(struct kvm_vcpu *vcpu)
 {
-	if (vcpu != kvm_get_running_vcpu() || !preemptible() || !task_is_running(current))
+	if (vcpu != kvm_get_running_vcpu() || !gmem_upcalls_can_wait(vcpu))
 		return;
 
 	if (vcpu->srcu_held) {
-		gmem_await_vcpu_info_locked(vcpu);
+		gmem_await_upcalls_locked(vcpu);
 	} else {
 		kvm_vcpu_srcu_read_lock(vcpu);
-		gmem_await_vcpu_info_locked(vcpu);
+		gmem_await_upcalls_locked(vcpu);
 		kvm_vcpu_srcu_read_unlock(vcpu);
 	}
+}
+
+/**
+ * kvm_gmem_upcalls_refresh() - refresh the cache of the page of upcalls, and never wait
+ * @vcpu: the vCPU
+ * @gpc: its cache
+ * @len: as kvm_gpc_refresh()
+ *
+ * Context: After kvm_gmem_await_upcalls(), with kvm->srcu also otherwise than by @vcpu. Another
+ * task than that of @vcpu waits in the refresh.
+ * Return: 0; -EAGAIN: the page went after it had come, begin again; 1: there may be an upcall,
+ * and the caller is to look again where it can wait; another error: there is no such page.
+ */
+int kvm_gmem_upcalls_refresh(struct kvm_vcpu *vcpu, struct gfn_to_pfn_cache *gpc,
+			     unsigned long len)
+{
+	int r;
+
+	if (vcpu != kvm_get_running_vcpu())
+		return kvm_gpc_refresh(gpc, len) ? -EFAULT : 0;
+
+	r = gmem_cache_refresh_nowait(vcpu, gpc, len);
+	return r == -EAGAIN && !gmem_upcalls_can_wait(vcpu) ? 1 : r;
 }
 
 /**
