@@ -38,7 +38,7 @@
  *   chunk.c		... 2 MiB at a time, where the host may map them
  *   attrs.c		which pages are private, shared
  *   fdinfo.c		facts for operators
- *   x86.c		what depends on the type of an x86 VM: arch.h
+ *   x86.c		what depends on the type of an x86 VM, and on x86: arch.h
  *   trace.h		trace/events/gmem
  *
  * Lock order, outermost first

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What depends on the type of an x86 VM.
+ * What depends on the type of an x86 VM, and on x86.
  */
 #include "access.h"
 #include "arch.h"
@@ -58,6 +58,24 @@ u64 gmem_arch_flags(struct kvm *kvm)
 
 	return GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED | GUEST_MEMFD_FLAG_WRITE |
 	       GMEM_HUGE_FLAGS;
+}
+
+/**
+ * gmem_arch_had_machine_check() - has an access of this task's met a memory error?
+ *
+ * One for which it is to be recovered, when it returns to userspace: the page is taken away
+ * then. Another one before that may be the kernel's end, see fill/read.c.
+ *
+ * Context: Process context.
+ * Return: whether it has, since it was last in userspace.
+ */
+bool gmem_arch_had_machine_check(void)
+{
+#ifdef CONFIG_X86_MCE
+	return current->mce_count;
+#else
+	return false;
+#endif
 }
 
 /**

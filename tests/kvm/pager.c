@@ -8,10 +8,13 @@
 #include <signal.h>
 #include <sys/mman.h>
 
+#include "apart.h"
 #include "claims.h"
 #include "machine.h"
+#include "mapped.h"
 #include "meminfo.h"
 #include "paging.h"
+#include "populate.h"
 #include "private.h"
 #include "successor.h"
 #include "tracing.h"
@@ -473,10 +476,30 @@ static void hang_up_says_that_memory_is_free(void)
 		    "%lu bytes were free, %lu are", before, (uint64_t)after);
 }
 
+/* Half a page from each of two that are never there at once. */
+static void content_that_comes_and_goes(void)
+{
+	const unsigned long touches = 100;	/* to read them once: as many as take no time */
+	static struct apart apart;
+	struct machine *m;
+	char *expected;
+	int pager;
+
+	require_pager();
+	m = mapped_create(KVM_X86_DEFAULT_VM, PAGES, MMAP_SHARED);
+	pager = pager_of(m);
+	expected = (char *)pattern_pages(0, 2, 3) + PAGE_SIZE / 2;
+	apart_begin(&apart, expected - PAGE_SIZE / 2, touches);
+	TEST_ASSERT_EQ(answer(pager, KVM_GMEM_ANSWER_COPY, 7, 1, apart.pages + PAGE_SIZE / 2), 0);
+	TEST_ASSERT(apart.touches < touches, "the pages were touched %lu times", apart.touches);
+	TEST_ASSERT(!memcmp(host_page(m, 7), expected, PAGE_SIZE), "the content is another");
+}
+
 static const struct claim claims[] = {
 	CLAIM(guest_waits, "a guest waits for a missing page until the pager gives it"),
 	CLAIM(what_is_there_is_not_asked_for, "nobody asks for a page that is there, or not owed"),
 	CLAIM(answers, "copy, zero, continue; EEXIST, ENOENT, EFAULT, EINVAL"),
+	CLAIM(content_that_comes_and_goes, "content that never stays for a copy is copied"),
 	CLAIM(failed_page, "a page that the pager fails is KVM_EXIT_MEMORY_FAULT with EHWPOISON"),
 	CLAIM(failed_range, "a range fails by pieces, or is refused as a whole"),
 	CLAIM(one_event_for_all, "however many wait for a page, there is one event"),

@@ -3,13 +3,17 @@
  * Populating from every kind of memory, and within limits.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "apart.h"
 #include "cgroup.h"
 #include "claims.h"
+#include "failing.h"
 #include "fdinfo.h"
 #include "mapped.h"
 #include "meminfo.h"
@@ -148,6 +152,99 @@ static void a_private_page(void)
 	guest_expect(m, 0, 50, 3);
 }
 
+#define TOUCHES	100	/* of two pages, to read them once: as many as take no time */
+
+/* Half a page from each of two, which are page 0's and 1's of the pattern. */
+static struct apart two_halves;
+
+static void begin_two_halves(void)
+{
+	m = mapped_create(KVM_X86_DEFAULT_VM, PAGES,
+			  MMAP_SHARED | GUEST_MEMFD_FLAG_WRITE);
+	content = pattern_pages(0, 2, 3);
+	apart_begin(&two_halves, content, TOUCHES);
+}
+
+static void expect_two_halves(long done, long all)
+{
+	TEST_ASSERT(two_halves.touches < TOUCHES, "the pages were touched %lu times",
+		    two_halves.touches);
+	TEST_ASSERT_EQ(done, all);
+	TEST_ASSERT(!memcmp(m->host, content + 256, PAGE_SIZE), "the content is another");
+}
+
+static void never_there_at_once(void)
+{
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	begin_two_halves();
+	expect_two_halves(populate(m, 0, 1, two_halves.pages + PAGE_SIZE / 2), 1);
+}
+
+static void never_there_at_once_written(void)
+{
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_WRITE);
+	begin_two_halves();
+	expect_two_halves(pwritev(m->view, (struct iovec[]){
+		{ two_halves.pages + PAGE_SIZE / 2, 100 },
+		{ two_halves.pages + PAGE_SIZE / 2 + 100, PAGE_SIZE / 2 },
+		{ two_halves.pages + PAGE_SIZE + 100, PAGE_SIZE / 2 - 100 },
+	}, 3, 0), PAGE_SIZE);
+}
+
+static volatile bool flipping;
+
+/* Page 9 of the content comes and goes. */
+static void *flip(void *arg __maybe_unused)
+{
+	char *page = (char *)content + 9 * PAGE_SIZE;
+
+	while (flipping) {
+		TEST_ASSERT(!mprotect(page, PAGE_SIZE, PROT_NONE), "mprotect");
+		TEST_ASSERT(!mprotect(page, PAGE_SIZE, PROT_READ), "mprotect");
+	}
+	return NULL;
+}
+
+static void comes_and_goes(void)
+{
+	unsigned int whole = 0, until = 0, rounds = claim_times(2000);
+	pthread_t thread;
+
+	begin();
+	flipping = true;
+	TEST_ASSERT(!pthread_create(&thread, NULL, flip, NULL), "pthread_create");
+	for (unsigned int i = 0; i < rounds; i++) {
+		long n = populate(m, 0, 16, content);
+
+		TEST_ASSERT(n == 9 || n == 16, "populated %ld pages: errno %d", n, errno);
+		if (n == 9)
+			until++;
+		else
+			whole++;
+		if (i + 1 < rounds)
+			punch_pages(m->view, 0, 16);
+	}
+	flipping = false;
+	pthread_join(thread, NULL);
+	guest_expect(m, 0, 9, 3);
+	pr_info("%u times all came, %u times what is before it\n", whole, until);
+}
+
+/*
+ * What a page does that has a bad cache line: its first byte can be read, all of it can't be
+ * copied.
+ */
+static void copies_that_fail(void)
+{
+	begin();
+	require_failing_copies();
+	fail_copies_in("gmem_fill_read", true);
+	expect_until((char *)content, 0);
+	fail_copies_in("gmem_fill_read", false);
+	TEST_ASSERT_EQ(populate(m, 0, PAGES, content), (long)PAGES);
+	guest_expect(m, 0, PAGES, 3);
+}
+
 /* What was allocated for content that did not come is free again. */
 static void nothing_is_lost(void)
 {
@@ -278,6 +375,10 @@ static const struct claim claims[] = {
 	CLAIM(a_file_that_ends, "past a file's end it is EFAULT, and goes on when the file does"),
 	CLAIM(a_bad_page, "a page with a memory error is EFAULT, and kills nobody"),
 	CLAIM(a_private_page, "so is another inode's private page"),
+	CLAIM(never_there_at_once, "two pages that are never there at once populate"),
+	CLAIM(never_there_at_once_written, "they do by writev"),
+	CLAIM(comes_and_goes, "a page that comes and goes is there, or EFAULT"),
+	CLAIM(copies_that_fail, "a page that can be touched and not be copied is EFAULT"),
 	CLAIM(nothing_is_lost, "nor is memory lost by content that did not come"),
 	CLAIM(without_limits_on_mappings, "limits on what is mapped and locked do not count"),
 	CLAIM(told_of_a_limit, "a cgroup's limit is ENOMEM; what came is whole, and goes on"),

@@ -352,6 +352,7 @@ static int gmem_fill_init(struct gmem_fill *fill, u64 start, u64 size, u64 from,
 		.from = u64_to_user_ptr(from),
 		.seals = KVM_GMEM_SEAL_WRITE,
 		.order = GMEM_FILL_ORDER,
+		.slow = U64_MAX,
 	};
 	if (flags || !size || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(size) ||
 	    check_add_overflow(start, size, &end))
@@ -488,6 +489,7 @@ ssize_t gmem_write_iter(struct kiocb *iocb, struct iov_iter *from)
 		.iter = from,
 		.seals = KVM_GMEM_SEAL_WRITE | KVM_GMEM_SEAL_GUEST,
 		.order = GMEM_FILL_ORDER,
+		.slow = U64_MAX,
 	};
 	r = gmem_fill_run(&fill);
 	if (r <= 0)

@@ -2,8 +2,18 @@
 /*
  * Reading content from a process's memory, into folios that nobody else knows. The memory may
  * not come, for ever. So it is waited for with nothing held, no lock, and no folio either: these
- * are charged to nobody before they are in the inode. What goes again before it is read is
- * waited for anew.
+ * are charged to nobody before they are in the inode.
+ *
+ * Then it is copied without page faults. Where that falls short, what was there is gone again, or
+ * never was there in full: one bad cache line behind the byte by which its page was waited for
+ * will do. So no such copy is made twice. That page alone is copied with page faults, and what it
+ * lacks then is EFAULT.
+ *
+ * A copy that meets a memory error is a machine check, of which the kernel counts those that a
+ * task has had since it last returned to userspace: it panics at the eleventh, and at the second
+ * if that is in another page. Userspace chooses how many bad pages there are, so a call reads
+ * nothing more after the first one, and neither does one behind it in the same system call. There
+ * are two at most: a copy that stops tries the rest byte by byte, on CPUs without ERMS.
  */
 #include <linux/gfp.h>
 #include <linux/log2.h>
@@ -11,6 +21,7 @@
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 
+#include "../arch.h"
 #include "../chunk.h"
 #include "../folio.h"
 #include "../gmem.h"
@@ -20,6 +31,21 @@
 static bool gmem_fill_is_zero(const struct gmem_fill *fill)
 {
 	return !fill->from && !fill->content && !fill->iter;
+}
+
+static bool gmem_fill_is_user(const struct gmem_fill *fill)
+{
+	return fill->from || fill->iter;
+}
+
+/*
+ * Why content of which @nr pages were there was not read in full. What they lack is known only of
+ * the first page: after a machine check nothing more is read, not even those that came before it.
+ * The kernel takes the bad page away on return to userspace, so the next call finds where it is.
+ */
+static int gmem_fill_why(unsigned int nr)
+{
+	return nr || fatal_signal_pending(current) ? -EINTR : -EFAULT;
 }
 
 /*
@@ -48,7 +74,7 @@ static void *gmem_fill_alloc(struct gmem_fill *fill, unsigned int max, unsigned 
 
 /*
  * Waits for what the next pages are read from, at most @max of them. Returns how many there are,
- * or why not one.
+ * or why not one; or why they are not to be read.
  */
 static int gmem_fill_come(struct gmem_fill *fill, unsigned int max)
 {
@@ -59,20 +85,17 @@ static int gmem_fill_come(struct gmem_fill *fill, unsigned int max)
 	else if (fill->from)
 		left = fault_in_readable(fill->from, size);
 
-	if (size - left >= PAGE_SIZE)
-		return (size - left) / PAGE_SIZE;
-	return fatal_signal_pending(current) ? -EINTR : -EFAULT;
+	max = (size - left) / PAGE_SIZE;
+	if (!max || (left && gmem_arch_had_machine_check()))
+		return gmem_fill_why(max);
+	return max;
 }
 
-/*
- * Reads content for @nr pages behind those in @folios, of what has come. Returns how many came
- * whole.
- */
-static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned int nr)
+/* Reads content for @nr pages behind those in @folios. Returns how many came whole. */
+static unsigned int gmem_fill_copy_faulting(struct gmem_fill *fill, void *to, unsigned int nr)
 {
 	size_t done = fill->nr * PAGE_SIZE, size = nr * PAGE_SIZE, at;
 
-	pagefault_disable();
 	if (fill->iter) {
 		size = copy_from_iter(to, size, fill->iter);
 		iov_iter_revert(fill->iter, size % PAGE_SIZE);
@@ -83,8 +106,21 @@ static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned in
 	} else if (fill->from) {
 		size -= copy_from_user(to, fill->from + done, size);
 	}
-	pagefault_enable();
 	return size / PAGE_SIZE;
+}
+
+/* The same, of what has come. Where that is not all: the first that did not is @slow. */
+static unsigned int gmem_fill_copy(struct gmem_fill *fill, void *to, unsigned int nr)
+{
+	unsigned int whole;
+
+	pagefault_disable();
+	whole = gmem_fill_copy_faulting(fill, to, nr);
+	pagefault_enable();
+
+	if (whole < nr)
+		fill->slow = fill->next + fill->nr + whole;
+	return whole;
 }
 
 /**
@@ -113,6 +149,15 @@ void gmem_fill_drop(struct gmem_fill *fill)
 		folio_put(fill->folios[--fill->nr]);
 }
 
+/* A page whose content was read: the next of @folios. */
+static void gmem_fill_add(struct gmem_fill *fill, struct page *page)
+{
+	/* All but the first of a piece may have what the page's last user left. */
+	set_page_private(page, 0);
+	__folio_mark_uptodate(page_folio(page));
+	fill->folios[fill->nr++] = page_folio(page);
+}
+
 /*
  * Adds pages to @folios, at most @max: as many as are in one piece of memory. -EAGAIN: not all
  * of their content was there any more.
@@ -130,16 +175,38 @@ static int gmem_fill_read_some(struct gmem_fill *fill, unsigned int max)
 	for (i = 0; i < nr; i++) {
 		struct page *page = virt_to_page(memory + i * PAGE_SIZE);
 
-		if (i >= whole) {
+		if (i < whole)
+			gmem_fill_add(fill, page);
+		else
 			__free_page(page);
-			continue;
-		}
-		/* All but the first may have what the page's last user left. */
-		set_page_private(page, 0);
-		__folio_mark_uptodate(page_folio(page));
-		fill->folios[fill->nr++] = page_folio(page);
 	}
-	return whole == nr ? 0 : -EAGAIN;
+	if (whole == nr)
+		return 0;
+	return gmem_arch_had_machine_check() ? -EFAULT : -EAGAIN;
+}
+
+/*
+ * The page that fell short, alone, and with page faults. What it is copied from may go again
+ * meanwhile: then this waits with a folio held, one a task.
+ */
+static int gmem_fill_read_slow(struct gmem_fill *fill)
+{
+	int come = gmem_fill_come(fill, 1);
+	struct page *page;
+
+	if (come < 0)
+		return come;
+
+	page = alloc_page(GFP_USER);
+	if (!page)
+		return -ENOMEM;
+	if (!gmem_fill_copy_faulting(fill, page_address(page), 1)) {
+		__free_page(page);
+		return gmem_fill_why(0);
+	}
+	gmem_fill_add(fill, page);
+	fill->slow = U64_MAX;
+	return 0;
 }
 
 /* The inode of the next page, with a reference; in @left how far it goes. Or NULL. */
@@ -215,27 +282,34 @@ static void *gmem_fill_alloc_large(struct gmem_fill *fill)
 	return fill->chunk ? page_address(fill->chunk) : NULL;
 }
 
-/* False: by single pages, of which an error is known exactly. */
-static bool gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
+/* -EAGAIN: by single pages, of which an error is known exactly. */
+static int gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
 {
+	unsigned int whole;
 	void *memory;
+	int come;
 
-	if (!gmem_fill_fits_large(fill, nr) || gmem_fill_come(fill, HPAGE_PMD_NR) != HPAGE_PMD_NR)
-		return false;
+	if (!gmem_fill_fits_large(fill, nr))
+		return -EAGAIN;
 
-	memory = gmem_fill_alloc_large(fill);
+	come = gmem_fill_come(fill, HPAGE_PMD_NR);
+	if (come < 0)
+		return come;
+
+	memory = come == HPAGE_PMD_NR ? gmem_fill_alloc_large(fill) : NULL;
 	if (!memory)
-		return false;
+		return -EAGAIN;
 
 	fill->large = true;
-	fill->nr = gmem_fill_copy(fill, memory, HPAGE_PMD_NR);
-	if (fill->nr < HPAGE_PMD_NR) {
+	whole = gmem_fill_copy(fill, memory, HPAGE_PMD_NR);
+	fill->nr = whole;
+	if (whole < HPAGE_PMD_NR) {
 		gmem_fill_drop(fill);
-		return false;
+		return gmem_arch_had_machine_check() ? gmem_fill_why(whole) : -EAGAIN;
 	}
 	if (fill->huge)
 		__folio_mark_uptodate(fill->huge);
-	return true;
+	return 0;
 }
 
 /**
@@ -249,23 +323,30 @@ static bool gmem_fill_read_large(struct gmem_fill *fill, unsigned int *nr)
 int gmem_fill_read(struct gmem_fill *fill)
 {
 	unsigned int want = min_t(u64, fill->left, GMEM_FILL_BATCH);
-	int r;
+	int come, r;
 
 	fill->nr = 0;
-	if (gmem_fill_read_large(fill, &want))
-		return 0;
+	if (gmem_fill_is_user(fill) && gmem_arch_had_machine_check())
+		return -EINTR;
 
-	do {
-		int come = gmem_fill_come(fill, want);
+	if (fill->next != fill->slow) {
+		r = gmem_fill_read_large(fill, &want);
+		if (r != -EAGAIN)
+			return r;
+	}
+	/* Also where 2 MiB fell short. What comes before that page was there. */
+	if (fill->next == fill->slow)
+		return gmem_fill_read_slow(fill);
+	want = min_t(u64, want, fill->slow - fill->next);
 
-		if (come < 0)
-			return come;
-		r = 0;
-		while (!r && fill->nr < come)
-			r = gmem_fill_read_some(fill, come - fill->nr);
-	} while (r == -EAGAIN && !fill->nr && !signal_pending(current));
+	come = gmem_fill_come(fill, want);
+	if (come < 0)
+		return come;
 
+	r = 0;
+	while (!r && fill->nr < come)
+		r = gmem_fill_read_some(fill, come - fill->nr);
 	if (r == -EAGAIN)
-		return fill->nr ? 0 : -EINTR;
+		return fill->nr ? 0 : gmem_fill_read_slow(fill);
 	return r;
 }

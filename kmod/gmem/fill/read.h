@@ -30,6 +30,8 @@
  * @seals: those that forbid it
  * @order: of the largest piece of memory that there may be
  * @pages_until: before this page all goes by single pages
+ * @slow: the page whose content was not all there when it was copied without page faults, or
+ *	  U64_MAX; it is not before @next
  * @nr: pages from @next on whose content was read, and that are not installed yet
  * @large: it was read as 2 MiB in one piece
  * @huge: then a folio that has it all, or NULL
@@ -51,6 +53,7 @@ struct gmem_fill {
 	u64 seals;
 	unsigned int order;
 	u64 pages_until;
+	u64 slow;
 	unsigned int nr;
 	bool large;
 	struct folio *huge;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Allocations that fail: see failing.h. */
+/* Allocations and copies that fail: see failing.h. */
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -8,7 +8,8 @@
 #include "failing.h"
 #include "machine.h"
 
-#define DEBUGFS	"/sys/kernel/debug"
+#define DEBUGFS		"/sys/kernel/debug"
+#define USERCOPY	DEBUGFS "/fail_usercopy"
 
 static void set_attribute(const char *file, const char *value)
 {
@@ -16,6 +17,21 @@ static void set_attribute(const char *file, const char *value)
 
 	TEST_ASSERT(fd >= 0 && write(fd, value, strlen(value)) > 0, "write %s to %s", value, file);
 	close(fd);
+}
+
+static void set_address(const char *file, unsigned long address)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lu", address);
+	set_attribute(file, text);
+}
+
+/* Only copies that are made by a function at @start to @end - 1, or by what it calls. */
+static void fail_copies_from(unsigned long start, unsigned long end)
+{
+	set_address(USERCOPY "/require-start", start);
+	set_address(USERCOPY "/require-end", end);
 }
 
 void require_fault_injection(void)
@@ -33,6 +49,18 @@ void require_fault_injection(void)
 	set_attribute(DEBUGFS "/fail_page_alloc/min-order", "0");
 	set_attribute(DEBUGFS "/failslab/verbose", "0");
 	set_attribute(DEBUGFS "/fail_page_alloc/verbose", "0");
+
+	/* A copy is no allocation, and fail-nth, which counts both, is to count those alone. */
+	if (!access(USERCOPY, F_OK))
+		fail_copies_from(1, 1);
+}
+
+void require_failing_copies(void)
+{
+	require_fault_injection();
+	if (access(USERCOPY, F_OK))
+		claim_skip("this kernel has no copies that fail");
+	set_attribute(USERCOPY "/verbose", "0");
 }
 
 /* By one kind of fault, whose attributes are in @dir of debugfs. */
@@ -77,6 +105,44 @@ void fail_slab_allocations_but(const char *bytes)
 {
 	set_attribute(DEBUGFS "/failslab/space", bytes);
 	fail_slab_allocations(true);
+}
+
+/* Where one of the modules' functions begins, and the next one. */
+static void find_function(const char *name, unsigned long *start, unsigned long *end)
+{
+	FILE *file = fopen("/proc/kallsyms", "r");
+	char found[128], line[512];
+	unsigned long address;
+	char type;
+
+	TEST_ASSERT(file, "open /proc/kallsyms");
+	*start = 0;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx %*c %127s", &address, found) == 2 && !strcmp(found, name))
+			*start = address;
+	}
+	TEST_ASSERT(*start, "/proc/kallsyms has no %s", name);
+
+	rewind(file);
+	*end = ULONG_MAX;
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx %c", &address, &type) == 2 && address > *start && address < *end)
+			*end = address;
+	}
+	fclose(file);
+}
+
+void fail_copies_in(const char *function, bool fail)
+{
+	unsigned long start = 1, end = 1;
+
+	if (fail) {
+		find_function(function, &start, &end);
+		set_attribute(USERCOPY "/task-filter", "Y");
+		set_attribute(USERCOPY "/times", "-1");
+	}
+	fail_copies_from(start, end);
+	fail_always(USERCOPY, fail);
 }
 
 /* The thread's next @n-th allocation fails; 0: none does. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Allocations of the kernel that fail, one after the other. Needs the debug
- * kernel's fault injection.
+ * Allocations of the kernel that fail, one after the other, and copies from userspace. Needs the
+ * debug kernel's fault injection.
  */
 #ifndef GMEM_TESTS_FAILING_H
 #define GMEM_TESTS_FAILING_H
@@ -19,6 +19,15 @@ void fail_slab_allocations(bool fail);
 
 /* They do, but for those first ones that take no more than @bytes, a number. */
 void fail_slab_allocations_but(const char *bytes);
+
+/* Skips where copies can't be made to fail; gets it ready. */
+void require_failing_copies(void);
+
+/*
+ * Whether this thread's copies from and to userspace fail from now on that the modules' @function
+ * makes, or what it calls. Single words can be read and written.
+ */
+void fail_copies_in(const char *function, bool fail);
 
 /**
  * struct request - what is made to fail
