@@ -3,7 +3,11 @@
  * The parameter gmem_kernel_faults: do system calls wait for a page that a pager owes?
  */
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/rseq.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "claims.h"
@@ -18,6 +22,8 @@ static int pager, param = -1;
 
 static void restore(void)
 {
+	if (param < 0)
+		param = open(PARAM, O_WRONLY);
 	if (write(param, "Y", 1) != 1)
 		fprintf(stderr, PARAM ": errno %d\n", errno);
 }
@@ -147,11 +153,91 @@ static void guests_wait(void)
 	machine_free(other);
 }
 
+#define COUNTER	9	/* the page in which the guest below counts */
+#define WAITED	1
+
+static void guest_count(void)
+{
+	volatile uint64_t *counter = (uint64_t *)(MACHINE_GVA + COUNTER * PAGE_SIZE);
+
+	for (;;)
+		++*counter;
+}
+
+/*
+ * The kernel writes to the thread's area for restartable sequences when it goes on after it was
+ * moved to another CPU, as one of the works that KVM_RUN does on its way.
+ */
+static void *run_with_works(void *area)
+{
+	void *libc = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	TEST_ASSERT(!syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY), "setresuid");
+	TEST_ASSERT(!syscall(SYS_rseq, libc, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG),
+		    "unregister rseq: errno %d", errno);
+	TEST_ASSERT(!syscall(SYS_rseq, area, 32, 0, RSEQ_SIG), "rseq: errno %d", errno);
+	machine_call(m, guest_count, 0, 0, 0);
+	return NULL;
+}
+
+static void move_to(pid_t tid, int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	TEST_ASSERT(!sched_setaffinity(tid, sizeof(set), &set), "sched_setaffinity");
+}
+
+/* In a process of its own, which the failed write ends. */
+static void do_a_work_on_an_owed_page(void)
+{
+	pthread_t thread;
+	double until = 0;
+	void *area;
+	pid_t tid;
+
+	begin("N");
+	copy(pager, 0, COUNTER, 1);
+	area = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(area != MAP_FAILED, "mmap");
+	TEST_ASSERT(!pthread_create(&thread, NULL, run_with_works, area), "pthread_create");
+	tid = thread_id(thread);
+	while (host_page(m, COUNTER)[0] == pattern_word(0, COUNTER, 0) && claim_is_patient(&until))
+		;
+
+	TEST_ASSERT(mmap(area, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, m->view,
+			 7 * PAGE_SIZE) == area, "mmap");
+	for (int cpu = 0; claim_is_patient(&until); cpu = !cpu) {
+		move_to(tid, cpu);
+		if (is_asleep(tid, IN_PAGER_WAIT))
+			_exit(WAITED);
+	}
+	TEST_FAIL("nothing was written");
+}
+
+static void works_do_not_wait(void)
+{
+	int status;
+	pid_t pid;
+
+	require_pager();
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		claim_skip("one CPU");
+	pid = fork();
+	if (!pid)
+		do_a_work_on_an_owed_page();
+	TEST_ASSERT(waitpid(pid, &status, 0) == pid, "waitpid: errno %d", errno);
+	restore();
+	TEST_ASSERT(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV, "status %#x", status);
+}
+
 static const struct claim claims[] = {
 	CLAIM(waits, "Y: a system call waits for an owed page, whoever calls"),
 	CLAIM(does_not_wait, "N: that of a task without privilege fails; the page is asked for"),
 	CLAIM(with_the_capability, "N: that of a task with CAP_SYS_PTRACE waits"),
 	CLAIM(loads_wait, "N: a load of a task without privilege waits"),
+	CLAIM(works_do_not_wait, "N: nor does what else KVM_RUN does for a task wait"),
 	CLAIM(guests_wait, "N: a guest on the mapping waits, whoever runs it"),
 };
 

@@ -58,6 +58,21 @@ static long gmem_host_timeout(unsigned int how)
 }
 
 /*
+ * An access that KVM makes for a vCPU, of which the task has the mutex. KVM_RUN also has the task
+ * do its works on the way (xfer_to_guest_mode_handle_work()): that is all the rest of the kernel,
+ * io_uring for one. They are told apart by the vCPU's read side of kvm->srcu, which is dropped for
+ * them, and held where KVM_RUN accesses memory, but for a vCPU that is halted
+ * (kvm_vcpu_check_block()), where nothing is to wait. No other ioctl of a vCPU does such works,
+ * whatever it holds.
+ */
+static bool gmem_host_is_kvm(void)
+{
+	struct kvm_vcpu *vcpu = kvm_get_running_vcpu();
+
+	return vcpu && (vcpu->srcu_held || !vcpu->wants_to_run);
+}
+
+/*
  * A system call may touch memory with any lock of the kernel held. With the page owed, whoever
  * serves it decides then how long others of the host wait: what userfaultfd and FUSE can do
  * too, and what an administrator may not want. KVM's own accesses for a vCPU hold that vCPU's
@@ -65,8 +80,8 @@ static long gmem_host_timeout(unsigned int how)
  */
 static bool gmem_host_may_sleep(unsigned int how)
 {
-	return how & FAULT_FLAG_USER || READ_ONCE(gmem_kernel_faults) ||
-	       kvm_get_running_vcpu() || has_capability_noaudit(current, CAP_SYS_PTRACE);
+	return how & FAULT_FLAG_USER || READ_ONCE(gmem_kernel_faults) || gmem_host_is_kvm() ||
+	       has_capability_noaudit(current, CAP_SYS_PTRACE);
 }
 
 /**
