@@ -15,6 +15,7 @@
 #include "mapped.h"
 #include "meminfo.h"
 #include "paging.h"
+#include "populate.h"
 #include "sealing.h"
 
 #define FILLERS	256
@@ -206,11 +207,81 @@ static void a_touch_beside_a_strangers(void)
 	TEST_ASSERT(longest < SOON, "a touch took %.2f s", longest);
 }
 
+/* Punches all but the first 2 MiB, and has no time to come to the end of it. */
+static void punch_the_rest(void)
+{
+	punch_pages(m->view, CHUNK_PAGES, BIG - CHUNK_PAGES);
+}
+
+static uint64_t *present;
+
+static void *fill_the_first(void *arg __maybe_unused)
+{
+	pthread_barrier_wait(&all_are_there);
+	pthread_barrier_wait(&all_are_there);
+	populate_offset(m->view, 0, CHUNK_PAGES, present);
+	return NULL;
+}
+
+/*
+ * The hole holds invalidate_lock meanwhile. Each of those who wait for it would have 2 MiB, or
+ * @each pages.
+ */
+static void waiting_for_a_lock(const char *chunks, uint64_t each)
+{
+	pthread_t fillers[FILLERS];
+	uint64_t before, after;
+	double until = 0;
+	pid_t pid;
+
+	TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_POPULATE);
+	cgroups_begin();
+	write_file(cgroup_path("", "cgroup.subtree_control"), "+cpu");
+	chunks_when(chunks);
+	m = mapped_create(KVM_X86_DEFAULT_VM, BIG, MMAP_SHARED);
+	allocate_pages(m->view, CHUNK_PAGES, BIG - CHUNK_PAGES);
+	present = pattern_pages(0, CHUNK_PAGES, 3);
+	pthread_barrier_init(&all_are_there, NULL, FILLERS + 1);
+	for (int i = 0; i < FILLERS; i++)
+		TEST_ASSERT(!pthread_create(&fillers[i], NULL, fill_the_first, NULL),
+			    "thread %d", i);
+	pthread_barrier_wait(&all_are_there);
+
+	pid = begin_throttled("cpu.max", "1000 1000000", punch_the_rest);
+	while (resident(m->view) == BIG - CHUNK_PAGES && claim_is_patient(&until))
+		;
+	before = memory_free();
+	pthread_barrier_wait(&all_are_there);
+	for (int i = 0; i < FILLERS; i++)
+		wait_asleep(thread_id(fillers[i]), IN_POPULATE);
+	after = memory_free();
+	TEST_ASSERT(resident(m->view) > CHUNK_PAGES, "the hole is done");
+	end_throttled(pid, "cpu.max");
+	for (int i = 0; i < FILLERS; i++)
+		pthread_join(fillers[i], NULL);
+	TEST_ASSERT(!memcmp(m->host, present, CHUNK_PAGES * PAGE_SIZE), "the content is another");
+	TEST_ASSERT(after + FILLERS * each * PAGE_SIZE / 2 > before,
+		    "%lu bytes are free, there were %lu", after, before);
+}
+
+static void chunks_that_wait_for_a_lock(void)
+{
+	waiting_for_a_lock("fits", CHUNK_PAGES);
+}
+
+static void pages_that_wait_for_a_lock(void)
+{
+	waiting_for_a_lock("never", BATCH);
+}
+
 static const struct claim claims[] = {
 	CLAIM(folios_of_content_that_does_not_come,
 	      "populating from memory that does not come holds no folio of 2 MiB"),
 	CLAIM(chunks_of_content_that_does_not_come, "... no 2 MiB that are no folio"),
 	CLAIM(pages_of_content_that_does_not_come, "... no pages"),
+	CLAIM(chunks_that_wait_for_a_lock,
+	      "populating behind a hole that has no CPU holds no 2 MiB"),
+	CLAIM(pages_that_wait_for_a_lock, "... no more than a page"),
 	SLOW_CLAIM(a_hole_beside_fallocate, 60,
 		   "a hole does not wait for fallocate behind memory.high"),
 	SLOW_CLAIM(a_hole_beside_host_faults, 60,

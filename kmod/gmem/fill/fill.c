@@ -178,6 +178,19 @@ static int gmem_fill_install_locked(struct gmem_fill *fill, struct gmem_inode *g
 	return r;
 }
 
+/*
+ * Takes a lock that it does not wait for with more than a page: nobody is charged for what was
+ * read, and others may keep the lock for as long as they like. -EBUSY: it is not free.
+ */
+static int gmem_fill_lock(struct gmem_fill *fill, struct rw_semaphore *lock)
+{
+	if (down_read_trylock(lock))
+		return 0;
+
+	fill->missed++;
+	return fill->nr > 1 ? -EBUSY : down_read_killable(lock);
+}
+
 /* Installs the first @nr pages that were read, from page offset @index on. */
 static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi, pgoff_t index,
 				   unsigned int nr)
@@ -185,7 +198,7 @@ static int gmem_fill_install_range(struct gmem_fill *fill, struct gmem_inode *gi
 	unsigned int done = 0;
 	int r;
 
-	r = gmem_lock_shared_killable(gmem_mapping(gi));
+	r = gmem_fill_lock(fill, &gmem_mapping(gi)->invalidate_lock);
 	if (!r) {
 		r = gmem_fill_install_locked(fill, gi, index, nr, &done);
 		filemap_invalidate_unlock_shared(gmem_mapping(gi));
@@ -233,6 +246,18 @@ static int gmem_fill_install_slots(struct gmem_fill *fill)
 	return r;
 }
 
+/* populate_lock, behind a move that wants it. */
+static int gmem_fill_lock_vm(struct gmem_fill *fill)
+{
+	if (unlikely(READ_ONCE(fill->kvm->move_waits))) {
+		fill->missed++;
+		if (fill->nr > 1)
+			return -EBUSY;
+	}
+	return kvm_move_let_slots_pass(fill->kvm) ? :
+	       gmem_fill_lock(fill, &fill->kvm->populate_lock);
+}
+
 /*
  * All that was read. populate_lock keeps attributes, and a VM that was moved
  * meanwhile is found to be dead: its memory is another's to populate.
@@ -245,8 +270,9 @@ static int gmem_fill_install(struct gmem_fill *fill)
 	if (!kvm)
 		return gmem_fill_install_range(fill, fill->gi, fill->next, fill->nr);
 
-	if (kvm_move_let_slots_pass(kvm) || down_read_killable(&kvm->populate_lock))
-		return -EINTR;
+	r = gmem_fill_lock_vm(fill);
+	if (r)
+		return r;
 
 	if (kvm->vm_dead)
 		r = -EIO;
@@ -256,6 +282,35 @@ static int gmem_fill_install(struct gmem_fill *fill)
 		r = gmem_fill_install_slots(fill);
 
 	up_read(&kvm->populate_lock);
+	return r;
+}
+
+/*
+ * Waits for the locks that gmem_fill_install() takes, with nothing held: they were not all free.
+ * Others may have them again before it comes back.
+ */
+static int gmem_fill_await_locks(struct gmem_fill *fill)
+{
+	struct gmem_inode *gi;
+	pgoff_t index;
+	u64 left;
+	int r;
+
+	if (fill->kvm) {
+		if (kvm_move_let_slots_pass(fill->kvm) ||
+		    down_read_killable(&fill->kvm->populate_lock))
+			return -EINTR;
+		up_read(&fill->kvm->populate_lock);
+	}
+
+	gi = gmem_fill_inode(fill, &index, &left);
+	if (!gi)
+		return 0;
+
+	r = gmem_lock_shared_killable(gmem_mapping(gi));
+	if (!r)
+		filemap_invalidate_unlock_shared(gmem_mapping(gi));
+	iput(&gi->vfs_inode);
 	return r;
 }
 
@@ -311,25 +366,41 @@ static int gmem_fill_no_memory(struct gmem_fill *fill, u64 left)
 	return gmem_make_room() ? 0 : -ENOMEM;
 }
 
+/* @again: what was read was dropped. Signals that come often do not keep it from every page. */
+static bool gmem_fill_is_interrupted(struct gmem_fill *fill, bool again)
+{
+	return fill->killable || again ? fatal_signal_pending(current) : signal_pending(current);
+}
+
 /* Returns how many pages were populated, or what stopped the first. */
 static long gmem_fill_run(struct gmem_fill *fill)
 {
 	u64 total = fill->left;
+	bool again = false;
 	int r = 0;
 
 	while (!r && fill->left) {
-		u64 left = fill->left;
+		unsigned int missed = fill->missed;
+		u64 left = fill->left, pages_until;
 		int read;
 
-		if (fill->killable ? fatal_signal_pending(current) : signal_pending(current)) {
+		if (gmem_fill_is_interrupted(fill, again)) {
 			r = -EINTR;
 			break;
 		}
 
 		read = gmem_fill_read(fill);
+		pages_until = fill->pages_until;
 		r = gmem_fill_install(fill);
 		gmem_fill_drop(fill);
-		if (r == -ENOMEM) {
+		if (fill->missed == missed)
+			fill->missed = 0;
+		again = r == -EBUSY && fill->left == left;
+		if (r == -EBUSY) {
+			/* 2 MiB that could not be tried may still fit. */
+			fill->pages_until = pages_until;
+			r = gmem_fill_await_locks(fill);
+		} else if (r == -ENOMEM) {
 			r = gmem_fill_no_memory(fill, left);
 		} else {
 			fill->reclaim = false;

@@ -209,8 +209,16 @@ static int gmem_fill_read_slow(struct gmem_fill *fill)
 	return 0;
 }
 
-/* The inode of the next page, with a reference; in @left how far it goes. Or NULL. */
-static struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index, u64 *left)
+/**
+ * gmem_fill_inode() - the inode of the next page
+ * @fill: the call
+ * @index: becomes the page's offset
+ * @left: becomes how many pages there are from it on, that belong to the call and to the inode
+ *
+ * Context: Process context.
+ * Return: the inode, with a reference; or NULL.
+ */
+struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index, u64 *left)
 {
 	struct gmem_inode *gi = fill->gi;
 	struct kvm_memory_slot *slot;
@@ -329,7 +337,9 @@ int gmem_fill_read(struct gmem_fill *fill)
 	if (gmem_fill_is_user(fill) && gmem_arch_had_machine_check())
 		return -EINTR;
 
-	if (fill->next != fill->slow) {
+	if (fill->missed >= GMEM_FILL_MISSES) {
+		want = 1;
+	} else if (fill->next != fill->slow) {
 		r = gmem_fill_read_large(fill, &want);
 		if (r != -EAGAIN)
 			return r;

@@ -14,6 +14,9 @@
 #define GMEM_FILL_ORDER		5
 #define GMEM_FILL_BATCH		BIT(GMEM_FILL_ORDER)
 
+/* How often locks may be taken by others before it goes by single pages, with which it waits. */
+#define GMEM_FILL_MISSES	3
+
 /**
  * struct gmem_fill - a call that populates
  * @kvm: the VM in whose name, or NULL: by a handle, which belongs to none
@@ -23,6 +26,7 @@
  * @owed: only pages that a pager owes, by that pager
  * @killable: only a fatal signal interrupts it, and it does without reclaim
  * @reclaim: nothing else has helped to get memory for the last pages
+ * @missed: how often the locks were not free since they last were
  * @error: what stopped it, or 0
  * @from: their content, or NULL: zeroes
  * @content: their content where it is the kernel's, else NULL
@@ -46,6 +50,7 @@ struct gmem_fill {
 	bool owed;
 	bool killable;
 	bool reclaim;
+	unsigned int missed;
 	int error;
 	void __user *from;
 	const void *content;
@@ -63,5 +68,6 @@ struct gmem_fill {
 
 int gmem_fill_read(struct gmem_fill *fill);
 void gmem_fill_drop(struct gmem_fill *fill);
+struct gmem_inode *gmem_fill_inode(struct gmem_fill *fill, pgoff_t *index, u64 *left);
 
 #endif /* __KVM_GMEM_FILL_READ_H */
