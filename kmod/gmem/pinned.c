@@ -39,6 +39,7 @@
 #define GMEM_CALL_PATIENCE	(2 * HZ)
 
 static DEFINE_MUTEX(gmem_drain_lock);
+static unsigned long gmem_drains; /* that have begun; changed with gmem_drain_lock held */
 static DEFINE_PER_CPU(struct work_struct, gmem_drain_works);
 
 /*
@@ -58,14 +59,29 @@ static void gmem_drain_work(struct work_struct *work)
 	gmem_drain_this_cpu();
 }
 
-/* Returns when no batch holds a folio that it held before. */
+/*
+ * Returns when no batch holds a folio that it held before. One drain is for all who began to wait
+ * before it began, in whatever inode: each costs a work on every CPU, and they come one by one.
+ */
 static int gmem_drain_all_cpus(void)
 {
+	unsigned long begun;
 	int cpu;
+
+	/* After the caller's look at the folio; pairs with the one below. */
+	smp_mb();
+	begun = READ_ONCE(gmem_drains);
 
 	if (mutex_lock_killable(&gmem_drain_lock))
 		return -EINTR;
 
+	/* One that began since has come to its end, too. */
+	if (gmem_drains != begun)
+		goto out;
+
+	WRITE_ONCE(gmem_drains, begun + 1);
+	/* Who does not see it yet has looked before the CPUs drain. */
+	smp_mb();
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		struct work_struct *work = &per_cpu(gmem_drain_works, cpu);
@@ -76,7 +92,7 @@ static int gmem_drain_all_cpus(void)
 	for_each_online_cpu(cpu)
 		flush_work(&per_cpu(gmem_drain_works, cpu));
 	cpus_read_unlock();
-
+out:
 	mutex_unlock(&gmem_drain_lock);
 	return 0;
 }
@@ -173,18 +189,31 @@ void gmem_pinned_init(struct gmem_pinned *pinned)
 	pinned->deadline = jiffies + GMEM_CALL_PATIENCE;
 }
 
+/* Mappings may have come back, and are no pinned: they are unmapped. */
+static bool gmem_folio_is_held(struct folio *folio)
+{
+	return gmem_folio_others(folio) > folio_mapcount(folio);
+}
+
+/* Taken for I/O by name: this is no passer-by. */
+static bool gmem_folio_is_pinned(struct folio *folio)
+{
+	return gmem_folio_is_held(folio) && folio_maybe_dma_pinned(folio);
+}
+
 static int gmem_folio_wait(struct folio *folio)
 {
 	unsigned long deadline;
 
+	/* No drain would change that. */
+	if (gmem_folio_is_pinned(folio))
+		return -EAGAIN;
 	if (gmem_drain_all_cpus())
 		return -EINTR;
 
-	/* Mappings may have come back, and are no pinned: they are unmapped. */
 	deadline = jiffies + GMEM_FOLIO_PATIENCE;
-	while (gmem_folio_others(folio) > folio_mapcount(folio)) {
-		/* Taken for I/O by name: this is no passer-by. */
-		if (folio_maybe_dma_pinned(folio) || time_after(jiffies, deadline))
+	while (gmem_folio_is_held(folio)) {
+		if (gmem_folio_is_pinned(folio) || time_after(jiffies, deadline))
 			return -EAGAIN;
 		if (fatal_signal_pending(current))
 			return -EINTR;

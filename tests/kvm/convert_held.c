@@ -3,6 +3,7 @@
  * Pages that are to become private, and to which others refer: lists of the kernel's, pipes,
  * pins and system calls.
  */
+#include <pthread.h>
 #include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@
 
 #include "claims.h"
 #include "mapped.h"
+#include "tracing.h"
 
 #define PAGES	16
 #define PRIVATE	KVM_MEMORY_ATTRIBUTE_PRIVATE
@@ -138,6 +140,80 @@ static void pinned_page_is_in_the_way(void)
 	TEST_ASSERT(!syscall(SYS_io_uring_register, ring, IORING_UNREGISTER_BUFFERS, NULL, 0),
 		    "IORING_UNREGISTER_BUFFERS: errno %d", errno);
 	make_private(m->view, 0, PAGES);
+}
+
+/* What is pinned is not looked for in the lists of every CPU: these are the whole host's. */
+static void pinned_page_costs_others_nothing(void)
+{
+	struct machine *m = shared_machine();
+	int ring;
+
+	host_write(m, 0, PAGES, 1);
+	TEST_ASSERT(!uring_register(host_page(m, 3), PAGE_SIZE, &ring),
+		    "IORING_REGISTER_BUFFERS: errno %d", errno);
+	trace_calls_start("gmem_drain_work");
+	for (int i = 0; i < 20; i++)
+		TEST_ERRNO(__convert(m->view, 3, 1, PRIVATE, NULL), EAGAIN);
+	TEST_ASSERT_EQ(trace_calls(), 0UL);
+}
+
+#define TOGETHER	8	/* calls, each with a page of its own that is held */
+
+static struct machine *together;
+
+static void *convert_held_page(void *page)
+{
+	TEST_ERRNO(__convert(together->view, (uintptr_t)page, 1, PRIVATE, NULL), EAGAIN);
+	return NULL;
+}
+
+static volatile bool hogging;
+
+/* For two seconds, of which the scheduler leaves others a part. */
+static void *hog_a_cpu(void *arg __maybe_unused)
+{
+	struct sched_param param = { .sched_priority = 1 };
+	time_t end = time(NULL) + 2;
+
+	pin_to(1);
+	TEST_ASSERT(!sched_setscheduler(0, SCHED_FIFO, &param), "sched_setscheduler");
+	hogging = true;
+	while (time(NULL) < end)
+		;
+	return NULL;
+}
+
+/*
+ * All CPUs are to drain their lists, and one has no time for it at first. Who comes meanwhile
+ * waits for the next drain, which is for all of them.
+ */
+static void calls_share_a_drain(void)
+{
+	pthread_t hog, threads[TOGETHER];
+	unsigned long works;
+	double until = 0;
+	int fds[2];
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) != 2)
+		claim_skip("not two CPUs");
+	together = shared_machine();
+	host_write(together, 0, PAGES, 1);
+	TEST_ASSERT(!pipe(fds), "pipe");
+	for (int i = 0; i < TOGETHER; i++)
+		vmsplice_page(fds[1], host_page(together, i));
+	trace_calls_start("gmem_drain_work");
+	pin_to(0);
+	TEST_ASSERT(!pthread_create(&hog, NULL, hog_a_cpu, NULL), "pthread_create");
+	while (!hogging && claim_is_patient(&until))
+		;
+	for (uintptr_t i = 0; i < TOGETHER; i++)
+		TEST_ASSERT(!pthread_create(&threads[i], NULL, convert_held_page, (void *)i),
+			    "pthread_create");
+	for (int i = 0; i < TOGETHER; i++)
+		pthread_join(threads[i], NULL);
+	works = trace_calls();
+	pthread_join(hog, NULL);
+	TEST_ASSERT(works <= TOGETHER, "%lu works", works);
 }
 
 /* Each way that userspace has to make the kernel read or write an address. */
@@ -267,6 +343,8 @@ static const struct claim claims[] = {
 	      "a page in a pipe is EAGAIN with its offset and nothing changed"),
 	CLAIM(never_waits_long, "a page that stays held makes no conversion wait for long"),
 	CLAIM(pinned_page_is_in_the_way, "so is one that io_uring has pinned"),
+	CLAIM(pinned_page_costs_others_nothing, "which no CPU has to drain its lists for"),
+	CLAIM(calls_share_a_drain, "of calls that wait for that at once, many share one"),
 	CLAIM(system_calls_too,
 	      "system calls with a shared page's address work, with a private one's fail"),
 };
