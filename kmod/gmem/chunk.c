@@ -5,6 +5,8 @@
  * Pages enter the page cache one by one: what would add many at once is not exported, nor
  * what it takes to charge them to a memory cgroup without it.
  */
+#include <linux/hash.h>
+#include <linux/log2.h>
 #include <linux/moduleparam.h>
 #include <linux/sysfs.h>
 
@@ -98,10 +100,12 @@ void gmem_chunks_init(struct gmem_inode *gi)
 /*
  * Tasks that touch a chunk together are not to spoil it for each other. The locks are the
  * inode's own: somebody else's VM, throttled while its memory is cleared, holds up nobody here.
+ * By a hash of the chunk: tasks that each touch a share of memory, one behind the other, begin at
+ * multiples of a power of two, go on in step, and would always want the same lock.
  */
 static struct mutex *gmem_chunk_lock(struct gmem_inode *gi, pgoff_t first)
 {
-	return &gi->chunk_locks[first / GMEM_CHUNK_PAGES % ARRAY_SIZE(gi->chunk_locks)];
+	return &gi->chunk_locks[hash_long(first / GMEM_CHUNK_PAGES, ilog2(GMEM_CHUNK_LOCKS))];
 }
 
 /*

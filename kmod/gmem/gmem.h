@@ -116,7 +116,8 @@ enum gmem_chunks {
 	GMEM_CHUNKS_NEVER, GMEM_CHUNKS_ASKED, GMEM_CHUNKS_FITS, GMEM_CHUNKS_ALWAYS,
 };
 
-#define GMEM_CHUNK_LOCKS	8
+/* Few more tasks than that gain by making chunks at once: memory's speed is the limit. */
+#define GMEM_CHUNK_LOCKS	16
 
 /**
  * struct gmem_inode - a guest memory inode
