@@ -27,6 +27,7 @@
 #define LOGGED_SLOT	20
 #define IO_URING_REGISTER_FILES 2	/* upstream's copy of its header does not compile here */
 #define NX		"/sys/module/kvm/parameters/nx_huge_pages"
+#define KERNEL_FAULTS	"/sys/module/kvm/parameters/gmem_kernel_faults"
 #define MANY		64	/* views in one process */
 #define MANY_SLOT	100
 #define MANY_MS		3000	/* half of what they took, were each waited for */
@@ -389,6 +390,24 @@ static uint64_t pages_of(struct machine *m)
 	return vm_get_stat(m->vm, "pages_4k");
 }
 
+/* Parameters of the module can be read and set, that one again, too. */
+static pid_t change_parameters(void)
+{
+	char value[4] = "";
+	pid_t pid = fork();
+	int fd;
+
+	if (!pid) {
+		fd = open(NX, O_RDONLY);
+		_exit(fd < 0 || read(fd, value, 2) != 2 || value[0] != 'Y' ||
+		      write(open(KERNEL_FAULTS, O_WRONLY), "Y", 1) != 1);
+	}
+	wait_for_end(pid);
+	pid = change_nx("off");
+	wait_asleep(pid, "kvm_move_zap_vms");
+	return pid;
+}
+
 /*
  * A change of nx_huge_pages zaps all VMs but the one whose lock is held. It can be killed, VMs can
  * be made meanwhile, and the next one makes it good.
@@ -397,7 +416,7 @@ static void nx_huge_pages(void)
 {
 	double until = 0;
 	struct machine *b;
-	pid_t pid, vm;
+	pid_t pid, other, vm;
 
 	write_nx("off");
 	a = machine_create(PAGES);
@@ -417,8 +436,11 @@ static void nx_huge_pages(void)
 	if (!vm)
 		_exit(ioctl(open("/dev/kvm", O_RDWR), KVM_CREATE_VM, 0) < 0);
 	wait_for_end(vm);
+	other = change_parameters();
 	kill(pid, SIGKILL);
 	wait_for_end(pid);
+	kill(other, SIGKILL);
+	wait_for_end(other);
 
 	TEST_ASSERT_EQ(held_lock_let_go(&slots, NULL, 0), 0);
 	write_nx("force");
