@@ -9,12 +9,12 @@
  * Conventions, for every function below unless it says otherwise:
  *  - It returns a file descriptor, a count, or 0; or a negative errno.
  *  - Addresses, offsets and sizes are in bytes, times in milliseconds.
- *  - File descriptors that it returns are the caller's to close, and O_CLOEXEC.
+ *  - The caller must close file descriptors that it returns. They are O_CLOEXEC.
  *  - Functions that take a VM or a vCPU must be called by the process that
  *    created the VM: KVM ties a VM to its creator and says EIO to others.
- *  - Distinct objects may be used by distinct threads at the same time; one
- *    object only by one at a time, but for what gmem_vcpu_set_immediate_exit()
- *    says.
+ *  - Different threads may use different objects at the same time, but only one
+ *    thread may use an object at a time. gmem_vcpu_set_immediate_exit() is the
+ *    only exception.
  */
 #ifndef GMEM_H
 #define GMEM_H

@@ -31,19 +31,17 @@ extern "C" {
  *
  * Between MEMORY and the end, the source leaves layout and attributes alone.
  *
- * Never two owners: the source runs the guest until it has sent STATE. From
- * there it may run it again only if the dialogue ended before COMMIT came, or
- * if the destination's process is gone and RUNNING had not come. The
- * destination runs the guest only after GIVEN, having sent RUNNING; or, having
- * STATE, when the source's process is gone. A socket that was closed does not
- * say that a process is gone: gmem_peer_wait_gone() does.
+ * Never two owners: the source runs the guest until it has sent STATE. From there it may run the
+ * guest again only if the dialogue ended before COMMIT came, or if the destination's process is
+ * gone and RUNNING had not come. The destination runs the guest only after GIVEN, having sent
+ * RUNNING; or, having STATE, when the source's process is gone. A closed socket does not show that
+ * a process is gone: use gmem_peer_wait_gone().
  *
  * Either side may send ABORT, with a reason, in place of its next message, up
  * to COMMIT and GIVEN.
  *
- * SNAPSHOT does not go over a socket: it is what is kept of a guest in a file,
- * memory apart. Its descriptors are files of memory, in an order that writer and
- * reader agree on.
+ * SNAPSHOT does not go over a socket: it is the state of a guest, without its memory, as kept in a
+ * file. Its descriptors are files of memory, in an order that writer and reader agree on.
  */
 enum gmem_message_kind {
 	GMEM_MESSAGE_REQUEST = 1,
@@ -58,7 +56,7 @@ enum gmem_message_kind {
 	GMEM_MESSAGE_KINDS
 };
 
-/* Limits of one message; what is past them is refused on both sides. */
+/* Limits of one message; both sides refuse anything beyond them. */
 #define GMEM_MAX_FDS		64
 #define GMEM_MAX_SLOTS		4096
 #define GMEM_MAX_RANGES		65536
@@ -70,19 +68,19 @@ enum gmem_message_kind {
 
 /*
  * struct gmem_message - a message, to send or received
- * @kind: which one: which of the following it has
+ * @kind: which one; decides which of the following members it has
  * @vm_type: MEMORY, SNAPSHOT: KVM_X86_*
  * @nr_slots, @slots: likewise: the memslots; their descriptors are indexes
  * @nr_ranges, @ranges: likewise: attributes that are not 0
- * @nr_fds, @fds: likewise: descriptors, each used by a slot at least
+ * @nr_fds, @fds: likewise: descriptors, each used by at least one slot
  * @nr_vcpus, @vcpus: STATE, SNAPSHOT: vCPUs
  * @devices_size, @devices: likewise: the VMM's own, opaque to the library
  * @vm_state: SNAPSHOT: what the vCPUs share
  * @error: ABORT: a positive errno
  * @text: ABORT: the reason, for a person
  *
- * For sending, the pointers and descriptors stay the caller's. What is
- * received belongs to the message until gmem_message_free().
+ * For sending, the pointers and descriptors stay the caller's. On receipt they belong to the
+ * message until gmem_message_free().
  */
 struct gmem_message {
 	enum gmem_message_kind kind;
@@ -106,43 +104,41 @@ struct gmem_message {
  * gmem_message_encode - lay a message out as it goes over the socket
  * @buffer: where to store a buffer, to be given to free()
  *
- * Returns its bytes. Descriptors are not in it. Errors: EINVAL (the message
- * is not one that gmem_message_decode() would take), ENOMEM.
+ * Returns the number of bytes, which do not include descriptors. Errors: EINVAL
+ * (gmem_message_decode() would not accept the message), ENOMEM.
  */
 ssize_t gmem_message_encode(const struct gmem_message *message, void **buffer);
 
 /*
- * gmem_message_decode - read a message from bytes that may be anything
+ * gmem_message_decode - read a message from untrusted bytes
  * @message: filled in, but for @fds, which are -1; empty on error
  * @buffer, @size: exactly one message
  *
  * Errors: EBADMSG (no message, cut short, too long), EPROTONOSUPPORT (another
- * version), EPROTO (well-formed, with a content that its kind may not have),
- * ENOMEM.
+ * version), EPROTO (well-formed, but with content that its kind may not have), ENOMEM.
  */
 int gmem_message_decode(struct gmem_message *message, const void *buffer,
 			size_t size);
 
-/* gmem_message_free - free what was received and close its descriptors */
+/* gmem_message_free - free a received message and close its descriptors */
 void gmem_message_free(struct gmem_message *message);
 
 /*
  * gmem_message_take_fd - take a descriptor out of a received message
  *
- * Returns the descriptor, from now on the caller's. EBADF: there is none of
- * that index, or it was taken.
+ * Returns the descriptor, which belongs to the caller from now on. EBADF: the message has no such
+ * descriptor, or it was taken already.
  */
 int gmem_message_take_fd(struct gmem_message *message, uint32_t index);
 
-/* gmem_message_name - "REQUEST", ...; "unknown" for what is none */
+/* gmem_message_name - "REQUEST", ...; "unknown" for any other value */
 const char *gmem_message_name(enum gmem_message_kind kind);
 
 /* ---- Handover: the socket (handover/socket.c) ---- */
 
 /*
  * gmem_listen - make the socket that destinations connect to
- * @path: of the socket, mode 0600 from its first instant; the caller's to
- *	unlink
+ * @path: of the socket, which has mode 0600 from its first instant; the caller must unlink it
  *
  * Errors: EADDRINUSE (@path exists), ENAMETOOLONG, ENOENT, EACCES.
  */
@@ -151,8 +147,8 @@ int gmem_listen(const char *path);
 /*
  * gmem_accept - take one destination
  *
- * Returns its connection. EPERM: the process at the other end is of another
- * user, and not root: it was turned away.
+ * Returns its connection. EPERM: the process at the other end belongs to another user who is not
+ * root, and was rejected.
  */
 int gmem_accept(int listener);
 
@@ -169,8 +165,8 @@ int gmem_connect(const char *path);
  * @timeout: for the whole of it, -1 for ever
  *
  * Returns the bytes sent. Errors: EINVAL (as gmem_message_encode(); SNAPSHOT), EPIPE
- * (the peer has closed), ETIMEDOUT. After an error the connection is of no
- * more use: close it.
+ * (the peer has closed), ETIMEDOUT. After an error the connection cannot be used any more: close
+ * it.
  */
 ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout);
 
@@ -180,12 +176,11 @@ ssize_t gmem_send(int socket, const struct gmem_message *message, int timeout);
  *	result is positive.
  * @timeout: for the whole of it, -1 for ever
  *
- * Returns the bytes received, or 0 when the peer has closed. What comes may
- * be hostile: errors as gmem_message_decode(), and EPROTO (SNAPSHOT; the descriptors
- * are not as many as it says), EBADF (a descriptor is not what its slot needs:
- * private_fd a view, shared_fd a file sealed with F_SEAL_SHRINK, both long
- * enough), EMFILE, ETIMEDOUT. Whatever the error, no received descriptor stays
- * open. After an error the connection is of no more use: close it.
+ * Returns the bytes received, or 0 when the peer has closed. The peer may be hostile: errors as
+ * gmem_message_decode(), and EPROTO (SNAPSHOT; the number of descriptors differs from what the
+ * message says), EBADF (a descriptor is not what its slot needs: private_fd a view, shared_fd a
+ * file sealed with F_SEAL_SHRINK, both long enough), EMFILE, ETIMEDOUT. No received descriptor
+ * stays open after an error. The connection cannot be used any more then: close it.
  */
 ssize_t gmem_receive(int socket, struct gmem_message *message, int timeout);
 
@@ -208,14 +203,13 @@ struct gmem_peer {
 /*
  * gmem_peer_open - find out which process is at the other end of a connection
  * @socket: from gmem_connect() or gmem_accept()
- * @peer: filled in; to be closed by gmem_peer_close(), also after an error
+ * @peer: filled in; close it with gmem_peer_close(), even after an error
  * @timeout: how long to wait for something to come, in milliseconds, -1 for ever
  *
- * The peer is the process that sent what is received next, not the process that
- * called listen(2), which SO_PEERCRED names. So this waits until something has
- * arrived, and leaves it to be received. Errors: EPIPE (the connection was closed),
- * EPERM (a process of another user, and not root's), ETIMEDOUT, ESRCH (the sender's
- * number has no meaning here), EMFILE.
+ * The peer is the process that sent the next data, not the process that called listen(2), which
+ * SO_PEERCRED names. So this waits until data has arrived, and leaves it in the socket. Errors:
+ * EPIPE (the connection was closed), EPERM (a process of another user, and not root's), ETIMEDOUT,
+ * ESRCH (the sender's number has no meaning here), EMFILE.
  */
 int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout);
 
@@ -223,8 +217,8 @@ int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout);
  * gmem_peer_wait_gone - wait until the peer's process is no more
  * @timeout: how long to wait, 0 to ask only, -1 for ever
  *
- * Returns 0 when it is gone with all its descriptors and VMs (it may not have
- * been waited for by its parent). ETIMEDOUT: it lives. EBADF: cannot be told.
+ * Returns 0 when it is gone with all its descriptors and VMs (it may still be a zombie). ETIMEDOUT:
+ * it lives. EBADF: this cannot be determined.
  */
 int gmem_peer_wait_gone(const struct gmem_peer *peer, int timeout);
 

@@ -38,10 +38,10 @@ int gmem_check_extension(int fd, uint32_t capability);
 
 /*
  * gmem_supported_cpuid - KVM_GET_SUPPORTED_CPUID
- * @cpuid: @cpuid->nent says for how many entries there is room, GMEM_CPUID_ENTRIES
- *	being enough; filled in
+ * @cpuid: filled in; @cpuid->nent says for how many entries there is room; GMEM_CPUID_ENTRIES are
+ *	enough
  *
- * What the processor has and KVM can give to a guest. Errors: E2BIG (no room).
+ * Reads what the processor has and KVM can give to a guest. Errors: E2BIG (no room).
  */
 int gmem_supported_cpuid(int kvm, struct kvm_cpuid2 *cpuid);
 
@@ -57,7 +57,7 @@ int gmem_supported_cpuid(int kvm, struct kvm_cpuid2 *cpuid);
 int gmem_vm_create(int kvm, uint64_t type);
 
 /*
- * struct gmem_slot - a memslot, as it is bound and as it is handed over
+ * struct gmem_slot - a memslot, for binding it and for handing it over
  * @slot: KVM's number of it
  * @flags: KVM_MEM_*; KVM_MEM_GUEST_MEMFD where it has private memory
  * @gpa: first guest physical address
@@ -85,7 +85,7 @@ struct gmem_slot {
 /*
  * gmem_vm_set_memory - KVM_SET_USER_MEMORY_REGION2
  * @vm: VM
- * @slot: what to bind; @shared_fd and @shared_offset are not looked at
+ * @slot: what to bind; @shared_fd and @shared_offset are ignored
  * @host: the shared memory of the slot in this process, @size bytes
  *
  * Errors are KVM's: EINVAL (alignment, flags, a view of another VM, a range of
@@ -108,15 +108,14 @@ struct gmem_range {
 /*
  * gmem_vm_set_attributes - KVM_SET_MEMORY_ATTRIBUTES
  *
- * Errors are KVM's: EINVAL (alignment, an attribute this VM type has not),
- * ENOMEM.
+ * Errors are KVM's: EINVAL (alignment, an attribute that this VM type does not have), ENOMEM.
  */
 int gmem_vm_set_attributes(int vm, const struct gmem_range *range);
 
 /* ---- vCPUs (kvm/vcpu.c) ---- */
 
 /*
- * struct gmem_vcpu - a vCPU of a VM of this process
+ * struct gmem_vcpu - a vCPU in a VM of this process
  * @fd: its descriptor
  * @id: KVM's number of it
  * @kvm: /dev/kvm, the caller's
@@ -147,13 +146,12 @@ void gmem_vcpu_close(struct gmem_vcpu *vcpu);
 /*
  * gmem_vcpu_run - KVM_RUN
  *
- * Returns 0 when the guest left for the reason in @run->exit_reason. -EINTR: a
- * signal came or immediate_exit is set; nothing is pending then, and the state
- * is complete. -EFAULT and -EHWPOISON may come with
- * @run->exit_reason KVM_EXIT_MEMORY_FAULT.
+ * Returns 0 when the guest left for the reason in @run->exit_reason. -EINTR: a signal came or
+ * immediate_exit is set; then nothing is pending, and the state is complete. -EFAULT and -EHWPOISON
+ * may come with @run->exit_reason KVM_EXIT_MEMORY_FAULT.
  *
  * An exit that KVM wants answered (port I/O, MMIO) is complete only after the
- * next call: state that is read before is between two instructions. Set
+ * next call: state that is read before that is from the middle of an instruction. Set
  * immediate_exit and call until it returns -EINTR.
  */
 int gmem_vcpu_run(struct gmem_vcpu *vcpu);
@@ -161,9 +159,8 @@ int gmem_vcpu_run(struct gmem_vcpu *vcpu);
 /*
  * gmem_vcpu_set_immediate_exit - make gmem_vcpu_run() return at once, or not
  *
- * The one function that another thread may call while one is in
- * gmem_vcpu_run(). To stop a running vCPU: call it, then send that thread a
- * signal that has a handler.
+ * This is the only function that another thread may call while one is in gmem_vcpu_run(). To stop a
+ * running vCPU, call it, then send the vCPU's thread a signal that has a handler.
  */
 void gmem_vcpu_set_immediate_exit(struct gmem_vcpu *vcpu, int on);
 
@@ -185,7 +182,7 @@ int gmem_vcpu_set_cpuid(struct gmem_vcpu *vcpu, const struct kvm_cpuid2 *cpuid);
 
 /*
  * gmem_vcpu_get_cpuid - KVM_GET_CPUID2
- * @cpuid: as gmem_supported_cpuid() has it
+ * @cpuid: as for gmem_supported_cpuid()
  *
  * It waits for a vCPU that runs. Errors: E2BIG (no room).
  */
@@ -197,7 +194,7 @@ int gmem_vcpu_use_host_cpuid(struct gmem_vcpu *vcpu);
 /* ---- A PC's devices in the kernel (kvm/pc.c) ---- */
 
 /*
- * gmem_vm_create_pc - interrupt controllers and timer of a PC
+ * gmem_vm_create_pc - create the interrupt controllers and the timer of a PC
  * @vm: VM without vCPUs
  *
  * vCPUs get local APICs. Errors: EEXIST (it has them).
@@ -207,7 +204,7 @@ int gmem_vm_create_pc(int vm);
 /* gmem_vm_set_irq - raise (@level 1) or lower an interrupt line: KVM_IRQ_LINE */
 int gmem_vm_set_irq(int vm, uint32_t irq, int level);
 
-/* gmem_vcpu_wire_pic - as firmware does: interrupts of the PIC reach this vCPU */
+/* gmem_vcpu_wire_pic - let the PIC's interrupts reach this vCPU, as firmware does */
 int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
 
 /* ---- Interrupts and doorbells of emulated devices (kvm/irq.c) ---- */
@@ -216,7 +213,7 @@ int gmem_vcpu_wire_pic(struct gmem_vcpu *vcpu);
 
 /*
  * struct gmem_msi_route - a message-signalled interrupt, for use by an irqfd
- * @gsi: its number, from 24 on: those below are the interrupt controllers' pins
+ * @gsi: its number, 24 or more: lower numbers are the interrupt controllers' pins
  * @data, @address: the message, as the guest has written it to the device
  */
 struct gmem_msi_route {
@@ -234,7 +231,7 @@ struct gmem_msi_route {
 int gmem_vm_set_msi_routes(int vm, const struct gmem_msi_route *routes, uint32_t nr);
 
 /*
- * gmem_vm_irqfd - have a write to an eventfd raise an interrupt: KVM_IRQFD
+ * gmem_vm_irqfd - let a write to an eventfd raise an interrupt: KVM_IRQFD
  * @gsi: a route's or a pin's number; the route may be set later, and change
  * @on: 0: not any more
  *
@@ -243,8 +240,8 @@ int gmem_vm_set_msi_routes(int vm, const struct gmem_msi_route *routes, uint32_t
 int gmem_vm_irqfd(int vm, int eventfd, uint32_t gsi, int on);
 
 /*
- * gmem_vm_ioeventfd - have a guest's write signal an eventfd: KVM_IOEVENTFD
- * @address: guest physical address, of no memory; a write of any size and value
+ * gmem_vm_ioeventfd - let a guest's write signal an eventfd: KVM_IOEVENTFD
+ * @address: guest physical address without memory; a write of any size and value counts
  * @on: 0: not any more
  *
  * The vCPU does not leave the kernel. Errors: EEXIST (the address has one).

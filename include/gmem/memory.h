@@ -18,7 +18,7 @@ struct kvm_gmem_present_range;
 /*
  * gmem_memfd_create - make a guest memory inode, and its first view
  * @vm: the VM that the view belongs to
- * @size: of the inode: fixed from here on
+ * @size: of the inode; it never changes
  * @flags: GUEST_MEMFD_FLAG_*
  *
  * Returns the view's descriptor. Errors: EINVAL (size, flags), ENOMEM, EMFILE.
@@ -41,9 +41,9 @@ int gmem_memfd_link(int vm, int memfd);
  * @view: a view of it
  * @offset, @size: which, multiples of the page size
  *
- * The pages are unmapped from every view and every mapping, zeroed and freed; they are
- * missing afterwards: what touches one next finds zeroes, or what the inode's pager
- * gives, who is told. Returns 0. Errors: EBADF, EINVAL (alignment, not inside the inode,
+ * The pages are unmapped from every view and every mapping, zeroed and freed; they are missing
+ * afterwards: the next touch finds zeroes or, if the inode has a pager, what the pager gives. The
+ * pager is told about the hole. Returns 0. Errors: EBADF, EINVAL (alignment, not inside the inode,
  * @size is 0), EBUSY (a page is in use by the kernel and stays), EINTR.
  */
 int gmem_punch(int view, uint64_t offset, uint64_t size);
@@ -82,21 +82,21 @@ struct gmem_facts {
 int gmem_memfd_facts(pid_t pid, int fd, struct gmem_facts *facts);
 
 /*
- * gmem_memfd_facts_open - have the facts of a view of the caller's at hand
+ * gmem_memfd_facts_open - open the facts of one of the caller's views
  * @fd: the view's descriptor
  *
  * For a process that cannot open files later. Returns a descriptor for
- * gmem_memfd_facts_read(), close-on-exec, or -errno. Errors: EBADF; and where there is no
- * /proc, as gmem_memfd_facts().
+ * gmem_memfd_facts_read(), close-on-exec, or -errno. Errors: EBADF; without /proc, those of
+ * gmem_memfd_facts().
  */
 int gmem_memfd_facts_open(int fd);
 
 /*
- * gmem_memfd_facts_read - read the facts of the view, as they are now
+ * gmem_memfd_facts_read - read the current facts of the view
  * @info: from gmem_memfd_facts_open()
  * @facts: filled in
  *
- * 0 or -errno: EBADF (it is not of guest memory). Any thread.
+ * Returns 0 or -errno: EBADF (@info is not of guest memory). Any thread may call it.
  */
 int gmem_memfd_facts_read(int info, struct gmem_facts *facts);
 
@@ -107,13 +107,12 @@ int gmem_memfd_facts_read(int info, struct gmem_facts *facts);
  * @view: a view of an inode with GUEST_MEMFD_FLAG_MMAP or
  *	GUEST_MEMFD_FLAG_INIT_SHARED, whose VM has private memory
  * @offset, @size: bytes of the inode, multiples of the page size
- * @is_private: 1: the guest's alone; 0: shared
+ * @is_private: 1: make them private to the guest; 0: share them
  *
- * A software-protected VM's pages keep their content, either way. The change holds
- * for all views, and for mappings, which need not be made again. Nothing is changed on
- * error: EAGAIN (the host holds a reference to a page that is to become private),
- * EINVAL (alignment, beyond the inode, a VM without private memory), ENOMEM, ENOTTY
- * (KVM cannot convert in place).
+ * A software-protected VM's pages keep their content, either way. The change applies to all views,
+ * and to existing mappings, which need not be made again. Nothing is changed on error: EAGAIN (the
+ * host holds a reference to a page that is to become private), EINVAL (alignment, beyond the inode,
+ * a VM without private memory), ENOMEM, ENOTTY (KVM cannot convert in place).
  */
 int gmem_convert(int view, uint64_t offset, uint64_t size, int is_private);
 
@@ -121,13 +120,13 @@ int gmem_convert(int view, uint64_t offset, uint64_t size, int is_private);
 
 /*
  * A page is missing until it was populated, or touched by a guest or the host.
- * Populating is for any process that has the descriptor, not only the VM's.
+ * Any process that has the descriptor can populate, not only the VM's.
  */
 
 /*
  * gmem_vm_populate - KVM_GUEST_MEMFD_POPULATE
- * @vm: a VM, of whichever process
- * @gpa: where guest memory gets its first content
+ * @vm: a VM of any process
+ * @gpa: guest physical address of the first page to populate
  * @from: the content, or NULL: zeroes
  * @size: bytes, a multiple of the page size like @gpa
  *
@@ -149,20 +148,20 @@ int64_t gmem_vm_populate(int vm, uint64_t gpa, const void *from, uint64_t size);
 int64_t gmem_populate(int fd, uint64_t offset, const void *from, uint64_t size);
 
 /*
- * gmem_create_filler - make a handle that can populate, and nothing else
+ * gmem_create_filler - make a handle that can only populate
  * @view: the view that it is made from; it may be closed afterwards
  *
- * Returns the handle's descriptor: for a process that is not to have all that a
- * view gives. It polls POLLHUP when the inode's last view is closed. Errors:
- * EOPNOTSUPP (an SNP VM), EMFILE, ENOMEM.
+ * Returns the handle's descriptor, for a process that must not have all the rights of a view. It
+ * polls POLLHUP when the inode's last view is closed. Errors: EOPNOTSUPP (an SNP VM), EMFILE,
+ * ENOMEM.
  */
 int gmem_create_filler(int view);
 
 /*
- * gmem_present - which pages are not missing
+ * gmem_present - find the pages that are not missing
  * @fd: a view, or a pager
- * @offset, @size: the range to look at; advanced behind what was looked at:
- *	@size is 0 when that was all
+ * @offset, @size: the range to look at; advanced past what was looked at; @size is 0 when that was
+ *	all
  * @ranges: filled in, in ascending order; adjoining ranges are possible
  * @max: how many there is room for
  *

@@ -18,11 +18,10 @@ struct kvm_gmem_ring;
 /* ---- A pager for missing pages (pager/pager.c) ---- */
 
 /*
- * A pager owes an inode's missing pages: who needs one waits until it is there.
- * Its descriptor is good for that alone, so it may be sent to a process that is
- * trusted with nothing but the guest's first content. To use it in an event
- * loop, set O_NONBLOCK: it polls POLLIN while there are events, and POLLHUP
- * when the inode's last view is closed.
+ * A pager owes an inode's missing pages: a task that needs one waits until the pager gives it. The
+ * pager's descriptor can do nothing else, so it may be sent to a process that is trusted with
+ * nothing but the guest's first content. To use it in an event loop, set O_NONBLOCK: it polls
+ * POLLIN while there are events, and POLLHUP when the inode's last view is closed.
  */
 
 /*
@@ -42,9 +41,9 @@ int gmem_pager_create(int view, uint64_t offset, uint64_t size, uint64_t flags);
  * @view: a view of its inode
  * @flags: KVM_GMEM_PAGER_*
  *
- * Returns the new pager's descriptor: it owes what the one before did, and
- * reads again every event that was not answered. Errors: as gmem_pager_create();
- * EBUSY: that one's descriptor is still open somewhere.
+ * Returns the new pager's descriptor. The new pager owes what the one before did, and reads every
+ * event again that was not answered. Errors: as gmem_pager_create(); EBUSY: the old pager's
+ * descriptor is still open somewhere.
  */
 int gmem_pager_takeover(int view, uint64_t flags);
 
@@ -53,34 +52,34 @@ int gmem_pager_takeover(int view, uint64_t flags);
  * @events: filled in
  * @max: how many there is room for, at least 1
  *
- * Waits for the first, unless the descriptor is O_NONBLOCK. Returns how many, at
- * least 1. Errors: EAGAIN (none, and O_NONBLOCK), EINTR, EPIPE (none, and the
- * inode has no view left), EPROTO (not a pager).
+ * Waits for the first event, unless the descriptor is O_NONBLOCK. Returns how many events were
+ * read, at least 1. Errors: EAGAIN (none, and O_NONBLOCK), EINTR, EPIPE (none, and the inode has no
+ * view left), EPROTO (not a pager).
  */
 int gmem_pager_read(int pager, struct kvm_gmem_event *events, uint32_t max);
 
 /*
- * gmem_pager_answer - give pages their content, or say that there is none
+ * gmem_pager_answer - give pages their content, or say that they have none
  * @answers: carried out in order; @error and @done of each are filled in, up to
  *	the first that was not carried out in full
  * @nr: how many, at most KVM_GMEM_MAX_ANSWERS
  *
- * An answer may be for pages that nobody has asked for yet. Returns how many
- * were carried out in full, fewer than @nr if answers[that many] has an error.
- * Where it is the first, that error is returned. An answer of which only a part
- * was carried out has EEXIST or ENOENT for the page at @offset + @done:
- * somebody else has populated it, or it is not owed (any more). Other errors:
- * EINVAL (alignment, not inside the inode, @from or @op wrong), EFAULT (@from
- * cannot be read), ENOMEM, EINTR, EPIPE (the inode has no view left).
+ * An answer may be for pages that nobody has asked for yet. Returns how many were carried out in
+ * full; if fewer than @nr, the next answer has an error. If the first answer fails, its error is
+ * returned. An answer of which only a part was carried out has EEXIST or ENOENT for the page at
+ * @offset + @done: somebody else has populated it, or it is not owed (any more). Other errors:
+ * EINVAL (alignment, not inside the inode, @from or @op wrong), EFAULT (@from cannot be read),
+ * ENOMEM, EINTR, EPIPE (the inode has no view left).
  */
 int gmem_pager_answer(int pager, struct kvm_gmem_answer *answers, uint32_t nr);
 
 /*
- * gmem_pager_detach - owe nothing any more
- * @force: pages that are missing fail from now on
+ * gmem_pager_detach - detach a pager, so that nothing is owed any more
+ * @force: detach even if pages are missing; these fail from now on
  * @missing: NULL, or where to store how many owed pages are missing
  *
- * Errors: EBUSY (pages are missing, and not @force: nothing has changed), EPIPE.
+ * Errors: EBUSY (pages are missing and @force is 0: nothing has
+ * changed), EPIPE.
  */
 int gmem_pager_detach(int pager, int force, uint64_t *missing);
 
@@ -100,8 +99,8 @@ int gmem_pager_detach(int pager, int force, uint64_t *missing);
  * @answer_head: answers put
  * @answer_seen: answers that gmem_pager_ring_done() has given back
  *
- * For one thread at a time. Answers for more than there are buffers go by
- * gmem_pager_answer(), beside the ring.
+ * Only one thread may use it at a time. Answers with more content than there are buffers go through
+ * gmem_pager_answer(), not the ring.
  */
 struct gmem_pager_ring {
 	int pager;
@@ -121,13 +120,13 @@ struct gmem_pager_ring {
  * gmem_pager_ring_open - make a pager's ring, once
  * @entries: a power of 2, at most KVM_GMEM_RING_MAX_ENTRIES
  * @buffers: pages, at most KVM_GMEM_RING_MAX_BUFFERS; may be 0
- * @poll_ns: for how many nanoseconds a vCPU looks for an answer before it
- *	sleeps, at most KVM_GMEM_RING_MAX_POLL_NS
+ * @poll_ns: how many nanoseconds a vCPU polls for an answer before it sleeps, at most
+ *	KVM_GMEM_RING_MAX_POLL_NS
  * @ring: filled in; empty on error
  *
- * Events come by the ring from then on; the descriptor polls POLLIN while it has
- * some. Errors: EINVAL, EBUSY (it has one), ENOMEM, ENOTTY (these modules have
- * none). After an error that is not one of these, close the pager.
+ * From then on events come through the ring; the descriptor polls POLLIN while it has some. Errors:
+ * EINVAL, EBUSY (the pager has a ring already), ENOMEM, ENOTTY (these modules have no rings). After
+ * an error that is not one of these, close the pager.
  */
 int gmem_pager_ring_open(int pager, uint32_t entries, uint32_t buffers,
 			 uint32_t poll_ns, struct gmem_pager_ring *ring);
@@ -145,12 +144,11 @@ int gmem_pager_ring_next(struct gmem_pager_ring *ring,
 			 struct kvm_gmem_event *event);
 
 /*
- * gmem_pager_ring_buffer - where content of answers is
+ * gmem_pager_ring_buffer - get a buffer for the content of answers
  * @first: number of a page
  *
- * Returns its address; the pages lie one behind the other. NULL: it has no such
- * page. A buffer is the kernel's from gmem_pager_ring_put() on, until
- * gmem_pager_ring_done() has given back that answer.
+ * Returns its address; the pages are contiguous. NULL: the ring has no such page. The kernel owns a
+ * buffer from gmem_pager_ring_put() until gmem_pager_ring_done() has given back that answer.
  */
 void *gmem_pager_ring_buffer(const struct gmem_pager_ring *ring, uint32_t first);
 
@@ -158,19 +156,18 @@ void *gmem_pager_ring_buffer(const struct gmem_pager_ring *ring, uint32_t first)
  * gmem_pager_ring_put - put an answer, without a system call
  * @answer: its @from is an address in the ring's buffers, or 0
  *
- * Errors: EAGAIN (no room: take back what is done). Then gmem_pager_ring_enter(),
- * once for any number of answers.
+ * Errors: EAGAIN (no room: take back answers that are done). Call gmem_pager_ring_enter()
+ * afterwards, once for any number of answers.
  */
 int gmem_pager_ring_put(struct gmem_pager_ring *ring,
 			const struct kvm_gmem_answer *answer);
 
 /*
- * gmem_pager_ring_enter - have the answers carried out, where nobody else does
- * @always: 0: a system call only if somebody sleeps who waits for an answer, or
- *	events found no room. Else in any case: for answers that nobody waits for
+ * gmem_pager_ring_enter - carry out the answers, if nobody else does
+ * @always: 0: enter the kernel only if a waiter sleeps or events overflowed. Non-zero: always, for
+ *	answers that nobody waits for
  *
- * Returns how many it has carried out; it may be none. Errors: EPIPE,
- * EINTR.
+ * Returns how many answers it has carried out, which may be none. Errors: EPIPE, EINTR.
  */
 int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always);
 
@@ -178,8 +175,8 @@ int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always);
  * gmem_pager_ring_done - take back the oldest answer that was carried out
  * @answer: as it was put, with @error, positive, and @done filled in
  *
- * Returns 1, or 0 where there is none now. ENOMEM in it is the memory limit of the
- * task that carried it out: worth another try. Errors: EPROTO, as above.
+ * Returns 1, or 0 where there is none now. ENOMEM in @answer comes from the memory limit of the
+ * task that carried it out: put the answer again. Errors: EPROTO, as above.
  */
 int gmem_pager_ring_done(struct gmem_pager_ring *ring,
 			 struct kvm_gmem_answer *answer);
@@ -207,7 +204,7 @@ enum gmem_pager_message_kind {
 	GMEM_PAGER_KINDS
 };
 
-/* OFFER: a pager before this one has served a part, and died. */
+/* OFFER: an earlier pager has served a part, and died. */
 #define GMEM_PAGER_SUCCEEDS	(1U << 0)
 
 #define GMEM_PAGER_TEXT		232	/* bytes, the final 0 included */
@@ -234,22 +231,21 @@ struct gmem_pager_message {
  * gmem_pager_send - send a message
  * @timeout: for the whole of it, -1 for ever
  *
- * Errors: EINVAL (not what a message of its kind is), EPIPE (the peer has
- * closed), ETIMEDOUT.
+ * Errors: EINVAL (not valid for a message of its kind), EPIPE (the peer has closed), ETIMEDOUT.
  */
 int gmem_pager_send(int socket, const struct gmem_pager_message *message,
 		    int timeout);
 
 /*
- * gmem_pager_receive - receive a message, that may be hostile
+ * gmem_pager_receive - receive a message, which may be hostile
  * @message: filled in; @pager is the caller's to close. Empty, with @pager -1,
  *	unless the result is 1.
  * @timeout: for the whole of it, -1 for ever
  *
  * Returns 1, or 0 when the peer has closed. Errors: EBADMSG (no message, or cut
- * short), EPROTONOSUPPORT (another version), EPROTO (not what a message of its
- * kind is, or not as many descriptors), EMFILE, ETIMEDOUT. Whatever the error,
- * no received descriptor stays open.
+ * short), EPROTONOSUPPORT (another version), EPROTO (not valid for a message of its kind, or the
+ * wrong number of descriptors), EMFILE, ETIMEDOUT. No received descriptor stays open after an
+ * error.
  */
 int gmem_pager_receive(int socket, struct gmem_pager_message *message,
 		       int timeout);

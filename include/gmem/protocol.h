@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * libgmem: the handover of a running VM to another process, version 2. gmem.h has the
- * conventions; docs/handover.md has the protocol, and what each death leaves.
+ * conventions; docs/handover.md has the protocol, and what happens when a side dies.
  */
 #ifndef GMEM_PROTOCOL_H
 #define GMEM_PROTOCOL_H
@@ -22,14 +22,14 @@ extern "C" {
 #define GMEM_SECTION_HEADER	32		/* bytes in front of each content */
 #define GMEM_SECTION_MOST	(64 * 1024)	/* bytes of a content */
 
-/* A reader that does not know the section passes over it; without the flag it refuses. */
+/* A reader that does not know the section skips it; without the flag it refuses. */
 #define GMEM_SECTION_OPTIONAL	1U
 
 /*
- * struct gmem_section - the state of one device, or of another thing that has some
+ * struct gmem_section - the state of one device, or of something else
  * @name: printable characters
  * @version: of the content
- * @number: which of several of that name, from 0 on
+ * @number: distinguishes several of that name, from 0 on
  * @flags: GMEM_SECTION_OPTIONAL, or 0
  * @length: bytes of @content
  * @content: inside the bytes that the section was read from
@@ -44,7 +44,7 @@ struct gmem_section {
 };
 
 /*
- * gmem_section_put - write a section behind others
+ * gmem_section_put - append a section to others
  * @bytes, @size: all the room there is
  * @used: bytes in use; advanced by a multiple of 8
  *
@@ -53,7 +53,7 @@ struct gmem_section {
 int gmem_section_put(void *bytes, size_t size, size_t *used, const struct gmem_section *section);
 
 /*
- * gmem_section_next - read the next section of bytes that may be anything
+ * gmem_section_next - read the next section from untrusted bytes
  * @at: where to read, from 0 on; advanced
  *
  * Returns 1, or 0 at the end. Errors: EBADMSG (cut short), EPROTO (no name, unknown flags).
@@ -63,13 +63,13 @@ int gmem_section_next(const void *bytes, size_t size, size_t *at, struct gmem_se
 /* ---- The state page (protocol/page.c) ---- */
 
 /*
- * The state page is shared memory of source and destination. It has the state of the
- * devices, in sections, and one word that decides who owns it: the epoch, a number and a
- * state that are changed together, by compare-and-swap. docs/handover.md has its layout.
+ * The state page is memory that source and destination share. It has the state of the devices, in
+ * sections, and one word that decides who owns it: the epoch, which is a number and a state,
+ * changed together by compare-and-swap. docs/handover.md has its layout.
  */
 enum gmem_epoch_state {
 	GMEM_EPOCH_RUNNING = 1,	/* the source runs the guest, or may */
-	GMEM_EPOCH_PAUSED,	/* the guest stands still: whoever swaps first has it */
+	GMEM_EPOCH_PAUSED,	/* the guest stands still: the first to swap gets it */
 	GMEM_EPOCH_MOVING,	/* the destination has begun the move: ask the kernel */
 	GMEM_EPOCH_MOVED,	/* the move has succeeded */
 };
@@ -104,7 +104,7 @@ int gmem_page_create(struct gmem_page *page, size_t room, uint64_t flags);
 
 /*
  * gmem_page_map - map another process's state page
- * @fd: of it; the page's on success only
+ * @fd: of it; belongs to @page, on success only
  *
  * Errors: EBADF (no memory of that kind, or it can shrink), EBADMSG (no state page),
  * EPROTONOSUPPORT (of another version), ENOMEM.
@@ -133,7 +133,7 @@ int gmem_page_load(const struct gmem_page *page, void **sections, size_t *size);
 int gmem_page_epoch(const struct gmem_page *page, struct gmem_epoch *epoch);
 
 /*
- * gmem_page_swap - change the word from @from to @to, at once
+ * gmem_page_swap - change the word from @from to @to atomically
  *
  * Errors: EBUSY (it is not @from: the other side was first), EINVAL (@to is no epoch).
  */
@@ -144,7 +144,7 @@ int gmem_page_swap(struct gmem_page *page, struct gmem_epoch from, struct gmem_e
 enum gmem_vm_fate { GMEM_VM_ALIVE, GMEM_VM_MOVED, GMEM_VM_BROKEN };
 
 /*
- * gmem_vm_fate - what became of the VM that a view belongs to
+ * gmem_vm_fate - find out what became of the VM that a view belongs to
  * @info: of the view, from gmem_memfd_facts_open()
  *
  * Returns an enum gmem_vm_fate. Errors: EBADF (it is not of guest memory).
@@ -189,7 +189,7 @@ enum gmem_phase {
 	GMEM_PHASES
 };
 
-/* gmem_phase_name - "HELLO", ...; "unknown" for what is none */
+/* gmem_phase_name - "HELLO", ...; "unknown" for any other value */
 const char *gmem_phase_name(enum gmem_phase phase);
 
 #define GMEM_HANDOVER_LEAST	2	/* versions that this library speaks */
@@ -204,14 +204,14 @@ enum gmem_role { GMEM_SOURCE, GMEM_DESTINATION };
 
 /*
  * struct gmem_handover_options - how to begin
- * @socket: a connection of type SOCK_SEQPACKET; the handover's on success only
+ * @socket: a connection of type SOCK_SEQPACKET; belongs to the handover, on success only
  * @peer: a pidfd of the other process, likewise; -1: the destination sends its own, and a
  *	destination needs none
- * @page: of a source: its state page, RUNNING; the caller's, and stays open till the end
- * @info: of a source: its view's, from gmem_memfd_facts_open(): the caller's, likewise
+ * @page: of a source: its state page, RUNNING; stays the caller's, which keeps it open till the end
+ * @info: of a source: its view's, from gmem_memfd_facts_open(); stays the caller's, likewise
  * @least, @most: versions to speak; 0: all that the library can
- * @features, @required: what the caller can do, and what the other side must be able to
- *	do, as the callers agree on them; @required is part of @features
+ * @features, @required: what the caller can do, and what the other side must be able to do; the
+ *	callers define the bits; @required is part of @features
  */
 struct gmem_handover_options {
 	enum gmem_role role;
@@ -228,8 +228,8 @@ struct gmem_handover_options {
 #define GMEM_HANDOVER_OPTIONS { .socket = -1, .peer = -1, .info = -1 }
 
 /*
- * struct gmem_named_fd - a descriptor, and what it is, in up to 15 characters. These of
- *	OFFER are the library's: "vm", "view", "page"
+ * struct gmem_named_fd - a descriptor with a name of up to 15 characters. OFFER has three of the
+ * library's own: "vm", "view", "page"
  */
 struct gmem_named_fd {
 	char name[16];
@@ -237,9 +237,9 @@ struct gmem_named_fd {
 };
 
 /*
- * struct gmem_offer - what the destination has to build
+ * struct gmem_offer - what the destination must build
  * @vm_type: KVM_X86_*
- * @nr_vcpus: numbered from 0 on
+ * @nr_vcpus: how many vCPUs; they are numbered from 0 on
  * @slots: memslots; @private_fd and @shared_fd are 0 where they are the view, else -1
  * @vm, @view: the source's
  * @fds: the caller's own
@@ -256,9 +256,9 @@ struct gmem_offer {
 };
 
 /*
- * A handover is a state machine that waits for nothing. Its owner calls gmem_handover_step()
- * whenever gmem_handover_fd() is ready for gmem_handover_events() of poll(2), or the deadline
- * has come; or blocks in gmem_handover_wait().
+ * A handover is a state machine that never blocks. Its owner calls gmem_handover_step() whenever
+ * gmem_handover_fd() is ready for gmem_handover_events() of poll(2), or the deadline has come; or
+ * it blocks in gmem_handover_wait().
  */
 struct gmem_handover;
 
@@ -266,13 +266,13 @@ struct gmem_handover;
  * gmem_handover_open - begin
  * @flags: 0
  *
- * Errors: EINVAL (options), ENOMEM, EMFILE, EPIPE (the other side has gone). The socket does not
- * block from then on.
+ * Errors: EINVAL (options), ENOMEM, EMFILE, EPIPE (the other side has gone). The socket is
+ * non-blocking from then on.
  */
 int gmem_handover_open(struct gmem_handover **handover,
 		       const struct gmem_handover_options *options, uint64_t flags);
 
-/* gmem_handover_close - end, and close what it has; NULL is fine */
+/* gmem_handover_close - end, and close all descriptors that it owns; NULL is fine */
 void gmem_handover_close(struct gmem_handover *handover);
 
 int gmem_handover_fd(const struct gmem_handover *handover);
@@ -282,8 +282,8 @@ short gmem_handover_events(const struct gmem_handover *handover);
 int gmem_handover_peer(const struct gmem_handover *handover);
 
 /*
- * gmem_handover_deadline - when the other side must have said its next word
- * @when: ns of CLOCK_MONOTONIC, or GMEM_NEVER: so it is at the beginning
+ * gmem_handover_deadline - set the time by which the other side must send its next message
+ * @when: ns of CLOCK_MONOTONIC, or GMEM_NEVER, which is the initial value
  */
 void gmem_handover_deadline(struct gmem_handover *handover, uint64_t when);
 
@@ -291,26 +291,26 @@ void gmem_handover_deadline(struct gmem_handover *handover, uint64_t when);
  * gmem_handover_step - do what can be done now
  *
  * Returns 0: there is nothing to do yet; 1: it is the caller's turn, as gmem_handover_phase()
- * says; or -errno: the handover has failed, gmem_handover_reason() says why, and
- * gmem_handover_end() is to be called. Errors: EPIPE (the other side has gone), ECANCELED (it
- * gave up), ETIMEDOUT, EPROTONOSUPPORT (it speaks no version that we do, or wants a feature
- * that we do not have), EBADMSG (no message, or damaged), EPROTO (a message that may not come
- * now, or has what it may not have), EMFILE (no room for its descriptors). What is of a
- * message that was refused is closed.
+ * says; or -errno: the handover has failed, gmem_handover_reason() says why, and the caller must
+ * call gmem_handover_end(). Errors: EPIPE (the other side has gone), ECANCELED (it gave up),
+ * ETIMEDOUT, EPROTONOSUPPORT (it speaks none of our versions, or wants a feature that we do not
+ * have), EBADMSG (no message, or damaged), EPROTO (a message that may not come now, or with content
+ * that it may not have), EMFILE (no room for its descriptors). The descriptors of a refused message
+ * are closed.
  */
 int gmem_handover_step(struct gmem_handover *handover);
 
 /* gmem_handover_wait - step until that returns something other than 0 */
 int gmem_handover_wait(struct gmem_handover *handover);
 
-/* gmem_handover_phase - the last message that came or was sent */
+/* gmem_handover_phase - get the last message that came or was sent */
 enum gmem_phase gmem_handover_phase(const struct gmem_handover *handover);
 
-/* gmem_handover_version, gmem_handover_features - what both sides have, after HELLO */
+/* gmem_handover_version, gmem_handover_features - get what both sides have, after HELLO */
 uint32_t gmem_handover_version(const struct gmem_handover *handover);
 uint64_t gmem_handover_features(const struct gmem_handover *handover);
 
-/* gmem_handover_reason - why it failed, for a person; printable; "" where it has not */
+/* gmem_handover_reason - say why it failed, for a person; printable; "" if it has not failed */
 const char *gmem_handover_reason(const struct gmem_handover *handover);
 
 /* ---- The source's turns ---- */
@@ -333,11 +333,11 @@ void gmem_handover_linked_fds(const struct gmem_handover *handover, int *vm, int
 /*
  * gmem_handover_paused - after LINKED: the guest stands still, and its devices' state is in
  *	the page. MOVED follows, and RUNNING.
- * @at: when it ran last, ns of CLOCK_MONOTONIC
+ * @at: when the guest ran last, ns of CLOCK_MONOTONIC
  * @fds: more descriptors, which stay the caller's
  *
- * From here on gmem_handover_end() alone says who has the guest. Errors: EINVAL, EBUSY (the
- * page is not RUNNING), EPIPE, ECANCELED (as for gmem_handover_offer()).
+ * From here on only gmem_handover_end() says who has the guest. Errors: EINVAL, EBUSY (the page is
+ * not RUNNING), EPIPE, ECANCELED (as for gmem_handover_offer()).
  */
 int gmem_handover_paused(struct gmem_handover *handover, uint64_t at,
 			 const struct gmem_named_fd *fds, uint32_t nr);
@@ -363,22 +363,22 @@ int gmem_handover_link(struct gmem_handover *handover, int vm, int view);
 /*
  * gmem_handover_begin_move - after PAUSED: win the guest
  *
- * All that can fail is done before. With 0, the move is the next thing to do. ECANCELED: the
- * source has taken the guest back.
+ * Do everything that can fail before this call. If it returns 0, the move is the next thing to do.
+ * ECANCELED: the source has taken the guest back.
  */
 int gmem_handover_begin_move(struct gmem_handover *handover);
 
 /*
- * gmem_handover_moved - after that: what came of the move
- * @error: 0, or -errno: then the guest is the source's again
+ * gmem_handover_moved - after that: report the result of the move
+ * @error: 0, or -errno, which makes the guest the source's again
  *
- * Returns 0; that nobody hears of it is no error.
+ * Returns 0, even if nobody hears of it.
  */
 int gmem_handover_moved(struct gmem_handover *handover, int error);
 
 /*
  * gmem_handover_running - after MOVED: the guest runs here. DONE follows, or the source's end.
- * @at: since when, ns of CLOCK_MONOTONIC
+ * @at: the time since when it runs, ns of CLOCK_MONOTONIC
  */
 int gmem_handover_running(struct gmem_handover *handover, uint64_t at);
 
@@ -390,14 +390,14 @@ void gmem_handover_times(const struct gmem_handover *handover, uint64_t *last, u
 enum gmem_owner { GMEM_OURS, GMEM_THEIRS, GMEM_NOBODYS };
 
 /*
- * gmem_handover_end - the handover ends here: who has the guest?
- * @error: -errno to tell the other side, where it has not ended by itself
+ * gmem_handover_end - end the handover, and find out who has the guest
+ * @error: -errno to send to the other side, if the handover has not ended by itself
  * @reason: likewise
  *
  * Sends ABORT where that is still possible. Returns an enum gmem_owner; GMEM_NOBODYS: KVM has
- * given the VM up in the move, and the guest is lost. EBUSY, for a source: the destination
- * has begun the move, lives, and has not said what came of it: wait for its pidfd, or kill it,
- * and call again.
+ * given the VM up in the move, and the guest is lost. EBUSY, for a source: the destination has
+ * begun the move, lives, and has not reported the result: wait for its pidfd, or kill it, and call
+ * again.
  */
 int gmem_handover_end(struct gmem_handover *handover, int error, const char *reason);
 

@@ -46,7 +46,7 @@ struct gmem_blob {
 };
 
 /*
- * struct gmem_vcpu_state - all that a vCPU is, memory apart
+ * struct gmem_vcpu_state - all state of a vCPU, without memory
  * @id: KVM's number of the vCPU
  * @blobs: by enum gmem_state_kind
  *
@@ -67,9 +67,8 @@ int gmem_vcpu_get_state(struct gmem_vcpu *vcpu, struct gmem_vcpu_state *state);
  * gmem_vcpu_set_state - write state to a vCPU that has never run
  * @failed: NULL, or where to store which kind KVM refused
  *
- * Errors: EINVAL (a blob of the wrong size, or content that KVM refuses, such
- * as an MSR that this vCPU has not), and KVM's own. After an error the vCPU is
- * part old, part new: close its VM.
+ * Errors: EINVAL (a blob of the wrong size, or content that KVM refuses, such as an MSR that this
+ * vCPU does not have), and KVM's own. After an error the vCPU is part old, part new: close its VM.
  */
 int gmem_vcpu_set_state(struct gmem_vcpu *vcpu,
 			const struct gmem_vcpu_state *state,
@@ -78,7 +77,7 @@ int gmem_vcpu_set_state(struct gmem_vcpu *vcpu,
 /* gmem_vcpu_state_free - free the blobs; may be called twice */
 void gmem_vcpu_state_free(struct gmem_vcpu_state *state);
 
-/* gmem_state_name - "cpuid", "msrs", ...; "unknown" for what is none */
+/* gmem_state_name - "cpuid", "msrs", ...; "unknown" for any other value */
 const char *gmem_state_name(enum gmem_state_kind kind);
 
 /* ---- The state of what vCPUs share (state/vm.c) ---- */
@@ -94,7 +93,7 @@ enum gmem_vm_state_kind {
 };
 
 /*
- * struct gmem_vm_state - what a VM is, vCPUs and memory apart
+ * struct gmem_vm_state - all state of a VM, without vCPUs and memory
  * @blobs: by enum gmem_vm_state_kind
  */
 struct gmem_vm_state {
@@ -102,14 +101,14 @@ struct gmem_vm_state {
 };
 
 /*
- * gmem_vm_get_state - read it, with all vCPUs stopped
+ * gmem_vm_get_state - read a VM's state, with all vCPUs stopped
  * @state: filled in; free with gmem_vm_state_free(). Empty on error.
  */
 int gmem_vm_get_state(int vm, struct gmem_vm_state *state);
 
 /*
- * gmem_vm_set_state - write it, after all vCPUs' states: an interrupt that is on
- * its way to a local APIC arrives there
+ * gmem_vm_set_state - write a VM's state, after all vCPUs' states: an interrupt that is on its way
+ * to a local APIC arrives there
  * @failed: NULL, or where to store which kind KVM refused
  *
  * The guest's clock goes on from where it was read. Errors: EINVAL (a blob of the
@@ -122,7 +121,7 @@ int gmem_vm_set_state(int vm, const struct gmem_vm_state *state,
 /* gmem_vm_state_free - free the blobs; may be called twice */
 void gmem_vm_state_free(struct gmem_vm_state *state);
 
-/* gmem_vm_state_name - "ioapic", "pit", ...; "unknown" for what is none */
+/* gmem_vm_state_name - "ioapic", "pit", ...; "unknown" for any other value */
 const char *gmem_vm_state_name(enum gmem_vm_state_kind kind);
 
 #ifdef __cplusplus

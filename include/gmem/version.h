@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The version of gmem: of its modules, of libgmem and of the gmem program, which are
- * released together. It stands here and nowhere else.
+ * The version of gmem: of its modules, of libgmem and of the gmem program, which are released
+ * together. No other file defines it.
  */
 #ifndef GMEM_VERSION_H
 #define GMEM_VERSION_H
