@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reading a message from bytes that may be anything. Every length is tested
- * against what is left before it is used, and nothing is believed about the
- * content until gmem_message_check() has seen it.
+ * Reads a message from untrusted bytes. Every length is checked against the
+ * rest of the message before it is used, and no content is trusted until
+ * gmem_message_check() has seen it.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -19,7 +19,7 @@ struct in {
 	size_t left;
 };
 
-/* Take @size bytes and the padding after them. NULL: there are not as many. */
+/* Take @size bytes and the padding after them. NULL: there are not enough. */
 static const void *get(struct in *in, size_t size)
 {
 	const char *start = in->bytes;
@@ -48,8 +48,8 @@ static int get_vm(struct gmem_message *message, const void *data, size_t size)
 }
 
 /*
- * How many entries are there in the section? -EBADMSG if not a whole number,
- * or none: a section that says nothing is left out.
+ * Returns how many entries the section has. -EBADMSG if it is not a whole
+ * number, or none: an empty section must be left out.
  */
 static int entries(size_t size, size_t entry, uint32_t max)
 {

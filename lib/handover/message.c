@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a handover message may contain, and laying one out for the socket. */
+/* Checks what a handover message may contain, and lays one out for the socket. */
 #include <errno.h>
 #include <linux/kvm_gmem.h>
 #include <stdbool.h>
@@ -79,7 +79,7 @@ static bool good_slot(const struct gmem_slot *slot, uint32_t nr_fds)
 	       private == (slot->private_fd >= 0);
 }
 
-/* A descriptor that no slot uses is one that nobody would close. */
+/* Nobody would close a descriptor that no slot uses. */
 static bool all_fds_used(const struct gmem_message *message)
 {
 	bool used[GMEM_MAX_FDS] = { false };
@@ -154,8 +154,8 @@ int gmem_message_check(const struct gmem_message *message)
 /* ---- Laying out ---- */
 
 /*
- * @error is sticky, so that a message is put together without a test after
- * each piece, and looked at once at the end.
+ * @error is sticky: a message is put together without a test after each piece,
+ * and the error is checked once at the end.
  */
 struct out {
 	char *bytes;
@@ -269,7 +269,7 @@ static void put_blobs(struct out *out, const struct gmem_blob *blobs, int kinds)
 	}
 }
 
-/* Of a section whose length shows when it is complete. */
+/* Set the header of a section whose length is known only when it is complete. */
 static void put_length(struct out *out, size_t section_at, uint32_t type)
 {
 	struct wire_section section = { .type = type };

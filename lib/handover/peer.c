@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The process at the other end of a connection. A closed socket does not say
- * that its process is gone, and a process number may be another's by the time
- * it is used: a pidfd has neither fault. And the process that listened need not
- * be the one that accepted, where a supervisor holds the socket: so the peer is the
- * process that sends, as the kernel says of what it sent.
+ * The process at the other end of a connection. A closed socket does not show that its process is
+ * gone, and a process number may belong to another process by the time it is used; a pidfd has
+ * neither problem. Where a supervisor holds the socket, the process that listened need not be the
+ * one that accepted: so the peer is the process that the kernel names as the sender of a message.
  */
 #include <errno.h>
 #include <poll.h>
@@ -46,7 +45,7 @@ static void read_sender(struct msghdr *header, struct sender *sender)
 		if (part->cmsg_level != SOL_SOCKET)
 			continue;
 		switch (part->cmsg_type) {
-		case SCM_RIGHTS:	/* copies: those that count come later */
+		case SCM_RIGHTS:	/* these are copies; the real ones come later */
 			close_rights(part);
 			break;
 		case SCM_CREDENTIALS:
@@ -61,7 +60,7 @@ static void read_sender(struct msghdr *header, struct sender *sender)
 	}
 }
 
-/* Finds the sender of the next byte, and leaves that to be received. */
+/* Finds the sender of the next byte, and leaves that byte in the socket. */
 static int peek_sender(int socket, struct sender *sender, int64_t deadline)
 {
 	union {
@@ -101,10 +100,10 @@ int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout)
 	ret = peek_sender(socket, &sender, gmem_deadline_after(timeout));
 	if (ret)
 		return ret;
-	/* A pid of 0 is in a namespace that we do not see. */
+	/* A pid of 0 means that the process is in a namespace that we do not see. */
 	if (!sender.has_cred || sender.cred.pid <= 0)
 		ret = -ESRCH;
-	/* The process that listened was looked at when it connected, not this one. */
+	/* gmem_connect() has checked the process that listened, not this one. */
 	else if (sender.cred.uid != geteuid() && sender.cred.uid)
 		ret = -EPERM;
 	if (ret) {
@@ -123,7 +122,7 @@ int gmem_peer_open(int socket, struct gmem_peer *peer, int timeout)
 		peer->pidfd = sender.pidfd;
 		return 0;
 	}
-	/* No descriptor to be had here says nothing of the process there. */
+	/* If we cannot get a descriptor, that says nothing about the process. */
 	if (sender.pidfd != -ESRCH && sender.pidfd != -EINVAL)
 		return sender.pidfd;
 	peer->gone = 1;

@@ -20,9 +20,9 @@
 /* ---- Connections ---- */
 
 /*
- * Has the kernel say which process sent what is received: SO_PEERCRED names the one
- * that called listen(2), which need not be the one that accepted. Linux before 6.5
- * has no SO_PASSPIDFD: there, the process's number has to do.
+ * Makes the kernel say which process sent a message: SO_PEERCRED names the process that called
+ * listen(2), which need not be the one that accepted. Linux before 6.5 has no SO_PASSPIDFD: there,
+ * use the process number.
  */
 static int ask_for_senders(int fd)
 {
@@ -60,7 +60,7 @@ int gmem_listen(const char *path)
 
 	if (fd < 0)
 		return fd;
-	/* Linux makes the file with the socket's own mode: no chmod too late. */
+	/* Linux creates the file with the socket's own mode, so that no chmod comes too late. */
 	if (!fchmod(fd, 0600) &&
 	    !bind(fd, (struct sockaddr *)&address, sizeof(address))) {
 		if (!listen(fd, 4))
@@ -74,7 +74,7 @@ int gmem_listen(const char *path)
 	return err;
 }
 
-/* A view is full authority over the guest: only the same user, or root. */
+/* A view is full authority over the guest: accept only the same user, or root. */
 static int check_peer(int fd)
 {
 	struct ucred cred;
@@ -95,7 +95,7 @@ int gmem_accept(int listener)
 	if (fd < 0)
 		return -errno;
 	ret = check_peer(fd);
-	/* The listener may be one that another program made. */
+	/* Another program may have made the listener. */
 	if (!ret)
 		ret = ask_for_senders(fd);
 	if (!ret)
@@ -237,7 +237,7 @@ void gmem_close_arrived(struct gmem_arrived *arrived)
 		close(arrived->fds[--arrived->count]);
 }
 
-/* The sender was found out when the peer was opened. */
+/* The sender is known since the peer was opened. */
 static void drop_pidfd(struct cmsghdr *part)
 {
 	int pidfd;
@@ -312,7 +312,7 @@ ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
 		got = receive_some(socket, (char *)bytes + done, size - done, arrived);
 		if (again(got))
 			continue;
-		/* A peer that closed without having read all: an end, too. */
+		/* The peer has closed without reading everything: that is an end, too. */
 		if (got == 0 || (got < 0 && errno == ECONNRESET))
 			break;
 		if (got < 0)
@@ -322,7 +322,7 @@ ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
 	return done;
 }
 
-/* Shared memory that can shrink is a SIGBUS in whoever runs the guest. */
+/* Shared memory that can shrink causes a SIGBUS in the process that runs the guest. */
 static bool good_shared(int fd, const struct gmem_slot *slot)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -362,7 +362,7 @@ static int check_fds(const struct gmem_message *message,
 	return 0;
 }
 
-/* Is the header one that is worth making room for? */
+/* Is the header valid enough to allocate memory for the message? */
 static int check_header(const struct wire_header *header)
 {
 	if (header->magic != GMEM_WIRE_MAGIC ||

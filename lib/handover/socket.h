@@ -23,10 +23,10 @@
 	 CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)))
 
 /*
- * struct gmem_arrived - descriptors that came, however many
- * @fds: they are the receiver's, to be closed whatever else came
+ * struct gmem_arrived - descriptors that came
+ * @fds: the receiver must close them, whatever else came
  * @count: how many
- * @cut: there were more than we could be given
+ * @cut: there were more than we could receive
  */
 struct gmem_arrived {
 	int fds[GMEM_MAX_ARRIVED];
@@ -36,22 +36,22 @@ struct gmem_arrived {
 
 void gmem_close_arrived(struct gmem_arrived *arrived);
 
-/* When @timeout milliseconds from now will have passed; -1: never. */
+/* The time @timeout milliseconds from now; -1: never. */
 int64_t gmem_deadline_after(int timeout);
 
 /*
- * Wait for @events until @deadline, which may have passed: then ask once. A signal
- * does not begin the wait anew. Returns 0, -ETIMEDOUT or -errno.
+ * Wait for @events until @deadline; if that has passed, ask once. A signal does not restart the
+ * wait. Returns 0, -ETIMEDOUT or -errno.
  */
 int gmem_wait_for(int fd, short events, int64_t deadline);
 
-/* Send all, descriptors with the first byte. Returns @size or -errno. */
+/* Send everything, the descriptors with the first byte. Returns @size or -errno. */
 ssize_t gmem_send_bytes(int socket, const void *bytes, size_t size,
 			const int *fds, uint32_t nr_fds, int timeout);
 
 /*
- * Fill @bytes. Returns what came before the end of the connection, which is
- * less than @size if it ended early; or -errno. @arrived is added to.
+ * Fill @bytes. Returns how many bytes came, which is less than @size if the connection ended early;
+ * or -errno. Adds descriptors to @arrived.
  */
 ssize_t gmem_receive_bytes(int socket, void *bytes, size_t size,
 			   struct gmem_arrived *arrived, int64_t deadline);

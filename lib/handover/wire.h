@@ -5,7 +5,7 @@
  * A message is a header and then sections, each a section header and its
  * content, padded with zeroes to 8 bytes. Source and destination are on one
  * host, so numbers are the host's. Descriptors come as SCM_RIGHTS with the
- * header's first byte. Whatever changes here changes GMEM_WIRE_VERSION.
+ * header's first byte. Any change here must change GMEM_WIRE_VERSION.
  */
 #ifndef GMEM_WIRE_H
 #define GMEM_WIRE_H
@@ -101,7 +101,7 @@ struct wire_contents gmem_wire_contents(uint32_t kind);
 
 struct gmem_message;
 
-/* Is the content what a message may have? 0, or -EPROTO. */
+/* Check that a message may have this content. Returns 0, or -EPROTO. */
 int gmem_message_check(const struct gmem_message *message);
 
 #endif /* GMEM_WIRE_H */

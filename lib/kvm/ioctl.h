@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one way of the library into KVM. Not public. */
+/* All of the library's calls into KVM go through this. Not public. */
 #ifndef GMEM_IOCTL_H
 #define GMEM_IOCTL_H
 

@@ -19,7 +19,7 @@ static struct kvm_irq_routing_entry pin(uint32_t gsi, uint32_t chip, uint32_t nu
 	};
 }
 
-/* As KVM_CREATE_IRQCHIP sets them: setting routes replaces all there are. */
+/* The routes that KVM_CREATE_IRQCHIP sets: setting routes replaces all existing ones. */
 static uint32_t add_pins(struct kvm_irq_routing_entry *entry)
 {
 	uint32_t gsi, nr = 0;

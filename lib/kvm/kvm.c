@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* KVM itself, its VMs, and what a VM's address space is made of. */
+/* KVM itself, its VMs, and the parts of a VM's address space. */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-/* What a PC has besides CPUs and memory, as far as KVM emulates it. */
+/* The devices of a PC that KVM emulates, besides CPUs and memory. */
 #include <string.h>
 
 #include <gmem.h>
 
 #include "kvm/ioctl.h"
 
-/* Three pages of the guest's that Intel's KVM needs: where no PC has memory. */
+/* KVM on Intel needs three pages of guest memory: put them where no PC has memory. */
 #define TSS_ADDRESS	0xfffbd000UL
 
 /* Of the local APIC. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Pages of an inode become private to the guest, or shared with the host, in place. */
+/* Makes pages of an inode private to the guest, or shared with the host, in place. */
 #include <linux/kvm_gmem.h>
 
 #include <gmem.h>

@@ -4,7 +4,7 @@
 
 #include "memory/fdinfo.h"
 
-/* By offsets: reading it from its beginning makes it anew. */
+/* Use offsets: the kernel generates the file anew when it is read from the beginning. */
 int gmem_fdinfo_read(int info, char *text, size_t size)
 {
 	size_t used = 0;

@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 /*
- * Read an open fdinfo as it is now into @text, of @size bytes, the final 0 among them. What
- * there is no room for is left out. 0 or -errno.
+ * Read the current content of an open fdinfo into @text, of @size bytes including the final 0.
+ * Content beyond that is cut off. Returns 0 or -errno.
  */
 int gmem_fdinfo_read(int info, char *text, size_t size);
 

@@ -30,7 +30,7 @@ int gmem_memfd_link(int vm, int memfd)
 {
 	struct kvm_link_guest_memfd link = { .fd = memfd };
 
-	/* Else sign extension would make it the kernel's business. */
+	/* Otherwise sign extension would hand the kernel a bogus descriptor. */
 	if (memfd < 0)
 		return -EINVAL;
 	return gmem_ioctl(vm, KVM_LINK_GUEST_MEMFD, &link);
@@ -73,7 +73,7 @@ static const char *line_after(const char *text, const char *key)
 	return text ? text + length : NULL;
 }
 
-/* All lines or none: a file that has only some is not a view. */
+/* All lines must be there: a file that has only some of them is not a view. */
 static int parse_facts(const char *text, struct gmem_facts *facts)
 {
 	struct gmem_facts found = { 0 };

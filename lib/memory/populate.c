@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* First content for missing pages, and which pages have some. */
+/* Gives missing pages their first content, and tells which pages have some. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -47,7 +47,7 @@ int gmem_present(int fd, uint64_t *offset, uint64_t *size,
 	};
 	int ret;
 
-	/* The kernel takes no empty range: all of it has been looked at. */
+	/* The kernel refuses an empty range: everything has been looked at. */
 	if (!*size)
 		return 0;
 	if (max > INT32_MAX)

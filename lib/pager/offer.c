@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * How a VMM gives its pager to a page server: over a unix socket, in messages
- * of one size. Neither side trusts the other with more than that.
+ * of one size. Neither side trusts the other with anything else.
  */
 #include <errno.h>
 #include <string.h>
@@ -27,7 +27,7 @@ struct wire_message {
 
 _Static_assert(sizeof(struct wire_message) == 256, "wire layout");
 
-/* What a message of each kind has; all else of it is zero. */
+/* The members that a message of each kind has; all others are zero. */
 static const struct {
 	uint32_t flags;
 	bool pager;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The pager: what a process does that serves an inode's missing pages. */
+/* The pager: the calls of a process that serves an inode's missing pages. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -27,7 +27,7 @@ int gmem_pager_read(int pager, struct kvm_gmem_event *events, uint32_t max)
 
 	if (got < 0)
 		return -errno;
-	/* Never of a pager, but of whatever else a program may be handed. */
+	/* A pager never returns this, but another file may, if the caller was given one. */
 	if (!got || got % sizeof(*events))
 		return -EPROTO;
 	return got / sizeof(*events);

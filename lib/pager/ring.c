@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The pager's side of a ring. What the kernel writes is loaded and stored as the
- * ABI says; our own counts are kept here too, and only stored there.
+ * The pager's side of a ring. Shared counts are loaded and stored as the ABI says. Our own counts
+ * are kept here too, and are only stored into the ring, never loaded.
  */
 #include <errno.h>
 #include <string.h>
@@ -77,7 +77,7 @@ int gmem_pager_ring_put(struct gmem_pager_ring *ring,
 {
 	struct kvm_gmem_answer *entry;
 
-	/* Those that are carried out and were not looked at are in it still. */
+	/* Answers that are carried out, but not yet taken back, still take room. */
 	if (ring->answer_head - ring->answer_seen == ring->entries)
 		return -EAGAIN;
 	entry = &ring->answers[ENTRY(ring, ring->answer_head)];
@@ -92,7 +92,7 @@ int gmem_pager_ring_put(struct gmem_pager_ring *ring,
 
 int gmem_pager_ring_enter(struct gmem_pager_ring *ring, int always)
 {
-	/* What was stored is seen by who says, after this, that it sleeps. */
+	/* A waiter that sets WAKE after this fence sees the answers. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	if (!always && !__atomic_load_n(&ring->map->wake, __ATOMIC_RELAXED))
 		return 0;

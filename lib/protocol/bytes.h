@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers as they stand in messages and in the state page: the least byte first. Not public. */
+/* Numbers in messages and in the state page: little-endian. Not public. */
 #ifndef GMEM_PROTOCOL_BYTES_H
 #define GMEM_PROTOCOL_BYTES_H
 
@@ -52,7 +52,7 @@ static inline uint64_t get64(const void *from)
 
 #define PADDED(size)	(((size) + 7) & ~(size_t)7)
 
-/* CRC-32C of @bytes, going on from @crc; 0 begins. */
+/* CRC-32C of @bytes, continuing from @crc; begin with 0. */
 uint32_t gmem_checksum(uint32_t crc, const void *bytes, size_t size);
 
 #endif /* GMEM_PROTOCOL_BYTES_H */

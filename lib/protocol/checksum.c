@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* CRC-32C (Castagnoli), by half bytes: what is summed here is small. */
+/* CRC-32C (Castagnoli), by half bytes, since the data is small. */
 #include "protocol/bytes.h"
 
 static const uint32_t table[16] = {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Both sides of a handover. Messages say how far the other side has come; who has the guest is
- * never a message's word, but the epoch's and the kernel's.
+ * Both sides of a handover. Messages say how far the other side has come. Which side has the guest
+ * is never decided by a message, only by the epoch and the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +26,9 @@
 /*
  * struct gmem_handover - a side
  * @page: a source's is its caller's; a destination maps @mapped
- * @turn: the caller's, which has been told
+ * @turn: it is the caller's turn, and the caller knows
  * @error: it has failed; @gone: the other side hears nothing any more
- * @sent, @received: messages; their sequence numbers follow from it
+ * @sent, @received: how many messages; gives their sequence numbers
  * @buffer: of a message, both ways
  * @message: the one that came last
  * @offer, @slots: what came with OFFER; @fds: of OFFER and PAUSED, what was not taken out
@@ -114,7 +114,7 @@ static void close_all(int *fds, uint32_t nr)
 
 /* ---- Sending ---- */
 
-/* There is room, as the other side has read what came before; else it is not waited for. */
+/* The socket has room if the other side has read what came before. If it has not, do not wait. */
 static int send_bytes(struct gmem_handover *handover, size_t size, const int *fds, uint32_t nr)
 {
 	union {
@@ -181,7 +181,7 @@ static bool has_said_why(struct gmem_handover *handover)
 	return handover->error;
 }
 
-/* Of a caller's function: an error is the handover's. */
+/* For functions that the caller calls: an error fails the handover. */
 static int say(struct gmem_handover *handover, struct wire_message *message, const int *fds,
 	       uint32_t nr)
 {
@@ -212,7 +212,7 @@ static int say_hello(struct gmem_handover *handover)
 
 /* ---- What came ---- */
 
-/* Take the descriptors that came out of a message: all of them, or none stays open. */
+/* Take the descriptors out of a message: either all of them, or close them all. */
 static int collect(struct msghdr *header, int *fds, uint32_t *nr)
 {
 	struct cmsghdr *part;
@@ -250,9 +250,9 @@ static ssize_t receive_once(int socket, struct msghdr *header)
 }
 
 /*
- * 1: @handover->message, and *nr descriptors; 0: nothing is there; -errno: nothing is kept.
- * A socket tells first that the other side closed without having read all, once, and then
- * gives what that side had sent before.
+ * Returns 1 with @handover->message and *nr descriptors; 0 if nothing is there; or -errno, and
+ * nothing is kept. If the other side closed without reading everything, the socket reports that
+ * once, and only then gives what that side had sent before.
  */
 static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr)
 {
@@ -393,7 +393,7 @@ static int got_moved(struct gmem_handover *handover, int *fds, uint32_t nr)
 	struct gmem_epoch epoch;
 
 	(void)fds;
-	/* A word is nothing, where the word that counts says otherwise. */
+	/* The message does not count if the epoch says otherwise. */
 	if (nr || gmem_page_epoch(handover->page, &epoch) || epoch.state != GMEM_EPOCH_MOVED)
 		return fail(handover, -EPROTO, "MOVED has come, which the state page denies");
 	handover->moved = true;
@@ -408,7 +408,7 @@ static int got_running(struct gmem_handover *handover, int *fds, uint32_t nr)
 	if (nr)
 		return fail(handover, -EPROTO, "RUNNING has descriptors");
 	handover->first = handover->message.at;
-	/* One that does not hear it any more runs the guest nevertheless. */
+	/* A destination that does not hear this any more runs the guest nevertheless. */
 	send_message(handover, &done, NULL, 0);
 	handover->phase = GMEM_PHASE_DONE;
 	handover->turn = true;
@@ -433,7 +433,7 @@ static int got_abort(struct gmem_handover *handover)
 		    strerror(message->error));
 }
 
-/* A message of each kind is taken in one phase, by one side. */
+/* Each kind of message is accepted in one phase, by one side. */
 static const struct {
 	enum gmem_role role;
 	enum gmem_phase phase;
@@ -447,7 +447,7 @@ static const struct {
 	[GMEM_PHASE_DONE] = { GMEM_DESTINATION, GMEM_PHASE_RUNNING, got_done },
 };
 
-/* HELLO is the first of either side. */
+/* HELLO is the first message of either side. */
 static bool may_come(const struct gmem_handover *handover, enum gmem_phase kind)
 {
 	if (kind == GMEM_PHASE_HELLO)
@@ -492,7 +492,7 @@ static bool is_gone(int pidfd)
 	return pidfd >= 0 && poll(&gone, 1, 0) > 0;
 }
 
-/* Of a destination that has the guest, a source that ends is as good as its DONE. */
+/* For a destination that has the guest, the source's end is as good as its DONE. */
 static int ended(struct gmem_handover *handover)
 {
 	handover->gone = true;
@@ -532,7 +532,7 @@ int gmem_handover_step(struct gmem_handover *handover)
 		close_all(fds, nr);
 	if (handover->error)
 		return handover->error;
-	/* MOVED is news, and asks nothing of the source. */
+	/* MOVED informs the source, which need not do anything. */
 	return (handover->turn && !told) || handover->phase == GMEM_PHASE_MOVED;
 }
 
@@ -621,7 +621,7 @@ static bool is_name(const char *name)
 	return length && length < GMEM_SECTION_NAME;
 }
 
-/* Behind *nr descriptors that are there. */
+/* Append to the *nr descriptors that are there. */
 static int add_fds(struct wire_message *message, int *fds, uint32_t *nr,
 		   const struct gmem_named_fd *more, uint32_t nr_more)
 {
@@ -686,7 +686,7 @@ int gmem_handover_paused(struct gmem_handover *handover, uint64_t at,
 		return ret;
 	if (gmem_page_epoch(handover->page, &from) || from.state != GMEM_EPOCH_RUNNING)
 		return -EBUSY;
-	/* One that a destination of before may still wait for is not used again. */
+	/* Never reuse a number: a former destination may still wait for it. */
 	to = (struct gmem_epoch){ from.number + 2, GMEM_EPOCH_PAUSED };
 	ret = gmem_page_swap(handover->page, from, to);
 	if (ret)
@@ -803,11 +803,11 @@ static void give_up(struct gmem_handover *handover, int error, const char *reaso
 	message.error = -handover->error;
 	snprintf(message.text, sizeof(message.text), "%s", handover->reason);
 	send_message(handover, &message, NULL, 0);
-	/* Whether it is heard or not, it is the last word. */
+	/* Whether the other side hears this or not, send nothing more. */
 	handover->gone = true;
 }
 
-/* The destination's word is its process's: only a dead one has given up the move. */
+/* MOVING belongs to the destination's process: only if that is dead, the move is given up. */
 static int ask_kernel(struct gmem_handover *handover, struct gmem_epoch epoch)
 {
 	const struct gmem_epoch back = { epoch.number, GMEM_EPOCH_RUNNING };
@@ -832,7 +832,7 @@ static int take_back(struct gmem_handover *handover)
 
 	while (ret == -EAGAIN) {
 		ret = gmem_page_epoch(handover->page, &epoch);
-		if (ret)	/* the page was scribbled over: the kernel knows */
+		if (ret)	/* somebody scribbled over the page: ask the kernel */
 			return gmem_vm_fate(handover->info) == GMEM_VM_MOVED ? GMEM_THEIRS : ret;
 		back = (struct gmem_epoch){ epoch.number, GMEM_EPOCH_RUNNING };
 		switch (epoch.state) {
@@ -859,7 +859,7 @@ int gmem_handover_end(struct gmem_handover *handover, int error, const char *rea
 		give_up(handover, error, reason);
 		return handover->moved ? GMEM_OURS : GMEM_THEIRS;
 	}
-	/* First, so that one that hears of it can't be about to win. */
+	/* Do this first, so that a destination that hears ABORT cannot win any more. */
 	owner = take_back(handover);
 	if (owner == GMEM_OURS)
 		give_up(handover, error, reason);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The move itself, and what the kernel says came of it. */
+/* The move itself, and its result according to the kernel. */
 #include <errno.h>
 #include <linux/kvm_gmem.h>
 #include <string.h>
@@ -48,7 +48,7 @@ int gmem_vm_move(int vm, int source, uint64_t flags)
 		.args = { source, KVM_MOVE_VCPUS },
 	};
 
-	/* Else sign extension would make it the kernel's business. */
+	/* Otherwise sign extension would hand the kernel a bogus descriptor. */
 	if (flags || source < 0)
 		return -EINVAL;
 	return gmem_ioctl(vm, KVM_ENABLE_CAP, &cap);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The state page. Its layout is part of the protocol: numbers at fixed places, the least byte
- * first, so that no compiler has a say in it. The epoch is an aligned word of 64 bits: its
- * lowest byte is the state, the others are the number.
+ * The state page. Its layout is part of the protocol: little-endian numbers at fixed places,
+ * independent of the compiler. The epoch is an aligned word of 64 bits: its lowest byte is the
+ * state, the others are the number.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +102,7 @@ int gmem_page_map(struct gmem_page *page, int fd, uint64_t flags)
 	*page = (struct gmem_page)GMEM_PAGE_NONE;
 	if (flags)
 		return -EINVAL;
-	/* What can shrink is a SIGBUS for whoever reads it. */
+	/* A file that can shrink causes a SIGBUS in its reader. */
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st))
 		return -EBADF;
 	if (st.st_size < (off_t)HEADER || st.st_size > (off_t)(2 * MOST_ROOM))
@@ -151,7 +151,7 @@ int gmem_page_store(struct gmem_page *page, const void *sections, size_t size)
 	return 0;
 }
 
-/* The other side can write there at any time: what is checked is the copy. */
+/* The other side can write there at any time, so check the copy. */
 int gmem_page_load(const struct gmem_page *page, void **sections, size_t *size)
 {
 	uint64_t used = get64(at(page, AT_USED));

@@ -9,7 +9,7 @@
 
 enum { NAME = 0, VERSION = 16, NUMBER = 20, FLAGS = 24, LENGTH = 28 };
 
-/* Letters that may be shown to a person, and then zeroes. */
+/* Printable characters, followed by zeroes. */
 static bool good_name(const char *name)
 {
 	size_t length = strnlen(name, GMEM_SECTION_NAME), i;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * A message is a header of 48 bytes and then fields: type, flags and length in 8 bytes, and a
- * content that is padded with zeroes to 8. A field that is not known here is passed over,
- * unless it has FIELD_REQUIRED.
+ * content that is padded with zeroes to 8. Unknown fields are skipped, unless they have
+ * FIELD_REQUIRED.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -24,7 +24,7 @@ enum field { FIELD_RANGE = 1, FIELD_FEATURES, FIELD_VM, FIELD_SLOTS, FIELD_NAMES
 
 #define BIT(field) (1U << (field))
 
-/* What a message of each kind has: all of it, once. */
+/* The fields of a message of each kind: it has all of them, each once. */
 static const uint32_t contents[GMEM_PHASES] = {
 	[GMEM_PHASE_HELLO] = BIT(FIELD_RANGE) | BIT(FIELD_FEATURES),
 	[GMEM_PHASE_OFFER] = BIT(FIELD_VM) | BIT(FIELD_SLOTS) | BIT(FIELD_NAMES),
@@ -181,7 +181,7 @@ static int get_slots(struct wire_message *message, const uint8_t *from, size_t s
 	return 0;
 }
 
-/* Each ends with a 0, and is there once. */
+/* Each name ends with a 0, and comes once. */
 static int get_names(struct wire_message *message, const uint8_t *from, size_t size)
 {
 	uint32_t i, j;

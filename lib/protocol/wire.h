@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The bytes of a handover's messages: docs/handover.md has them. Not public. */
+/* The bytes of a handover's messages, as in docs/handover.md. Not public. */
 #ifndef GMEM_PROTOCOL_WIRE_H
 #define GMEM_PROTOCOL_WIRE_H
 
@@ -43,8 +43,8 @@ struct wire_message {
 ssize_t gmem_wire_encode(const struct wire_message *message, void *buffer);
 
 /*
- * From bytes that may be anything. EBADMSG: damaged; EPROTONOSUPPORT: a field that must be
- * understood is not; EPROTO: a content that its kind may not have.
+ * Read a message from untrusted bytes. EBADMSG: it is damaged; EPROTONOSUPPORT: it has an unknown
+ * field that must be understood; EPROTO: it has content that its kind may not have.
  */
 int gmem_wire_decode(struct wire_message *message, const void *buffer, size_t size);
 

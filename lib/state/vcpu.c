@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A vCPU's state, as blobs of what KVM gives: one row a kind, most of them a
- * structure of fixed size that one ioctl reads and another writes.
+ * A vCPU's state, as blobs that KVM gives: one row for each kind. Most kinds
+ * are a structure of fixed size that one ioctl reads and another writes.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ struct state_row {
 	unsigned long get;
 	unsigned long set;
 	uint32_t size;
-	/* Where one ioctl and one size do not do: */
+	/* Kinds that need more than one ioctl and a fixed size: */
 	int (*read)(struct gmem_vcpu *vcpu, struct gmem_blob *blob);
 	int (*write)(struct gmem_vcpu *vcpu, const struct gmem_blob *blob);
 };
@@ -118,8 +118,9 @@ static struct kvm_msr_list *msr_list(int kvm)
 }
 
 /*
- * The list names what any vCPU may have; this one's CPUID says which it has.
- * KVM stops at the first that it has not: that one is left out.
+ * The list has the MSRs that any vCPU may have; the CPUID of this vCPU says
+ * which of them it has. KVM stops at the first MSR that it does not have: skip
+ * that one.
  */
 static int read_msrs(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 {
@@ -158,7 +159,7 @@ static int read_msrs(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 	return 0;
 }
 
-/* An MSR that cannot be written is no loss where it has that value already. */
+/* If an MSR cannot be written but has that value already, nothing is lost. */
 static int msr_is(struct gmem_vcpu *vcpu, const struct kvm_msr_entry *entry)
 {
 	union msr_batch batch = { .space = { 0 } };
@@ -221,7 +222,7 @@ static int write_tsc_khz(struct gmem_vcpu *vcpu, const struct gmem_blob *blob)
 	if (blob->size != sizeof(khz))
 		return -EINVAL;
 	memcpy(&khz, blob->data, sizeof(khz));
-	/* A CPU that cannot scale its TSC refuses even the rate that it has. */
+	/* A CPU that cannot scale its TSC refuses even its own rate. */
 	if (gmem_ioctl(vcpu->fd, KVM_GET_TSC_KHZ, NULL) == (int)khz)
 		return 0;
 	return gmem_ioctl(vcpu->fd, KVM_SET_TSC_KHZ,
@@ -235,7 +236,7 @@ static int read_lapic(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 	if (ret)
 		return ret;
 	ret = gmem_ioctl(vcpu->fd, KVM_GET_LAPIC, blob->data);
-	if (ret == -EINVAL) {	/* the LAPIC is not KVM's */
+	if (ret == -EINVAL) {	/* KVM does not emulate the LAPIC */
 		gmem_blob_drop(blob);
 		return 0;
 	}
@@ -268,7 +269,7 @@ static int read_xsave(struct gmem_vcpu *vcpu, struct gmem_blob *blob)
 			  KVM_GET_XSAVE2 : KVM_GET_XSAVE, blob->data);
 }
 
-/* KVM_SET_XSAVE reads as much as KVM_CAP_XSAVE2 says, whatever we hold. */
+/* KVM_SET_XSAVE reads as much as KVM_CAP_XSAVE2 says, whatever the size of our blob. */
 static int write_xsave(struct gmem_vcpu *vcpu, const struct gmem_blob *blob)
 {
 	if (blob->size != xsave_size(vcpu->vm))

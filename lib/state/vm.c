@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The state of what a VM's vCPUs share: a PC's interrupt controllers and timer,
- * and the clock that KVM's guests read. One row a kind.
+ * The state that a VM's vCPUs share: a PC's interrupt controllers and timer,
+ * and the clock that KVM's guests read. One row for each kind.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -47,7 +47,7 @@ static int read_row(int vm, int kind, struct gmem_blob *blob)
 	if (rows[kind].chip != NO_CHIP)
 		memcpy(blob->data, &rows[kind].chip, sizeof(rows[kind].chip));
 	ret = gmem_ioctl(vm, rows[kind].get, blob->data);
-	if (ret == -ENXIO) {	/* a VM that is no PC */
+	if (ret == -ENXIO) {	/* the VM is not a PC */
 		gmem_blob_drop(blob);
 		return 0;
 	}
@@ -76,7 +76,7 @@ static int write_row(int vm, int kind, const struct gmem_blob *blob)
 	if (blob->size != rows[kind].size)
 		return -EINVAL;
 	if (kind == GMEM_VM_STATE_CLOCK) {
-		/* The time at which it was read is told too: that is not to count. */
+		/* The blob also has the time at which the clock was read, which must be ignored. */
 		const struct kvm_clock_data *read = blob->data;
 		struct kvm_clock_data clock = { .clock = read->clock };
 
