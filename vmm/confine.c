@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The filter is a table, as pager/confine.c has one: a system call, and where it matters
- * what one of its arguments must be. There is one for all threads: they share memory, so
- * whoever has one of them has the rights of all.
+ * The filter is a table, as in pager/confine.c: each row has a system call and, where it matters,
+ * the required value of an argument. All threads have the same filter: they share memory, so an
+ * attacker who controls one of them has the rights of all.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@
 #define MADV_GUARD_INSTALL	102
 #endif
 
-/* As pthread_create() has it: a thread, and nothing else. */
+/* The flags of pthread_create(): a thread, and nothing else. */
 #define THREAD	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | \
 		 CLONE_THREAD | CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
@@ -52,7 +52,7 @@ static const struct filter_rule rules[] = {
 	IOCTL(KVM_SET_GSI_ROUTING),
 	IOCTL(KVM_SET_MEMORY_ATTRIBUTES),
 	IOCTL(KVM_SET_MEMORY_ATTRIBUTES2),
-	/* Its state, to be kept or handed over. */
+	/* The guest's state, for snapshots and handovers. */
 	IOCTL(KVM_CHECK_EXTENSION),
 	IOCTL(KVM_GMEM_PRESENT),
 	IOCTL(KVM_GET_CLOCK),
@@ -76,9 +76,9 @@ static const struct filter_rule rules[] = {
 	IOCTL(KVM_GET_XSAVE2),
 	/* A page server that follows another one. */
 	IOCTL(KVM_GMEM_CREATE_PAGER),
-	/* A tap, and the terminal: its settings, not what it is as if typed. */
+	/* A tap, and the settings of the terminal, but not TIOCSTI, which fakes typed input. */
 	IOCTL(TUNSETOFFLOAD),
-	/* Queues that are vhost-net's: not its memory, which it was told at its start. */
+	/* Queues of vhost-net, but not its memory table, which was set at the start. */
 	IOCTL(VHOST_SET_FEATURES),
 	IOCTL(VHOST_SET_VRING_NUM),
 	IOCTL(VHOST_SET_VRING_BASE),
@@ -139,7 +139,7 @@ static const struct filter_rule rules[] = {
 	FILTER_ALLOW(time),
 	FILTER_ALLOW(restart_syscall),
 	/* Threads of this process, and their signals. */
-	/* The flags of clone3 are in memory, and clone(2) is tried where it is missing. */
+	/* The flags of clone3() are in memory; without it, the C library uses clone(2). */
 	FILTER_FAILS(clone3, ENOSYS),
 	FILTER_WITH(clone, 0, THREAD),
 	FILTER_ALLOW(futex),
@@ -154,7 +154,7 @@ static const struct filter_rule rules[] = {
 	FILTER_ALLOW(gettid),
 	FILTER_ALLOW(geteuid),
 	FILTER_ALLOW(wait4),
-	FILTER_ALLOW(pidfd_open),		/* of a peer: whether it lives */
+	FILTER_ALLOW(pidfd_open),		/* whether a peer lives */
 	FILTER_ALLOW(exit),
 	FILTER_ALLOW(exit_group),
 	/* Memory, never to be executed. */
@@ -163,7 +163,7 @@ static const struct filter_rule rules[] = {
 	FILTER_WITHOUT(mprotect, 2, PROT_EXEC),
 	FILTER_ALLOW(munmap),
 	FILTER_ALLOW(mremap),
-	/* What the C library gives back, and says of its stacks; none that harms the host. */
+	/* Advice of the C library about freed memory and stacks, which cannot harm the host. */
 	FILTER_WITH(madvise, 2, MADV_DONTNEED),
 	FILTER_WITH(madvise, 2, MADV_HUGEPAGE),
 	FILTER_WITH(madvise, 2, MADV_NOHUGEPAGE),
@@ -173,7 +173,7 @@ static const struct filter_rule rules[] = {
 	/* The sanitizer's, where a thread ends. */
 	FILTER_ALLOW(sigaltstack),
 #endif
-	/* Libraries look for files where they like: there are none, and that is no crime. */
+	/* Libraries may look for files anywhere: let them fail, and do not kill the process. */
 	FILTER_FAILS(open, EACCES),
 	FILTER_FAILS(openat, EACCES),
 	FILTER_FAILS(access, EACCES),
@@ -184,12 +184,14 @@ static const struct filter_rule rules[] = {
 	FILTER_FAILS(newfstatat, EACCES),	/* fstat() of some C libraries */
 };
 
-/* The move is one of many things that this ioctl does, to VMs whose descriptors one has. */
+/* This ioctl does many things besides the move, but only to VMs whose descriptors we have. */
 static const struct filter_rule moving = IOCTL(KVM_ENABLE_CAP);
 
 static int filter(bool moves)
 {
-	/* Its own threads: a process number is not another's while it lives. */
+	/*
+	 * Only its own threads: its process number cannot belong to another process while it lives.
+	 */
 	const struct filter_rule own = FILTER_WITH(tgkill, 0, (uint32_t)getpid());
 	struct filter_rule all[LENGTH(rules) + 2];
 
@@ -205,8 +207,8 @@ int confine_descriptors(int keep)
 }
 
 /*
- * No core with the guest in it. It stays one whose descriptors its user can look at: that
- * is how another gmem finds out who has locked a disk.
+ * No core dump with the guest in it. The process stays dumpable, so that its user can look at its
+ * descriptors: that is how another gmem finds out who has locked a disk.
  */
 static int no_core(void)
 {

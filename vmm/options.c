@@ -14,7 +14,7 @@
 
 #define MAX_OPTIONS	48
 
-/* What getopt_long() returns for the options that every command has. */
+/* The results of getopt_long() for the options that every command has. */
 enum { HELP = 'h', VERSION = 0x100, ROWS };
 
 void options_version(void)
@@ -134,8 +134,8 @@ static int store(const struct option_row *row, const char *value)
 /* ---- What getopt_long() does not do, and what it says ---- */
 
 /*
- * The argument that it has just read an option from: the last one, or the one before
- * that where the option's own argument stands apart.
+ * The argument from which getopt_long() has just read an option: the last one, or the one before
+ * that if the option's argument is separate.
  */
 static const char *element(char **argv)
 {
@@ -144,7 +144,7 @@ static const char *element(char **argv)
 	return optarg == last ? argv[optind - 2] : last;
 }
 
-/* It takes "--mem" for "--memory", until there is another option that begins so. */
+/* getopt_long() takes "--mem" for "--memory", until another option begins the same way. */
 static bool is_abbreviated(char **argv, const struct option_row *row)
 {
 	return strcspn(element(argv) + 2, "=") != strlen(row->name);
@@ -156,7 +156,7 @@ static int unknown(const char *command, const char *what)
 	return EXIT_USAGE;
 }
 
-/* getopt_long() returned '?': an option that is none, or one with an argument too many. */
+/* getopt_long() returned '?': the option is unknown, or has an argument too many. */
 static int refuse(char **argv, const struct option_row *rows)
 {
 	char name[3] = { '-', optopt, '\0' };
@@ -215,7 +215,7 @@ int options_read(int argc, char **argv, const struct option_row *rows,
 	int got, ret;
 
 	fill(options, rows);
-	optind = 0;	/* GNU's word for: from the start, once more */
+	optind = 0;	/* GNU's way to restart from the beginning */
 	while ((got = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		const struct option_row *row = &rows[(got >= ROWS ? got : ROWS) - ROWS];
 

@@ -14,7 +14,7 @@
 
 #define PATIENCE	10000000000ULL	/* ns, for requests in flight */
 
-/* Files that nobody has begun to write. */
+/* Close files that nobody has begun to write. */
 static void close_files(struct saving *saving)
 {
 	if (!saving->given)
@@ -24,7 +24,7 @@ static void close_files(struct saving *saving)
 	saving->given = false;
 }
 
-/* Whoever is told may begin the next one. */
+/* The callback may begin the next snapshot. */
 static void end(struct saving *saving, int error, const char *step)
 {
 	if (saving->state == SAVING_WAITS)
@@ -77,7 +77,7 @@ static int start_to_write(struct saving *saving)
 	struct machine *machine = saving->machine;
 	int ret;
 
-	/* What is copied here and what is written there are of one moment. */
+	/* The state copied here and the memory written there are of the same moment. */
 	virtio_hold_all(machine);
 	ret = snapshot_capture(machine, &saving->copy);
 	if (ret)

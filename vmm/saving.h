@@ -19,18 +19,18 @@
 struct helper;
 
 /*
- * struct saving - one, or none
- * @state: requests in flight are waited for; then a thread writes
- * @until: on CLOCK_MONOTONIC in ns: they are waited for no longer
- * @helper: makes its files, where they are not given
- * @path: where it is kept, in words
- * @given: its files are these
- * @copy: what is written, beside memory
- * @cancelled: the thread is to give up
- * @ret: what came of the thread
- * @written: an event: the thread is at its end
- * @done: is told what came of it, 0 or -errno and the step that failed, when devices can
- *	go on; -ECANCELED: it was given up
+ * struct saving - a snapshot under way, or none
+ * @state: waits for requests in flight; then a thread writes
+ * @until: how long to wait for them, ns of CLOCK_MONOTONIC
+ * @helper: makes its files, if they are not given
+ * @path: where it is kept, for messages
+ * @given: its files, if they are given
+ * @copy: the state that is written, besides memory
+ * @cancelled: the thread must give up
+ * @ret: the thread's result
+ * @written: an event: the thread has ended
+ * @done: called with the result, 0 or -errno and the step that failed, when devices can go on;
+ *	-ECANCELED: the snapshot was given up
  */
 struct saving {
 	enum { SAVING_NOTHING, SAVING_WAITS, SAVING_WRITES } state;
@@ -49,27 +49,26 @@ struct saving {
 	void *data;
 };
 
-/* Before the first. 0 or -errno; saving_close() in any case. */
+/* Call it before the first snapshot. Returns 0 or -errno; call saving_close() in any case. */
 int saving_open(struct saving *saving, struct machine *machine, struct helper *helper);
 
 /*
- * Begin, with a machine whose vCPUs stand still until @done is called. @files: it is written
- * into these, which are taken over where this succeeds; NULL: the helper makes some, as it
- * was told at its start. @path is what they are called. Returns 0, and @done
- * is called later; or -errno, with the machine's @step, and it is not: -EOPNOTSUPP: such a
- * machine cannot be kept; -EPERM: not without @exposes, which says that private memory may be
- * written; -EBUSY: there is another one under way.
+ * Begin, with a machine whose vCPUs stand still until @done is called. @files: where to write it;
+ * they are taken over on success. NULL: the helper makes some, as it was told at its start. @path:
+ * their name, for messages. Returns 0, and @done is called later; or -errno, with the machine's
+ * @step, and @done is not called: -EOPNOTSUPP: such a machine cannot be kept; -EPERM: private
+ * memory may be written only with @exposes; -EBUSY: another snapshot is under way.
  */
 int saving_begin(struct saving *saving, const char *path, const struct snapshot_fds *files,
 		 bool exposes, void (*done)(void *data, int error, const char *step),
 		 void *data);
 
-/* While it waits, the main loop calls this at once, and every few milliseconds. */
+/* While a snapshot waits, the main loop calls this at once, and every few milliseconds. */
 void saving_look(struct saving *saving);
 
 /*
- * Give up what is under way, in the time of a write to the disk, and tell @done. What has just
- * been kept stays, and is told as that.
+ * Give up a snapshot under way, which takes as long as a write to the disk, and call @done. A
+ * snapshot that has just been completed stays, and is reported as such.
  */
 void saving_give_up(struct saving *saving);
 

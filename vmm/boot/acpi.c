@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Hardware-reduced ACPI: no fixed registers but those for sleep and reset, no SCI, no
- * PIC and no PM timer. Chapter 5 of the specification has the layouts. All fields that
- * are not named here are zero, which is what the specification wants of them then.
+ * Hardware-reduced ACPI: no fixed registers except those for sleep and reset, no SCI, no PIC and no
+ * PM timer. Chapter 5 of the specification has the layouts. All fields that are not named here are
+ * zero, which is what the specification wants of them then.
  */
 #include <string.h>
 
@@ -69,7 +69,7 @@ struct fadt {
 	uint32_t dsdt;
 	uint8_t reserved;
 	uint8_t profile;
-	uint8_t fixed_32[62];	/* the fixed hardware that there is not */
+	uint8_t fixed_32[62];	/* the fixed hardware, of which there is none */
 	uint8_t century;
 	uint16_t boot_flags;
 	uint8_t reserved_2;
@@ -153,14 +153,14 @@ struct ssdt {
 
 _Static_assert(sizeof(struct ssdt) - sizeof(struct header) < 1 << 12, "length of a scope");
 
-/* struct out - tables, one behind the other, where they are and as the guest sees them */
+/* struct out - tables, one after the other: their bytes, and their address in the guest */
 struct out {
 	char *bytes;
 	uint32_t gpa;
 	uint32_t used;
 };
 
-/* What makes the sum of all bytes zero. */
+/* The byte that makes the sum of all bytes zero. */
 static uint8_t checksum(const void *bytes, size_t size)
 {
 	const uint8_t *byte = bytes;
@@ -190,7 +190,7 @@ static void *next(struct out *out)
 	return out->bytes + out->used;
 }
 
-/* A table of @size bytes is complete there: where the guest finds it. */
+/* Finish a table of @size bytes; returns its address in the guest. */
 static uint32_t put(struct out *out, uint32_t size)
 {
 	struct header *header = next(out);
@@ -237,7 +237,7 @@ static uint32_t put_fadt(struct out *out, uint32_t dsdt)
 	return put(out, sizeof(fadt));
 }
 
-/* No interrupt is where it would not be expected, so there are no overrides. */
+/* All interrupts are where a guest expects them, so there are no overrides. */
 static uint32_t put_madt(struct out *out, unsigned int nr_vcpus)
 {
 	struct madt madt = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables by which a machine tells a guest what it has, after the ACPI Specification 6.5. */
+/* The tables that describe a machine to its guest, after the ACPI Specification 6.5. */
 #ifndef VMM_BOOT_ACPI_H
 #define VMM_BOOT_ACPI_H
 
@@ -10,8 +10,8 @@
 #define ACPI_SIZE	0x4000UL
 
 /*
- * Make all of them, for so many vCPUs, as they stand in memory from guest physical
- * address @gpa on: the RSDP is the first. @bytes: ACPI_SIZE of them.
+ * Make all tables for so many vCPUs, for memory from guest physical address @gpa on. The RSDP is
+ * the first. @bytes: room for ACPI_SIZE bytes.
  */
 void acpi_make(void *bytes, uint32_t gpa, unsigned int nr_vcpus);
 

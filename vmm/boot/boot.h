@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What both ways to start a kernel need: bzimage.c, pvh.c. Called by linux.c. */
+/* Common parts of both ways to start a kernel: bzimage.c and pvh.c. linux.c calls these. */
 #ifndef VMM_BOOT_BOOT_H
 #define VMM_BOOT_BOOT_H
 
@@ -20,7 +20,7 @@
 
 /*
  * struct boot - a guest that is being made
- * @low: its RAM ends there, or goes on behind the hole
+ * @low: end of its RAM below the hole
  * @initrd, @initrd_size: where that is, once it is loaded
  */
 struct boot {
@@ -45,26 +45,26 @@ struct boot_range {
 
 #define BOOT_RANGES	4
 
-/* What is where: fills in BOOT_RANGES at most. Returns how many. */
+/* The memory map: fills in BOOT_RANGES at most. Returns how many. */
 unsigned int boot_memory_map(const struct boot *boot, struct boot_range *ranges);
 
 /*
- * Load the initrd, if there is one, as high as @top allows, above @kernel_end. 0 or
- * -errno, as all here.
+ * Load the initrd, if there is one, as high as @top allows, above @kernel_end. Returns 0 or -errno,
+ * like all functions here.
  */
 int boot_load_initrd(struct boot *boot, uint64_t kernel_end, uint64_t top);
 
 /* Load the command line; the kernel takes @most bytes. */
 int boot_load_command_line(struct boot *boot, uint64_t most);
 
-/* There is RAM below the hole up to @end, or say how much the kernel needs. */
+/* Check that there is RAM below the hole up to @end; if not, say how much the kernel needs. */
 int boot_check_room(struct boot *boot, uint64_t end);
 
-/* A bzImage: is it one? Then load it, and have the first vCPU enter it. */
+/* Is the file a bzImage? Then load it, and let the first vCPU enter it. */
 bool bzimage_is(const struct file *kernel);
 int bzimage_boot(struct boot *boot);
 
-/* An ELF file with a PVH entry: likewise. */
+/* The same for an ELF file with a PVH entry. */
 bool pvh_is(const struct file *kernel);
 int pvh_boot(struct boot *boot);
 

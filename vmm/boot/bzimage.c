@@ -10,7 +10,7 @@
 
 #define HEADER_MAGIC	0x53726448	/* HdrS */
 #define SECTOR		512
-#define ENTRY_64	0x200		/* behind the start of the kernel's code */
+#define ENTRY_64	0x200		/* offset from the start of the kernel's code */
 
 #define PTE_TABLE	0x3UL		/* present, writable */
 #define PTE_2M		0x83UL		/* and a page of 2 MiB */
@@ -32,7 +32,7 @@ bool bzimage_is(const struct file *kernel)
 	       header->xloadflags & XLF_KERNEL_64 && kernel->size > setup_size(header);
 }
 
-/* What it unpacks itself to ends at @end. */
+/* The unpacked kernel ends at @end. */
 static int load_kernel(struct boot *boot, const struct setup_header *header, uint64_t *end)
 {
 	uint64_t skip = setup_size(header);

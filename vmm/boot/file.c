@@ -9,8 +9,8 @@
 #include "boot/file.h"
 
 /*
- * A copy: the file itself may be changed or cut while it is looked at, and what was
- * checked must be what is used.
+ * Make a copy: the file may be changed or truncated meanwhile, and we must use the bytes that we
+ * have checked.
  */
 static int read_all(struct file *file, struct machine *machine, int fd, uint64_t size)
 {
@@ -51,7 +51,7 @@ static int map(struct file *file, struct machine *machine, int fd)
 
 int file_read(struct file *file, struct machine *machine, const char *path)
 {
-	/* O_NONBLOCK: nobody waits for a writer of a FIFO. */
+	/* O_NONBLOCK: do not wait for the writer of a FIFO. */
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int ret;
 

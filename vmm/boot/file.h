@@ -14,7 +14,7 @@ struct file {
 	uint64_t size;
 };
 
-/* 0 or -errno, with what is wrong with it in machine->why. */
+/* Returns 0 or -errno, with the reason in machine->why. */
 int file_read(struct file *file, struct machine *machine, const char *path);
 
 /* May be called after file_read() has failed. */

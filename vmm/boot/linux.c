@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What all Linux guests have in common, however their kernel is entered. */
+/* The common part of all Linux guests, independent of how their kernel is entered. */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -88,9 +88,9 @@ static int load_tables(struct machine *machine)
 }
 
 /*
- * Linux restarts a machine with hardware-reduced ACPI by EFI, or, as there is none, by
- * a jump to where a PC's firmware is entered after a reset: the last 16 bytes of the
- * first MiB. There it finds, in 16-bit code, a write to the reset register and a halt.
+ * Linux restarts a machine with hardware-reduced ACPI by EFI. As there is none, it jumps to the
+ * address where a PC's firmware is entered after a reset: the last 16 bytes of the first MiB. Put
+ * 16-bit code there that writes to the reset register and halts.
  */
 static int load_reset_vector(struct machine *machine)
 {

@@ -22,8 +22,8 @@ struct linux_guest {
 };
 
 /*
- * Memory, devices, vCPUs, image and registers, for a machine that was created. 0 or
- * -errno, with what is wrong in machine->why.
+ * Set up memory, devices, vCPUs, image and registers of a machine that was created. Returns 0 or
+ * -errno, with the reason in machine->why.
  */
 int linux_boot(struct machine *machine, const struct linux_guest *guest);
 

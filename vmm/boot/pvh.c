@@ -47,7 +47,7 @@ struct start_range {
 	uint32_t reserved;
 };
 
-/* struct start_page - all that the kernel is given, at BOOT_PARAMS */
+/* struct start_page - everything that the kernel gets, at BOOT_PARAMS */
 struct start_page {
 	struct start_info info;
 	struct start_module initrd;
@@ -136,7 +136,7 @@ bool pvh_is(const struct file *kernel)
 	return find_entry(kernel);
 }
 
-/* struct extent - where the kernel is: what is loaded, and what it uses besides */
+/* struct extent - where the kernel is: the loaded part, and what it uses beyond that */
 struct extent {
 	uint64_t start;
 	uint64_t loaded;
@@ -169,7 +169,7 @@ static int find_extent(struct boot *boot, struct extent *extent)
 	return boot_check_room(boot, extent->end);
 }
 
-/* All segments in one go: two of them may have a page in common. */
+/* Load all segments at once: two of them may share a page. */
 static int load_segments(struct boot *boot, const struct extent *extent)
 {
 	uint64_t size = extent->loaded - extent->start;

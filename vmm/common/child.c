@@ -17,7 +17,7 @@
 #define MAX_CHILDREN	4
 #define LAST_WORDS	200	/* ms */
 
-/* Where the child finds the pipe of its reports. */
+/* The descriptor at which the child finds the pipe for its reports. */
 #define REPORT_FD	3
 
 static void become(const struct child *child, const char *const *arguments,
@@ -162,7 +162,7 @@ void child_end(struct child *child, int signal, int timeout)
 		waitpid(child->pid, &child->status, 0);
 		child->pid = -1;
 	}
-	/* What it said last is in the pipes still; who has them else may live. */
+	/* Its last words are still in the pipes, which other processes may have open. */
 	limit = now_ns() + LAST_WORDS * 1000000ULL;
 	while (children_listen(&child, 1, LAST_WORDS) && now_ns() < limit)
 		;

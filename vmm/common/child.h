@@ -57,10 +57,10 @@ int child_start(struct child *child, const char *const *arguments);
  */
 bool children_listen(struct child *const *children, size_t count, int timeout);
 
-/* Is it waited for, or can it be now? */
+/* Has the child been waited for, or can it be now? */
 bool child_gone(struct child *child);
 
-/* Signal it (0: none) and wait for it for at most @timeout ms, then SIGKILL. */
+/* Signal the child (0: no signal), wait for it for at most @timeout ms, then send SIGKILL. */
 void child_end(struct child *child, int signal, int timeout);
 
 /* The line of the first event of that name, or NULL. */

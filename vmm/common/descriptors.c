@@ -5,7 +5,7 @@
 
 #include "common/descriptors.h"
 
-/* All that lie between those that stay. */
+/* Close all descriptors between those that stay. */
 int close_all_but(const int *fds, unsigned int nr)
 {
 	unsigned int from = STDERR_FILENO + 1, next, i;

@@ -38,17 +38,17 @@ int events_add(struct events *events, struct event *event, uint32_t mask);
 int events_change(struct events *events, struct event *event, uint32_t mask);
 
 /*
- * Wait for it no more. Where called by the thread that waits, its function is not
+ * Stop waiting for an event. If the thread that waits calls this, the event's function is not
  * called afterwards, even if it was ready already.
  */
 void events_remove(struct events *events, struct event *event);
 
-/* Signal an eventfd that the loop, or KVM, waits for; a failure is told as one of @what. */
+/* Signal an eventfd that the loop, or KVM, waits for; a failure is printed as one of @what. */
 void event_raise(int eventfd, const char *what);
 
 /*
- * Wait for @timeout ms at most (-1: for as long as it takes), and call the functions
- * of what is ready. 0, also where a signal came; or -errno.
+ * Wait for @timeout ms at most (-1: for ever), and call the functions of events that are ready.
+ * Returns 0, even after a signal; or -errno.
  */
 int events_wait(struct events *events, int timeout);
 

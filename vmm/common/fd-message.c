@@ -47,7 +47,7 @@ ssize_t fd_message_receive(int socket, void *bytes, size_t size, int *fds)
 {
 	struct iovec content = { bytes, size };
 	union control control;
-	/* Not all of the space: that may have room for one more. */
+	/* Do not use all of the space: it may have room for one descriptor more. */
 	struct msghdr header = {
 		.msg_iov = &content, .msg_iovlen = 1, .msg_control = &control,
 		.msg_controllen = CMSG_LEN(FD_MESSAGE_FDS * sizeof(int)),

@@ -9,14 +9,14 @@
 #define FILTER_ANY	-1
 
 /*
- * struct filter_rule - a system call that is allowed. Several rules for one call allow
- *	what any of them does
+ * struct filter_rule - a system call that is allowed. If there are several rules for a call, one of
+ * them must allow it
  * @call: its number
- * @argument: the argument that is looked at, or FILTER_ANY
+ * @argument: the argument that is checked, or FILTER_ANY
  * @mask: the bits of it that matter
  * @value: what these must be
- * @error: or, where it is not 0, the call fails with this, and kills nobody
- * @next: bits that the argument behind @argument must not have
+ * @error: if not 0, the call fails with this instead, and does not kill the process
+ * @next: bits that the argument after @argument must not have
  */
 struct filter_rule {
 	int call;
@@ -40,9 +40,9 @@ struct filter_rule {
 #define FILTER_FAILS(call, error) { SYS_##call, FILTER_ANY, 0, 0, error, 0 }
 
 /*
- * Allow this process, all of its threads, and all that it starts, no other system calls:
- * one kills it. There are no new privileges either. 0 or -errno: nothing has changed then,
- * but that.
+ * Allow this process, all of its threads, and all processes that it starts, no other system calls:
+ * any other call kills the process. It gets no new privileges either. Returns 0 or -errno; then
+ * nothing else has changed.
  */
 int filter_install(const struct filter_rule *rules, size_t nr);
 

@@ -20,13 +20,13 @@ struct interrupt {
 };
 
 /*
- * From here to interrupt_end() such a signal, which is blocked, ends the process, whatever
- * its threads wait for: the kernel kills them. So nothing may be going on that must be
- * brought to an end. 0 or -errno.
+ * From here to interrupt_end() such a signal, which is blocked, ends the process: the kernel kills
+ * its threads, whatever they wait for. So no work may be under way that must be completed. Returns
+ * 0 or -errno.
  */
 int interrupt_begin(struct interrupt *interrupt);
 
-/* What comes from now on stays pending. */
+/* Signals that come from now on stay pending. */
 void interrupt_end(struct interrupt *interrupt);
 
 #endif /* VMM_COMMON_INTERRUPT_H */

@@ -7,7 +7,7 @@
 
 #include "common/landlock.h"
 
-/* Debian 12's headers are of Linux 6.1, and know the first of these only. */
+/* Debian 12's headers are of Linux 6.1, and know only the first of these. */
 struct ruleset {
 	uint64_t files;
 	uint64_t network;
@@ -17,7 +17,7 @@ struct ruleset {
 #define VERSION		1U		/* a flag: tell it */
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
 
-/* All that there is to forbid, by the version of Landlock that added it. */
+/* Everything that Landlock can forbid, by the version that added it. */
 static const struct {
 	struct ruleset all;
 	size_t size;

@@ -4,10 +4,9 @@
 #define VMM_COMMON_LANDLOCK_H
 
 /*
- * From here on this thread, and those that it starts, can do nothing with files by their
- * paths: what is open stays usable. Nor can they connect, bind, or signal another process,
- * as far as the kernel knows to forbid that. Returns the version of Landlock that does it,
- * 0 where the kernel has none, or -errno.
+ * From here on this thread, and those that it starts, can do nothing with files by their paths;
+ * open files stay usable. They cannot connect, bind, or signal another process either, as far as
+ * the kernel can forbid that. Returns the version of Landlock, 0 if the kernel has none, or -errno.
  */
 int landlock_no_files(void);
 

@@ -31,7 +31,7 @@ static bool holds(int dir, const char *name, const char *inode)
 	return found;
 }
 
-/* @any: of the task's descriptors at all */
+/* @any: the task has descriptors at all */
 static bool task_holds(int tasks, const char *task, const char *inode, bool *any)
 {
 	char path[64];
@@ -59,8 +59,8 @@ static bool task_holds(int tasks, const char *task, const char *inode, bool *any
 }
 
 /*
- * The first thread may have ended, and then has no descriptors any more, though the process
- * lives. Those of one thread are those of all.
+ * The first thread may have ended, and then has no descriptors any more, though the process lives.
+ * All threads share their descriptors, so one thread is enough.
  */
 bool lock_is_held_by(pid_t pid, const struct stat *file)
 {
@@ -107,7 +107,7 @@ pid_t process_parent(pid_t pid)
 	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (fd >= 0)
 		close(fd);
-	/* Its name, in parentheses, may have some itself. */
+	/* The name, in parentheses, may itself contain parentheses. */
 	end = got > 0 ? strrchr(text, ')') : NULL;
 	return end && sscanf(end, ") %*c %d", &parent) == 1 ? parent : 0;
 }

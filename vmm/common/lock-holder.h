@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which process has a file locked: the kernel does not tell whose a lock of an open file
- * (F_OFD_SETLK) is, but shows each process's in /proc.
+ * Finds the process that has a file locked. The kernel does not tell who owns a lock of an open
+ * file (F_OFD_SETLK), but shows the locks of each process in /proc.
  */
 #ifndef VMM_COMMON_LOCK_HOLDER_H
 #define VMM_COMMON_LOCK_HOLDER_H
@@ -14,12 +14,12 @@
 bool lock_is_held_by(pid_t pid, const struct stat *file);
 
 /*
- * A process that does, or 0: in a place without /proc, or with processes of others, there
- * may be none to be seen.
+ * A process that has such a descriptor, or 0. Without /proc, or if the process belongs to others,
+ * it may be invisible.
  */
 pid_t lock_find_holder(const struct stat *file);
 
-/* The process whose child that is, or 0. */
+/* The parent of that process, or 0. */
 pid_t process_parent(pid_t pid);
 
 #endif /* VMM_COMMON_LOCK_HOLDER_H */

@@ -3,7 +3,7 @@
 #ifndef VMM_COMMON_PEER_H
 #define VMM_COMMON_PEER_H
 
-/* What a person can do where connecting to it, or talking to it, failed so; or NULL. */
+/* What a person can do about this failure to connect or to talk to it; or NULL. */
 const char *peer_todo(int error);
 
 #endif /* VMM_COMMON_PEER_H */

@@ -7,17 +7,17 @@
 #include <termios.h>
 
 /*
- * Have the terminal @fd give every key at once and unchanged; what is written to it is
- * shown as before. It becomes as it was by raw_mode_end(), at exit(3), and by a signal
- * that ends the process, but for SIGKILL. One terminal a process. 0 or -errno: -ENOTTY:
- * it is none, or another job's, whose keys are not for us.
+ * Make the terminal @fd deliver every key at once and unchanged; output is shown as before.
+ * raw_mode_end(), exit(3), and a signal that ends the process, except SIGKILL, restore its
+ * settings. Only one terminal for each process. Returns 0 or -errno: -ENOTTY: it is not a terminal,
+ * or belongs to another job, whose keys are not for us.
  */
 int raw_mode_begin(int fd);
 void raw_mode_end(void);
 
 /*
- * By another process, where one that had called raw_mode_begin() is dead: the terminal becomes
- * @cooked again, as it was before that. One that somebody has set since stays as it is.
+ * For another process, if the one that called raw_mode_begin() is dead: restore the settings
+ * @cooked that the terminal had before that. If somebody has set them since, leave them alone.
  */
 void raw_mode_undo(int fd, const struct termios *cooked);
 

@@ -6,7 +6,7 @@
 
 #include "common/rights.h"
 
-/* The ambient ones go with the others; the bounding set matters to execve(2) alone. */
+/* The ambient capabilities go with the others; the bounding set matters only to execve(2). */
 int rights_drop(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process has by being root's. */
+/* The rights that a process has because it is root's. */
 #ifndef VMM_COMMON_RIGHTS_H
 #define VMM_COMMON_RIGHTS_H
 
 /*
- * This thread gives up all capabilities, as those threads do that it starts. None comes
- * back where no program can be started. 0 or -errno.
+ * This thread, and the threads that it starts, give up all capabilities. They cannot come back if
+ * no program can be started. Returns 0 or -errno.
  */
 int rights_drop(void);
 

@@ -13,7 +13,7 @@
 #include "common/status.h"
 #include "common/write-all.h"
 
-/* For how long a reader of messages may stall, ms: then they are lost. */
+/* How long a reader of messages may stall, in ms, before they are lost. */
 #define PATIENCE	1000
 
 uint64_t now_ns(void)
@@ -24,7 +24,7 @@ uint64_t now_ns(void)
 	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
-/* What say() writes through, if it does. */
+/* The function that say() writes through, if any. */
 static pthread_mutex_t through_lock = PTHREAD_MUTEX_INITIALIZER;
 static void (*through)(void *data, const char *line, size_t size);
 static void *through_data;
@@ -52,7 +52,7 @@ static bool put_through(int fd, const char *line, size_t size)
 	return done;
 }
 
-/* No reader that stalls holds up a VMM, nor its end. */
+/* A reader that stalls must not hold up a VMM, or its end. */
 static void say_line(int fd, const char *format, const char *first, const char *second)
 {
 	char line[1024];

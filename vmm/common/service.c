@@ -22,7 +22,7 @@ int service_open(void)
 	if ((*path != '/' && *path != '@') || length >= sizeof(address.sun_path))
 		return -EINVAL;
 	memcpy(address.sun_path, path, length);
-	/* One without a file: its name begins with a zero byte, and is as long as it is. */
+	/* An abstract socket: its name begins with a zero byte, and its length counts. */
 	if (*path == '@')
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -37,9 +37,9 @@ int service_open(void)
 }
 
 /*
- * write(2), which a VMM may still call. With its process's number, as the one that the
- * manager has started may have given the guest to another since. A message that does not go
- * through is lost: a guest does not wait for a service manager.
+ * Use write(2), which a VMM may still call. The message has the process number, because the process
+ * that the manager has started may have given the guest to another one since. A message that cannot
+ * be sent is lost: a guest does not wait for a service manager.
  */
 void service_ready(int fd)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What a VMM that a service manager has started tells it: sd_notify(3)'s protocol. */
+/* Messages from a VMM to the service manager that has started it: sd_notify(3)'s protocol. */
 #ifndef VMM_COMMON_SERVICE_H
 #define VMM_COMMON_SERVICE_H
 
 /*
- * Connect to the service manager, while sockets can still be made. A descriptor, -1 where
- * nobody asked to be told, or -errno: a VMM is then none the worse, but for what waits for it.
+ * Connect to the service manager, while sockets can still be made. Returns a descriptor, -1 if
+ * nobody asked for messages, or -errno: the VMM can run nevertheless, but the service manager waits
+ * in vain.
  */
 int service_open(void);
 

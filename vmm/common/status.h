@@ -5,7 +5,7 @@
 
 enum {
 	EXIT_DONE = 0,
-	EXIT_FAILED = 1,	/* something went wrong and was told */
+	EXIT_FAILED = 1,	/* something went wrong and was reported */
 	EXIT_USAGE = 2,		/* the command line makes no sense */
 	EXIT_GUEST = 3,		/* the guest itself said that something is wrong */
 };

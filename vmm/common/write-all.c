@@ -21,7 +21,7 @@ int write_all(int fd, const void *bytes, size_t size)
 	return 0;
 }
 
-/* A line goes into a pipe or a terminal that has room at all without a wait. */
+/* A pipe or a terminal that has any room takes a line without a wait. */
 bool wait_writable(int fd, int timeout)
 {
 	struct pollfd out = { .fd = fd, .events = POLLOUT };

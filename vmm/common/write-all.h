@@ -11,15 +11,15 @@
 int write_all(int fd, const void *bytes, size_t size);
 
 /*
- * Has the reader room for a line, within @timeout milliseconds? True also where
- * write(2) would fail at once; false at a signal.
+ * Does the reader have room for a line, within @timeout milliseconds? Also true if write(2) would
+ * fail at once; false at a signal.
  */
 bool wait_writable(int fd, int timeout);
 
 /*
- * Write lines to a reader that may stall: all of it within @timeout milliseconds, or
- * -ETIMEDOUT with some of it written. 0 or -errno. The file may be others' too, and is
- * not made non-blocking for it.
+ * Write lines to a reader that may stall: all of it within @timeout milliseconds, or -ETIMEDOUT
+ * with some of it written. Returns 0 or -errno. Others may share the file, so it is not made
+ * non-blocking.
  */
 int write_within(int fd, const void *bytes, size_t size, int timeout);
 

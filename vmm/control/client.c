@@ -39,7 +39,7 @@ int control_connect(const char *name, char *why)
 	if (ret)
 		return ret;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* One that hangs accepts nobody, and then there is no room for more. */
+	/* A VM that hangs accepts nobody, so its backlog may be full. */
 	if (fd >= 0 && !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) &&
 	    !connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
 	    !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &for_ever, sizeof(for_ever)))
@@ -75,7 +75,7 @@ static int left_of(uint64_t limit)
 	return now < limit ? (limit - now) / 1000000 + 1 : 0;
 }
 
-/* Up to the end of the line, and nothing behind it. */
+/* Read up to the end of the line; nothing may follow it. */
 static int receive_line(int socket, char *line, size_t size, int timeout, char *why)
 {
 	uint64_t limit = now_ns() + timeout * 1000000ULL;
@@ -107,7 +107,7 @@ static int receive_line(int socket, char *line, size_t size, int timeout, char *
 	return -EMSGSIZE;
 }
 
-/* The descriptors go with its first byte. */
+/* Send the descriptors with the first byte. */
 static int send_request(int socket, struct json_object *request, const int *fds,
 			unsigned int nr)
 {
@@ -134,7 +134,7 @@ int control_exchange_with(int socket, struct json_object *request, const int *fd
 
 	*answer = NULL;
 	ret = send_request(socket, request, fds, nr);
-	/* It may have said why it closes. */
+	/* The VM may have said why it closes. */
 	if (ret && ret != -EPIPE) {
 		SAY(why, "asking it: %s", strerror(-ret));
 		return ret;
@@ -151,7 +151,7 @@ int control_exchange_with(int socket, struct json_object *request, const int *fd
 	return -EPROTO;
 }
 
-/* NULL where it is of none of these types: a VM may answer anything. */
+/* NULL if it has none of these types: a VM may answer anything. */
 static struct json_object *member_of(struct json_object *answer, const char *member,
 				     enum json_type type, enum json_type other)
 {
@@ -186,7 +186,7 @@ bool answer_is_ok(struct json_object *answer)
 	return value && json_object_get_boolean(value);
 }
 
-/* The length of the character at @text, whose number it is, in UTF-8; 0: it is not one. */
+/* The length of the UTF-8 character at @text, and its number; 0: it is not one. */
 static unsigned int utf8_read(const unsigned char *text, uint32_t *number)
 {
 	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -205,9 +205,9 @@ static unsigned int utf8_read(const unsigned char *text, uint32_t *number)
 }
 
 /*
- * In ASCII, which says the same: DEL and the control characters of C1 may be anywhere in the
- * text of a VM that somebody has taken over, and what a terminal makes of half a character
- * nobody knows. JSON escapes the others by itself.
+ * Write it in ASCII, which means the same: the text of a VM that somebody has taken control of may
+ * have DEL and C1 control characters anywhere, and a terminal may do anything with half a
+ * character. JSON escapes the other control characters by itself.
  */
 void control_print(struct json_object *object)
 {
@@ -283,7 +283,7 @@ int control_wait_gone(const char *name, int pidfd, int timeout)
 	if (pidfd < 0)
 		return wait_name(name, timeout);
 	ret = wait_process(pidfd, timeout);
-	/* It is free in a moment, and another VM may have it as soon. */
+	/* The name becomes free in a moment, and another VM may take it at once. */
 	if (!ret)
 		wait_name(name, NAME_FREE);
 	return ret;

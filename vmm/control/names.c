@@ -58,7 +58,7 @@ static int base_path(char *path, size_t size, char *why)
 	return -ENAMETOOLONG;
 }
 
-/* Nobody else may put something in the place of a name's folder. */
+/* Nobody else may be able to replace a name's folder. */
 static int check_base(int base, const char *path, char *why)
 {
 	struct stat st;
@@ -73,7 +73,7 @@ static int check_base(int base, const char *path, char *why)
 	return -EPERM;
 }
 
-/* -ENOENT where there is none and it was not to be made. */
+/* -ENOENT: there is none, and the caller does not want it made. */
 static int open_base(bool make, char *why)
 {
 	char path[PATH_MAX];
@@ -117,7 +117,7 @@ static int socket_path(const char *name, const char *socket, char *path, size_t 
 	return -ENAMETOOLONG;
 }
 
-/* Both have names of the same length, so that there is room for both or for none. */
+/* Both sockets have names of the same length, so that there is room for both or for none. */
 int vm_control_path(const char *name, char *path, size_t size, char *why)
 {
 	return socket_path(name, "control", path, size, why);
@@ -130,7 +130,7 @@ int vm_upgrade_path(const char *name, char *path, size_t size, char *why)
 
 /* ---- One name ---- */
 
-/* Of the open file, not of the process: who opens and closes it otherwise does no harm. */
+/* The lock belongs to the open file, not to the process: other opens and closes do no harm. */
 static int lock_file(int fd, int command, int type, struct flock *lock)
 {
 	*lock = (struct flock){ .l_type = type, .l_whence = SEEK_SET };
@@ -138,9 +138,9 @@ static int lock_file(int fd, int command, int type, struct flock *lock)
 }
 
 /*
- * A VMM that claims a name excludes all others. It then shares the lock, with none but itself by
- * another descriptor, by which it cannot write: a VMM that somebody has taken over fills no
- * file system with it. In between there is always one lock or the other.
+ * A VMM that claims a name excludes all others. It then shares the lock only with itself, through a
+ * second descriptor, which cannot write: a VMM that somebody has taken control of must not be able
+ * to fill a file system with it. In between there is always one lock or the other.
  */
 static int keep_lock(struct vm_claim *claim)
 {
@@ -148,7 +148,7 @@ static int keep_lock(struct vm_claim *claim)
 	int own = openat(claim->dir, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	int ret = own < 0 ? -errno : 0;
 
-	/* What somebody has written there is nothing. */
+	/* Drop anything that somebody has written into the file. */
 	if (!ret && (ftruncate(claim->lock, 0) ||
 		     lock_file(claim->lock, F_OFD_SETLK, F_RDLCK, &lock) ||
 		     lock_file(own, F_OFD_SETLK, F_RDLCK, &lock)))
@@ -200,8 +200,8 @@ static void close_all(struct vm_claim *claim)
 }
 
 /*
- * Make its folder, and lock it. -EAGAIN: another has just removed or locked it. The lock
- * goes last when a folder is removed: a file that was locked and is there belongs to it.
+ * Make a name's folder, and lock it. -EAGAIN: another process has just removed or locked it. When a
+ * folder is removed, the lock goes last: a locked file that still exists belongs to the folder.
  */
 static int try_to_claim(struct vm_claim *claim)
 {
@@ -241,7 +241,7 @@ void vm_remove(const struct vm_claim *claim)
 	struct stat own, now;
 	struct flock lock;
 
-	/* Where its lock was let go of another may have the name by now, and that file. */
+	/* If the lock was released, another VM may have the name by now, and that file. */
 	if (fstat(claim->lock, &own) || fstatat(claim->dir, "lock", &now, AT_SYMLINK_NOFOLLOW) ||
 	    own.st_dev != now.st_dev || own.st_ino != now.st_ino ||
 	    lock_file(claim->lock, F_OFD_GETLK, F_WRLCK, &lock) || lock.l_type != F_UNLCK)
@@ -316,7 +316,7 @@ int vm_claim(struct vm_claim *claim, const char *name, char *why)
 		return base;
 	ret = claim_in(claim, base, name, ATTEMPTS);
 	if (!ret) {
-		/* Of one that was killed, if there was any. */
+		/* Remove the files of a killed VM, if there are any. */
 		unlinkat(claim->dir, "control", 0);
 		unlinkat(claim->dir, "upgrade", 0);
 		unlinkat(claim->dir, "crashes", 0);
@@ -424,7 +424,9 @@ int vm_reason(const char *name, char *reason)
 	return 0;
 }
 
-/* What nobody has is removed, unless somebody is about to have it, or the reason is kept. */
+/*
+ * Remove a folder that nobody has, unless somebody is about to claim it, or a reason is kept in it.
+ */
 static void clean(int base, const char *name)
 {
 	struct vm_claim claim;
@@ -457,15 +459,15 @@ int vm_find(const char *name, pid_t *pid, char *why)
 	return -ESRCH;
 }
 
-/* A VMM holds the lock, or has let go of it, and its helper, a child of it, does. */
+/* Either the VMM holds the lock, or it has released it and its helper, a child of it, holds it. */
 static bool is_vmm(pid_t pid, const struct stat *lock)
 {
 	return lock_is_held_by(pid, lock) || process_parent(lock_find_holder(lock)) == pid;
 }
 
 /*
- * The pidfd first: what is then seen of that number is this process's, if it lives still
- * when that has been looked at.
+ * Open the pidfd first: if the process still lives after we have looked at its number in /proc,
+ * that was this process.
  */
 static int open_vmm(pid_t pid, const struct stat *lock)
 {
@@ -479,7 +481,7 @@ static int open_vmm(pid_t pid, const struct stat *lock)
 	return -1;
 }
 
-/* Where the file `pid` does not say it: not the helper, of which there may be one as well. */
+/* Used if the file `pid` does not tell. Skip the helper, which may hold the lock as well. */
 static pid_t find_vmm(const struct stat *lock)
 {
 	pid_t holder = lock_find_holder(lock);
@@ -510,7 +512,7 @@ int vm_open_process(const char *name, char *why)
 		pidfd = open_vmm(find_vmm(&lock), &lock);
 	if (pidfd >= 0)
 		return pidfd;
-	/* It may have ended meanwhile. */
+	/* The process may have ended meanwhile. */
 	ret = vm_find(name, &pid, why);
 	if (ret)
 		return ret;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * VMs by name: a folder each, in /run/gmem for root and in $XDG_RUNTIME_DIR/gmem for
- * others. A lock on a file there, which the VMM and its helper hold, tells that it lives:
- * what a process that was killed has left behind is recognised, and removed.
+ * others. The VMM and its helper hold a lock on a file there, which shows that the VM lives: files
+ * that a killed process has left behind are recognised, and removed.
  */
 #ifndef VMM_CONTROL_NAMES_H
 #define VMM_CONTROL_NAMES_H
@@ -16,8 +16,8 @@
 
 /*
  * struct vm_claim - a name that this process has
- * @base: the folder of all names, or -1: it has none
- * @dir: that of this one
+ * @base: the folder of all names, or -1: the process has no name
+ * @dir: the folder of this name
  * @lock: the locked file, open for reading
  */
 struct vm_claim {
@@ -30,22 +30,25 @@ struct vm_claim {
 #define VM_CLAIM_NONE { .base = -1, .dir = -1, .lock = -1 }
 
 /*
- * Functions return 0 or -errno, and then say in @why, which has room for NAMES_WHY
- * bytes, what is wrong and what to do.
+ * Functions return 0, or -errno; then @why, which has room for NAMES_WHY bytes, says what is wrong
+ * and what to do.
  */
 
-/* Is it one: letters, digits, '.', '_' and '-', and the first is no sign? -EINVAL: no. */
+/*
+ * Is it a name: letters, digits, '.', '_' and '-', beginning with a letter or digit or '_'?
+ * -EINVAL: no.
+ */
 int vm_name_check(const char *name, char *why);
 
-/* Have a name. -EEXIST: another VM has it. */
+/* Claim a name. -EEXIST: another VM has it. */
 int vm_claim(struct vm_claim *claim, const char *name, char *why);
 
 /* Give it up, and remove its folder. */
 void vm_release(struct vm_claim *claim);
 
 /*
- * The two halves of that: remove the folder, by whoever has its descriptors while the name
- * is locked, by the claim's own lock: else nothing is removed; and let go of it.
+ * The two halves of that: remove the folder, if the claim's own lock is held (any process with the
+ * claim's descriptors can do that), else nothing; and release the claim.
  */
 void vm_remove(const struct vm_claim *claim);
 void vm_leave(struct vm_claim *claim);
@@ -56,39 +59,42 @@ int vm_control_path(const char *name, char *path, size_t size, char *why);
 /* Likewise of the socket where its helper is asked for an upgrade. */
 int vm_upgrade_path(const char *name, char *path, size_t size, char *why);
 
-/* Say which process has the name: by whoever has the claim's descriptors. 0 or -errno. */
+/*
+ * Record which process has the name. Any process with the claim's descriptors can do that. Returns
+ * 0 or -errno.
+ */
 int vm_set_pid(const struct vm_claim *claim, pid_t pid);
 
-/* Say how often a VMM of it has died and another went on; and read it, 0 where none has. */
+/* Record how often a VMM of the name has died and another went on; and read that, 0 if none has. */
 int vm_set_crashes(const struct vm_claim *claim, unsigned int crashes);
 unsigned int vm_crashes(const char *name);
 
 /*
- * Keep why its guest has ended, by whoever has the claim's descriptors, for as long as nobody has
- * the name again or lets it be forgotten. 0 or -errno. vm_reason() reads it, into NAMES_WHY
- * bytes; -ENOENT: nothing is kept.
+ * Record why the guest has ended, until somebody claims the name again or lets the reason be
+ * forgotten. Any process with the claim's descriptors can do that. Returns 0 or -errno. vm_reason()
+ * reads it, into NAMES_WHY bytes; -ENOENT: nothing is recorded.
  */
 int vm_keep_reason(const struct vm_claim *claim, const char *reason);
 int vm_reason(const char *name, char *reason);
 int vm_forget(const char *name);
 
 /*
- * The process that has the name, 0 where that is not known. -ESRCH: there is none, and
- * what it may have left is removed.
+ * The process that has the name, 0 if that is not known. -ESRCH: there is none; anything that it
+ * has left behind is removed.
  */
 int vm_find(const char *name, pid_t *pid, char *why);
 
 /*
- * The process that has the name: a pidfd. It is the one of the file `pid`, which no VMM can
- * write to once its guest runs, if it holds the lock or its child does: that number may be
- * another process's by now; else whoever holds the lock. -ESRCH: there is none; -ENOENT: it
- * can't be told which it is.
+ * A pidfd of the process that has the name. It is the process in the file `pid`, which no VMM can
+ * write to once its guest runs, if that process or its child holds the lock, since the number may
+ * be another process's by now; else the process that holds the lock. -ESRCH: there is none;
+ * -ENOENT: it is not known which process it is.
  */
 int vm_open_process(const char *name, char *why);
 
 /*
- * Call @found with each name that a VM has, in alphabetical order; with a process of -1 where
- * none has it and the reason is kept.
+ * Call @found with each name that a VM has, in alphabetical order; with process -1 if none has it
+ * and the reason is recorded.
  */
 int vm_each(void (*found)(const char *name, pid_t pid, void *data), void *data, char *why);
 

@@ -7,7 +7,7 @@
 
 #include "control/request.h"
 
-/* An object with strings: what is deeper is none of ours. */
+/* Requests are objects with strings: refuse anything deeper. */
 #define DEPTH	3
 
 #define SAY(why, ...) snprintf(why, CONTROL_WHY, __VA_ARGS__)
@@ -28,7 +28,7 @@ static const struct {
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-/* A string without a zero inside, which would end it too early. */
+/* A string must not contain a zero, which would end it too early. */
 static const char *text_of(struct json_object *object, const char *member)
 {
 	struct json_object *value;
@@ -41,7 +41,7 @@ static const char *text_of(struct json_object *object, const char *member)
 	return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
 }
 
-/* Another version's members may matter: they are not passed over. */
+/* Members of another version may matter: do not ignore them. */
 static int check_members(struct json_object *object, bool snapshot, char *why)
 {
 	json_object_object_foreach(object, member, value) {
@@ -55,7 +55,7 @@ static int check_members(struct json_object *object, bool snapshot, char *why)
 	return 0;
 }
 
-/* Asked for by true alone: nothing is shown by mistake. */
+/* Only true asks for it, so that nothing is exposed by mistake. */
 static int read_exposure(struct json_object *object, struct request *request, char *why)
 {
 	struct json_object *value;

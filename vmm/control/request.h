@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What may be asked of a VM by its control socket: docs/control.md. */
+/* The requests at a VM's control socket: docs/control.md. */
 #ifndef VMM_CONTROL_REQUEST_H
 #define VMM_CONTROL_REQUEST_H
 
@@ -10,7 +10,7 @@
 #define CONTROL_PATH	4096
 #define CONTROL_WHY	512
 
-/* How JSON is written, a line each: for json_object_to_json_string_ext(). */
+/* Flags to write JSON objects in one line: for json_object_to_json_string_ext(). */
 #define CONTROL_JSON	(JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)
 
 enum request_kind {
@@ -35,8 +35,8 @@ struct request {
 };
 
 /*
- * Read a line, without its end, which may be any bytes. Returns 0; or -EINVAL, and says
- * in @why, which has room for CONTROL_WHY bytes, what is wrong.
+ * Read an untrusted line, without its end. Returns 0; or -EINVAL, with the reason in @why, which
+ * has room for CONTROL_WHY bytes.
  */
 int request_read(const char *line, size_t length, struct request *request, char *why);
 

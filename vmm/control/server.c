@@ -25,13 +25,13 @@
 #define CONNECTIONS	16
 
 /*
- * struct connection - one client. Its requests are answered one after another: while an
- *	answer is not written, nothing more is read from it
- * @used: bytes of @line, which may have several requests
- * @answer: what is to be written, or NULL; of @size bytes @wrote are
- * @last: it is closed when that is written
- * @waits: its answer comes when a snapshot is made
- * @fds: what came along with the next request, or -1
+ * struct connection - one client. Its requests are answered one after another: nothing more is read
+ * from it before the answer is written
+ * @used: bytes in @line, which may have several requests
+ * @answer: the answer to be written, or NULL; @wrote of its @size bytes are written
+ * @last: close the connection when that is written
+ * @waits: it waits for a snapshot's answer
+ * @fds: descriptors that came with the next request, or -1
  */
 struct connection {
 	struct control_server *server;
@@ -49,7 +49,7 @@ struct connection {
 /*
  * struct control_server - the socket and its clients
  * @began: when the guest came here
- * @facts: of its memory (gmem_memfd_facts_open()), or -1
+ * @facts: the facts of its memory (gmem_memfd_facts_open()), or -1
  * @waiting: the client that waits for a snapshot, or NULL
  */
 struct control_server {
@@ -206,7 +206,7 @@ static void drop(struct connection *connection)
 		connection->server->waiting = NULL;
 }
 
-/* False: the connection is gone, or what is left is written later. */
+/* False: the connection is gone, or the rest is written later. */
 static bool write_answer(struct connection *connection)
 {
 	while (connection->wrote < connection->size) {
@@ -250,8 +250,7 @@ static void say_answer(struct connection *connection, struct json_object *answer
 }
 
 /*
- * From the answer on the connection is the console's. The bytes that came behind the
- * request were typed.
+ * After the answer the connection belongs to the console. Bytes after the request count as typed.
  */
 static void become_console(struct connection *connection, const char *typed, size_t size)
 {
@@ -265,7 +264,7 @@ static void become_console(struct connection *connection, const char *typed, siz
 		return;
 	}
 	say_answer(connection, answer_ok());
-	/* One that did not even take that is no reader. */
+	/* A client that did not even take the answer is not a reader. */
 	if (connection->event.fd < 0 || connection->answer) {
 		drop(connection);
 		return;
@@ -294,8 +293,8 @@ static struct json_object *answer_unkept(struct connection *connection, int erro
 }
 
 /*
- * A new file that can be written at any place, and no other kind of thing. Not fstat(3), which
- * in some C libraries is a call that the filter refuses.
+ * Accept only a new regular file that can be written at any place. Do not use fstat(3): in some C
+ * libraries it makes a call that the filter refuses.
  */
 static bool is_new_file(int fd, struct stat *st)
 {
@@ -404,7 +403,7 @@ static void answer_line(struct connection *connection, size_t length)
 	memmove(connection->line, connection->line + next, connection->used);
 }
 
-/* All requests that are there, as far as their answers are taken. */
+/* Handle all requests that are there, as long as the client takes the answers. */
 static void answer_lines(struct connection *connection)
 {
 	while (connection->event.fd >= 0 && !connection->answer && !connection->waits) {
@@ -422,7 +421,7 @@ static void answer_lines(struct connection *connection)
 	}
 }
 
-/* HUP and ERR are told in any case: the writing, or reading, finds that out. */
+/* epoll always reports HUP and ERR: writing or reading finds them. */
 static void listen_on(struct connection *connection)
 {
 	uint32_t mask = connection->answer ? EPOLLOUT : connection->waits ? 0 : EPOLLIN;
@@ -537,7 +536,7 @@ static int listen_at(const char *path)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The file has the socket's own mode: no chmod(2) too late. */
+	/* The file gets the socket's own mode, so that no chmod(2) comes too late. */
 	if (!fchmod(fd, 0600) && !bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
 	    !listen(fd, CONNECTIONS))
 		return fd;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Two guests that write to one image destroy it. The lock is of the open file: a process
- * that is handed the descriptor has it too, and its last closing ends it. Readers share it.
+ * Two guests that write to one image destroy it. The lock belongs to the open file: a process that
+ * gets the descriptor has the lock too, and the last close ends it. Readers share the lock.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -49,8 +49,8 @@ static bool name_holder(int fd, char *why)
 }
 
 /*
- * The lock of a VMM that was killed is left for a moment: its ring has the file still. No
- * process has such a lock.
+ * A killed VMM's lock stays for a moment, because its ring still has the file. No process owns such
+ * a lock.
  */
 int disk_lock(int fd, bool readonly, char *why)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A request, step by step: what the host's kernel did only in part is gone on with; what
- * a file system cannot do is done in another way.
+ * Carries out a request step by step. If the host's kernel did only a part, continue with the rest;
+ * if a file system cannot do something, do it in another way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,7 @@
 #define ZEROES		(64U << 10)
 #define ZERO_IOVS	64U
 
-/* Kinds of failure, each told once. */
+/* Kinds of failure, each of which is reported once. */
 enum { SAID_SHORT = 1, SAID_FULL = 2, SAID_OTHER = 4 };
 
 /* ---- Failures ---- */
@@ -58,8 +58,8 @@ static void complain(struct disk *disk, int error)
 }
 
 /*
- * By calls that a confined VMM may make, which take no path. The size is at hand; a file
- * system that had to ask a server for it is not made to, from Linux 6.11 on.
+ * Uses only calls that a confined VMM may make, which take no path. The kernel has the size at
+ * hand; from Linux 6.11 on, a file system is not made to ask a server for it.
  */
 static int look_at_size(int fd, uint64_t *size)
 {
@@ -76,7 +76,7 @@ static int look_at_size(int fd, uint64_t *size)
 	return 0;
 }
 
-/* A write behind the end would make a file longer again, with zeroes for what was lost. */
+/* A write beyond the end would make a file longer again, with zeroes for the lost data. */
 static bool is_short(struct disk *disk)
 {
 	uint64_t size;
@@ -108,7 +108,7 @@ static void advance(struct disk_request *request, uint64_t bytes)
 	}
 }
 
-/* Between the memory that is next and the bounce buffer. */
+/* Copy between the memory that is next and the bounce buffer. */
 static void copy(struct disk_request *request, uint64_t size, bool to_bounce)
 {
 	char *bounce = request->bounce;
@@ -209,7 +209,7 @@ static void plan_range(const struct disk *disk, struct disk_request *request)
 	};
 }
 
-/* Discarding is advice: where it cannot be followed there is nothing to do. */
+/* Discarding is advice: if it cannot be followed, do nothing. */
 static bool has_range(const struct disk *disk, struct disk_request *request)
 {
 	if (request->kind == DISK_DISCARD && disk->no_punch)
@@ -236,7 +236,7 @@ static bool has_work(const struct disk *disk, struct disk_request *request)
 	}
 }
 
-/* False: there is none: the request is done. */
+/* False: there is no further step, and the request is done. */
 static bool plan(const struct disk *disk, struct disk_request *request)
 {
 	if (has_work(disk, request)) {
@@ -271,7 +271,7 @@ static int moved(struct disk_request *request)
 	return 0;
 }
 
-/* It is zeroed as far as the step went, or another way is tried. */
+/* The range is zeroed as far as the step went; if it failed, try another way. */
 static int zeroed(struct disk *disk, struct disk_request *request)
 {
 	const struct disk_step *step = &request->step;

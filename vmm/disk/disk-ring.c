@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Steps by an io_uring. It can do nothing but these with this one file, whoever has it:
- * a seccomp filter does not see what is asked for in a ring.
+ * Carries out steps with an io_uring. The ring can do nothing but these steps with this one file,
+ * for any process that has it: a seccomp filter does not see a ring's requests.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -20,10 +20,10 @@
 
 /*
  * struct ring - an engine
- * @put: steps that the kernel has not been told of
+ * @put: steps that the kernel has not been told about
  * @copied: bytes of them that are copied when it is told
- * @retry: a timer, for when it had no memory to be told of them
- * @said: it was said that it fails
+ * @retry: a timer, for when the kernel had no memory for them
+ * @said: the failure was reported
  */
 struct ring {
 	struct io_uring uring;
@@ -34,7 +34,9 @@ struct ring {
 	bool said;
 };
 
-/* That the file can be let go of is for its lock: a ring's own end takes a while. */
+/*
+ * Allow it to drop the file, for the sake of the file's lock: the ring itself takes a while to end.
+ */
 static int restrict_ring(struct io_uring *uring)
 {
 	struct io_uring_restriction allowed[] = {
@@ -74,7 +76,7 @@ static void ring_put(struct disk *disk, struct disk_request *request)
 {
 	struct ring *ring = disk->engine_data;
 	const struct disk_step *step = &request->step;
-	/* There is room: a request has one step at a time. */
+	/* There is always room: a request has one step at a time. */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->uring);
 
 	switch (step->what) {
@@ -96,7 +98,7 @@ static void ring_put(struct disk *disk, struct disk_request *request)
 	ring->put++;
 }
 
-/* Nobody waits meanwhile: what was put stays so. */
+/* Do not wait: the steps stay put. */
 static void try_later(struct ring *ring, int error)
 {
 	struct itimerspec time = { .it_value.tv_nsec = PAUSE };
@@ -160,7 +162,7 @@ static void ring_close(struct disk *disk)
 	disk->engine_data = NULL;
 }
 
-/* Disabled: only such a ring can be restricted, and then is enabled for good. */
+/* Create it disabled: only a disabled ring can be restricted. Enabling it is final. */
 static int open_uring(struct io_uring *uring, const struct disk *disk)
 {
 	const int files[2] = { disk->fd, disk->life };
@@ -168,7 +170,7 @@ static int open_uring(struct io_uring *uring, const struct disk *disk)
 
 	if (ret)
 		return ret;
-	/* The second is let go of when the ring's last request is. */
+	/* The kernel drops the second file when the ring's last request has ended. */
 	ret = io_uring_register_files(uring, files, disk->life ? 2 : 1);
 	if (!ret)
 		ret = restrict_ring(uring);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Steps by threads that wait in the host's kernel: where there is no io_uring. */
+/* Carries out steps in threads that wait in the host's kernel, if there is no io_uring. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,10 +23,10 @@ struct list {
 
 /*
  * struct threads - an engine
- * @lock: guards what follows; nothing waits with it
- * @come: a request was put, or the end has come
+ * @lock: guards the following members; its holder never waits
+ * @come: signalled when a request was put, or the workers must end
  * @todo, @ended: requests before and after their step
- * @over: the workers are to end
+ * @over: the workers must end
  */
 struct threads {
 	int fd;
@@ -101,7 +101,7 @@ static void *work(void *data)
 	uint64_t one = 1;
 	bool first;
 
-	/* They are there before the VMM gives its files up; they need none but this one. */
+	/* The workers exist before the VMM gives up files; they need only this one. */
 	landlock_no_files();
 	rights_drop();
 	while ((request = next_request(threads))) {
@@ -110,7 +110,7 @@ static void *work(void *data)
 		first = !threads->ended.first;
 		append(&threads->ended, request);
 		pthread_mutex_unlock(&threads->lock);
-		/* Never full: it is emptied before the list is. */
+		/* The eventfd is never full: it is emptied before the list. */
 		if (first && write(threads->eventfd, &one, sizeof(one)) < 0)
 			abort();
 	}
@@ -134,7 +134,7 @@ static void threads_go(struct disk *disk)
 	(void)disk;
 }
 
-/* The event first: what ends after the list was looked at tells of itself again. */
+/* Empty the eventfd first: a request that ends after the list was looked at signals it again. */
 static struct disk_request *threads_take(struct disk *disk)
 {
 	struct threads *threads = disk->engine_data;
@@ -171,7 +171,7 @@ static void threads_close(struct disk *disk)
 	disk->engine_data = NULL;
 }
 
-/* Signals are for others. One worker is enough to go on with. */
+/* Other threads handle signals. One worker is enough to go on. */
 static int start_workers(struct threads *threads)
 {
 	pthread_attr_t attributes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Opening a disk: what it is, how large, in which units. */
+/* Opens a disk, and finds its kind, size and units. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -34,8 +34,8 @@ static bool is_power_of_two(uint64_t number)
 /* ---- Opening ---- */
 
 /*
- * A block device that is mounted, or that somebody else has in such a way, is not opened
- * for writing. What is no disk does not hold us up.
+ * Never open a block device for writing if it is mounted or otherwise in exclusive use. A file that
+ * is not a disk must not block us.
  */
 static int open_path(const struct disk_options *options, int more)
 {
@@ -45,7 +45,7 @@ static int open_path(const struct disk_options *options, int more)
 
 	if (fd < 0)
 		return -errno;
-	/* Only the opening: io_uring would fail a request that has to wait. */
+	/* Only for the open: io_uring would fail a request that has to wait. */
 	if (fcntl(fd, F_SETFL, options->direct ? O_DIRECT : 0)) {
 		int error = -errno;
 
@@ -85,12 +85,12 @@ static int open_file(struct disk *disk, const struct disk_options *options, char
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
 		return fail(-EINVAL, why, "it is neither a file nor a block device");
 	disk->is_file = S_ISREG(st.st_mode);
-	/* Its lock goes along: it is of the open file. */
+	/* The lock goes along, since it belongs to the open file. */
 	if (options->given)
 		return 0;
 	if (disk->is_file || disk->readonly)
 		return disk_lock(disk->fd, disk->readonly, why);
-	/* The lock tells of our own programs that have it, O_EXCL alone of others. */
+	/* The lock detects our own programs; only O_EXCL detects others. */
 	fd = open_path(options, O_EXCL);
 	if (fd >= 0) {
 		close(disk->fd);
@@ -106,7 +106,7 @@ static int open_file(struct disk *disk, const struct disk_options *options, char
 
 /* ---- Its sizes ---- */
 
-/* Is a read of so much, to memory of such alignment, possible without page cache? */
+/* Can we read so many bytes, to memory of such alignment, without page cache? */
 static bool can_read(int fd, uint32_t size)
 {
 	char *memory;
@@ -119,7 +119,7 @@ static bool can_read(int fd, uint32_t size)
 	return can;
 }
 
-/* What the file wants of I/O without page cache; not every file system tells. */
+/* The file's requirements for I/O without page cache; not every file system reports them. */
 static int direct_geometry(struct disk *disk, char *why)
 {
 	struct disk_geometry *geometry = &disk->geometry;
@@ -176,7 +176,7 @@ static int device_geometry(struct disk *disk, char *why)
 	return 0;
 }
 
-/* What the host says makes sense to a driver. */
+/* Make the host's values valid for a driver. */
 static int check_geometry(struct disk_geometry *geometry, char *why)
 {
 	if (!is_power_of_two(geometry->block) || geometry->block < SECTOR ||
@@ -262,7 +262,7 @@ int disk_drain(struct disk *disk, uint64_t until)
 		now = now_ns();
 		if (now >= until)
 			return -ETIMEDOUT;
-		/* A step that the kernel had no memory for is put again by disk_go(). */
+		/* disk_go() puts a step again for which the kernel had no memory. */
 		if (poll(&poll_fd, 1, 1 + (until - now < 10000000 ? 0 : 9)) > 0)
 			disk_reap(disk);
 		else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A raw image, or a block device of the host, that a guest has as a disk. All of it
- * belongs to one thread, which never waits for the disk: requests are begun, and their
- * ends are told by a descriptor.
+ * A raw image, or a block device of the host, that a guest has as a disk. One thread owns all of
+ * this, and never waits for the disk: it begins requests, and a descriptor tells when they have
+ * ended.
  */
 #ifndef VMM_DISK_DISK_H
 #define VMM_DISK_DISK_H
@@ -23,7 +23,7 @@ enum disk_kind { DISK_READ, DISK_WRITE, DISK_FLUSH, DISK_DISCARD, DISK_ZERO };
 /*
  * struct disk_range - a piece of the disk
  * @offset, @size: in bytes, within the disk
- * @unmap: to be zeroed: it need not keep its space
+ * @unmap: for zeroing: the range need not keep its space
  */
 struct disk_range {
 	uint64_t offset;
@@ -49,7 +49,7 @@ struct disk_step {
 /*
  * struct disk_request - a request, which lives until @done of its disk is called
  * @kind: what is asked for
- * @durable: it has reached the medium when it is done
+ * @durable: the data has reached the medium when the request is done
  * @offset, @size: of DISK_READ and DISK_WRITE, within the disk
  * @iov, @nr_iov: the memory, @size bytes in all; changed on the way
  * @ranges, @nr_ranges: of DISK_DISCARD and DISK_ZERO
@@ -81,11 +81,11 @@ struct disk_request {
 struct disk;
 
 /*
- * struct disk_engine - how steps are carried out
- * @put: carry @request->step out; begun by @go at the latest
- * @go: begin all that was put
- * @take: a request whose step has its result, or NULL
- * @close: nothing is in flight
+ * struct disk_engine - carries out steps
+ * @put: carry out @request->step, which begins at @go at the latest
+ * @go: begin all steps that were put
+ * @take: returns a request whose step has a result, or NULL
+ * @close: called when nothing is in flight
  */
 struct disk_engine {
 	const char *name;
@@ -96,11 +96,12 @@ struct disk_engine {
 };
 
 /*
- * struct disk_options - how to open one
+ * struct disk_options - how to open a disk
  * @path: of the image or block device
  * @readonly: the guest cannot write
  * @direct: without the host's page cache
- * @given: @fd is of it, open and locked by another VMM of the same guest; disk_open() takes it
+ * @given: @fd is the disk, opened and locked by another VMM of the same guest; disk_open() takes it
+ *	over
  */
 struct disk_options {
 	const char *path;
@@ -111,12 +112,12 @@ struct disk_options {
 };
 
 /*
- * struct disk_geometry - sizes in bytes, powers of two but for @size and @optimal
+ * struct disk_geometry - sizes in bytes, powers of two except @size and @optimal
  * @size: of the disk
- * @block: what offsets and sizes of requests are multiples of
- * @physical: what it writes at a time
- * @minimal, @optimal: what is best asked for at a time; @optimal 0: not known
- * @memory: what addresses of memory are multiples of, for I/O without page cache
+ * @block: offsets and sizes of requests are multiples of this
+ * @physical: how much it writes at a time
+ * @minimal, @optimal: the best sizes of requests; @optimal 0: not known
+ * @memory: memory addresses are multiples of this, for I/O without page cache
  */
 struct disk_geometry {
 	uint64_t size;
@@ -133,15 +134,15 @@ struct disk_geometry {
  * @done: a request is done: the caller's function, given before disk_start()
  * @settled: likewise: no more calls of @done follow right now
  * @data: the caller's
- * @engine, @engine_data: how steps are carried out
+ * @engine, @engine_data: carries out steps
  * @event: tells that steps have ended
  * @most: requests in flight, at most
  * @in_flight: requests begun and not done
- * @life: the end of a pipe that each ring has, too: while it has, its requests may be carried
- *	out, whatever became of this process; 0: there is none
- * @looked: the size of the image was looked at for this batch of requests
+ * @life: the end of a pipe that each ring has, too: as long as a ring has it, its requests may be
+ *	carried out, even if this process is dead; 0: there is none
+ * @looked: the size of the image was checked for this batch of requests
  * @no_punch, @no_zero: fallocate(2) cannot do this here
- * @said: kinds of failure that were told already
+ * @said: kinds of failure that were reported already
  */
 struct disk {
 	int fd;
@@ -167,20 +168,23 @@ struct disk {
 };
 
 /*
- * Open and lock one. 0, or -errno with the reason in words in @why, which has DISK_WHY
- * bytes. disk_close() in any case.
+ * Open and lock a disk. Returns 0, or -errno with the reason in @why, which has DISK_WHY bytes.
+ * Call disk_close() in any case.
  */
 int disk_open(struct disk *disk, const struct disk_options *options, char *why);
 
-/* Choose an engine for @most requests in flight, and tell of ends by @events. 0 or -errno. */
+/*
+ * Choose an engine for @most requests in flight, and report their ends through @events. Returns 0
+ * or -errno.
+ */
 int disk_start(struct disk *disk, unsigned int most, struct events *events);
 
 /* Is that piece inside the disk? */
 bool disk_holds(const struct disk *disk, uint64_t offset, uint64_t size);
 
 /*
- * Begin a request; disk_go() follows the last one of a batch. 0, or -errno where it was
- * not begun: then @done is not called.
+ * Begin a request; call disk_go() after the last one of a batch. Returns 0, or -errno if it was not
+ * begun: then @done is not called.
  */
 int disk_begin(struct disk *disk, struct disk_request *request);
 void disk_go(struct disk *disk);
@@ -192,21 +196,21 @@ void disk_go(struct disk *disk);
 int disk_drain(struct disk *disk, uint64_t until);
 
 /*
- * It does not wait: disk_drain() does. Where requests are still in flight, what they use is
- * left as it is.
+ * Close a disk without waiting; disk_drain() waits. If requests are still in flight, their
+ * resources are leaked.
  */
 void disk_close(struct disk *disk);
 
 /* Its parts. */
 
-/* Lock the image: 0, or -EBUSY with who has it in @why, or -errno. */
+/* Lock the image. Returns 0; -EBUSY with the lock's owner in @why; or -errno. */
 int disk_lock(int fd, bool readonly, char *why);
 
-/* An engine: sets @engine, @engine_data and @event.fd. 0 or -errno. */
+/* Open an engine: sets @engine, @engine_data and @event.fd. Returns 0 or -errno. */
 int disk_ring_open(struct disk *disk);
 int disk_threads_open(struct disk *disk);
 
-/* Take the ends of steps, and go on with their requests. */
+/* Take steps that have ended, and go on with their requests. */
 void disk_reap(struct disk *disk);
 
 #endif /* VMM_DISK_DISK_H */

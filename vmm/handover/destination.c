@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The destination's side of a handover. The VM is built while the guest still runs
- * under the source; it is run here only when the source has said that it will not
- * run it any more, or is gone.
+ * under the source; it runs here only when the source has said that it will not run the guest any
+ * more, or is gone.
  */
 #include <errno.h>
 #include <unistd.h>
@@ -25,7 +25,7 @@ static int connect_source(struct destination *destination, const char *path)
 	ret = send_kind(destination->socket, GMEM_MESSAGE_REQUEST);
 	if (ret < 0)
 		return ret;
-	/* The process that answers has the guest, whichever one listened. */
+	/* The process that answers has the guest, even if another one listened. */
 	destination->step = "receiving the guest's memory";
 	ret = gmem_peer_open(destination->socket, &destination->source, STOPPED_TIMEOUT);
 	if (!ret)
@@ -74,7 +74,7 @@ static int receive_state(struct destination *destination)
 	return 0;
 }
 
-/* Do all that can fail before the guest is ours alone. */
+/* Do everything that can fail before the guest is ours alone. */
 static int make_ready(struct destination *destination)
 {
 	int ret;
@@ -106,8 +106,8 @@ static int become_owner(struct destination *destination)
 }
 
 /*
- * The source broke off. If its process is gone after it had stopped the guest
- * and sent all of it, nobody runs the guest, and it is whole here.
+ * The source broke off. If it had stopped the guest and sent all of its state, and its process is
+ * gone, then nobody runs the guest, and it is complete here.
  */
 static bool source_died(struct destination *destination)
 {
@@ -149,7 +149,7 @@ int destination_take(struct destination *destination, const char *path)
 		ret = become_owner(destination);
 	if (ret && ret != -ECANCELED && source_died(destination))
 		return 0;
-	/* Where it was not KVM, it is the source, or what came from it. */
+	/* If KVM did not fail, the source did, or sent something invalid. */
 	destination->todo = destination->machine.todo ? destination->machine.todo :
 							peer_todo(ret);
 	if (ret) {

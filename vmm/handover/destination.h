@@ -16,9 +16,9 @@
  * @machine: the VM that is built for it
  * @vcpus: the threads of its vCPUs
  * @complete: all of the guest is here, and can run
- * @kill: kills the source by a pidfd of it; NULL: it is told that the guest runs here
- * @prepare: called when the machine is built, for all else that can fail before the
- *	guest is ours alone, or NULL. 0 or -errno
+ * @kill: kills the source by its pidfd; NULL: the source is told that the guest runs here
+ * @prepare: called when the machine is built, for everything else that can fail, before the guest
+ *	is ours alone; or NULL. Returns 0 or -errno
  * @data: for both
  * @step: what was tried last, for the message if it failed
  * @todo: what a person can do about that, or NULL
@@ -44,8 +44,8 @@ struct destination {
 }
 
 /*
- * Take the guest over from the process that listens at @path; it is parked: with
- * vcpus_release() it runs. Returns 0; or -errno, and the source still has the guest.
+ * Take the guest over from the process that listens at @path. The guest is parked until
+ * vcpus_release(). Returns 0; or -errno, and the source still has the guest.
  */
 int destination_take(struct destination *destination, const char *path);
 

@@ -48,6 +48,6 @@ void send_abort(int socket, int error, const char *reason)
 	};
 
 	snprintf(message.text, sizeof(message.text), "%s", reason);
-	/* The peer may be gone, or the cause of it: nothing more to do. */
+	/* The peer may be gone, or may have caused the error: ignore a failure. */
 	gmem_send(socket, &message, 0);
 }

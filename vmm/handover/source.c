@@ -14,7 +14,7 @@
 #include "handover/source.h"
 #include "handover/transfer.h"
 
-/* Layout and descriptors, and wait until the destination has built its VM. */
+/* Send layout and descriptors, and wait until the destination has built its VM. */
 static int offer(struct vcpus *vcpus, int socket)
 {
 	struct gmem_slot slots[MACHINE_SLOTS];
@@ -65,7 +65,7 @@ static enum guest_owner give(int socket, const struct gmem_peer *peer)
 {
 	ssize_t ret = send_kind(socket, GMEM_MESSAGE_GIVEN);
 
-	if (ret == -EPIPE)	/* nobody was there to read it */
+	if (ret == -EPIPE)	/* the peer did not read it */
 		return OURS;
 	report("given", "to=%d", (int)peer->pid);
 	if (ret > 0)
@@ -75,7 +75,7 @@ static enum guest_owner give(int socket, const struct gmem_peer *peer)
 		return THEIRS;
 	if (gmem_peer_wait_gone(peer, DYING_TIMEOUT))
 		return THEIRS;
-	/* It may have said so as its last word, behind what we read. */
+	/* The peer may have said so in a last message, which we have not read yet. */
 	ret = receive_kind(socket, GMEM_MESSAGE_RUNNING, 0, NULL);
 	return ret > 0 ? THEIRS : OURS;
 }
@@ -92,7 +92,7 @@ static enum guest_owner hand_over(struct vcpus *vcpus, int socket,
 	const char *step = "offering the guest";
 	int ret;
 
-	/* It would run there. */
+	/* A paused guest would run at the destination. */
 	if (vcpus->paused) {
 		send_abort(socket, -EBUSY, "the guest is paused: resume it first");
 		return OURS;

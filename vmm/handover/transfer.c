@@ -60,8 +60,8 @@ int machine_to_state(struct machine *machine, struct gmem_message *message,
 /* ---- At the destination ---- */
 
 /*
- * A view of our own for one that came. The one that came is closed: it belongs
- * to the source's VM, and would keep that from going away.
+ * Makes a view of our own from one that came, and closes that one: it belongs
+ * to the source's VM, and would keep that VM alive.
  */
 static int link_view(struct machine *machine, int theirs)
 {
@@ -79,8 +79,8 @@ static int link_view(struct machine *machine, int theirs)
 }
 
 /*
- * Own what came: linked where it is a view, as it is where it is shared.
- * machine->fds[i] is what the message calls i.
+ * Take over the descriptors that came: link views, and keep shared memory as it
+ * is. machine->fds[i] is descriptor i of the message.
  */
 static int take_fds(struct machine *machine, struct gmem_message *message)
 {

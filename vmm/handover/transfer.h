@@ -12,7 +12,7 @@ void machine_to_memory(struct machine *machine, struct gmem_message *message,
 /* Build the VM that MEMORY describes. Takes descriptors out of the message. */
 int machine_from_memory(struct machine *machine, struct gmem_message *message);
 
-/* Fill in STATE: @vcpu is to be freed. The vCPU is stopped. */
+/* Fill in STATE, of a stopped vCPU. The caller must free @vcpu. */
 int machine_to_state(struct machine *machine, struct gmem_message *message,
 		     struct gmem_vcpu_state *vcpu);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* CRC32C (Castagnoli), as iSCSI, ext4 and btrfs have it. */
+/* CRC32C (Castagnoli), as iSCSI, ext4 and btrfs use it. */
 #ifndef VMM_IMAGE_CRC32C_H
 #define VMM_IMAGE_CRC32C_H
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reading an image. Pages are read, not mapped: a file that is cut short while
- * it is mapped is a SIGBUS, and one that changes could do so between the
- * check and the use.
+ * Reading an image. Pages are read, not mapped: truncating a mapped file causes
+ * a SIGBUS, and a mapped file could change between the check and the use.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +19,7 @@
 #define SUMS_VERSION	1
 #define CHUNK		(256 * IMAGE_PAGE)
 
-/* FILE.sums is this and then a sum for each page. */
+/* FILE.sums is this header, followed by a sum for each page. */
 struct sums_header {
 	char magic[8];
 	uint32_t version;
@@ -37,7 +36,7 @@ static uint32_t sum_of_header(const struct sums_header *header)
 	return crc32c(0, header, offsetof(struct sums_header, header_sum));
 }
 
-/* As many bytes as there are, up to @size; or -errno. */
+/* Reads up to @size bytes, fewer only at the end of the file. Returns how many, or -errno. */
 static ssize_t read_all(int fd, void *buffer, size_t size, off_t offset)
 {
 	size_t done = 0;
@@ -208,7 +207,7 @@ uint32_t image_check(const struct image *image, uint32_t first, uint32_t count,
 	return count;
 }
 
-/* Some file systems say only at the first read that they can't read directly. */
+/* Some file systems only report at the first read that they can't read directly. */
 uint32_t image_read(const struct image *image, uint32_t first, uint32_t count,
 		    void *buffer, int *error)
 {
@@ -272,7 +271,7 @@ static int sum_pages(const struct image *image, uint32_t *sums)
 	return got < 0 ? got : -ENODATA;
 }
 
-/* Under another name first, so that no half of it is ever taken for it. */
+/* Write it under another name first, so that nobody takes an incomplete file for it. */
 static int write_sums(const char *path, const struct sums_header *header,
 		      const uint32_t *sums, size_t size)
 {

@@ -46,7 +46,7 @@ int reader_open(struct image_reader *reader, const struct image *image,
 	return 0;
 }
 
-/* The reads of that kind: from the returned on, @count. */
+/* The reads of that kind. Returns the first of @count. */
 static struct image_read *kind(struct image_reader *reader, bool urgent,
 			       uint32_t *count)
 {
@@ -59,7 +59,7 @@ static struct image_read *find_room(struct image_reader *reader, bool urgent)
 	uint32_t i, count;
 	struct image_read *reads = kind(reader, urgent, &count);
 
-	/* Without a ring one is enough: what is wanted may be another by the next's turn. */
+	/* Without a ring, one read is enough: another page may be more urgent by the next turn. */
 	if (!urgent && !reader->by_ring)
 		count = 1;
 	for (i = 0; i < count; i++)
@@ -108,7 +108,7 @@ int reader_go(struct image_reader *reader, bool wait)
 	return reader->by_ring ? image_ring_enter(&reader->ring, wait) : 0;
 }
 
-/* What the ring has to say of its reads. */
+/* Take the results of the ring's reads. */
 static void listen_to_ring(struct image_reader *reader)
 {
 	uint64_t number;
@@ -120,7 +120,7 @@ static void listen_to_ring(struct image_reader *reader)
 	}
 }
 
-/* The one to go on with: what is urgent first, then what was begun first. */
+/* The read to go on with: urgent ones first, then the one that was begun first. */
 static struct image_read *choose(struct image_reader *reader, bool urgent)
 {
 	struct image_read *best = NULL;
@@ -148,9 +148,8 @@ bool reader_has_ended(struct image_reader *reader)
 }
 
 /*
- * A ring's read that brought less than all, or failed, is done again by pread(2), which
- * knows what to do with signals, the end of the file, and a file system that has no
- * direct reads after all.
+ * A ring's read that was short, or failed, is done again with pread(2), which handles signals, the
+ * end of the file, and a file system that cannot do direct reads after all.
  */
 struct image_read *reader_take(struct image_reader *reader, bool urgent)
 {

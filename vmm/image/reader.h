@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads of an image, several under way at once; what they bring is checked. Those
- * that somebody waits for come first, and have room of their own, so that they do not
- * stand behind what is read ahead.
+ * Reads of an image, several under way at once, with a check of the data. Reads that somebody waits
+ * for come first, and have room of their own, so that they do not queue behind reads ahead.
  */
 #ifndef VMM_IMAGE_READER_H
 #define VMM_IMAGE_READER_H
@@ -13,7 +12,7 @@
 #include "image/image.h"
 #include "image/ring.h"
 
-#define READER_URGENT	32U	/* reads of one page, that somebody waits for */
+#define READER_URGENT	32U	/* reads of one page that somebody waits for */
 #define READER_AHEAD	8U	/* others */
 #define READER_CHUNK	64U	/* pages of one of these, at most */
 #define READER_READS	(READER_URGENT + READER_AHEAD)
@@ -22,13 +21,13 @@
  * struct image_read - a read
  * @first: the first page
  * @count: pages
- * @buffer: of so many, which is the image_reader's
- * @good: when it has ended: pages that are as they must be, before the first that is not
- * @error: with fewer than @count: why, as image_read() says it
+ * @buffer: for so many pages; belongs to the image_reader
+ * @good: after its end: how many pages are valid, before the first that is not
+ * @error: if @good is less than @count: why, as for image_read()
  * @urgent: somebody waits for it
- * @state: nobody's; begun; ended, and not checked
- * @result: bytes, or -errno, that the ring has said
- * @begun: its place among all that were begun
+ * @state: unused; begun; or ended, and not checked
+ * @result: bytes, or -errno, from the ring
+ * @begun: its place among all reads that were begun
  */
 struct image_read {
 	uint32_t first;
@@ -49,8 +48,8 @@ struct image_read {
  *	pread(2), one after another, when they are taken
  * @ring: the ring
  * @memory: all their buffers
- * @reads: first those that somebody waits for
- * @under_way: reads that are begun and were not taken
+ * @reads: those that somebody waits for come first
+ * @under_way: reads that were begun and not taken
  * @begun: reads so far
  * @broken: -errno: reads that were forgotten may still write into their buffers
  */
@@ -66,8 +65,8 @@ struct image_reader {
 };
 
 /*
- * Open a reader: with @by_ring by io_uring. 0 or -errno; with *why where that was for
- * the ring, else NULL.
+ * Open a reader: with @by_ring by io_uring. Returns 0 or -errno; *why is set if the ring failed,
+ * else NULL.
  */
 int reader_open(struct image_reader *reader, const struct image *image,
 		bool by_ring, const char **why);
@@ -82,26 +81,29 @@ void reader_begin(struct image_reader *reader, uint32_t first, uint32_t count,
 /* Somebody now waits for a page that is in a read under way. */
 void reader_hurry(struct image_reader *reader, uint32_t page);
 
-/* What was begun is told to the kernel; @wait: until one has ended. 0 or -errno. */
+/*
+ * Tell the kernel about reads that were begun; @wait: wait until one has ended. Returns 0 or
+ * -errno.
+ */
 int reader_go(struct image_reader *reader, bool wait);
 
-/* Has one ended, or would be read now? */
+/* Has a read ended, or could one be read now? */
 bool reader_has_ended(struct image_reader *reader);
 
 /*
- * Take one that has ended, an urgent one before others; @urgent: no others. Its pages
- * are checked. NULL: there is none. It is the caller's until reader_drop().
+ * Take a read that has ended, urgent ones first; @urgent: only those. Its pages are checked. NULL:
+ * there is none. It belongs to the caller until reader_drop().
  */
 struct image_read *reader_take(struct image_reader *reader, bool urgent);
 void reader_drop(struct image_reader *reader, struct image_read *read);
 
 /*
- * Wait until nothing is under way, and forget what it was. If that fails, reader_go()
- * fails from then on.
+ * Wait until nothing is under way, and forget all reads. If that fails, reader_go() fails from then
+ * on.
  */
 void reader_drain(struct image_reader *reader);
 
-/* What to poll(2) for POLLIN: something has ended; -1: nothing. */
+/* The descriptor that polls POLLIN when a read has ended; -1: none. */
 int reader_fd(const struct image_reader *reader);
 
 void reader_close(struct image_reader *reader);

@@ -6,7 +6,7 @@
 #include "image/ring.h"
 
 #define PAUSE		10	/* ms, where there is no memory for a read */
-#define PAUSES		2000	/* of them in a row: then it is somebody else's turn */
+#define PAUSES		2000	/* of these waits in a row: then give up */
 #define LENGTH(array)	(sizeof(array) / sizeof((array)[0]))
 
 /* Reads from the registered file into the registered memory; nothing else is allowed. */
@@ -47,7 +47,7 @@ int image_ring_open(struct image_ring *ring, unsigned int entries, int fd,
 
 	*ring = (struct image_ring){ .open = false };
 	*why = "making it";
-	/* Disabled: only such a ring can be restricted, and then is enabled for good. */
+	/* Create it disabled: only a disabled ring can be restricted. Enabling it is final. */
 	ret = io_uring_queue_init(entries, &ring->ring, IORING_SETUP_R_DISABLED);
 	if (ret)
 		return ret;
@@ -75,8 +75,8 @@ void image_ring_put(struct image_ring *ring, void *buffer, uint32_t size,
 }
 
 /*
- * The kernel took none of what was put. A read that ends gives memory back, and wakes who
- * polls the ring; without one nobody would.
+ * The kernel took none of the reads. A read that ends gives memory back, and wakes those who poll
+ * the ring; if none is under way, nothing would wake them.
  */
 static int wait_for_memory(struct image_ring *ring, bool wait)
 {
@@ -107,7 +107,7 @@ int image_ring_enter(struct image_ring *ring, bool wait)
 	}
 	if (ret == -EAGAIN)
 		return wait_for_memory(ring, wait);
-	/* Interrupted, or what has ended is to be taken first. */
+	/* Interrupted, or the caller must take ended reads first. */
 	return ret == -EINTR || ret == -EBUSY || ret > 0 ? 0 : ret;
 }
 

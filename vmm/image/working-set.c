@@ -13,7 +13,7 @@
 #define SET_END		UINT32_MAX	/* no page: an image has fewer */
 #define BATCH		256U		/* records that are written in one go */
 
-/* The file is this and then records. */
+/* The file is this header, followed by records. */
 struct set_header {
 	char magic[8];
 	uint32_t version;
@@ -70,8 +70,8 @@ static void add(struct working_set *set, uint32_t page)
 }
 
 /*
- * Records up to the first that is none: who wrote it was killed there, so no good one
- * comes behind it. If one does, the file was damaged later.
+ * Read records up to the first invalid one: the writer was killed there, so no valid one may
+ * follow. If one does, the file was damaged later.
  */
 static int take_records(struct working_set *set, const struct image *image,
 			const struct set_record *records, size_t nr)
@@ -100,7 +100,7 @@ static int take_records(struct working_set *set, const struct image *image,
 	return 0;
 }
 
-/* @size: of the file; its last record may be a piece of one. */
+/* @size: of the file; its last record may be incomplete. */
 static int load(struct working_set *set, const struct image *image,
 		size_t size)
 {

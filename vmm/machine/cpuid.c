@@ -43,7 +43,7 @@ static uint32_t put_bits(uint32_t old, unsigned int first, unsigned int count, u
 	return (old & ~mask) | (value << first & mask);
 }
 
-/* The last level of caches is the package's, the others are a core's. */
+/* The last level of caches belongs to the package, the others to a core. */
 static void share_cache(struct kvm_cpuid_entry2 *entry, const struct cpuid_place *place)
 {
 	uint32_t level = entry->eax >> 5 & 7;
@@ -151,7 +151,7 @@ unsigned int cpuid_address_bits(const union cpuid_table *table)
 	for (i = 0; i < table->cpuid.nent; i++)
 		if (table->cpuid.entries[i].function == LEAF_SIZES)
 			return table->cpuid.entries[i].eax & 0xff;
-	return 36;	/* what each processor with 64-bit mode has */
+	return 36;	/* every processor with 64-bit mode has it */
 }
 
 int machine_supported_cpuid(struct machine *machine, union cpuid_table *table)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the guest's processors say of themselves. */
+/* The CPUID of the guest's processors. */
 #ifndef VMM_MACHINE_CPUID_H
 #define VMM_MACHINE_CPUID_H
 
@@ -22,7 +22,7 @@ union cpuid_table {
  * struct cpuid_place - where a vCPU stands
  * @id: its number, which is the id of its local APIC
  * @nr_vcpus: of the machine: cores of one package, with a thread each
- * @deadline: the timer of its local APIC can be told when to go off
+ * @deadline: the timer of its local APIC has the TSC-deadline mode
  */
 struct cpuid_place {
 	uint32_t id;
@@ -31,7 +31,7 @@ struct cpuid_place {
 };
 
 /*
- * Make what KVM supports, which tells of the processor that asked, that of a vCPU.
+ * Turn the CPUID that KVM supports, which describes the current processor, into that of a vCPU.
  * Returns 0; -E2BIG: no room.
  */
 int cpuid_place(union cpuid_table *table, const struct cpuid_place *place);

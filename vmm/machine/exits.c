@@ -12,8 +12,8 @@
 #include "virtio/device.h"
 
 /*
- * The vCPU that completed the awaited line stands still, and no other: asked with the
- * lock that the line was written under.
+ * Only the vCPU that completed the awaited line stands still. This is checked under the lock that
+ * the line was written under.
  */
 static enum verdict after_output(struct machine *machine)
 {

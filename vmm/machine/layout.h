@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a Linux guest finds what: guest physical addresses, ports and interrupts.
- * docs/vmm.md has the same for people.
+ * The layout of a Linux guest: guest physical addresses, ports and interrupts. docs/vmm.md has the
+ * same for people.
  */
 #ifndef VMM_MACHINE_LAYOUT_H
 #define VMM_MACHINE_LAYOUT_H
 
-/* RAM is below the hole, and what does not fit there is from 4 GiB on. */
+/* RAM is below the hole; the rest that does not fit there starts at 4 GiB. */
 #define HOLE_START		0xc0000000UL
 #define HOLE_END		0x100000000UL
 
@@ -14,7 +14,7 @@
 #define IOAPIC_ADDRESS		0xfec00000UL
 #define LAPIC_ADDRESS		0xfee00000UL
 
-/* Below the first MiB: what is not for the kernel to use. */
+/* Below the first MiB: memory that the kernel must not use. */
 #define LOW_END			0xa0000UL
 #define TABLES_START		0xe0000UL	/* ACPI's */
 #define HIGH_START		0x100000UL

@@ -6,12 +6,12 @@
 #include "machine/machine.h"
 
 /*
- * struct long_mode - where it begins, and what is not the same for all guests
+ * struct long_mode - where the vCPU begins, and what differs between guests
  * @code: selector of its code segment
  * @data: selector of its data segments
- * @cr0: paging among it
+ * @cr0: includes paging
  * @cr3: of its page tables
- * @cr4: PAE among it
+ * @cr4: includes PAE
  * @regs: general registers; RFLAGS is set here
  */
 struct long_mode {

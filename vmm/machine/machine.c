@@ -76,7 +76,7 @@ int machine_create(struct machine *machine, uint64_t vm_type)
 	return machine->vm < 0 ? fail_kvm(machine, machine->vm) : 0;
 }
 
-/* Where a slot is all private, KVM wants an address that nobody uses. */
+/* If a slot is all private, KVM still wants an address, which nobody uses. */
 static void *map_shared(const struct gmem_slot *slot)
 {
 	if (slot->shared_fd < 0)
@@ -162,7 +162,7 @@ int machine_fail(struct machine *machine, int error, const char *why, ...)
 	return error;
 }
 
-/* That it fails is no harm: the pages only stay. */
+/* A failure does no harm: the pages just stay. */
 void machine_discard(struct machine *machine, void *host, uint64_t size)
 {
 	const uint64_t page = 4096;

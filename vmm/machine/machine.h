@@ -37,27 +37,26 @@ struct machine_memory {
 
 /*
  * struct machine - a VM
- * @fds: what its memory is made of; slots may share one
+ * @fds: the files of its memory; slots may share one
  * @vcpus: by KVM's number of them
- * @cpuids: what each was given, after machine_keep_cpuids(); else NULL
+ * @cpuids: each vCPU's CPUID, after machine_keep_cpuids(); else NULL
  * @nr_shared: pages of private memory that machine_share() has converted
- * @device_lock: held by the vCPU or the main loop that is in a device of @pc or @pci;
- *	nothing waits with it but for that
- * @events: what the main loop waits for
+ * @device_lock: held by a vCPU or the main loop while it is in a device of @pc or @pci; its holder
+ *	does not wait for anything else
+ * @events: the descriptors that the main loop waits for
  * @virtio: its virtio devices, in the order of the bus
- * @held: they touch no memory of the guest's
- * @published: where its state is written for who goes on if this process dies, or NULL
- * @recovers: what it takes over is of a process that died
- * @life: a pipe, of which nobody but this process and its disks' rings has the second end; or 0
- * @fences, @nr_fences: such pipes' first ends, of processes that died and may have requests
- *	that are carried out still
+ * @held: the devices touch no guest memory
+ * @published: where its state is written for the next VMM, in case this process dies, or NULL
+ * @recovers: it takes over the state of a process that died
+ * @life: a pipe; only this process and its disks' rings have the second end; or 0
+ * @fences, @nr_fences: first ends of such pipes, of processes that died and whose requests may
+ *	still be carried out
  * @step: what was tried last, for the message if it failed
- * @huge: GUEST_MEMFD_FLAG_HUGE_* of the RAM that it will have, or 0: as the modules like
- * @why: what was wrong, where an errno would not say it; else empty
+ * @huge: GUEST_MEMFD_FLAG_HUGE_* of its future RAM, or 0: the modules decide
+ * @why: what was wrong, if an errno does not say it; else empty
  * @todo: what a person can do about that, or NULL
  *
- * Functions return 0 or -errno. A machine that failed half-way is still closed
- * with machine_close().
+ * Functions return 0 or -errno. Close a machine with machine_close() even if it failed half-way.
  */
 struct machine {
 	int kvm;
@@ -93,23 +92,23 @@ struct machine {
 	const char *todo;
 };
 
-/* What a person can do where KVM can't be opened, or is not gmem's; or NULL. */
+/* What a person can do if KVM can't be opened, or is not gmem's; or NULL. */
 const char *kvm_todo(int error);
 
-/* Tell a person of an error of a function here. Returns EXIT_FAILED. */
+/* Print the error of a function here. Returns EXIT_FAILED. */
 int machine_say_failed(const struct machine *machine, int error);
 
 /* Open KVM and create a VM of a type, without memory and vCPU. */
 int machine_create(struct machine *machine, uint64_t vm_type);
 
-/* Keep why something failed, for machine_say_failed(). Returns @error. */
+/* Record why something failed, for machine_say_failed(). Returns @error. */
 int machine_fail(struct machine *machine, int error, const char *why, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Own a descriptor, which is closed if that fails. Returns it, or -errno. */
+/* Take over a descriptor, or close it if that fails. Returns it, or -errno. */
 int machine_add_fd(struct machine *machine, int fd);
 
-/* Map the slot's shared memory and bind it all. */
+/* Map the slot's shared memory, and bind the slot. */
 int machine_add_memory(struct machine *machine, const struct gmem_slot *slot);
 
 /* Set a range's attributes. */
@@ -119,29 +118,29 @@ int machine_add_range(struct machine *machine, const struct gmem_range *range);
 int machine_add_vcpus(struct machine *machine, unsigned int count);
 
 /*
- * Remember each vCPU's CPUID, for a machine that goes on with them: none of them runs.
+ * Remember each vCPU's CPUID, for a machine that goes on with them. No vCPU may run.
  */
 int machine_keep_cpuids(struct machine *machine);
 
 /*
- * Memory of a VM that has the guest: a view of it, and slots as a handover has them, their
- * descriptors 0 where they are the view.
+ * Take over the memory of a VM that has the guest: a view of it, and slots as in a handover;
+ * descriptor 0 is the view.
  */
 int machine_link(struct machine *machine, int view, const struct gmem_slot *slots,
 		 unsigned int nr);
 
-/* The slot that has all of these bytes, or NULL: its shared memory is mapped. */
+/* The slot that has all of these bytes, with its shared memory mapped, or NULL. */
 struct machine_memory *machine_memory_at(struct machine *machine, uint64_t gpa, uint64_t size);
 
 /*
- * Where the host has memory of a guest physical address mapped, or NULL where there is
- * none. In a guest that began private, touch it after machine_share() only: SIGBUS.
+ * The address at which the host has mapped a guest physical address, or NULL if it is not memory.
+ * In a guest that began private, touch it only after machine_share(), to avoid a SIGBUS.
  */
 void *machine_shared(struct machine *machine, uint64_t gpa, uint64_t size);
 
 /*
- * Give what machine_shared() has returned back to the host, by the whole pages inside:
- * they are zeroes at the next touch. Memory that is not in a guest memory inode stays.
+ * Give memory that machine_shared() has returned back to the host. This concerns the whole pages in
+ * it, which are zeroes at the next touch. Memory that is not in a guest memory inode stays.
  */
 void machine_discard(struct machine *machine, void *host, uint64_t size);
 
@@ -152,33 +151,33 @@ int machine_shared_memory(uint64_t size);
 int machine_add_pc(struct machine *machine);
 
 /*
- * A view of the machine's own that the host may map, for slots that have it for
- * both kinds of memory: a descriptor, or -errno.
+ * Make a view of the machine's own that the host may map, for slots that use it for both private
+ * and shared memory. Returns a descriptor, or -errno.
  */
 int machine_shared_view(struct machine *machine, uint64_t size);
 
 /*
- * Memory of a Linux guest, around the hole below 4 GiB: all private at first if the VM
- * has private memory, else shared.
+ * Add the memory of a Linux guest, around the hole below 4 GiB: all private at first if the VM has
+ * private memory, else shared.
  */
 int machine_add_ram(struct machine *machine, uint64_t size);
 
 /* The flag by its word, "never", "fits" or "always"; 0: there is no such word. */
 uint64_t machine_huge_flag(const char *word);
 
-/* The memslots of so much, without descriptors. Returns how many. */
+/* The memslots of so much memory, without descriptors. Returns how many. */
 #define MACHINE_RAM_SLOTS	2
 unsigned int machine_ram_slots(uint64_t size, struct gmem_slot *slots);
 
 /*
- * Share whole pages with the host, for good, where the guest began private; else they
- * are shared. They keep their content. -EINVAL: there is no such memory.
+ * If the guest began private, share whole pages with the host, for good; otherwise they are shared
+ * already. They keep their content. -EINVAL: there is no such memory.
  */
 int machine_share(struct machine *machine, uint64_t gpa, uint64_t size);
 
 /*
- * Load what the guest is to find in its memory, by whole pages where that is
- * private: the rest of the last one is zeroes.
+ * Load initial content into the guest's memory; in private memory by whole pages, the rest of the
+ * last one being zeroes.
  */
 int machine_load(struct machine *machine, uint64_t gpa, const void *data,
 		 uint64_t size);

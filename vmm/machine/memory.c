@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A guest's memory around the hole below 4 GiB, and what is loaded into it before it runs. */
+/* A guest's memory around the hole below 4 GiB, and its initial content. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm_gmem.h>
@@ -63,7 +63,7 @@ unsigned int machine_ram_slots(uint64_t size, struct gmem_slot *slots)
 	return 2;
 }
 
-/* A guest physical address is not as wide as one might like. */
+/* Guest physical addresses are limited in width. */
 static int check_size(struct machine *machine, uint64_t size)
 {
 	union cpuid_table table;
@@ -100,7 +100,7 @@ uint64_t machine_huge_flag(const char *word)
 	return 0;
 }
 
-/* Modules before the flags take none of them. */
+/* Modules that do not know the flags refuse them. */
 static int check_huge(struct machine *machine)
 {
 	int mask = gmem_check_extension(machine->vm, KVM_CAP_GMEM);
@@ -174,7 +174,7 @@ static int populate(struct machine *machine, uint64_t gpa, const void *data,
 	return 0;
 }
 
-/* Whole pages from where they are; the rest of the last one is zeroes. */
+/* Use whole pages directly; pad the last one with zeroes. */
 int machine_load(struct machine *machine, uint64_t gpa, const void *data,
 		 uint64_t size)
 {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
-/* Memory that began private, in place: what the guest shares, and what a snapshot has to show. */
+/*
+ * Memory that began private, in place: pages that the guest shares, and pages that a snapshot must
+ * expose.
+ */
 #include <errno.h>
 #include <linux/kvm_gmem.h>
 #include <stdlib.h>
@@ -98,7 +101,7 @@ int machine_private_ranges(const struct machine *machine, struct gmem_range *ran
 	return nr;
 }
 
-/* One slot's: those of others are passed over. */
+/* Handle the ranges of one slot, and skip those of others. */
 static int share_around(struct machine *machine, struct machine_memory *memory,
 			const struct gmem_range *ranges, uint32_t nr)
 {

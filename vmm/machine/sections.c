@@ -64,7 +64,7 @@ static void save_pci(const struct machine *machine, unsigned int number, void *s
 	memcpy(state, &now, sizeof(now));
 }
 
-/* Any address is one that the guest can write, and of the bridge what it can change counts. */
+/* The guest can write any address, and of the bridge only the writable part matters. */
 static int load_pci(struct machine *machine, unsigned int number, const void *state)
 {
 	struct pci_state saved;
@@ -152,7 +152,7 @@ int sections_save(const struct section *table, const struct machine *machine,
 	return 0;
 }
 
-/* Letters that may be shown to a person, and then zeroes. */
+/* Printable characters, followed by zeroes. */
 static bool good_name(const char *name)
 {
 	size_t length = strnlen(name, SECTION_NAME), i;
@@ -196,7 +196,7 @@ static const struct section *find(const struct section *table, const char *name)
 	return NULL;
 }
 
-/* How many of a section have come; each number's next is the one that follows. */
+/* @came: how many of this section have come; their numbers must be consecutive. */
 static int load_one(const struct section *section, struct machine *machine, unsigned int came,
 		    const struct section_header *header, const void *content)
 {

@@ -17,12 +17,12 @@
  * struct section - a kind of device
  * @name: shorter than SECTION_NAME
  * @version: of its layout
- * @optional: who does not know it can do without; else such a one refuses
+ * @optional: a reader that does not know the section ignores it; else it refuses
  * @size: of the state: a struct of fixed-width fields, no pointer among them
  * @count: how many of them the machine has; NULL: one
  * @save: writes @size bytes for the device of a number, from 0 on
- * @load: takes them over, whatever they are: -EINVAL: no state of such a device; or
- *	-errno. The machine is of no use after an error.
+ * @load: takes over untrusted bytes. -EINVAL: not the state of such a device; or -errno. The
+ *	machine is unusable after an error.
  *
  * A machine stands still while it is saved and loaded. In a table, sections that others
  * depend on come first.
@@ -59,9 +59,9 @@ int sections_save(const struct section *table, const struct machine *machine,
 		  void **bytes, size_t *size);
 
 /*
- * Load from bytes that may be anything: all that the machine has must be among them, once.
- * Returns 0 or -errno, with what is wrong in machine->why: EBADMSG: cut short; EPROTO:
- * twice, missing, or no state; EPROTONOSUPPORT: of a kind or version not known here.
+ * Load from untrusted bytes, which must have each section of the machine once. Returns 0 or -errno,
+ * with the reason in machine->why: EBADMSG: cut short; EPROTO: a section is duplicate, missing, or
+ * invalid; EPROTONOSUPPORT: unknown kind or version.
  */
 int sections_load(const struct section *table, struct machine *machine,
 		  const void *bytes, size_t size);

@@ -26,7 +26,7 @@ static void tell(int eventfd, const char *what)
 		say("%s could not be told", what);
 }
 
-/* The first vCPU that ends has the last word; the others are stopped by the loop. */
+/* The first vCPU that ends determines the result; the loop stops the others. */
 static void end(struct vcpus *vcpus, int status)
 {
 	if (__atomic_exchange_n(&vcpus->ended, true, __ATOMIC_SEQ_CST))
@@ -51,8 +51,8 @@ static int run_once(struct vcpu_thread *thread)
 }
 
 /*
- * Of a guest that has come by a move there is nobody who could take it back: what its first
- * KVM_RUN has no memory for may be had later.
+ * Nobody can take back a guest that has come by a move. If its first KVM_RUN fails for lack of
+ * memory, try again later.
  */
 static bool is_tried_again(const struct vcpu_thread *thread, int error, uint64_t began)
 {
@@ -76,7 +76,7 @@ static void *run_loop(void *data)
 	int ret;
 
 	while (sem_wait(&vcpus->gate))
-		;	/* a signal, which says nothing yet */
+		;	/* a signal, which means nothing yet */
 	if (vcpus->dismissed)
 		return NULL;
 	if (!__atomic_load_n(&vcpus->entered_ns, __ATOMIC_RELAXED))
@@ -93,7 +93,7 @@ static void *run_loop(void *data)
 				return NULL;
 			continue;
 		}
-		/* It waited for its first start, and may have been started. */
+		/* The thread waited for its first start, and may have been started. */
 		if (ret == -EAGAIN)
 			continue;
 		fresh = false;
@@ -121,7 +121,7 @@ void vcpus_answer(struct vcpus *vcpus, unsigned int i)
 	int status = EXIT_FAILED;
 	enum verdict verdict;
 
-	/* The guest comes to any other one again. */
+	/* After any other exit, the guest executes the instruction again. */
 	if (reason != KVM_EXIT_IO && reason != KVM_EXIT_MMIO && reason != KVM_EXIT_SHUTDOWN)
 		return;
 	verdict = exit_handle(vcpus->machine, vcpu, 0, &status);
@@ -131,7 +131,7 @@ void vcpus_answer(struct vcpus *vcpus, unsigned int i)
 		tell(vcpus->still_fd, "the awaited line");
 }
 
-/* Its delivery is all that is wanted of the signal: it ends KVM_RUN. */
+/* The signal only has to be delivered: that ends KVM_RUN. */
 static void kicked(int signal)
 {
 	(void)signal;
@@ -207,8 +207,7 @@ int vcpus_go_on(struct vcpus *vcpus)
 }
 
 /*
- * immediate_exit first: a signal that comes before KVM_RUN is entered would be lost
- * without it.
+ * Set immediate_exit first: otherwise a signal that comes before KVM_RUN is entered would be lost.
  */
 void vcpus_stop(struct vcpus *vcpus)
 {

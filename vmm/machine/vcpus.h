@@ -26,16 +26,16 @@ struct vcpu_thread {
  * @going: how many of them exist: all, or none
  * @gate: the threads wait here before they run the guest for the first time
  * @paused: a person wants it to stand still
- * @moved: they have just come from another VM: the kernel may have no memory for the first KVM_RUN,
- *	which is tried again
+ * @moved: they have just come from another VM: if the kernel has no memory for the first KVM_RUN,
+ *	that is tried again
  * @dismissed: the threads must not run the guest at all
  * @ended: the guest has ended by itself; atomic while @going
  * @ended_fd: an eventfd, readable once the guest has ended by itself
  * @status: the exit status that goes with that end
- * @still_fd: an eventfd, readable once the console had the awaited line: the vCPU
- *	that wrote it stands still right behind it, for vcpus_stop() and vcpus_go()
- * @left_ns: when a vCPU was last out of the guest
- * @entered_ns: when the first of them went in first
+ * @still_fd: an eventfd, readable once the console had the awaited line: the vCPU that wrote it
+ *	stands still right after it, for vcpus_stop() and vcpus_go()
+ * @left_ns: when the last vCPU left the guest
+ * @entered_ns: when the first vCPU first entered it
  */
 struct vcpus {
 	struct machine *machine;
@@ -57,20 +57,20 @@ struct vcpus {
 int vcpus_init(struct vcpus *vcpus, struct machine *machine);
 
 /*
- * Of a guest that has come from a process that died, before it runs: answer the exit that its
- * run page shows, if there is one.
+ * Answer the exit in a vCPU's run page, if there is one. For a guest that has come from a process
+ * that died, before it runs.
  */
 void vcpus_answer(struct vcpus *vcpus, unsigned int i);
 
 /* Run the guest. 0 or -errno. */
 int vcpus_go(struct vcpus *vcpus);
 
-/* The same, where it is not paused and does not run already. */
+/* The same, unless the guest is paused or runs already. */
 int vcpus_go_on(struct vcpus *vcpus);
 
 /*
- * Start the threads, but not the guest: all that can fail of vcpus_go() is done
- * then. vcpus_release() lets it go. 0 or -errno.
+ * Start the threads, but not the guest. This does everything in vcpus_go() that can fail;
+ * vcpus_release() then runs the guest. Returns 0 or -errno.
  */
 int vcpus_park(struct vcpus *vcpus);
 void vcpus_release(struct vcpus *vcpus);
@@ -81,12 +81,11 @@ void vcpus_release(struct vcpus *vcpus);
  */
 void vcpus_stop(struct vcpus *vcpus);
 
-/* Has one had the awaited line, and nobody heard of it yet? */
+/* Has a vCPU written the awaited line, and nobody has asked since? */
 bool vcpus_stand_still(const struct vcpus *vcpus);
 
 /*
- * Stop, and let go of what vcpus_init() made. One that has not come so far has no
- * descriptors: -1.
+ * Stop, and release what vcpus_init() made. If that was not called, the descriptors are -1.
  */
 void vcpus_close(struct vcpus *vcpus);
 

@@ -10,9 +10,9 @@ bool ahead_is_taken(const struct ahead *ahead, uint32_t page)
 }
 
 /*
- * What is given with a page. A reader that asks for the very page behind its last window reads
- * in order, and is given twice as much. A recorded page goes the same way as when it was
- * asked for: what came with it was used, maybe, and is not recorded.
+ * The window around a page. A request for the page right after the previous window counts as
+ * sequential, and the window doubles. A recorded page gets the same window as when it was asked
+ * for: the pages that came with it were possibly used, and are not recorded.
  */
 static struct ahead_window window_of(const struct ahead *ahead, struct ahead_runs *runs,
 				     uint32_t page)
@@ -25,7 +25,7 @@ static struct ahead_window window_of(const struct ahead *ahead, struct ahead_run
 
 	for (i = 0; i < AHEAD_RUNS; i++) {
 		last = &runs->last[i];
-		/* It is on its way. */
+		/* The page is being read already. */
 		if (page - last->first < last->count)
 			return *last;
 		if (!last->count || page - last->first != last->count)
@@ -44,7 +44,7 @@ void ahead_want_window(struct ahead *ahead, uint32_t page)
 {
 	struct ahead_window window = window_of(ahead, &ahead->runs, page);
 
-	/* Where there are too many, the oldest is none that anybody needs next. */
+	/* If there are too many windows, drop the oldest: nobody needs it next. */
 	if (ahead->window_head - ahead->window_tail == AHEAD_WINDOWS)
 		ahead->window_tail++;
 	ahead->windows[ahead->window_head++ % AHEAD_WINDOWS] = window;
@@ -74,7 +74,10 @@ static void look_at(struct ahead *ahead, struct ahead_window window)
 	ahead->end = window.first + (window.count < left ? window.count : left);
 }
 
-/* The next of the set, as it was asked for; its neighbours as they were given. */
+/*
+ * The next page of the working set, in the order of the requests, with the neighbours that were
+ * given with it.
+ */
 static void look_at_set(struct ahead *ahead)
 {
 	uint32_t page = ahead->set->pages[ahead->at_set++];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of an image is to be read next when nobody waits for a page: what is around those
- * that were asked for, then the working set, then the rest.
+ * Chooses which part of an image to read next when nobody waits for a page: pages around those that
+ * were asked for, then the working set, then the rest.
  */
 #ifndef VMM_PAGER_AHEAD_H
 #define VMM_PAGER_AHEAD_H
@@ -13,7 +13,7 @@
 #include "image/working-set.h"
 
 #define AHEAD_WINDOWS	128U
-#define AHEAD_RUNS	4U	/* as many vCPUs' that read in order are told apart */
+#define AHEAD_RUNS	4U	/* sequential streams tracked at once */
 #define AHEAD_LONGEST	512U	/* pages that a window grows to, at most */
 
 /* struct ahead_window - pages that are given together */
@@ -23,9 +23,9 @@ struct ahead_window {
 };
 
 /*
- * struct ahead_runs - who reads in order, and is given twice as much each time
- * @last: of each its last window; @count 0: of nobody
- * @oldest: which is the first to be forgotten
+ * struct ahead_runs - sequential streams, whose window doubles each time
+ * @last: each stream's last window; @count 0: an unused entry
+ * @oldest: the entry that is reused first
  */
 struct ahead_runs {
 	struct ahead_window last[AHEAD_RUNS];
@@ -36,16 +36,15 @@ struct ahead_runs {
  * struct ahead - how far it has been looked at
  * @image: the image
  * @set: its working set
- * @window: pages that are given together when one of them is asked for, at first; 1: and
- *	so it stays
- * @fill: what nobody has asked for is given too, when there is time
- * @settled: the server's: a bit a page: nothing is to be done for it any more
- * @reading: the server's: a bit a page: it is being read
- * @windows, @window_head, @window_tail: windows around what was asked for, that are to
- *	be read
- * @runs, @set_runs: who asks in order, and who has, by the working set
+ * @window: initial number of pages that are given together when one of them is asked for; 1:
+ *	windows never grow
+ * @fill: also give pages that nobody has asked for, when there is time
+ * @settled: the server's: a bit for each page: nothing is left to do for it
+ * @reading: the server's: a bit for each page: it is being read
+ * @windows, @window_head, @window_tail: windows around requested pages, to be read
+ * @runs, @set_runs: sequential streams now, and those in the recorded working set
  * @at_set, @at_page: how far the working set and the rest have been looked at
- * @at, @end: pages of all these that are looked at now
+ * @at, @end: the pages that are looked at now
  * @dry: there is nothing to read ahead, until something else happens
  */
 struct ahead {
@@ -67,24 +66,23 @@ struct ahead {
 	bool dry;
 };
 
-/* Nothing is to be done for the page, or all that can be done now. */
+/* Nothing can be done for the page now. */
 bool ahead_is_taken(const struct ahead *ahead, uint32_t page);
 
-/* The window around a page is to be read: aligned, or behind the last one of a run. */
+/* Queue the window around a page for reading: aligned, or following the last one of a stream. */
 void ahead_want_window(struct ahead *ahead, uint32_t page);
 bool ahead_wants_window(const struct ahead *ahead);
 
-/* Something has happened: there may be something to read. */
+/* Note an event, after which there may be something to read. */
 void ahead_look_again(struct ahead *ahead);
 
 /*
- * The next pages that are to be read, one behind the other, at most READER_CHUNK; 0: there
- * are none. @over: nothing is being read, so that what is left when all was looked at
- * has come since.
+ * Get the next contiguous pages to read, at most READER_CHUNK; 0: there are none. @over: nothing is
+ * being read, so that pages left after a full pass have come since.
  */
 uint32_t ahead_next(struct ahead *ahead, bool over, uint32_t *first);
 
-/* The kernel is to read ahead what will be read in this order. */
+/* Make the kernel read ahead in this order. */
 void ahead_hint(const struct ahead *ahead);
 
 #endif /* VMM_PAGER_AHEAD_H */

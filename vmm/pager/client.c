@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The VMM's side of paging. All that it does is to hand a pager over: to the
- * first page server, and when that has died to the next. The guest meanwhile
- * waits where it needs a page that is not there.
+ * The VMM's side of paging. It only hands a pager over: to the first page
+ * server, and to the next one when that has died. Meanwhile a guest that needs
+ * a missing page waits.
  */
 #include <errno.h>
 #include <linux/kvm_gmem.h>
@@ -22,13 +22,13 @@
 #include "pager/client.h"
 
 #define REPLY_TIMEOUT	10000	/* ms */
-#define RETRY_EVERY	10	/* ms: who restarts a page server does so at once */
+#define RETRY_EVERY	10	/* ms: a service manager restarts a page server at once */
 #define REFUSED_RETRY	1000	/* ms */
 #define SAY_AFTER	2000	/* ms without one: then a person should know */
 #define CONNECT_PATIENCE 10000	/* ms: it has others to accept */
 #define CONNECT_EVERY	20	/* ms */
 
-/* Offer a pager, which is closed here whatever becomes of it. */
+/* Offer a pager, and close it here in any case. */
 static int offer(struct pager_client *client, int socket, int pager, uint32_t flags)
 {
 	struct gmem_pager_message message = {
@@ -70,7 +70,7 @@ static int succeed(struct pager_client *client)
 	return ret;
 }
 
-/* Sleep for @timeout ms; true: the thread is to end. */
+/* Sleep for @timeout ms. True: the thread must end. */
 static bool stopped_within(const struct pager_client *client, int timeout)
 {
 	struct pollfd stop = { .fd = client->stop_fd, .events = POLLIN };
@@ -78,7 +78,7 @@ static bool stopped_within(const struct pager_client *client, int timeout)
 	return poll(&stop, 1, timeout) > 0;
 }
 
-/* The next page server, however long that takes. False: to be ended. */
+/* Wait for the next page server, however long that takes. False: the thread must end. */
 static bool find_successor(struct pager_client *client)
 {
 	uint64_t since = now_ns();
@@ -105,7 +105,7 @@ static bool find_successor(struct pager_client *client)
 	return true;
 }
 
-/* Until the page server says that it is done (true) or goes away. */
+/* Wait until the page server says that it is done (true) or goes away. */
 static bool all_is_there(struct pager_client *client)
 {
 	struct gmem_pager_message message;
@@ -122,7 +122,7 @@ static void *client_loop(void *data)
 {
 	struct pager_client *client = data;
 
-	/* It is there before the VMM gives its files up. */
+	/* This thread exists before the VMM gives up files, so give them up here. */
 	landlock_no_files();
 	rights_drop();
 	for (;;) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The filter is a table: a system call, and where it matters what one of its
- * arguments must be. All that takes a path is missing but readlink(2), which
- * tells what kind of file a descriptor is and opens none.
+ * The filter is a table: each row has a system call and, where it matters, the
+ * required value of an argument. No call that takes a path is allowed, except
+ * readlink(2), which tells what kind of file a descriptor is and opens none.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,14 +28,14 @@
 #endif
 
 static const struct filter_rule rules[] = {
-	/* The image, the working set, the guest's events, what is said. */
+	/* The image, the working set, the guest's events, messages. */
 	FILTER_ALLOW(read),
 	FILTER_ALLOW(write),
 	FILTER_ALLOW(pread64),
 	FILTER_ALLOW(pwrite64),
 	FILTER_ALLOW(fdatasync),
 	FILTER_ALLOW(fadvise64),
-	/* The one ring there is, which reads the image and can do nothing else. */
+	/* The only ring, which can do nothing but read the image. */
 	FILTER_WITH(io_uring_enter, 3, 0),
 	FILTER_WITH(io_uring_enter, 3, IORING_ENTER_GETEVENTS),
 	FILTER_ALLOW(close),
@@ -70,7 +70,7 @@ static const struct filter_rule rules[] = {
 #endif
 };
 
-/* A peer may send descriptors: a few find room. No core with the guest in it. */
+/* A peer may send descriptors: leave room for a few. No core dump with the guest in it. */
 static int set_limits(void)
 {
 	const struct rlimit files = { 64, 64 }, none = { 0, 0 };

@@ -8,8 +8,8 @@
 #define CONFINE_MAX_FDS	8
 
 /*
- * struct confinement - what is left
- * @user: whose rights; NULL: those that the process has, which may not be root's
+ * struct confinement - what the page server keeps
+ * @user: whose rights it has; NULL: its present ones, which must not be root's
  * @fds: descriptors that stay open, besides stdout and stderr; -1: none
  * @nr_fds: how many
  * @step: what was tried last, for the message if it failed
@@ -22,10 +22,9 @@ struct confinement {
 };
 
 /*
- * From here on this process has no files but those, cannot open or create any,
- * cannot start programs or threads, and cannot get its rights back. A system call
- * that is not in confine.c's list kills it. 0 or -errno; half of it may be done
- * then: end the process.
+ * From here on this process has no files except those, cannot open or create any, cannot start
+ * programs or threads, and cannot get its rights back. A system call that is not in confine.c's
+ * list kills it. Returns 0, or -errno: it may be half done then, so end the process.
  */
 int confine(struct confinement *confinement);
 

@@ -14,7 +14,7 @@
 #define REPORT_EVERY	SECOND
 #define LINE_EVERY	(SECOND / 5)
 
-/* @terminal: stderr is one: there is a line that is written over again */
+/* @terminal: stderr is a terminal: one line is overwritten again and again */
 static struct {
 	bool json;
 	bool terminal;
@@ -57,7 +57,7 @@ void progress_listening(const char *image, uint64_t size)
 		    size / MIB);
 }
 
-/* @why may have come from a peer only as far as it is our own text. */
+/* @why must be our own text, even if a peer has sent it. */
 void progress_refused(const char *why)
 {
 	if (progress.json)

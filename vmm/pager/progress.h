@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What gmem pager says: to a person, or a JSON object a line to a program. */
+/* The output of gmem pager: for a person, or one JSON object in each line for a program. */
 #ifndef VMM_PAGER_PROGRESS_H
 #define VMM_PAGER_PROGRESS_H
 
@@ -17,16 +17,16 @@ void progress_listening(const char *image, uint64_t size);
 /* A VMM was turned away, or went away before it offered anything. */
 void progress_refused(const char *why);
 
-/* A guest is served from now on; what of its memory is there already. */
+/* A guest is served from now on; says how much of its memory is there already. */
 void progress_serving(const struct serving *serving);
 
-/* A page is not what it must be; nobody was given it. */
+/* A page does not match its sum, and was not given. */
 void progress_failed(uint64_t offset, int error);
 
-/* How far it is, if it is time to say that again. */
+/* Report progress, if it is time to do that again. */
 void progress_show(const struct serving *serving);
 
-/* It ended so: "done", "gone" or "stopped". */
+/* Report how serving ended: "done", "gone" or "stopped". */
 void progress_ended(const struct serving *serving, const char *how);
 
 #endif /* VMM_PAGER_PROGRESS_H */

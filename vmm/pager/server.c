@@ -24,8 +24,8 @@ enum end { REFUSED, DONE, GONE, STOPPED, BROKEN };
 /* ---- A VMM's offer ---- */
 
 /*
- * Is it a pager? What kind of file it is comes first: an ioctl or a read of any
- * other might do anything, and never end.
+ * Is it a pager? Check the kind of file first: an ioctl or a read of any other
+ * file might do anything, and never end.
  */
 static const char *check_pager(int pager, uint64_t size)
 {
@@ -81,7 +81,7 @@ static void refuse(int socket, const char *why)
 	reply(socket, GMEM_PAGER_REFUSED, why);
 }
 
-/* True: a pager that is good, in @offer. Else it was said why not. */
+/* True: @offer has a valid pager. False: an error message says why not. */
 static bool receive_offer(const struct page_server *server, int socket,
 			  struct gmem_pager_message *offer)
 {
@@ -108,7 +108,7 @@ static enum end end_of(int error)
 	return error == -EPIPE ? GONE : BROKEN;
 }
 
-/* What the VMM says now is of no interest, only that it has gone. */
+/* Ignore what the VMM says now, and only notice that it has gone. */
 static void listen_to_vmm(struct serving *serving)
 {
 	char ignored[256];
@@ -119,7 +119,7 @@ static void listen_to_vmm(struct serving *serving)
 	serving->socket = -1;
 }
 
-/* What is there to do now. 0, or -errno. */
+/* Do what can be done now. Returns 0, or -errno. */
 static int serve_once(struct serving *serving, const struct pollfd *wait)
 {
 	int ret = 0;
@@ -137,7 +137,7 @@ static int serve_once(struct serving *serving, const struct pollfd *wait)
 	return ret;
 }
 
-/* Is it to stop? Else waits for that as long as it is to wait, and tries again. */
+/* Must it stop? If not, wait until it is time to try again, and do so. */
 static bool stopped_or_again(struct serving *serving, struct pollfd *signals,
 			     int *ret)
 {
@@ -183,7 +183,7 @@ static enum end serve(const struct page_server *server, struct serving *serving)
 	return end_of(ret);
 }
 
-/* Serve until the end, and say how that was. */
+/* Serve until the end, and report how it ended. */
 static enum end serve_to_end(struct page_server *server, struct serving *serving)
 {
 	static const char *const names[] = {
@@ -200,7 +200,7 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 	if (end == DONE && serving->socket >= 0)
 		reply(serving->socket, GMEM_PAGER_DONE, NULL);
 	progress_ended(serving, names[end]);
-	/* Whoever stops us has another page server go on with this guest. */
+	/* Whoever stops us starts another page server for this guest. */
 	if (end == DONE || end == GONE)
 		ret = working_set_end(&server->set);
 	else
@@ -210,7 +210,7 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 	return end;
 }
 
-/* What a VMM that has connected comes to. */
+/* Handle a VMM that has connected. */
 static enum end serve_vmm(struct page_server *server, int socket)
 {
 	struct serving serving = {

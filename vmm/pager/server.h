@@ -11,16 +11,16 @@
 #include "image/working-set.h"
 
 /*
- * struct page_server - what all guests are served with
- * @image: the memory of each
- * @reader: what reads it
+ * struct page_server - the state that is common to all guests
+ * @image: the memory of each guest
+ * @reader: reads the image
  * @set: the working set
  * @prefetch: pages that are given when one of them is asked for
- * @on_demand: no others are given, but the working set
+ * @on_demand: give no other pages, except the working set
  * @stay: when a guest is served or gone, wait for the next
- * @failed: a page could not be given, as the image is not what it must be
+ * @failed: a page could not be given, because the image is damaged
  * @listener: where VMMs connect, O_NONBLOCK
- * @signals: a signalfd: readable when it is to end
+ * @signals: a signalfd: readable when the server must end
  */
 struct page_server {
 	struct image image;
@@ -35,8 +35,8 @@ struct page_server {
 };
 
 /*
- * Serve until there is nothing more to do; the exit status. Needs no system calls
- * but those that confine() leaves.
+ * Serve until there is nothing more to do. Returns the exit status. Needs no system calls except
+ * those that confine() leaves.
  */
 int page_server_run(struct page_server *server);
 

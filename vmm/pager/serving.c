@@ -14,11 +14,11 @@
 
 #define EVENTS		64	/* that are taken in one go */
 #define RING		256U	/* events, answers, buffers */
-#define VCPU_LOOKS_NS	50000	/* for an answer, before it sleeps */
-#define LOOK_NS		20000	/* for the next event, before we do */
+#define VCPU_LOOKS_NS	50000	/* how long a vCPU polls for an answer before it sleeps */
+#define LOOK_NS		20000	/* how long we poll for the next event before we sleep */
 #define ROUNDS		64	/* before others are listened to */
 #define RETRY_EVERY	100	/* ms, when there is no memory */
-#define SHORT_AT_MOST	20	/* s: then it is somebody else's turn */
+#define SHORT_AT_MOST	20	/* s: then give up */
 
 /* ---- Which pages are settled, and which are being read ---- */
 
@@ -45,8 +45,8 @@ static void settle(struct serving *serving, uint32_t first, uint64_t count)
 }
 
 /*
- * It was not owed when an answer came: it never was, or a hole has taken it, which an
- * event is going to tell.
+ * The page was not owed when an answer came: it never was, or a hole has removed it, which a later
+ * event will tell.
  */
 static void settle_unowed(struct serving *serving, uint32_t page)
 {
@@ -54,7 +54,10 @@ static void settle_unowed(struct serving *serving, uint32_t page)
 		page_set(serving->unowed, page, true);
 }
 
-/* A hole took them. Too few owed are counted again before the end, too many are not. */
+/*
+ * A hole removed them. If the count of owed pages is too low, it is counted again before the end;
+ * if it is too high, it is not.
+ */
 static void remove_pages(struct serving *serving, uint32_t first, uint64_t count)
 {
 	for (; count && first < serving->image->pages; first++, count--) {
@@ -74,8 +77,8 @@ static void unsettle(struct serving *serving, uint32_t page)
 }
 
 /*
- * Only the kernel knows how many pages are missing and owed: those that a hole took from
- * the pager before us are missing, too. If there are none, the pager is detached.
+ * Only the kernel knows how many pages are missing and owed: pages that a hole took from an earlier
+ * pager are missing, too. If there are none, this detaches the pager.
  */
 static int count_owed(struct serving *serving)
 {
@@ -88,7 +91,7 @@ static int count_owed(struct serving *serving)
 	return 0;
 }
 
-/* What is there already: by a pager before us, or by who touched it before. */
+/* Find the pages that are there already, from an earlier pager or from a touch before that. */
 static int survey(struct serving *serving)
 {
 	struct kvm_gmem_present_range ranges[64];
@@ -112,7 +115,7 @@ static int survey(struct serving *serving)
 
 /* ---- What could not be given now ---- */
 
-/* The limit of who carried an answer out is reached; that may pass. */
+/* The task that carried an answer out has reached its memory limit; that may pass. */
 static int run_short(struct serving *serving)
 {
 	uint64_t now = now_ns();
@@ -132,8 +135,8 @@ static int run_short(struct serving *serving)
 /* ---- Giving ---- */
 
 /*
- * One answer, for all of its pages: where one is there already or is not owed,
- * it goes on behind that. Without memory the rest stays as it was.
+ * Give one answer for all of its pages, and skip those that are there already or are not owed.
+ * Without memory the rest stays as it was.
  */
 static int put(struct serving *serving, uint32_t op, uint32_t first,
 	       uint32_t count, const char *from)
@@ -181,8 +184,8 @@ static int fail(struct serving *serving, uint32_t page, int error)
 /* ---- By the ring: a page that somebody waits for ---- */
 
 /*
- * What was carried out. What could not be, for a reason that passes, is left. The
- * VMM could write into the ring: it is looked at with care.
+ * Take back answers that were carried out. Those that failed for a temporary reason are kept. The
+ * VMM could write into the ring, so check everything.
  */
 static int take_back(struct serving *serving)
 {
@@ -203,7 +206,7 @@ static int take_back(struct serving *serving)
 		}
 		if (answer.error == ENOMEM && run_short(serving))
 			return -ENOMEM;
-		if (answer.error == EPIPE)	/* its memory went meanwhile */
+		if (answer.error == EPIPE)	/* its memory has gone meanwhile */
 			return -EPIPE;
 		if (answer.error && answer.error != EEXIST &&
 		    answer.error != ENOENT && answer.error != EINTR &&
@@ -213,7 +216,7 @@ static int take_back(struct serving *serving)
 	return ret;
 }
 
-/* Have answers carried out; @always: also those that nobody waits for. */
+/* Let the kernel carry out answers; @always: also those that nobody waits for. */
 static int enter(struct serving *serving, bool always)
 {
 	int ret = gmem_pager_ring_enter(&serving->ring, always);
@@ -223,7 +226,7 @@ static int enter(struct serving *serving, bool always)
 	return ret < 0 && ret != -EINTR ? ret : take_back(serving);
 }
 
-/* There are as many buffers as answers: the next is free where there is room. */
+/* There are as many buffers as answers: if there is room, the next buffer is free. */
 static int give_by_ring(struct serving *serving, uint32_t page,
 			const void *content)
 {
@@ -260,7 +263,7 @@ int serving_rest(struct serving *serving)
 
 /* ---- Giving what was read ---- */
 
-/* What of these pages is as it must be; the others fail, each for itself. */
+/* Give the valid pages of a read; the invalid ones fail, one at a time. */
 static int give_pages(struct serving *serving, const struct image_read *read)
 {
 	uint32_t first = read->first, count = read->count, good = read->good;
@@ -276,7 +279,7 @@ static int give_pages(struct serving *serving, const struct image_read *read)
 		first += good;
 		count -= good;
 		from += good * IMAGE_PAGE;
-		/* What is behind it was not looked at. */
+		/* The pages after it were not checked. */
 		good = image_read(serving->image, first, count, from, &error);
 	}
 }
@@ -298,7 +301,7 @@ static int give(struct serving *serving, struct image_read *read)
 	return ret;
 }
 
-/* All that has been read; of what nobody waits for only so much. */
+/* Give everything that has been read, but only a limited number of pages that nobody waits for. */
 static int give_ended(struct serving *serving, unsigned int others)
 {
 	struct image_read *read;
@@ -344,7 +347,7 @@ static int ask(struct serving *serving, uint32_t page)
 	return ret;
 }
 
-/* Have as much read ahead as there is room for. */
+/* Begin as many reads ahead as there is room for. */
 static int read_ahead(struct serving *serving)
 {
 	uint32_t first, count;
@@ -369,7 +372,7 @@ static int take_event(struct serving *serving,
 	if (event->offset >= serving->image->size)
 		return -EPROTO;
 	if (event->type == KVM_GMEM_EVENT_REMOVE) {
-		/* Which of them, the answers will tell. */
+		/* The answers will tell which of them. */
 		if (!(event->flags & KVM_GMEM_REMOVE_PARTLY))
 			remove_pages(serving, page, event->size / IMAGE_PAGE);
 		return 0;
@@ -383,7 +386,7 @@ static int take_event(struct serving *serving,
 	return ask(serving, page);
 }
 
-/* Before the pages are given, so that what kills us leaves them recorded. */
+/* Record the pages before they are given, so that they are recorded even if we are killed. */
 static void record(struct serving *serving)
 {
 	int ret = working_set_write(serving->set);
@@ -392,7 +395,7 @@ static void record(struct serving *serving)
 		say_failed(ret, "writing the working set, which ends here");
 }
 
-/* As many as there are now; none is no error. */
+/* Take all events that are there now; none is no error. */
 static int take_events(struct serving *serving, struct kvm_gmem_event *events)
 {
 	int count = 0, ret = 0;
@@ -414,8 +417,8 @@ static int take_events(struct serving *serving, struct kvm_gmem_event *events)
 }
 
 /*
- * First what somebody waits for, of all of them, then what is around that. What else
- * is read ahead costs time only without a ring: that is for when nobody asks.
+ * First handle all pages that somebody waits for, then those around them. Without a ring, other
+ * reads ahead cost time, so do them only when nobody asks.
  */
 static int answer_events(struct serving *serving,
 			 const struct kvm_gmem_event *events, int count)
@@ -531,7 +534,7 @@ int serving_detach(struct serving *serving)
 	ret = serving_rest(serving);
 	if (ret || !serving_is_over(serving))
 		return ret ? ret : -EAGAIN;
-	/* Pages that were not tried yet must not fail because others did. */
+	/* Pages that were not tried yet must not fail just because others did. */
 	ret = gmem_pager_detach(serving->pager, serving->failed && !serving->left,
 				&missing);
 	if (ret == -ENOMEM) {
@@ -540,7 +543,7 @@ int serving_detach(struct serving *serving)
 	}
 	if (ret != -EBUSY)
 		return ret;
-	/* Somebody's pages have gone without an event, or were not owed: count anew. */
+	/* Some pages have gone without an event, or were not owed: count again. */
 	ret = survey(serving);
 	return ret ? ret : -EAGAIN;
 }

@@ -15,27 +15,27 @@
 
 /*
  * struct serving - a guest whose memory is served
- * @image: where from
- * @reader: what reads it
+ * @image: the image that it is served from
+ * @reader: reads the image
  * @set: its working set: given first, or recorded
- * @ahead: what is read when nobody asks; its @window and @fill are the caller's
+ * @ahead: chooses what is read when nobody asks; the caller sets its @window and @fill
  * @pager: the pager's descriptor
  * @ring: its ring; without a mapping where these modules have none
  * @socket: of the VMM, or -1 where it has closed that
- * @settled: a bit a page: nothing is to be done for it any more
+ * @settled: a bit for each page: nothing is left to do for it
  * @reading: a bit a page: it is being read
  * @asked: a bit a page: it was asked for
- * @unowed: a bit a page: it is settled because it was not owed, of which no event has told
- * @again: something that was asked for could not be given: it is to be tried again
- * @short_since: for want of memory, nothing was given since; or 0
+ * @unowed: a bit for each page: it is settled because it was not owed, but no event has said so
+ * @again: a requested page could not be given: try it again
+ * @short_since: nothing could be given since this time for lack of memory; or 0
  * @said_short: that was said
- * @left: pages that are not settled: there may be more to read ahead
- * @owed: pages that the guest is still to be given, by the kernel's count
+ * @left: pages that are not settled, of which some may be read ahead
+ * @owed: pages that the guest must still get, by the kernel's count
  * @in_ring: answers for settled pages that are not carried out yet
- * @failed: pages that could not be given, as the image is not what it must be
+ * @failed: pages that could not be given, because the image is damaged
  * @faults: events for pages
  * @given: pages populated by this process
- * @on_failed: is told of each page that could not be given
+ * @on_failed: called for each page that could not be given
  *
  * Functions return 0 or -errno; -EPIPE: the guest's memory is gone.
  */
@@ -64,34 +64,34 @@ struct serving {
 };
 
 /*
- * Begin, with what is known of these filled in: make the ring, find out what is
- * there. -EBUSY: somebody has made one before. End with serving_end(), also after an
- * error.
+ * Begin, after the caller has filled in the members that it knows: make the ring, and find the
+ * pages that are there. -EBUSY: somebody has made a ring before. End with serving_end(), even after
+ * an error.
  */
 int serving_begin(struct serving *serving);
 
-/* Read what is asked for, if anything is, and give it. */
+/* Read the requested pages, if there are any, and give them. */
 int serving_answer(struct serving *serving);
 
-/* Is there something to try again? After how many ms; -1: no. */
+/* After how many ms must something be tried again? -1: nothing. */
 int serving_wait(const struct serving *serving);
 int serving_try_again(struct serving *serving);
 
-/* There was nothing to do: have what is still in the ring carried out. */
+/* There was nothing to do: let the kernel carry out the rest of the ring. */
 int serving_rest(struct serving *serving);
 
-/* Has something been read, that only has to be given; or is something to be read? */
+/* Is there data to hand out, or anything left to read? */
 bool serving_has_more(struct serving *serving);
 
-/* Give a part of that, little enough for who asks meanwhile, and have more read. */
+/* Give a part of that, small enough not to delay new requests, and read more. */
 int serving_give_more(struct serving *serving);
 
 /* Is nothing left to give, as far as is known without asking the kernel? */
 bool serving_is_over(const struct serving *serving);
 
 /*
- * All is there or has failed: the memory needs no pager. -EAGAIN: not so, there
- * is more to serve.
+ * All pages are there or have failed: the memory needs no pager any more. -EAGAIN: there is more to
+ * serve.
  */
 int serving_detach(struct serving *serving);
 

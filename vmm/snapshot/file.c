@@ -45,7 +45,7 @@ int snapshot_write_state(int fd, const void *message, size_t length)
 	return ret;
 }
 
-/* -EBADMSG where there is less. */
+/* Reads exactly so many bytes; -EBADMSG if there are fewer. */
 static int read_all(int fd, void *bytes, size_t size)
 {
 	while (size) {
@@ -63,7 +63,7 @@ static int read_all(int fd, void *bytes, size_t size)
 	return 0;
 }
 
-/* The file may have become shorter since its size was looked at. */
+/* The file may have become shorter since its size was read. */
 static int read_header(int fd, uint64_t size, struct header *header)
 {
 	int ret = read_all(fd, header, sizeof(*header));
@@ -101,7 +101,7 @@ static int read_file(int fd, uint64_t size, struct gmem_message *message)
 /* A descriptor and its size. */
 static int open_state(int dir, uint64_t *size)
 {
-	/* O_NONBLOCK: a FIFO in its place is not waited for. */
+	/* O_NONBLOCK: do not wait for a FIFO in its place. */
 	int fd = openat(dir, "state", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	struct stat st;
 	int ret;

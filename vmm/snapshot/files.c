@@ -26,7 +26,7 @@ static int make_both(int dir, struct snapshot_fds *fds)
 	if (fds->memory < 0)
 		return fds->memory;
 	fds->state = make_file(dir, STATE);
-	/* Their names are on the disk before their content, whoever lives to see that there. */
+	/* Sync the names to the disk before the content, even if this process dies. */
 	if (fds->state >= 0 && !fsync(dir))
 		return 0;
 	ret = fds->state < 0 ? fds->state : -errno;
@@ -36,7 +36,7 @@ static int make_both(int dir, struct snapshot_fds *fds)
 	return ret;
 }
 
-/* Splits @path, and opens the directory in which that is to be made. */
+/* Splits @path, and opens the directory in which it will be made. */
 static int open_parent(struct snapshot_files *files, const char *path)
 {
 	char parent[4096];
@@ -60,7 +60,7 @@ static int open_parent(struct snapshot_files *files, const char *path)
 	return files->parent < 0 ? -errno : 0;
 }
 
-/* Another may have put one of its own in its place, where it can write to the parent. */
+/* Another user who can write to the parent may have put another directory in its place. */
 static int open_own(struct snapshot_files *files)
 {
 	struct stat st;
@@ -117,7 +117,7 @@ int snapshot_files_keep(struct snapshot_files *files)
 	return 0;
 }
 
-/* It may have been renamed, and another be there: that is not removed. */
+/* It may have been renamed, and another one may be in its place: do not remove that. */
 static int remove_dir(const struct snapshot_files *files)
 {
 	struct stat own, now;
@@ -130,7 +130,7 @@ static int remove_dir(const struct snapshot_files *files)
 	return unlinkat(files->parent, files->name, AT_REMOVEDIR) ? -errno : 0;
 }
 
-/* Half of it is good for nothing, and the disk may be full of it. */
+/* Half a file is useless, and may fill the disk. */
 int snapshot_files_drop(struct snapshot_files *files)
 {
 	int ret;

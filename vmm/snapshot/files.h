@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The files of a new snapshot, in a new directory. They are made by a process that may: the
- * command 'gmem snapshot', or a VMM's helper. They are written by the VMM, which has no more
- * than their descriptors. It writes `state` when all else is on the disk: one whose sum is
- * not right, or that is empty, makes a directory no snapshot.
+ * The files of a new snapshot, in a new directory. A process that has the right to makes them: the
+ * command 'gmem snapshot', or a VMM's helper. The VMM writes them, and has only their descriptors.
+ * It writes `state` when everything else is on the disk: a directory whose `state` is empty or has
+ * a wrong sum is not a snapshot.
  */
 #ifndef VMM_SNAPSHOT_FILES_H
 #define VMM_SNAPSHOT_FILES_H
@@ -11,7 +11,7 @@
 /*
  * struct snapshot_files - a snapshot that is being written
  * @dir: its directory, or -1: there is none
- * @parent: the directory that has it, while it is there
+ * @parent: the directory that contains @dir, as long as that exists
  * @name: its name in that
  */
 struct snapshot_files {
@@ -26,14 +26,14 @@ struct snapshot_fds {
 	int state;
 };
 
-/* 0 and @fds, which are the caller's; or -errno, and there is nothing. */
+/* Returns 0 and @fds, which belong to the caller; or -errno, and nothing was made. */
 int snapshot_files_make(struct snapshot_files *files, const char *path,
 			struct snapshot_fds *fds);
 
-/* It is written, and is not to be removed any more. -EBADF: there is none. */
+/* The snapshot is written: do not remove it any more. -EBADF: there is none. */
 int snapshot_files_keep(struct snapshot_files *files);
 
-/* Remove it, if there is one that is not kept. 0 or -errno. */
+/* Remove the snapshot, if there is one that is not kept. 0 or -errno. */
 int snapshot_files_drop(struct snapshot_files *files);
 
 #endif /* VMM_SNAPSHOT_FILES_H */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From files, which may be anything, to a machine. */
+/* Makes a machine from untrusted files. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #include "snapshot/snapshot.h"
 
 #define PAGE	4096UL
-#define CHUNK	256U	/* pages that are read and given in one go */
+#define CHUNK	256U	/* pages that are read and given at once */
 
 /* Whole pages, as many as an address space may have. */
 static int look_at_memory(struct snapshot *snapshot, int dir)
@@ -47,7 +47,7 @@ static bool same_slot(const struct gmem_slot *a, const struct gmem_slot *b)
 	       a->shared_fd == b->shared_fd;
 }
 
-/* Its memory is all of that file, where a guest with so much has it. */
+/* Its memory is the whole file, at the addresses of a guest with so much memory. */
 static bool good_slots(const struct snapshot *snapshot)
 {
 	struct gmem_slot slots[MACHINE_RAM_SLOTS];
@@ -61,7 +61,7 @@ static bool good_slots(const struct snapshot *snapshot)
 	return true;
 }
 
-/* What is private of one that began so machine_share_rest() looks at. */
+/* machine_share_rest() checks the private ranges of a guest that began private. */
 static bool good_type(const struct gmem_message *message)
 {
 	return message->vm_type == KVM_X86_SW_PROTECTED_VM ||
@@ -105,7 +105,7 @@ int snapshot_open(struct snapshot *snapshot, const char *path)
 	return check(snapshot);
 }
 
-/* It is no longer wanted; and a VMM whose guest runs has no directories. */
+/* The directory is not needed any more, and a VMM whose guest runs must not have one open. */
 static void close_dir(struct snapshot *snapshot)
 {
 	if (snapshot->dir >= 0)
@@ -170,8 +170,7 @@ static int populate_pages(const struct image *image, int view, char *buffer,
 }
 
 /*
- * Holes of the file stay missing: who touches them finds the same zeroes. Whether there
- * should be holes the sums say as well.
+ * Holes of the file stay missing, since a touch finds the same zeroes. The sums also cover holes.
  */
 static int populate_data(const struct image *image, int view, char *buffer)
 {
@@ -184,9 +183,9 @@ static int populate_data(const struct image *image, int view, char *buffer)
 		at = lseek(image->fd, hole * PAGE, SEEK_DATA);
 		if (at < 0 && errno != ENXIO)
 			return -errno;
-		/* ENXIO: there is no more. */
+		/* ENXIO: no data follows. */
 		data = at < 0 ? image->pages : at / PAGE;
-		/* A file system of somebody's own may say anything. */
+		/* A file system that somebody else controls may say anything. */
 		if (data < hole)
 			return -EIO;
 		/* The file may have grown. */
@@ -208,7 +207,7 @@ static int populate_data(const struct image *image, int view, char *buffer)
 	return ret;
 }
 
-/* With sums, if there are any: those that gmem pager has made. */
+/* Use sums if there are any, made by gmem pager. */
 static int open_checked(const struct snapshot *snapshot, struct image *image)
 {
 	int ret = image_open_in(image, snapshot->dir, "memory", true);
@@ -217,7 +216,7 @@ static int open_checked(const struct snapshot *snapshot, struct image *image)
 		ret = image_open_in(image, snapshot->dir, "memory", false);
 	if (ret)
 		say("the snapshot's memory: %s", image->why);
-	/* It may have been replaced since it was looked at. */
+	/* The file may have been replaced since it was checked. */
 	if (!ret && image->size != snapshot->size) {
 		image_close(image);
 		ret = -EBADMSG;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* From a machine that stands still to files: a copy of its state, and then its memory. */
+/* Writes a machine that stands still to files: a copy of its state, and then its memory. */
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/kvm_gmem.h>
@@ -17,7 +17,7 @@
 #include "snapshot/snapshot.h"
 
 #define RANGES		64
-#define CHUNK		(1UL << 20)	/* written between two looks whether to go on */
+#define CHUNK		(1UL << 20)	/* bytes written between two checks whether to go on */
 #define SYNC_EVERY	(64UL << 20)	/* so that no wait for the disk is long */
 
 /* struct output - a file that is being written; @unsynced: bytes since it was last synced */
@@ -61,8 +61,9 @@ static int write_range(struct output *output, const char *bytes, uint64_t offset
 }
 
 /*
- * Private pages are the host's to read for as long as a part of them takes. What the guest
- * cannot have back stays shared: a page that the host holds, which nothing here does.
+ * The host can read a part of the private pages while that part is written. A page that cannot
+ * become private again stays shared. This happens if the host holds a reference to it, which
+ * nothing here does.
  */
 static int write_part(struct output *output, const struct machine *machine,
 		      const struct machine_memory *memory, uint64_t offset, uint64_t size)
@@ -89,7 +90,7 @@ static int write_parts(struct output *output, const struct machine *machine,
 	return ret;
 }
 
-/* What nobody has touched is a hole of the file. */
+/* Pages that nobody has touched become a hole of the file. */
 static int write_present(struct output *output, const struct machine *machine,
 			 const struct machine_memory *memory)
 {
@@ -164,7 +165,7 @@ static int get_devices(struct machine *machine, struct gmem_message *message)
 					 &message->devices_size);
 }
 
-/* Memory that can be mapped, all of one inode; and all devices have a section. */
+/* The memory must be mappable and of a single inode, and all devices must have a section. */
 static bool can_be_kept(const struct machine *machine)
 {
 	return machine->pc.present && machine_view(machine) >= 0;
@@ -258,8 +259,8 @@ int snapshot_check_place(const char *dir, const char **todo)
 }
 
 /*
- * Some filesystems say only when a file is closed that there was no room. Half of it is good
- * for nothing, and the disk may be full of it.
+ * Some filesystems report only at close(2) that there was no room. Half a file is useless, and may
+ * fill the disk.
  */
 static int close_files(struct snapshot_fds *files, bool good)
 {

@@ -2,8 +2,8 @@
 /*
  * The Virtual I/O Device specification 1.2, 5.5. Pages that the driver gives up, or reports
  * as free, are punched out of the guest memory inode; the next touch finds zeroes there.
- * Statistics and hints are not offered. A queue behind the first two can therefore only be
- * that of reports, whichever number the driver gives it.
+ * Statistics and hints are not offered. A queue after the first two can therefore only be the one
+ * for reports, whichever number the driver gives it.
  */
 #include <errno.h>
 #include <linux/virtio_balloon.h>
@@ -21,7 +21,7 @@
 #define INFLATE		0
 #define DEFLATE		1
 #define QUEUES		5
-/* Page numbers in a request. Linux sends 256. Pages beyond these are not given back. */
+/* Page numbers in a request; Linux sends 256. Any further pages are not given back. */
 #define PFNS		4096U
 #define AT_ONCE		256U
 
@@ -39,7 +39,7 @@ static struct balloon *balloon_of(struct virtio_device *device)
 	return (struct balloon *)device;
 }
 
-/* struct run - pages side by side, whichever way they are counted */
+/* struct run - adjacent pages, in ascending or descending order */
 struct run {
 	uint64_t gpa;
 	uint64_t size;
@@ -54,7 +54,7 @@ static void punch(struct machine *machine, struct run *run)
 	run->size = 0;
 }
 
-/* A number that is of no page of the guest's memory is passed over. */
+/* Skip numbers that are not pages of the guest's memory. */
 static void add_page(struct machine *machine, struct run *run, uint32_t pfn)
 {
 	uint64_t gpa = (uint64_t)pfn << VIRTIO_BALLOON_PFN_SHIFT;
@@ -90,7 +90,7 @@ static bool inflate(struct virtio_device *device, struct virtq_chain *chain)
 	return true;
 }
 
-/* There is nothing to do: a page that the guest takes again comes at its first touch. */
+/* Nothing to do: a page that the guest takes back comes at its first touch. */
 static bool deflate(struct virtio_device *device, struct virtq_chain *chain)
 {
 	virtq_push(&device->queues[DEFLATE], chain->head, 0);

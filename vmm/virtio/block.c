@@ -27,8 +27,8 @@
 
 /*
  * struct block_request - a request in flight, by its head
- * @disk: what the disk was asked to do
- * @queue: whose it is
+ * @disk: the request to the disk
+ * @queue: the queue that it came from
  * @status: where in the guest's memory the status goes
  * @iov, @ranges: what @disk refers to
  */
@@ -45,7 +45,7 @@ struct block_request {
  * @inflight: the part of the disk's state that the transport does not have: in @own, or in
  *	memory that outlives the process
  * @requests: by head, VIRTQ_SIZE of them
- * @pushed: requests are done that the driver was not told of
+ * @pushed: requests are done that the driver has not been told about
  */
 struct block_queue {
 	struct inflight *inflight;
@@ -57,7 +57,7 @@ struct block_queue {
 /*
  * struct block - a disk of the guest's, with a queue for each vCPU, VIRTIO_QUEUES at most
  * @recovers: it was started with the tables of a process that died
- * @fenced: whose requests may be carried out still
+ * @fenced: requests of that process may still be carried out
  */
 struct block {
 	struct virtio_device device;
@@ -108,8 +108,8 @@ int block_descriptor(struct virtio_device *device)
 /* ---- The end of a request ---- */
 
 /*
- * Bytes are counted from the first that is to be written, and the status is the last: with
- * data before it that is not there, it does not count.
+ * The driver counts bytes from the first that is to be written, and the status is the last. If data
+ * before it is missing, the status does not count.
  */
 static void finish(struct block *block, uint16_t index, uint16_t head, uint8_t *status,
 		   uint8_t code, uint64_t written, bool whole)
@@ -164,7 +164,7 @@ static void settled(struct disk *disk)
 
 /* ---- The beginning of a request ---- */
 
-/* Copy the pieces without @skip bytes at the beginning and with @size bytes after these. */
+/* Copy the pieces, skipping @skip bytes and taking the next @size bytes. */
 static unsigned int cut(const struct iovec *from, unsigned int nr, uint64_t skip,
 			uint64_t size, struct iovec *to)
 {
@@ -187,7 +187,7 @@ static unsigned int cut(const struct iovec *from, unsigned int nr, uint64_t skip
 	return count;
 }
 
-/* Where the last byte to be written goes, or NULL. */
+/* The address of the last byte to be written, or NULL. */
 static uint8_t *last_byte(const struct virtq_chain *chain)
 {
 	const struct iovec *last;
@@ -293,7 +293,7 @@ static int begin_ranges(struct block *block, struct block_request *own,
 	return disk_begin(&block->disk, &own->disk);
 }
 
-/* 1: it is answered already; 0: its end is told; or -errno */
+/* Returns 1: the request is answered already; 0: its end will be reported; or -errno. */
 static int tell_serial(struct block *block, const struct parsed *parsed)
 {
 	if (parsed->out || !parsed->in)
@@ -333,7 +333,7 @@ static void serve_taken(struct block *block, const struct virtq_chain *chain)
 	int ret = -EINVAL;
 
 	if (!status) {
-		/* There is no way to answer. */
+		/* There is no room for an answer. */
 		inflight_drop(block->queues[queue].inflight, chain->head);
 		chain->queue->broken = true;
 		return;
@@ -365,7 +365,7 @@ static bool serve(struct virtio_device *device, struct virtq_chain *chain)
 
 	if (inflight_begin(queue->inflight, chain->head))
 		serve_taken(block, chain);
-	else	/* one that is not answered yet is offered again */
+	else	/* a request that is not answered yet is offered again */
 		chain->queue->broken = true;
 	return true;
 }
@@ -377,9 +377,9 @@ static void restored(struct virtio_device *device)
 	struct block *block = block_of(device);
 	uint16_t i;
 
-	/* A guest may reset it before it is started here: that waits as well. */
+	/* A guest may reset the disk before it is started here: the reset waits as well. */
 	block->fenced = device->recovers && device->machine->nr_fences;
-	/* Else the tables are those of the process that died. */
+	/* Otherwise the tables are those of the process that died. */
 	for (i = 0; !device->recovers && i < device->nr_queues; i++)
 		inflight_clear(block->queues[i].inflight, device->now.queues[i].next_used);
 }
@@ -393,8 +393,8 @@ static void kick(struct virtio_device *device, uint16_t queue)
 }
 
 /*
- * Ask the disk again for the requests that were in flight when the state was kept. Of a process
- * that died, what was taken is what is in the used ring or in flight.
+ * Issue the requests again that were in flight when the state was saved. If the process died, the
+ * requests that were taken are those in the used ring and those in flight.
  */
 static int reissue(struct block *block, uint16_t index)
 {
@@ -427,16 +427,16 @@ static int reissue_all(struct block *block)
 }
 
 /*
- * The requests of a process that died may be carried out still: a late read would land in memory
- * that the guest uses for something else by then, a late write on newer data. Till that is over
- * nothing is asked for again, and nothing new.
+ * The requests of a process that died may still be carried out: a late read would land in memory
+ * that the guest uses for something else by then, and a late write on newer data. Until that is
+ * over, issue no request, old or new.
  */
 static int start(struct virtio_device *device)
 {
 	struct block *block = block_of(device);
 
 	block->recovers = device->recovers;
-	/* Also of a driver that has reset it since. */
+	/* This holds even if the driver has reset the device since. */
 	block->fenced = device->machine->nr_fences;
 	return block->fenced ? 0 : reissue_all(block);
 }
@@ -488,8 +488,8 @@ static int drain(struct virtio_device *device, uint64_t until)
 }
 
 /*
- * Its image may have another size by now: the guest's disk keeps the one that it had. What is
- * not there any more is an error, as in the process that died.
+ * The image may have another size by now, but the guest's disk keeps its size. Accesses beyond the
+ * image are errors, as in the process that died.
  */
 static void adopt(struct virtio_device *device, const uint8_t *config)
 {
@@ -510,7 +510,7 @@ static void read_config(struct virtio_device *device, uint32_t offset, void *dat
 	memcpy(data, (char *)&block_of(device)->config + offset, size);
 }
 
-/* Where requests do not end, their memory stays. */
+/* If requests do not end, leak their memory. */
 static void close_block(struct virtio_device *device)
 {
 	struct block *block = block_of(device);
@@ -527,9 +527,9 @@ static void close_block(struct virtio_device *device)
 /* ---- Setting up ---- */
 
 /*
- * One for each vCPU: Linux has a queue's interrupt go to the vCPU whose requests it has. With
- * one queue for several vCPUs, an answer often wakes one that has nothing to do but to wake
- * the one that waits for it.
+ * One queue for each vCPU: Linux sends a queue's interrupt to the vCPU whose requests it has. With
+ * one queue for several vCPUs, an answer often wakes a vCPU that only has to wake the one that
+ * waits for it.
  */
 static uint16_t count_queues(const struct machine *machine)
 {

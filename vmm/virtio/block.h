@@ -22,18 +22,20 @@ struct block_options {
 };
 
 /*
- * Give a machine one. 0, or -errno with the reason in words in @why, which has DISK_WHY
- * bytes.
+ * Give a machine a disk. Returns 0, or -errno with the reason in @why, which has DISK_WHY bytes.
  */
 int block_add(struct machine *machine, const struct block_options *options, char *why);
 
-/* A queue's table of requests in flight: with the transport's, they are all of a disk's state. */
+/*
+ * A queue's table of requests in flight. These tables and the transport's state are all state of a
+ * disk.
+ */
 struct inflight *block_inflight(struct virtio_device *device, uint16_t queue);
 
-/* Have the tables of all its queues here from now on: before the driver runs. */
+/* Keep the tables of all its queues here from now on. Called before the driver runs. */
 void block_use_tables(struct virtio_device *device, struct inflight *tables);
 
-/* The descriptor of what it is on the host. */
+/* The descriptor of the disk on the host. */
 int block_descriptor(struct virtio_device *device);
 
 #endif /* VMM_VIRTIO_BLOCK_H */

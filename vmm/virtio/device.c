@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Setting a virtio device up, and what the main loop does with it. */
+/* Sets a virtio device up, and serves it in the main loop. */
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
@@ -16,7 +16,7 @@
 
 /* ---- What a register has asked for ---- */
 
-/* A driver that is told nothing of a queue out of bounds would wait for ever. */
+/* Report a queue out of bounds: the driver would wait for ever otherwise. */
 static void fail_if_broken(struct virtio_device *device)
 {
 	uint16_t i;
@@ -52,12 +52,12 @@ static void start(struct virtio_device *device)
 	device->recovers = false;
 	device->started = true;
 	fail_if_broken(device);
-	/* Doorbells that rang before were not heeded. */
+	/* Doorbells that rang before this were ignored. */
 	for (i = 0; i < device->nr_queues; i++)
 		device->ops->kick(device, i);
 }
 
-/* The main loop changes registers without an exit: a next VMM is to find them so, too. */
+/* The main loop changes registers without an exit: publish them for the next VMM, too. */
 static void publish_registers(struct virtio_device *device)
 {
 	struct machine *machine = device->machine;
@@ -281,7 +281,7 @@ bool virtio_all_idle(const struct machine *machine)
 	return true;
 }
 
-/* Its eventfds are left as they are, and looked at again at the release. */
+/* Leave its eventfds as they are; the release looks at them again. */
 static void listen_to(struct virtio_device *device, uint32_t mask)
 {
 	uint16_t i;
@@ -325,7 +325,7 @@ int virtio_drain_all(struct machine *machine, uint64_t until)
 	unsigned int i;
 	int ret = 0;
 
-	/* While one is waited for, others end. */
+	/* While we wait for one device, the others finish as well. */
 	for (i = 0; i < machine->nr_virtio; i++) {
 		struct virtio_device *device = machine->virtio[i];
 

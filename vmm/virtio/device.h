@@ -4,8 +4,8 @@
  *
  * Two threads meet here. vCPUs read and write registers; they hold the device's lock
  * for that and do nothing else. The thread of the main loop serves the queues, and
- * carries out what a register asks for: to start, to reset. A queue's addresses do not
- * change while it is enabled, so serving takes no lock.
+ * carries out requests from registers: to start, to reset. A queue's addresses do not change while
+ * it is enabled, so serving takes no lock.
  */
 #ifndef VMM_VIRTIO_DEVICE_H
 #define VMM_VIRTIO_DEVICE_H
@@ -38,11 +38,11 @@ struct virtio_device;
  * @idle: is nothing in flight, so that the state is complete?
  * @drain: wait until nothing is in flight, or CLOCK_MONOTONIC has come to @until ns: 0 or
  *	-ETIMEDOUT. NULL where nothing ever is
- * @hold: take nothing that comes from the host; a kick of each queue ends that. Or NULL
- * @restored: the registers were taken over: from a device in which nothing was in flight, or,
- *	where @recovers, from one whose process died; or NULL
- * @adopt: take over what changes by itself of the configuration of such a one; or NULL
- * @unfenced: what a process that died has asked of the host can do nothing any more; or NULL
+ * @hold: accept no input from the host until each queue is kicked; or NULL
+ * @restored: the registers were restored, from a device in which nothing was in flight or, with
+ *	@recovers, from one whose process died; or NULL
+ * @adopt: take over those parts of such a device's configuration that change by themselves; or NULL
+ * @unfenced: requests of a process that died can do nothing any more; or NULL
  * @close: let go of what the device has, and free it
  * @read_config, @write_config: within the device's configuration, by a vCPU with the
  *	device's lock held
@@ -68,10 +68,10 @@ struct virtio_ops {
 };
 
 /*
- * struct virtio_state - all that the transport is, its PCI function and MSI-X apart
- * @reset: the driver waits for one; of a device that was idle it is 0
- * @queues: as the driver has set them up; where they are served, the copy in struct
- *	virtq is newer
+ * struct virtio_state - all state of the transport, without its PCI function and MSI-X
+ * @reset: the driver waits for a reset; 0 for a device that was idle
+ * @queues: as the driver has set them up; for queues that are served, the copy in struct virtq is
+ *	newer
  */
 struct virtio_state {
 	uint64_t driver_features;
@@ -93,13 +93,13 @@ struct virtio_state {
  * @config_size: of the device's configuration, likewise
  * @lock: guards @now and @asked
  * @now: the registers
- * @asked: the loop is to start or to reset it
+ * @asked: the loop must start or reset the device
  * @started: the queues are served; the loop's
  * @resetting: a reset waits for what is in flight; the loop's
- * @recovers: its next start goes on where a process died; the loop's
+ * @recovers: its next start continues where a process died; the loop's
  * @queues: those that are served; the loop's
- * @doorbells: what tells of requests, a queue
- * @attention: what tells that something is @asked
+ * @doorbells: an eventfd for each queue, signalled for requests
+ * @attention: an eventfd, signalled when @asked is set
  */
 struct virtio_device {
 	const struct virtio_ops *ops;
@@ -121,57 +121,57 @@ struct virtio_device {
 };
 
 /*
- * Put a device on the machine's bus and have the main loop serve it, before the guest
- * runs. 0 or -errno; the device is the machine's in any case.
+ * Put a device on the machine's bus, and let the main loop serve it, before the guest runs. Returns
+ * 0 or -errno; the device belongs to the machine in any case.
  */
 int virtio_init(struct virtio_device *device, const struct virtio_ops *ops,
 		struct machine *machine);
 
 /*
- * Of a machine whose vCPUs stand still: wait until all of its devices are idle, or until
- * CLOCK_MONOTONIC has come to @until ns. 0 or -ETIMEDOUT.
+ * Wait until all devices of a machine are idle, or until CLOCK_MONOTONIC has come to @until ns. The
+ * vCPUs stand still. 0 or -ETIMEDOUT.
  */
 int virtio_drain_all(struct machine *machine, uint64_t until);
 
-/* Is nothing in flight in any of them? */
+/* Are all devices idle? */
 bool virtio_all_idle(const struct machine *machine);
 
 /*
- * Of a machine whose vCPUs stand still: touch no memory of the guest's till the release.
- * Frames and other input for the guest wait in the host meanwhile.
+ * Touch no guest memory until the release. The vCPUs stand still. Frames and other input for the
+ * guest wait in the host meanwhile.
  */
 void virtio_hold_all(struct machine *machine);
 void virtio_release_all(struct machine *machine);
 
-/* Carry out what the registers have asked the main loop for: by its thread. */
+/* Carry out the registers' requests to the main loop, in its thread. */
 void virtio_attend_all(struct machine *machine);
 
 /*
- * Close all devices of a machine whose guest runs no more. Requests in flight are waited for
- * until CLOCK_MONOTONIC has come to @until ns, for all devices together, and then left behind.
+ * Close all devices of a machine whose guest runs no more. Wait for requests in flight until
+ * CLOCK_MONOTONIC has come to @until ns, for all devices together, then abandon them.
  */
 #define VIRTIO_CLOSE_WAIT	10000000000ULL	/* ns that a disk may take */
 void virtio_close_all(struct machine *machine, uint64_t until);
 
-/* Has the driver taken this feature? Settled once the device has started. */
+/* Has the driver accepted this feature? Fixed once the device has started. */
 bool virtio_has(const struct virtio_device *device, unsigned int feature);
 
-/* Tell the driver of what was pushed to a queue, if it wants to know. */
+/* Tell the driver about requests pushed to a queue, if it wants to know. */
 void virtio_tell(struct virtio_device *device, uint16_t queue);
 
 /* The device's configuration has changed. */
 void virtio_config_changed(struct virtio_device *device);
 
-/* The driver did what no driver may: it has to reset the device. */
+/* The driver violated the specification: it must reset the device. */
 void virtio_fail(struct virtio_device *device);
 
 /* The requests that a reset had to wait for have ended. */
 void virtio_reset_done(struct virtio_device *device);
 
 /*
- * Serve a queue: call @serve for each request until there is none. It returns false
- * where the request cannot be taken now: it is put back, and comes at the next kick.
- * After many the rest comes in the loop's next turn.
+ * Serve a queue: call @serve for each request until there is none. @serve returns false if it
+ * cannot take the request now: the request is put back, and comes again at the next kick. After
+ * many requests, the rest comes in the loop's next turn.
  */
 void virtio_serve(struct virtio_device *device, uint16_t queue,
 		  bool (*serve)(struct virtio_device *device, struct virtq_chain *chain));

@@ -27,7 +27,7 @@ static void close_fence(struct machine *machine, struct event *fence)
 	fence->fd = -1;
 }
 
-/* Bytes in it, which a hostile process may have written, are no news: it is not read. */
+/* A hostile process may have written bytes into the pipe: they mean nothing, and are never read. */
 static void hung_up(struct event *event, uint32_t ready)
 {
 	struct machine *machine = event->data;

@@ -23,7 +23,7 @@ bool inflight_begin(struct inflight *table, uint16_t head)
 }
 
 /*
- * Code that finds the ring's index ahead of @used knows that @last was pushed, whatever its
+ * A reader that finds the ring's index ahead of @used knows that @last was pushed, whatever its
  * entry says.
  */
 void inflight_push(struct inflight *table, struct virtq *queue, uint16_t head,

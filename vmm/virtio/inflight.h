@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which requests of a queue were taken and are not done: what a successor needs that has
- * only the memory of a process that died, where requests end in any order.
+ * The requests of a queue that were taken and are not done. A successor needs this if it has only
+ * the memory of a process that died, and requests can end in any order.
  */
 #ifndef VMM_VIRTIO_INFLIGHT_H
 #define VMM_VIRTIO_INFLIGHT_H
@@ -13,7 +13,7 @@
 
 /*
  * struct inflight_entry - of a request, by its head
- * @counter: requests have rising ones
+ * @counter: rises from request to request
  * @in_flight: it was taken, and is not done
  */
 struct inflight_entry {
@@ -42,17 +42,17 @@ void inflight_clear(struct inflight *table, uint16_t used);
 /* A request was taken. False: one with this head is in flight already. */
 bool inflight_begin(struct inflight *table, uint16_t head);
 
-/* It is done: tell the driver, at once with the table for whoever looks later. */
+/* A request is done: tell the driver, and change the table atomically with that. */
 void inflight_push(struct inflight *table, struct virtq *queue, uint16_t head,
 		   uint32_t written);
 
-/* It is forgotten, and not pushed. */
+/* Forget a request without pushing it. */
 void inflight_drop(struct inflight *table, uint16_t head);
 
 /*
- * The heads of what is in flight, in the order in which they were taken, from a table
- * that was left at any instant and may be anything; @used: the used ring's index in the
- * guest's memory. Returns how many, or -EPROTO: the table does not explain that index.
+ * Get the heads of the requests in flight, in the order in which they were taken, from an untrusted
+ * table whose owner may have died at any instant. @used: the used ring's index in the guest's
+ * memory. Returns how many, or -EPROTO: the table does not explain that index.
  */
 int inflight_recover(struct inflight *table, uint16_t used, uint16_t heads[VIRTQ_SIZE]);
 

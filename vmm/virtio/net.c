@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The Virtual I/O Device specification 1.2, 5.1, with one pair of queues and without a
- * control queue. Buffers are used in the order in which they came, so that the queues
- * are all of the state: a frame that is held here is lost, as frames can be.
+ * control queue. Buffers are used in the order in which they came, so that the queues are the whole
+ * state. A frame that is held here is lost, which may happen to any frame.
  */
 #include <errno.h>
 #include <linux/virtio_ids.h>
@@ -60,7 +60,7 @@ static bool transmit(struct virtio_device *device, struct virtq_chain *chain)
 {
 	struct net_port *port = net_of(device)->port;
 
-	/* What is no frame goes nowhere. */
+	/* Drop what is not a frame. */
 	if (chain->out_size >= NET_HEADER + NET_FRAME_LEAST &&
 	    chain->out_size <= NET_BUFFER &&
 	    port->ops->send(port, chain->iov, chain->nr_out, chain->out_size) == -EAGAIN)
@@ -86,7 +86,7 @@ static void put_back(struct virtq *queue, uint16_t nr)
 		virtq_unpop(queue);
 }
 
-/* Put the frame into one buffer, or several where the driver has agreed to that. */
+/* Put the frame into one buffer, or into several if the driver has agreed to that. */
 static int deliver(struct net *net)
 {
 	struct virtq *queue = &net->device.queues[RECEIVE];
@@ -98,14 +98,14 @@ static int deliver(struct net *net)
 	do {
 		int ret = virtq_pop(queue, chain);
 
-		/* Asked behind those that are there: it is more of them that help. */
+		/* Ask for buffers beyond the present ones: only more of them help. */
 		if (!ret) {
 			bool more = virtq_arm(queue);
 
 			put_back(queue, nr);
 			return more ? MORE_BUFFERS : NO_BUFFERS;
 		}
-		/* A buffer without room for the header is none. */
+		/* A buffer without room for the header is useless. */
 		if (ret < 0 || !chain->in_size || (!nr && chain->in_size < NET_HEADER)) {
 			queue->broken = true;
 			return BROKEN;
@@ -158,7 +158,7 @@ static void card_link(struct net_card *card)
 {
 	struct net *net = of_card(card);
 
-	/* Its queues are to be emptied, into nothing. */
+	/* The queues must be emptied, and their frames dropped. */
 	if (!net->port->up)
 		vhost_stop(net->port->vhost);
 	__atomic_store_n(&net->config.status, net->port->up ? VIRTIO_NET_S_LINK_UP : 0,
@@ -169,7 +169,7 @@ static void card_link(struct net_card *card)
 
 /* ---- The device ---- */
 
-/* The kernel has the queues, now if it can have them. */
+/* Give the queues to the kernel, if it can take them now. */
 static bool is_carried(struct net *net)
 {
 	struct net_port *port = net->port;
@@ -250,7 +250,7 @@ static void read_config(struct virtio_device *device, uint32_t offset, void *dat
 	memcpy(data, (const uint8_t *)&net_of(device)->config + offset, size);
 }
 
-/* A link that goes down, or comes up, is told as ever. */
+/* Report a link that goes down, or comes up, as ever. */
 static void adopt(struct virtio_device *device, const uint8_t *config)
 {
 	const size_t at = offsetof(struct virtio_net_config, status);
@@ -303,6 +303,6 @@ void net_mac(const char *name, uint8_t *mac)
 		hash = (hash ^ (uint8_t)*name) * 0x100000001b3;
 	for (i = 0; i < NET_MAC; i++)
 		mac[i] = hash >> (8 * i);
-	/* One host's, and not of a maker. */
+	/* Unicast, and locally administered. */
 	mac[0] = (mac[0] & 0xfc) | 0x02;
 }

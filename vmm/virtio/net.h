@@ -12,13 +12,13 @@ struct net_port;
 struct virtio_device;
 
 /*
- * Give a machine one, plugged into a port, which is the card's from here on in any case;
- * @mtu: the largest packet that the guest is to send, 0: the port's. 0 or -errno.
+ * Give a machine a card, plugged into a port. The port belongs to the card from here on in any
+ * case. @mtu: the largest packet that the guest may send; 0: the port's. Returns 0 or -errno.
  */
 int net_add(struct machine *machine, struct net_port *port, const uint8_t *mac,
 	    uint16_t mtu);
 
-/* What a card is plugged into. */
+/* The port that a card is plugged into. */
 struct net_port *net_port_of(struct virtio_device *device);
 
 /* The address of a card by its name, the same each time. */

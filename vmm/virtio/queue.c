@@ -14,8 +14,8 @@
 #define MOST_BYTES	(1ULL << 32)
 
 /*
- * Memory at a guest address, which the host may use: in a guest whose memory is private,
- * from now on for good. NULL where there is none.
+ * Memory at a guest address, for use by the host. In a guest whose memory is private, this shares
+ * it for good. NULL if there is no memory.
  */
 static void *memory_at(const struct virtq *queue, uint64_t gpa, uint64_t size)
 {
@@ -45,7 +45,7 @@ static bool makes_sense(const struct virtq *queue)
 	       !(now->used % VRING_USED_ALIGN_SIZE);
 }
 
-/* Once: its addresses do not change while it is served. */
+/* Look these up once: a queue's addresses do not change while it is served. */
 static bool find_memory(struct virtq *queue)
 {
 	queue->desc = memory_at(queue, queue->now.desc,
@@ -97,7 +97,7 @@ static int add(struct virtq *queue, struct virtq_chain *chain, const struct vrin
 	return 0;
 }
 
-/* Follow the chain in a table of @size descriptors; no more links than there are. */
+/* Follow the chain in a table of @size descriptors, for at most that many links. */
 static int follow(struct virtq *queue, struct virtq_chain *chain,
 		  const struct vring_desc *table, uint32_t size, uint32_t at, bool indirect)
 {
@@ -110,7 +110,7 @@ static int follow(struct virtq *queue, struct virtq_chain *chain,
 		if (at >= size)
 			return -EPROTO;
 		memcpy(&desc, &table[at], sizeof(desc));
-		/* From here on the copy: the compiler is not to read the original again. */
+		/* Use the copy from here on: the compiler must not read the original again. */
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
 		if (desc.flags & VRING_DESC_F_INDIRECT) {
 			uint32_t inner = desc.len / sizeof(desc);
@@ -203,7 +203,7 @@ void virtq_push(struct virtq *queue, uint16_t head, uint32_t written)
 
 /* ---- Doorbells and interrupts ---- */
 
-/* Behind the available ring: the entry of the used ring that the driver waits for. */
+/* used_event, after the available ring: the entry of the used ring that the driver waits for. */
 static uint16_t used_event(const struct virtq *queue)
 {
 	return __atomic_load_n(&queue->avail->ring[queue->now.size], __ATOMIC_RELAXED);
@@ -214,7 +214,7 @@ bool virtq_must_tell(struct virtq *queue)
 	uint16_t told = queue->told;
 	bool valid = queue->told_valid;
 
-	/* The driver sets what it waits for, then looks for used entries. */
+	/* Pairs with the driver, which sets used_event and then looks for used entries. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	queue->told = queue->now.next_used;
 	queue->told_valid = true;
@@ -247,7 +247,7 @@ bool virtq_arm(struct virtq *queue)
 	if (queue->broken)
 		return false;
 	ask_for_doorbells(queue, true);
-	/* The driver adds a request, then looks whether it is to ring. */
+	/* Pairs with the driver, which adds a request and then checks whether to ring. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return avail_index(queue) != queue->now.next_avail;
 }

@@ -16,7 +16,7 @@ struct vring_desc;
 struct vring_used;
 
 /*
- * struct virtq_state - all that a queue is; a snapshot carries it as it stands
+ * struct virtq_state - all state of a queue; a snapshot carries it unchanged
  * @desc, @avail, @used: guest physical addresses, fixed once @enabled
  * @size: a power of two, at most VIRTQ_SIZE
  * @enabled: the driver has set it up
@@ -43,7 +43,7 @@ struct virtq_state {
  * @event_idx: the driver has taken VIRTIO_F_EVENT_IDX
  * @told: @now.next_used when the driver was last told, if @told_valid
  * @desc, @avail, @used: its memory, once it is served and not @broken from the start
- * @broken: the driver has done what no driver may: nothing is done for it any more
+ * @broken: the driver has violated the specification: the queue is not served any more
  */
 struct virtq {
 	struct virtq_state now;
@@ -58,10 +58,10 @@ struct virtq {
 };
 
 /*
- * struct virtq_chain - a request of the driver: buffers to read, then buffers to write
+ * struct virtq_chain - a request of the driver: buffers to read, followed by buffers to write
  * @queue: where it was taken from
  * @head: its number there
- * @nr_out, @nr_in: so many of @iov are to be read, and then so many to be written
+ * @nr_out, @nr_in: how many of @iov are to be read, and how many, after these, to be written
  * @out_size, @in_size: their bytes, at most 4 GiB each
  */
 struct virtq_chain {
@@ -74,25 +74,25 @@ struct virtq_chain {
 	struct iovec iov[VIRTQ_SEGMENTS];
 };
 
-/* Begin to serve a queue that is enabled. @broken is set where it makes no sense. */
+/* Begin to serve a queue that is enabled. Sets @broken if its state is invalid. */
 void virtq_start(struct virtq *queue, struct machine *machine, bool event_idx);
 
 /*
- * Of a queue whose process died: where it stands, as far as the used ring tells; what was taken
- * and is not there is taken again, unless somebody knows better.
+ * Restore the position of a queue whose process died, from the used ring. Requests that were taken
+ * but are not there are taken again, unless the caller knows better.
  */
 void virtq_recover(struct virtq *queue);
 
 /*
  * Take the next request. Returns 1; 0: there is none; -EPROTO: the queue is broken, and
- * the device needs a reset. Nothing of the guest's is read twice.
+ * the device needs a reset. Guest memory is never read twice.
  */
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 
-/* A request that was taken before, by its head: 0 or -EPROTO, likewise. */
+/* Get a request that was taken before, by its head. Returns 0 or -EPROTO, likewise. */
 int virtq_chain_at(struct virtq *queue, uint16_t head, struct virtq_chain *chain);
 
-/* Put the last one back: virtq_pop() is going to return it again. */
+/* Put the last request back: virtq_pop() will return it again. */
 void virtq_unpop(struct virtq *queue);
 
 /* A request is done: so many bytes of its buffers were written. */
@@ -104,10 +104,10 @@ struct virtq_done {
 	uint32_t written;
 };
 
-/* So many are done, at most the queue's size, and the driver sees all of them or none. */
+/* Several requests are done, at most the queue's size; the driver sees all of them or none. */
 void virtq_push_all(struct virtq *queue, const struct virtq_done *done, uint16_t nr);
 
-/* Is the driver to be told now of what was pushed? */
+/* Must the driver be told now about pushed requests? */
 bool virtq_must_tell(struct virtq *queue);
 
 /*

@@ -48,7 +48,7 @@ static uint64_t read_driver_features(struct virtio_device *device)
 	return select < 2 ? (uint32_t)(device->now.driver_features >> (select * 32)) : 0;
 }
 
-/* They are settled when the driver says so. */
+/* Features are fixed when the driver says so. */
 static void write_driver_features(struct virtio_device *device, uint64_t value)
 {
 	uint32_t shift = device->now.driver_select * 32;
@@ -71,7 +71,7 @@ static void ask(struct virtio_device *device, int what)
 	event_raise(device->attention.fd, "telling the main loop of a device");
 }
 
-/* After a 0 the old status is read until the device has let go of guest memory. */
+/* After a write of 0, reads return the old status until the device has let go of guest memory. */
 static void write_status(struct virtio_device *device, uint64_t value)
 {
 	uint8_t was = device->now.status;
@@ -84,7 +84,7 @@ static void write_status(struct virtio_device *device, uint64_t value)
 	if (device->asked == ASKED_RESET)
 		return;
 	value |= was & (VIRTIO_CONFIG_S_NEEDS_RESET | VIRTIO_CONFIG_S_DRIVER_OK);
-	/* A device that runs does so until it is reset. */
+	/* A running device runs until it is reset. */
 	if (was & VIRTIO_CONFIG_S_DRIVER_OK)
 		value |= VIRTIO_CONFIG_S_FEATURES_OK;
 	if (value & VIRTIO_CONFIG_S_FEATURES_OK &&
@@ -209,7 +209,7 @@ static void write_common(struct virtio_device *device, uint32_t offset, uint64_t
 	}
 }
 
-/* Width of the register at an offset; 0: none begins there. */
+/* Width of the register that begins at an offset; 0: there is none. */
 static uint32_t width(uint32_t offset)
 {
 	switch (offset) {
@@ -234,7 +234,7 @@ static uint32_t width(uint32_t offset)
 	}
 }
 
-/* The address register that an access of 4 or 8 bytes is in, or NULL. */
+/* The address register that contains an access of 4 or 8 bytes, or NULL. */
 static uint64_t *address_at(struct virtio_device *device, uint32_t offset)
 {
 	struct virtq_state *queue = selected(device);
@@ -319,7 +319,7 @@ static void bar_read(struct pci_function *function, uint32_t offset, void *data,
 	case COMMON:
 		common_read(device, at, data, size);
 		break;
-	case ISR:	/* of interrupt lines, of which there are none */
+	case ISR:	/* for interrupt lines, of which there are none */
 		break;
 	case CONFIG:
 		config_read(device, at, data, size);
@@ -430,7 +430,7 @@ int registers_init(struct virtio_device *device)
 	if (device->config_size)
 		add_area(device, VIRTIO_PCI_CAP_DEVICE_CFG, CONFIG, device->config_size);
 	registers_reset(device);
-	/* A vector a queue, and one for changes of the configuration. */
+	/* One vector for each queue, and one for changes of the configuration. */
 	ret = msix_init(&device->msix, &device->machine->msis, &device->function,
 			device->nr_queues + 1, TABLE, PENDING);
 	return ret ? ret : pci_add(&device->machine->pci, &device->function);

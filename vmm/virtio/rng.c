@@ -9,7 +9,7 @@
 #include "virtio/rng.h"
 
 #define CLASS_OTHER	0xff0000
-#define AT_ONCE		4096U	/* bytes of a request: a driver asks again for more */
+#define AT_ONCE		4096U	/* bytes of a request; the driver asks again if it needs more */
 
 static bool fill(struct virtio_device *device, struct virtq_chain *chain)
 {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A queue's addresses and indexes are checked where it begins to be served: see
- * virtq_start(). The driver may not have been told yet of entries that were pushed before:
- * a queue that has just begun tells it of the first entry in any case.
+ * A queue's addresses and indexes are checked when serving it begins: see virtq_start(). The driver
+ * may not have been told yet about entries that were pushed before: a queue that has just begun
+ * reports the first entry in any case.
  */
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -12,7 +12,7 @@
 #include "virtio/registers.h"
 #include "virtio/state.h"
 
-/* The configuration as the driver reads it, with zeroes behind its end. */
+/* The configuration as the driver reads it, with zeroes after its end. */
 static void read_config(struct virtio_device *device, uint8_t *config)
 {
 	uint32_t size = device->config_size;
@@ -66,7 +66,7 @@ static bool good_queue(const struct virtio_device *device, const struct virtq_st
 	       (queue->vector < device->msix.nr || queue->vector == VIRTIO_NO_VECTOR);
 }
 
-/* No device runs whose features are not settled: its registers never let a driver do so. */
+/* A device cannot run before its features are fixed: the registers never let a driver do that. */
 static bool good_status(const struct virtio_device *device, const struct virtio_state *registers)
 {
 	if (registers->status & VIRTIO_CONFIG_S_FEATURES_OK)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The state of a virtio device, all of it: its PCI function, MSI-X, registers and queues. */
+/* The complete state of a virtio device: its PCI function, MSI-X, registers and queues. */
 #ifndef VMM_VIRTIO_STATE_H
 #define VMM_VIRTIO_STATE_H
 
@@ -10,9 +10,9 @@
 #define VIRTIO_SAVED_CONFIG	128
 
 /*
- * struct virtio_saved - what is kept of a device whose driver waits for nothing
+ * struct virtio_saved - the saved state of a device whose driver waits for nothing
  * @type: VIRTIO_ID_*
- * @device_config: of a disk its size, for instance: another device is not the same
+ * @device_config: for instance the size of a disk: another device differs in it
  */
 struct virtio_saved {
 	uint32_t type;
@@ -24,20 +24,20 @@ struct virtio_saved {
 };
 
 /*
- * Of an idle device, by the thread of the main loop, while the vCPUs stand still, after
+ * Save an idle device: in the main loop's thread, while the vCPUs stand still, after
  * virtio_attend_all().
  */
 void virtio_save(const struct virtio_device *device, struct virtio_saved *saved);
 
 /*
- * Without what the queues are at: any thread, with the machine's device_lock held, while the
- * device runs.
+ * Save a running device, without the positions of its queues: in any thread, with the machine's
+ * device_lock held.
  */
 void virtio_save_registers(const struct virtio_device *device, struct virtio_saved *saved);
 
 /*
- * Take over the state of another that may be anything; the main loop begins to serve it
- * where its driver was ready. 0, or -EINVAL: it is of no such device.
+ * Take over the untrusted state of another device; the main loop begins to serve it if its driver
+ * was ready. Returns 0, or -EINVAL: it is not the state of such a device.
  */
 int virtio_restore(struct virtio_device *device, const struct virtio_saved *saved);
 

@@ -19,7 +19,7 @@
 #define DEVICE	"/dev/vhost-net"
 #define QUEUES	2
 
-/* struct vhost_call - what the kernel tells the driver by: an eventfd, and whose it is */
+/* struct vhost_call - the eventfd by which the kernel notifies the driver, and its owner */
 struct vhost_call {
 	struct event event;
 	struct vhost *vhost;
@@ -27,11 +27,11 @@ struct vhost_call {
 };
 
 /*
- * struct vhost - an open one
+ * struct vhost - an open vhost-net
  * @features: what it can do
- * @device: whose queues it has, or NULL
- * @nr: so many of them
- * @failed: an eventfd: the driver has done what no driver may
+ * @device: the device whose queues it has, or NULL
+ * @nr: how many queues
+ * @failed: an eventfd: the driver has violated the specification
  */
 struct vhost {
 	int fd;
@@ -125,7 +125,7 @@ static int tell_memory(struct vhost *vhost)
 	return ret;
 }
 
-/* Of private memory the kernel could not read what this process has not shared yet. */
+/* The kernel could not read those parts of private memory that this process has not shared yet. */
 int vhost_open(struct vhost **opened, struct machine *machine, int tap)
 {
 	struct vhost *vhost;
@@ -218,7 +218,7 @@ static int set_tap(struct vhost *vhost, unsigned int i, int tap)
 	return ioctl(vhost->fd, VHOST_NET_SET_BACKEND, &backend) ? -errno : 0;
 }
 
-/* The kernel waits until its thread has nothing to do with the queue any more. */
+/* The kernel waits until its thread does not use the queue any more. */
 static void take_back(struct vhost *vhost, unsigned int i)
 {
 	struct virtq *queue = &vhost->device->queues[i];
@@ -281,7 +281,7 @@ void vhost_stop(struct vhost *vhost)
 		return;
 	for (i = 0; i < vhost->nr; i++)
 		take_back(vhost, i);
-	/* Where devices are held, the release has them heard again. */
+	/* If devices are held, the release listens to the doorbells again. */
 	listen_to_doorbells(vhost, !vhost->machine->held);
 	vhost->device = NULL;
 }
