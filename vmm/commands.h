@@ -3,7 +3,9 @@
 #ifndef VMM_COMMANDS_H
 #define VMM_COMMANDS_H
 
-/* Each takes the command's name as argv[0] and returns an exit status of common/status.h. */
+/*
+ * Each function takes the command's name as argv[0] and returns an exit status of common/status.h.
+ */
 int cmd_run(int argc, char **argv);
 int cmd_restore(int argc, char **argv);
 int cmd_ps(int argc, char **argv);

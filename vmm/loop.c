@@ -16,12 +16,12 @@
 
 #define LOOK_EVERY	5	/* ms, where requests in flight are waited for */
 #define LOOK_SELDOM	200	/* ms, where a deadline may come */
-#define BEATS		8	/* at least, in the time after which it is taken to hang */
+#define BEATS		8	/* turns, at least, in the time after which it counts as hanging */
 
-/* They end it in an orderly way: a terminal must get its settings back. */
+/* These signals end the loop in an orderly way: a terminal must get its settings back. */
 static const int ending[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
 
-/* One that is ignored, as nohup(1) has it, stays ignored: a signalfd would tell it. */
+/* A signal that is ignored, for instance by nohup(1), stays ignored: a signalfd would report it. */
 static bool is_ignored(int number)
 {
 	struct sigaction action;
@@ -50,7 +50,7 @@ void loop_block_signals(bool snapshot)
 	signal(SIGUSR2, snapshot ? SIG_DFL : SIG_IGN);
 	set = awaited_signals();
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	/* The reader of our output may go away: that is no end of a guest. */
+	/* The reader of our output may go away: that must not end the guest. */
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -67,7 +67,10 @@ void loop_heed_signals(void)
 
 void loop_end(struct loop *loop, int status)
 {
-	/* One that dies from here on wants no successor, unless that has the guest already. */
+	/*
+	 * If this process dies from here on, it wants no successor, unless that has the guest
+	 * already.
+	 */
 	if (!loop->given)
 		publish_ending(loop->vcpus->machine);
 	loop->over = true;
@@ -76,7 +79,7 @@ void loop_end(struct loop *loop, int status)
 
 /* ---- Standing still, and going on ---- */
 
-/* Of the awaited line there is no news any more. */
+/* Stop the guest, and forget that the awaited line has come. */
 static int stop(struct loop *loop)
 {
 	struct vcpus *vcpus = loop->vcpus;
@@ -88,7 +91,7 @@ static int stop(struct loop *loop)
 	return vcpus->ended ? -ESRCH : 0;
 }
 
-/* It is no guest without vCPUs that run. */
+/* Without running vCPUs there is no guest: a failure ends the loop. */
 int loop_go_on(struct loop *loop)
 {
 	int ret;
@@ -119,7 +122,7 @@ int loop_resume(struct loop *loop)
 	return loop_go_on(loop);
 }
 
-/* Those who asked hear of it when the guest is on its way again. */
+/* Call the requester back when the guest runs again. */
 static void saved(void *data, int error, const char *step)
 {
 	struct loop *loop = data;
@@ -170,7 +173,7 @@ int loop_stop(struct loop *loop, bool *asked)
 		return 0;
 	}
 	ret = power_press(loop->vcpus->machine);
-	/* One that stands still hears nothing. */
+	/* A guest that stands still does not notice the button. */
 	return ret ? ret : loop_resume(loop);
 }
 
@@ -185,7 +188,7 @@ static void kept(void *data, int error, const char *step)
 		say_failed(error, "%s, %s", step, loop->snapshot);
 }
 
-/* By a signal, or the awaited line. */
+/* A signal, or the awaited line, has asked for a snapshot. */
 static void snapshot_now(struct loop *loop)
 {
 	int ret;
@@ -217,7 +220,7 @@ static void stands_still(struct event *event, uint32_t ready)
 	struct loop *loop = event->data;
 
 	(void)ready;
-	/* The line comes once, and an upgrade can be asked for again. */
+	/* The line comes only once, but an upgrade can be requested again. */
 	upgrade_cancel(&loop->upgrade, SNAPSHOT_COMES);
 	snapshot_now(loop);
 }
@@ -332,7 +335,9 @@ void loop_close(struct loop *loop)
 	loop->signals = -1;
 }
 
-/* How long the loop may wait, in ms: @most, or as long as it likes (-1), but for its beats. */
+/*
+ * How long the loop may wait, in ms: @most, or for ever (-1), but not longer than to the next beat.
+ */
 static int time_to_wait(const struct loop *loop, int most)
 {
 	int beat = loop->hang > INT_MAX / 1000 ? INT_MAX : loop->hang * 1000 / BEATS;
@@ -358,10 +363,10 @@ int loop_serve(struct loop *loop)
 	}
 	if (ret)
 		loop_end(loop, say_failed(ret, "waiting"));
-	/* A client that waits for it is told, while there are connections. */
+	/* Answer a client that waits for it while there are still connections. */
 	saving_give_up(&loop->saving);
 	upgrade_look(&loop->upgrade);
-	/* No success without the snapshot that was asked for last. */
+	/* The status is not success without the snapshot that was requested last. */
 	return loop->status == EXIT_DONE && loop->unkept ? EXIT_FAILED : loop->status;
 }
 

@@ -21,17 +21,17 @@
  * @no_snapshot: why it can't be kept in a directory, or NULL
  * @signals: a signalfd, or -1
  * @saving: a snapshot under way
- * @saved, @saved_data: who asked for it
- * @unkept: it was to be kept there, and is not
+ * @saved, @saved_data: the callback of its requester
+ * @unkept: a snapshot there was requested, and failed
  * @given: another process has the guest
- * @upgraded: and the helper, and the name
- * @arrives: the guest is still another process's: stdin is not read yet
- * @upgrade: what an upgrade needs, and one that is under way
- * @hang: it is killed where it does not turn for so many seconds, if not 0
+ * @upgraded: that process also has the helper and the name
+ * @arrives: another process still has the guest: stdin is not read yet
+ * @upgrade: the resources of an upgrade, and the one under way
+ * @hang: if not 0: the process is killed if the loop does not turn for so many seconds
  * @blackout: ns for which the guest stood still when it came here from another process, or 0
- * @over: the loop is to end, with the exit status @status
+ * @over: the loop must end, with the exit status @status
  * @terminal: the console's
- * @signal, @ended, @still, @asked: what it waits for
+ * @signal, @ended, @still, @asked: the events that it waits for
  */
 struct loop {
 	struct vcpus *vcpus;
@@ -61,23 +61,23 @@ struct loop {
 };
 
 /*
- * Block the signals that the loop waits for. Called before any thread or socket
- * exists, so that none comes too early. SIGUSR2 asks for a snapshot where @snapshot,
- * and nothing elsewhere.
+ * Block the signals that the loop waits for. Called before any thread or socket exists, so that no
+ * signal comes too early. SIGUSR2 asks for a snapshot if @snapshot is set, and is ignored
+ * otherwise.
  */
 void loop_block_signals(bool snapshot);
 
-/* Where there will be no loop: one that asked for the end and is blocked ends the process now. */
+/* If there will be no loop: a blocked signal that asked for the end now ends the process. */
 void loop_heed_signals(void);
 
 /*
- * Do all that can fail, with a machine that is built and does not run: watch for events,
- * show the console. 0 or -errno; closed in either case. A loop that was not opened is
- * closed if its @signals is -1.
+ * Do everything that can fail, with a machine that is built and does not run: watch for events,
+ * show the console. Returns 0 or -errno; close the loop in either case. A loop that was not opened
+ * can be closed if its @signals is -1.
  */
 int loop_open(struct loop *loop);
 
-/* Stop the guest, if it is here still; show what it printed last. */
+/* Stop the guest, if it is still here; show its last output. */
 void loop_close(struct loop *loop);
 
 /*
@@ -89,34 +89,34 @@ int loop_serve(struct loop *loop);
 /* Start the guest, and serve it. */
 int loop_run(struct loop *loop);
 
-/* ---- What may be asked of it, in an event's function ---- */
+/* ---- Requests to the loop, from an event's function ---- */
 
-/* Have the guest stand still, or go on; it may do so already. 0 or -errno. */
+/* Make the guest stand still, or go on; it may do so already. Returns 0 or -errno. */
 int loop_pause(struct loop *loop);
 int loop_resume(struct loop *loop);
 
-/* Have the guest go on where nothing is against that. 0 or -errno: then the loop ends. */
+/* Let the guest go on, if nothing prevents that. Returns 0, or -errno: then the loop ends. */
 int loop_go_on(struct loop *loop);
 
 /*
- * Keep the guest in new files, which are taken over, or in what the helper makes (NULL); it
- * goes on then, unless it is paused. @path is where that is, in words; @exposes: private memory
- * may be written, which is -EPERM else. Returns 0, and @done is
- * called with 0 or -errno and what failed, once it is known what came of it: -ECANCELED: the
- * loop has ended before; or returns -errno, and the machine's @step says what
- * failed: -EOPNOTSUPP: @no_snapshot is why; -EBUSY: another one is under way.
+ * Keep the guest in new files, which are taken over, or in files that the helper makes (NULL).
+ * Afterwards it goes on, unless it is paused. @path: the place, for messages; @exposes: private
+ * memory may be written, otherwise this is -EPERM. Returns 0, and calls @done later with the
+ * result: 0, or -errno and what failed; -ECANCELED: the loop has ended before. Or returns -errno,
+ * and the machine's @step says what failed: -EOPNOTSUPP: @no_snapshot says why; -EBUSY: another
+ * snapshot is under way.
  */
 int loop_snapshot(struct loop *loop, const char *path, const struct snapshot_fds *files,
 		  bool exposes, void (*done)(void *data, int error, const char *step),
 		  void *data);
 
 /*
- * Press the power button, and have the guest go on if it is paused; *asked: it has one.
- * If not, the loop ends, and the guest with it. 0 or -errno.
+ * Press the power button, and let the guest go on if it is paused. *asked: it has a button. If not,
+ * the loop ends, and the guest with it. Returns 0 or -errno.
  */
 int loop_stop(struct loop *loop, bool *asked);
 
-/* End it with this exit status. */
+/* End the loop with this exit status. */
 void loop_end(struct loop *loop, int status);
 
 #endif /* VMM_LOOP_H */

@@ -29,7 +29,7 @@ static const struct command commands[] = {
 	{ "upgrade", cmd_upgrade, "put a running guest under another gmem program" },
 	{ "doctor", cmd_doctor, "check what gmem needs of this host" },
 	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
-	{ "incoming", cmd_incoming, NULL },	/* what 'gmem upgrade' starts: not for people */
+	{ "incoming", cmd_incoming, NULL },	/* internal: 'gmem upgrade' starts this */
 	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
 	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },
 };
@@ -71,7 +71,7 @@ static int help(int argc, char **argv)
 	return EXIT_DONE;
 }
 
-/* Else a file of ours would get the number of stdin, stdout or stderr, and their words. */
+/* Otherwise a file of ours could get the number of stdin, stdout or stderr, and their data. */
 static int open_standard(void)
 {
 	int fd;
@@ -87,7 +87,10 @@ int main(int argc, char **argv)
 	if (open_standard())
 		return EXIT_FAILED;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	/* A file that is not to grow (ulimit -f) is an error of that file, and ends no guest. */
+	/*
+	 * A file that must not grow (ulimit -f) causes an error for that file, and must not end the
+	 * guest.
+	 */
 	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		usage(stderr);

@@ -17,14 +17,14 @@ struct option_list {
 /*
  * struct option_row - one option of a command, or one operand
  * @name: without the dashes; NULL ends the table
- * @argument: what its argument is called in the help; NULL: it takes none
+ * @argument: the name of its argument in the help; NULL: it takes none
  * @help: one line
  * @operand: it is a positional argument, read in the order of the table
- * @optional: of an operand: it may be left out, as may all behind it
- * @text: where the argument goes as it is, or NULL
- * @list: where all of its arguments go, or NULL
- * @size: where it goes as a size in bytes, written with a unit, or NULL
- * @number: where it goes as a number, or 1 for an option without one; or NULL
+ * @optional: of an operand: it may be left out, together with all that follow
+ * @text: where to store the argument unchanged, or NULL
+ * @list: where to store all of its arguments, or NULL
+ * @size: where to store it as a size in bytes, written with a unit, or NULL
+ * @number: where to store it as a number, or 1 for an option without an argument; or NULL
  * @least, @most: of the number
  */
 struct option_row {
@@ -42,9 +42,9 @@ struct option_row {
 };
 
 /*
- * Read "--name argument", "--name=argument" and operands, in any order; behind "--"
- * there are operands only. Returns 0, or the status to exit with, negative after
- * --help or --version was served (exit with EXIT_DONE).
+ * Read "--name argument", "--name=argument" and operands, in any order; after "--" there are only
+ * operands. Returns 0, or the status to exit with, negative after --help or --version was served
+ * (exit with EXIT_DONE).
  */
 int options_read(int argc, char **argv, const struct option_row *rows,
 		 const char *about);
@@ -53,7 +53,7 @@ int options_read(int argc, char **argv, const struct option_row *rows,
 int options_wrong(const char *command, const char *what, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* What --version says. */
+/* The text of --version. */
 void options_version(void);
 
 #endif /* VMM_OPTIONS_H */

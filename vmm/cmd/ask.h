@@ -4,8 +4,8 @@
 #define VMM_CMD_ASK_H
 
 /*
- * The command of @argv: it asks for @request, and says @done of the VM. @about: for its
- * help. Returns the exit status.
+ * Run the command in @argv: it asks for @request, and then prints @done about the VM. @about: for
+ * its help. Returns the exit status.
  */
 int ask_by_name(int argc, char **argv, const char *request, const char *about,
 		const char *done);

@@ -22,7 +22,7 @@
 
 enum { GUEST, KEYS, SIGNALS };
 
-/* A signal ends it as the key does: the terminal gets its settings back. */
+/* A signal ends it like the key: the terminal gets its settings back. */
 static int open_signals(void)
 {
 	sigset_t set;
@@ -48,7 +48,9 @@ static bool show(int socket)
 	return got && !write_all(STDOUT_FILENO, bytes, got);
 }
 
-/* False: it is over. @keys->fd is -1 at the end of a file, whose output is awaited. */
+/*
+ * False: the session is over. @keys->fd is -1 at the end of a file, whose output we still wait for.
+ */
 static bool type(struct pollfd *keys, int socket, bool person)
 {
 	char bytes[1024];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Processes come and go while they are looked at: what is not there any more is passed over.
+ * Processes come and go while we look at them: ignore those that are gone.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -18,7 +18,7 @@
 #define VIEW_LINK	"anon_inode:[kvm-gmem]"
 #define PAGER_LINK	"anon_inode:[gmem-pager]"
 
-/* Call @look with each descriptor of a process whose link begins so. */
+/* Call @look with each descriptor of a process whose link begins with a prefix. */
 static void each_descriptor(pid_t pid, const char *begins,
 			    void (*look)(pid_t pid, int fd, void *data), void *data)
 {
@@ -42,7 +42,7 @@ static void each_descriptor(pid_t pid, const char *begins,
 	closedir(dir);
 }
 
-/* Several descriptors may be of one inode. */
+/* Several descriptors may refer to one inode. */
 static void add_view(pid_t pid, int fd, void *data)
 {
 	struct counts *counts = data;
@@ -100,7 +100,7 @@ void pagers_find(struct pagers *pagers)
 		closedir(proc);
 }
 
-/* A pager that two processes have open is one. */
+/* Count a pager once, even if two processes have it open. */
 bool pagers_wait(const struct pagers *pagers, const struct counts *counts, uint64_t *waits)
 {
 	bool found = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the kernel counts of VMs, as /proc/PID/fdinfo has it for whoever may read that. */
+/* The kernel's counts of VMs, from /proc/PID/fdinfo, for users who may read that. */
 #ifndef VMM_CMD_COUNTS_H
 #define VMM_CMD_COUNTS_H
 
@@ -13,7 +13,7 @@
 /*
  * struct counts - of one VM
  * @nr, @inodes: its inodes of guest memory
- * @came: pages that ever came there, however: by a fault, by populating, from a pager
+ * @came: pages that ever came there, by a fault, by populating, or from a pager
  */
 struct counts {
 	unsigned int nr;
@@ -23,8 +23,8 @@ struct counts {
 
 /*
  * struct pagers - the pagers that this user may see
- * @inode: whose pages one gives
- * @waits: how many wait for one now: vCPUs, tasks of guests, threads of the host
+ * @inode: the inode whose pages a pager gives
+ * @waits: how many vCPUs, tasks of guests, and threads of the host wait for one now
  */
 struct pagers {
 	unsigned int nr;
@@ -34,12 +34,12 @@ struct pagers {
 	} all[COUNTS_PAGERS];
 };
 
-/* Of a VMM. False: it has no guest memory, or it can't be seen. */
+/* Get a VMM's counts. False: it has no guest memory, or it can't be seen. */
 bool counts_read(pid_t pid, struct counts *counts);
 
 void pagers_find(struct pagers *pagers);
 
-/* How many wait for pages of this VM; false: it has no pager that can be seen. */
+/* Get how many wait for pages of this VM. False: it has no pager that can be seen. */
 bool pagers_wait(const struct pagers *pagers, const struct counts *counts, uint64_t *waits);
 
 #endif /* VMM_CMD_COUNTS_H */

@@ -2,8 +2,8 @@
 /*
  * gmem demo: process A runs a guest, process B takes it over, A is killed.
  *
- * All numbers come from elsewhere: times and events from A and B, pages from
- * the kernel (fdinfo), that all is well from the guest and nobody else.
+ * No number comes from this process: times and events come from A and B, pages
+ * from the kernel (fdinfo), and only the guest says whether all is well.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -27,21 +27,21 @@
 
 #include <gmem.h>
 
-/* Generous: an emulated machine may have its host's CPUs for itself or not. */
+/* Be generous: an emulated machine may have to share its host's CPUs. */
 #define FILL_TIMEOUT	150
 #define HANDOVER_TIMEOUT 60
 #define CHECK_TIMEOUT	150
 #define END_TIMEOUT	30000	/* ms */
 
-/* Counting is seen to go on when the guest has said so this often. */
+/* The guest counts on if it has said so this often. */
 #define COUNT_LINES	2
 
-/* struct heard - what the guest has said, under one of the two processes */
+/* struct heard - what the guest has said under one of the two processes */
 struct heard {
 	bool filled;
 	unsigned int lines;	/* "counted to" */
 	uint64_t counted;	/* the last of them */
-	bool backwards;		/* one was not more than that before it */
+	bool backwards;		/* a number was not greater than the one before it */
 	bool whole;
 	uint64_t words;
 	uint64_t from;		/* "counting on from" */
@@ -108,7 +108,7 @@ static bool b_counts(const struct demo *demo)
 	return demo->under_b.whole && demo->under_b.lines >= COUNT_LINES;
 }
 
-/* Listen until @done, or nobody is there to hear, or time is out. */
+/* Listen until @done, or until all children are gone, or the time is up. */
 static bool listen_until(struct demo *demo,
 			 bool (*done)(const struct demo *demo), int seconds)
 {
@@ -188,7 +188,7 @@ static int start_b(struct demo *demo)
 	return facts_of(&demo->b, "linked", &demo->after);
 }
 
-/* What must be true beyond what the guest says. */
+/* Checks beyond what the guest says. */
 static int judge(const struct demo *demo)
 {
 	uint64_t stopped = event_number(child_event(&demo->a, "stopped"),
@@ -233,7 +233,7 @@ static int play(struct demo *demo)
 	return status;
 }
 
-/* Everything that a demo leaves, whatever became of it. */
+/* Clean up everything that a demo leaves, even after an error. */
 static int tidy(struct demo *demo, int status)
 {
 	child_end(&demo->a, SIGTERM, END_TIMEOUT);
@@ -242,7 +242,7 @@ static int tidy(struct demo *demo, int status)
 			WEXITSTATUS(demo->b.status)))
 		status = fail("process B did not end as asked: wait status 0x%x",
 			      demo->b.status);
-	/* A was killed: nobody else removes its socket. */
+	/* A was killed, and could not remove its socket. */
 	unlink(demo->socket_a);
 	rmdir(demo->folder);
 	return status;

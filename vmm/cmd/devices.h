@@ -7,7 +7,7 @@
 #include "cmd/nets.h"
 #include "options.h"
 
-/* struct devices - what the options ask for */
+/* struct devices - the devices that the options ask for */
 struct devices {
 	long rng;
 	long balloon;
@@ -31,18 +31,19 @@ struct devices {
 	{ .name = "balloon", .number = &(devices)->balloon,			\
 	  .help = "give memory that the guest does not use back to the host" }
 
-/* Is any asked for? */
+/* Do the options ask for any device? */
 bool devices_any(const struct devices *devices);
 
 /*
- * Understand the options. @name: of the VM, from which addresses are made, or NULL. 0, or
- * the status to exit with, after a word on it.
+ * Parse the options. @name: of the VM, from which addresses are derived, or NULL. Returns 0, or the
+ * status to exit with, after an error message.
  */
 int devices_read(struct devices *devices, const char *name);
 
 /*
- * Give the machine all of them, in the same order each time: all but the network, 0 or
- * -errno; then the network, with the helper, 0 or the status to exit with, after a word on it.
+ * Give the machine all devices, in the same order each time. The first function adds all except the
+ * network, and returns 0 or -errno; the second adds the network, with the helper, and returns 0, or
+ * the status to exit with, after an error message.
  */
 int devices_add(struct devices *devices, struct machine *machine);
 int devices_connect(struct devices *devices, struct machine *machine, struct helper *helper);

@@ -15,7 +15,7 @@ static int refuse(const char *option, const char *why)
 	return EXIT_USAGE;
 }
 
-/* The path up to a comma: two of them are one of the path's own. Returns what follows. */
+/* Parse the path up to a comma; two commas stand for one in the path. Returns the rest. */
 static const char *read_path(const char *option, char *path)
 {
 	for (; *option; option++) {
@@ -44,7 +44,7 @@ static int read_serial(struct block_options *disk, const char *text, size_t leng
 	return 0;
 }
 
-/* One word behind the path. */
+/* Parse one word after the path. */
 static const char *read_word(struct block_options *disk, const char *word, size_t length)
 {
 	static const char serial[] = "serial=";

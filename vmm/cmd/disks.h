@@ -10,8 +10,8 @@
 
 /*
  * struct disks - the disks of a guest
- * @paths: what @all refers to
- * @step: what failed, in words
+ * @paths: the paths that @all refers to
+ * @step: what failed, for messages
  */
 struct disks {
 	unsigned int nr;
@@ -20,10 +20,10 @@ struct disks {
 	char step[DISK_WHY + 128];
 };
 
-/* Understand the options. 0, or the status to exit with, after a word on it. */
+/* Parse the options. Returns 0, or the status to exit with, after an error message. */
 int disks_read(struct disks *disks, const struct option_list *list);
 
-/* Give the machine all of them. 0, or -errno with the machine's step. */
+/* Give the machine all disks. Returns 0, or -errno with the machine's step. */
 int disks_add(struct disks *disks, struct machine *machine);
 
 void disks_free(struct disks *disks);

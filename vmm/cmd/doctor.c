@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gmem doctor: whether this host has what gmem needs, and what to do about it. */
+/* gmem doctor: check whether this host has what gmem needs, and say what to do about it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -19,11 +19,11 @@
 #include "control/names.h"
 #include "options.h"
 
-/* Good, or something can't be used, or nothing can. */
+/* Everything is fine, or some feature can't be used, or nothing can. */
 enum health { GOOD, LACKING, BROKEN };
 
 /*
- * struct finding - what a check has found
+ * struct finding - the result of a check
  * @found: a sentence
  * @todo: what a person can do, or NULL
  */
@@ -52,7 +52,7 @@ static enum health check_kvm(struct finding *finding)
 	return BROKEN;
 }
 
-/* An extension's value, or -errno: none, if KVM can't be opened. */
+/* An extension's value, or -errno if KVM can't be opened. */
 static int extension(long number)
 {
 	int kvm = gmem_kvm_open(), ret;

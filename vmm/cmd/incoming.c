@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * gmem incoming: what 'gmem upgrade' starts, and the helper where a VMM has died. It builds a VM
- * beside the one that has the guest, gives up its rights, and takes the guest over. Until then
- * nothing of the guest's is its own: however it ends, the guest goes on where it is, or the
- * helper starts the next one.
+ * gmem incoming: 'gmem upgrade' starts it, and the helper does when a VMM has died. It builds a VM
+ * beside the one that has the guest, gives up its rights, and takes the guest over. Until then it
+ * owns nothing of the guest: however it ends, the guest goes on where it is, or the helper starts
+ * the next one.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -37,9 +37,9 @@
 #define ENTER_WAIT	SECOND
 
 /*
- * struct incoming - a guest that comes
- * @step: what was tried last, for both sides' people
- * @live: the live page of a VMM that died; its header is NULL where none has
+ * struct incoming - a guest that is taken over
+ * @step: what was tried last, for messages on both sides
+ * @live: the live page of a VMM that died; its header is NULL if none has died
  * @devices: where the devices' sections begin, in @size @bytes
  */
 struct incoming {
@@ -74,7 +74,7 @@ static int fail_machine(struct incoming *incoming, int error)
 			       fail(incoming, error, "%s", machine->step);
 }
 
-/* What the other side said, or did not. */
+/* Report what the other side said, or that it said nothing. */
 static int fail_handover(struct incoming *incoming, int error)
 {
 	return fail(incoming, error, "%s", gmem_handover_reason(incoming->handover));
@@ -110,7 +110,7 @@ static int read_config(struct incoming *incoming)
 	return 0;
 }
 
-/* A terminal is another session's: its keys are not for us, and its mode is not ours to set. */
+/* A terminal belongs to another session: we must not read its keys or set its mode. */
 static void take_standard(struct incoming *incoming)
 {
 	int in = take(incoming, "stdin"), out = take(incoming, "stdout");
@@ -186,7 +186,7 @@ static bool recovers(const struct incoming *incoming)
 	return incoming->live.header;
 }
 
-/* One that died has left it, and nothing else of what the devices are. */
+/* A VMM that died has left this file, and nothing else about its devices. */
 static int take_live(struct incoming *incoming)
 {
 	int fd = take(incoming, "live"), ret;
@@ -232,7 +232,7 @@ static int set_cpuids(struct incoming *incoming)
 	return ret;
 }
 
-/* Till they hang up, what that VMM has asked the disks for may be on its way. */
+/* Until these pipes hang up, disk requests of that VMM may be under way. */
 static int take_fences(struct incoming *incoming)
 {
 	unsigned int i;
@@ -244,13 +244,13 @@ static int take_fences(struct incoming *incoming)
 			break;
 		ret = virtio_add_fence(&incoming->machine, fd);
 	}
-	/* Without one, nothing would be waited for. */
+	/* Without a pipe, nothing would make us wait for them. */
 	if (!ret && recovers(incoming) && !i)
 		ret = -EPROTO;
 	return ret ? fail(incoming, ret, "waiting for the disks of the VMM that died") : 0;
 }
 
-/* What passt was lost with its VMM is started again. */
+/* Start passt again where it was lost with its VMM. */
 static int connect_again(struct incoming *incoming)
 {
 	struct machine *machine = &incoming->machine;
@@ -282,7 +282,7 @@ static int build(struct incoming *incoming)
 		ret = devices_add(&incoming->config.devices, machine);
 	if (ret)
 		return fail_machine(incoming, ret);
-	/* What is wrong with those was said. */
+	/* Errors of the network were printed already. */
 	if (devices_connect(&incoming->config.devices, machine, &incoming->serving.helper))
 		return fail(incoming, -EIO, "giving the guest its network");
 	machine->recovers = recovers(incoming);
@@ -319,7 +319,7 @@ static int load_devices(struct incoming *incoming)
 
 	incoming->machine.step = "reading the devices' state";
 	incoming->machine.console.fired = incoming->run.fired;
-	/* What was shown of a line that one who died has not come to keep is shown again. */
+	/* A dead VMM may have shown a part of a line without recording that: it is shown again. */
 	if (recovers(incoming) && incoming->run.shown > incoming->machine.console.now.used)
 		incoming->run.shown = 0;
 	if (!ret)
@@ -328,8 +328,9 @@ static int load_devices(struct incoming *incoming)
 }
 
 /*
- * Once before the move, where it may fail: from the same bytes it does not fail behind it. What
- * it has raised by then is nothing, since the move replaces the interrupt controllers.
+ * Restore the devices once before the move, where it may fail: with the same bytes it does not fail
+ * after the move. Interrupts that this has raised do not matter, since the move replaces the
+ * interrupt controllers.
  */
 static int rehearse(struct incoming *incoming)
 {
@@ -370,7 +371,7 @@ static int move(struct incoming *incoming)
 	return ret ? fail(incoming, ret, "moving the VM") : 0;
 }
 
-/* An interrupt that the source had raised and KVM had not seen: one too many does no harm. */
+/* The source may have raised an interrupt that KVM had not seen: one too many does no harm. */
 static void raise_all(struct machine *machine)
 {
 	unsigned int i;
@@ -382,7 +383,7 @@ static void raise_all(struct machine *machine)
 		for (queue = 0; queue < device->nr_queues; queue++)
 			if (device->now.queues[queue].enabled)
 				msix_signal(&device->msix, device->now.queues[queue].vector);
-		/* What a process that died has told of its configuration may not have come. */
+		/* A notification of a dead process about its configuration may have been lost. */
 		if (machine->recovers)
 			msix_signal(&device->msix, device->now.config_vector);
 	}
@@ -397,13 +398,14 @@ static void take_console(struct incoming *incoming, struct loop *loop)
 	if (client >= 0 && terminal_attach(&loop->terminal, client))
 		close(client);
 	terminal_read_stdin(&loop->terminal);
-	if (recovers(incoming))	/* what was typed is there already */
+	if (recovers(incoming))	/* typed input is there already */
 		loop->terminal.came(loop->terminal.data);
 }
 
 /*
- * From the first word on, the guest is whole in the live page of this process, and a next one
- * goes on from there: not before all is there that it needs, and before anything is done.
+ * From this call on, the live page of this process has all of the guest's state, and the next
+ * process goes on from there. So everything that it needs must be there by now, and nothing may
+ * have been done yet.
  */
 static void begin_to_publish(struct incoming *incoming, struct loop *loop)
 {
@@ -414,7 +416,10 @@ static void begin_to_publish(struct incoming *incoming, struct loop *loop)
 		recover_console(&incoming->live, loop);
 	else
 		terminal_type(&loop->terminal, incoming->run.typed, incoming->run.nr_typed);
-	/* Also for the one after this: its page knows of no exit that was answered before. */
+	/*
+	 * Do this also for the next process: its page does not know of exits that were answered
+	 * before.
+	 */
 	for (i = 0; recovers(incoming) && i < machine->nr_vcpus; i++)
 		if (recover_was_answered(&incoming->live, i))
 			machine->vcpus[i].run->exit_reason = KVM_EXIT_INTR;
@@ -468,7 +473,9 @@ static void say_recovered(const struct incoming *incoming, uint64_t entered)
 	    (int)getpid(), (entered - seen) / 1e6);
 }
 
-/* Of one that runs: since it ran last there, or since it was seen that its VMM has died. */
+/*
+ * The blackout of a running guest: since it ran last there, or since its VMM was seen to have died.
+ */
 static uint64_t stood_still(const struct incoming *incoming, uint64_t entered)
 {
 	uint64_t last, none;
@@ -477,7 +484,7 @@ static uint64_t stood_still(const struct incoming *incoming, uint64_t entered)
 	return incoming->run.paused || entered < last ? 0 : entered - last;
 }
 
-/* With the rights of a VMM that serves its guest. Returns the exit status. */
+/* Runs with the rights of a VMM that serves its guest. Returns the exit status. */
 static int arrive(struct serving *serving, struct loop *loop)
 {
 	struct incoming *incoming = serving->data;
@@ -494,12 +501,16 @@ static int arrive(struct serving *serving, struct loop *loop)
 	raise_all(&incoming->machine);
 	if (!ret) {
 		begin_to_publish(incoming, loop);
-		/* What a register asked for comes before what the guest does to the next one. */
+		/*
+		 * Carry out requests from registers before the guest writes to the next register.
+		 */
 		if (recovers(incoming))
 			virtio_attend_all(&incoming->machine);
 	}
 	entered = ret ? 0 : start(incoming, loop->vcpus);
-	/* In this order: whoever hears that it runs here finds it by its name. */
+	/*
+	 * Keep this order: a client that hears that the guest runs here must find it by its name.
+	 */
 	helper_upgraded(&serving->helper);
 	service_ready(serving->manager);
 	gmem_handover_running(incoming->handover, entered);
@@ -537,7 +548,10 @@ static int serve(struct incoming *incoming)
 		fail(incoming, 0, "preparing to serve the guest");
 		status = serve_guest(&incoming->machine, serving);
 	}
-	/* Both sides say it; but for one that was asked to end: the helper sees that it did. */
+	/*
+	 * Both sides report an error, unless this process was asked to end: then the helper sees
+	 * that it did.
+	 */
 	if (incoming->handover) {
 		loop_heed_signals();
 		gmem_handover_end(incoming->handover, ret ? ret : -EIO, incoming->step);

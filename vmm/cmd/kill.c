@@ -22,7 +22,7 @@
 #define DEATH		30000	/* ms: the kernel frees its memory first */
 
 /*
- * What it is asked, it does in an orderly way: a terminal gets its settings back. Whatever it
+ * A VMM that is asked ends in an orderly way: a terminal gets its settings back. Whatever it
  * answers, its process must end.
  */
 static bool ends_if_asked(const char *name, int pidfd)
@@ -36,8 +36,8 @@ static bool ends_if_asked(const char *name, int pidfd)
 }
 
 /*
- * To its helper, which would have another VMM go on with the guest. One that is not there, or
- * does not answer, does not do so either.
+ * Tell the helper, which would otherwise start another VMM for the guest. A helper that is not
+ * there, or does not answer, does not do that either.
  */
 static void say_end(const char *name)
 {
@@ -59,7 +59,7 @@ static void say_end(const char *name)
 	close(fd);
 }
 
-/* One that does not answer. 0 or -errno. */
+/* Kill a VMM that does not answer. Returns 0 or -errno. */
 static int kill_process(int pidfd, char *why)
 {
 	int ret = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) ? -errno : 0;
@@ -70,7 +70,7 @@ static int kill_process(int pidfd, char *why)
 	return ret == -ESRCH ? 0 : ret;
 }
 
-/* 0, or why not. @pidfd: -errno where its process can't be found, for the reason in @why. */
+/* Returns 0 or -errno. @pidfd: -errno if its process can't be found, for the reason in @why. */
 static int end_vm(const char *name, int pidfd, char *why)
 {
 	char unused[CONTROL_WHY];
@@ -81,7 +81,7 @@ static int end_vm(const char *name, int pidfd, char *why)
 		return 0;
 	say_end(name);
 	ret = pidfd < 0 ? pidfd : kill_process(pidfd, why);
-	/* It may have ended meanwhile. */
+	/* The VM may have ended meanwhile. */
 	if (pidfd < 0 && vm_find(name, &pid, unused) == -ESRCH)
 		return 0;
 	if (ret)
@@ -119,7 +119,7 @@ int cmd_kill(int argc, char **argv)
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
 	ret = vm_find(name, &pid, why);
-	/* One that has ended already, and why was kept. */
+	/* A VM that has ended already, and whose reason for that is recorded. */
 	if (ret == -ESRCH && !vm_forget(name))
 		return say_ended(name, json);
 	if (ret)

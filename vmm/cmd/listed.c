@@ -12,17 +12,17 @@
 #include "control/names.h"
 #include "control/request.h"
 
-#define PATIENCE	2000	/* ms: one that hangs does not hide the others */
-#define GOES_WITHIN	1000	/* ms: the name of one whose process has ended */
+#define PATIENCE	2000	/* ms: a VM that hangs must not hide the others */
+#define GOES_WITHIN	1000	/* ms: wait for the name of a VM whose process has ended */
 #define LOOK_EVERY	20	/* ms */
 
-/* struct listing - who is told of each */
+/* struct listing - the callback for each VM */
 struct listing {
 	void (*found)(struct json_object *row, void *data);
 	void *data;
 };
 
-/* What is known of it whatever it answers. */
+/* The facts that are known without the VM's answer. */
 static struct json_object *row_of(const char *name, pid_t pid, const char *state)
 {
 	struct json_object *row = json_object_new_object();
@@ -35,8 +35,8 @@ static struct json_object *row_of(const char *name, pid_t pid, const char *state
 }
 
 /*
- * What it says of itself, as far as it can know: somebody may have taken it over, and have it
- * say that it is another VM, or what no VM says.
+ * The VM's answer about itself, as far as it can know: somebody may have taken control of it, and
+ * make it claim to be another VM, or anything else.
  */
 static struct json_object *believe(const char *name, pid_t pid, struct json_object *answer)
 {
@@ -74,7 +74,7 @@ static bool has_ended(pid_t pid)
 	return ended;
 }
 
-/* Its helper, which has it too, lets go of it when it has seen the end. */
+/* The VM's helper, which has the name too, releases it when it has seen the end. */
 static bool name_goes(const char *name)
 {
 	char why[NAMES_WHY];
@@ -89,7 +89,7 @@ static bool name_goes(const char *name)
 	return false;
 }
 
-/* One that accepts no connection: it may not do so yet, or not any more. */
+/* A VM that accepts no connection: it may not do so yet, or not any more. */
 static struct json_object *row_of_silent(const char *name, pid_t pid)
 {
 	if (!has_ended(pid))
@@ -97,7 +97,7 @@ static struct json_object *row_of_silent(const char *name, pid_t pid)
 	return name_goes(name) ? NULL : row_of(name, pid, "ended");
 }
 
-/* Or what can be said without its answer. */
+/* Report the VM's answer, or what is known without it. */
 static struct json_object *status_of(const char *name, pid_t pid)
 {
 	struct json_object *answer = NULL, *row = NULL;
@@ -108,14 +108,14 @@ static struct json_object *status_of(const char *name, pid_t pid)
 		row = believe(name, pid, answer);
 	else if (ret == -EAGAIN)
 		row = row_of_silent(name, pid);
-	/* Else it has ended since. */
+	/* Otherwise it has ended since. */
 	else if (ret != -ESRCH && ret != -EPIPE)
 		row = row_of(name, pid, "no-answer");
 	json_object_put(answer);
 	return row;
 }
 
-/* One of which the reason is kept why it has ended. */
+/* A VM that has ended, and whose reason for that is recorded. */
 static struct json_object *row_of_lost(const char *name)
 {
 	struct json_object *row = row_of(name, 0, "lost");

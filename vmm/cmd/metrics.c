@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * All samples of a metric stand together, as the format wants it: so the rows are gone through
- * once for each. A metric that is known of no VM is left out.
+ * The format wants all samples of a metric together, so go through the rows once for each metric. A
+ * metric that no VM has is left out.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -11,12 +11,15 @@
 #include "cmd/metrics.h"
 #include "control/client.h"
 
-/* Those of docs/control.md; a VM that says another is in none of them. */
+/* The states of docs/control.md; a VM that claims another state has none of these. */
 static const char *const states[] = {
 	"running", "paused", "saving", "starting", "no-answer", "ended", "lost",
 };
 
-/* struct metric - of a number in the rows; @micro: in millionths of the metric's unit */
+/*
+ * struct metric - a metric from a number in the rows; @micro: the number is in millionths of the
+ * metric's unit
+ */
 static const struct metric {
 	const char *member;
 	const char *name;
@@ -52,7 +55,7 @@ static void print_head(const char *name, const char *type, const char *help)
 	printf("# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* A VM may have said it. The format has three escapes; other bytes are UTF-8, as JSON's are. */
+/* The text may come from a VM. The format has three escapes; other bytes are UTF-8, as in JSON. */
 static void print_label(const char *label, const char *value)
 {
 	printf("%s=\"", label);
@@ -112,7 +115,7 @@ static void print_info(struct json_object *rows)
 	}
 }
 
-/* Nothing that is counted here is negative: what is so is no VM's word. */
+/* Nothing that is counted here can be negative: ignore such a value. */
 static bool sample_of(struct json_object *row, const char *member, int64_t *value)
 {
 	struct json_object *found;

@@ -6,8 +6,8 @@
 #include <json-c/json.h>
 
 /*
- * Print what is known of the VMs in @rows, an array of what listed_each() gives. What a VM
- * says of itself goes into no name, and into one label alone.
+ * Print what is known about the VMs in @rows, an array of rows from listed_each(). A VM's own text
+ * never goes into a name, and only into one label.
  */
 void metrics_print(struct json_object *rows);
 

@@ -8,7 +8,7 @@
 
 #include "cmd/modules.h"
 
-/* The first line of a file, empty where there is none. */
+/* The first line of a file, or an empty string if there is none. */
 static void read_line(const char *path, char *line, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -50,7 +50,7 @@ bool modules_must_be_signed(void)
 	read_line("/sys/module/module/parameters/sig_enforce", line, sizeof(line));
 	if (*line == 'Y')
 		return true;
-	/* The state that holds is in brackets. */
+	/* The current state is in brackets. */
 	read_line("/sys/kernel/security/lockdown", line, sizeof(line));
 	return strstr(line, "[integrity]") || strstr(line, "[confidentiality]");
 }

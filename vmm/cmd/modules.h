@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What this host has of KVM's modules, loaded or installed, as files tell. */
+/* The KVM modules that this host has loaded or installed, according to files. */
 #ifndef VMM_CMD_MODULES_H
 #define VMM_CMD_MODULES_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of the kvm.ko that is loaded; empty where it tells none, as the kernel's own, or none is. */
+/*
+ * The version of the loaded kvm.ko; empty if it has none, like the kernel's own, or none is loaded.
+ */
 void modules_version(char *version, size_t size);
 
 /* Is there a kvm.ko of gmem-dkms for this kernel, which modprobe(8) takes first? */

@@ -151,7 +151,7 @@ void nets_plan(const struct nets *nets, struct helper_plan *plan)
 			plan->mtus[plan->nr_nets++] = nets->all[i].mtu;
 }
 
-/* Where nobody has asked for it, what is missing is no error. */
+/* If nobody has asked for vhost, its absence is not an error. */
 static int add_vhost(const struct net_options *net, struct machine *machine,
 		     struct net_port *port)
 {

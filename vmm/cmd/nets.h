@@ -18,8 +18,9 @@ struct machine;
  * @tap: its interface, or empty: passt
  * @mac: its address
  * @mtu: or 0
- * @vhost: for a tap: the kernel is to carry its frames, where it can, or never
- * @given: another VMM of the guest had it: @fd is its tap; of passt, the helper has it still
+ * @vhost: for a tap: whether the kernel must carry its frames, may, or must not
+ * @given: another VMM of the guest had the card: @fd is its tap; with passt, the helper still has
+ *	it
  */
 struct net_options {
 	char tap[16];
@@ -36,15 +37,15 @@ struct nets {
 };
 
 /*
- * Understand the options of the guest @name, from which addresses are made that are not
- * given. 0, or the status to exit with, after a word on it.
+ * Parse the options of the guest @name, from which missing addresses are derived. Returns 0, or the
+ * status to exit with, after an error message.
  */
 int nets_read(struct nets *nets, const struct option_list *list, const char *name);
 
-/* What the helper has to do for them. */
+/* What the helper must do for the cards. */
 void nets_plan(const struct nets *nets, struct helper_plan *plan);
 
-/* Give the machine all of them. 0, or the status to exit with, after a word on it. */
+/* Give the machine all cards. Returns 0, or the status to exit with, after an error message. */
 int nets_add(const struct nets *nets, struct machine *machine, struct helper *helper);
 
 #endif /* VMM_CMD_NETS_H */

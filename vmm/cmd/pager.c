@@ -51,7 +51,7 @@ static int listen_again(const char *path)
 	return gmem_listen(path);
 }
 
-/* It may have come from who started us; and who connected may have gone again. */
+/* The program that started us may have made it; and a client that connected may have gone again. */
 static int check_listener(int listener)
 {
 	socklen_t size = sizeof(int);
@@ -67,8 +67,8 @@ static int check_listener(int listener)
 }
 
 /*
- * By io_uring where this host and this process may have one: asked for or not says
- * what it is when they may not.
+ * Use io_uring if this host and this process may have one. If not, it depends on the option whether
+ * that is an error.
  */
 static int open_reader(struct page_server *server, const char *io)
 {
@@ -134,7 +134,7 @@ static int run_server(const struct pager_options *options)
 
 	if (status)
 		return status;
-	/* Before the files go that saying something for the first time needs. */
+	/* Do this before we give up the files that the first message needs. */
 	progress_listening(options->image, server.image.size);
 	report("listening", "pages=%u", server.image.pages);
 	confinement.fds[confinement.nr_fds++] = server.image.fd;

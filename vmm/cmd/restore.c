@@ -18,11 +18,11 @@
 #include "virtio/device.h"
 
 /*
- * struct restore_options - what the command was given
+ * struct restore_options - the command's options
  * @path: of the snapshot
- * @keep: another one, to be made of the guest while it runs
- * @keep_on: when: it has printed this
- * @exposes: that one may expose private memory
+ * @keep: another snapshot, to be made while the guest runs
+ * @keep_on: make it when the guest has printed this
+ * @exposes: that snapshot may expose private memory
  */
 struct restore_options {
 	const char *path;
@@ -37,7 +37,7 @@ struct restore_options {
 	long report_fd;
 };
 
-/* What makes files no snapshot; errors of other kinds speak for themselves. */
+/* Errors that mean that the files are not a snapshot; others speak for themselves. */
 static const struct {
 	int error;
 	const char *why;
@@ -62,7 +62,9 @@ static int say_no_snapshot(const struct snapshot *snapshot, const char *path, in
 	return say_failed(error, "%s, %s", snapshot->step, path);
 }
 
-/* All at once, or as a page server gives it. 0, or the status to exit with. */
+/*
+ * Populate memory all at once, or let a page server give it. Returns 0, or the status to exit with.
+ */
 static int fill(struct snapshot *snapshot, struct machine *machine,
 		const char *pager, int helper, struct pager_client *client)
 {
@@ -75,8 +77,8 @@ static int fill(struct snapshot *snapshot, struct machine *machine,
 }
 
 /*
- * Memory and state. Setting the state waits for pages that a page server owes, in the
- * kernel and for ever: until then a signal ends the process. 0, or the status to exit with.
+ * Restore memory and state. Setting the state may wait for ever, in the kernel, for pages that a
+ * page server owes: meanwhile a signal ends the process. Returns 0, or the status to exit with.
  */
 static int prepare(struct snapshot *snapshot, struct machine *machine,
 		   const char *pager, int helper, struct pager_client *client)
@@ -125,7 +127,7 @@ static int restore(struct snapshot *snapshot, struct restore_options *options,
 	return status;
 }
 
-/* Of options that are read: 0, or the status to exit with. */
+/* Check the options. Returns 0, or the status to exit with. */
 static int check(const struct restore_options *options)
 {
 	const char *wrong = NULL;
@@ -141,7 +143,7 @@ static int check(const struct restore_options *options)
 	return wrong ? EXIT_USAGE : 0;
 }
 
-/* What goes with a guest of its type. 0, or the status to exit with. */
+/* Check the options against the type of the guest. Returns 0, or the status to exit with. */
 static int check_type(const struct snapshot *snapshot, const struct restore_options *options)
 {
 	const char *wrong = NULL;
@@ -158,14 +160,14 @@ static int check_type(const struct snapshot *snapshot, const struct restore_opti
 	return wrong ? EXIT_USAGE : 0;
 }
 
-/* With all options read. Returns the status to exit with. */
+/* Carry out the command, after the options were read. Returns the status to exit with. */
 static int start(struct restore_options *options, const char *name)
 {
 	struct serving serving = {
 		.keeps = !options->no_keeper, .crashes = options->crashes, .hang = options->hang,
 		.snapshot = options->keep, .snapshot_on = options->keep_on,
 		.exposes = options->exposes,
-		/* What is not here yet would be missing there. */
+		/* Pages that have not come yet would be missing in the snapshot. */
 		.no_snapshot = options->pager ? "its memory comes from a page server" : NULL,
 	};
 	struct snapshot snapshot;

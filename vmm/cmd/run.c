@@ -57,7 +57,7 @@ static int run_paged(struct machine *machine, struct run_options *options)
 	return status;
 }
 
-/* Of options that are read: 0, or the status to exit with. */
+/* Check the options. Returns 0, or the status to exit with. */
 static int check(const struct run_options *options)
 {
 	const struct linux_guest *linux_guest = &options->linux_guest;
@@ -146,7 +146,7 @@ static int read_memory(struct run_options *options)
 	return 0;
 }
 
-/* A VM with a guest that is ready to run. */
+/* Make a VM with a guest that is ready to run. */
 static int boot(struct machine *machine, struct run_options *options)
 {
 	struct linux_guest *linux_guest = &options->linux_guest;
@@ -166,7 +166,7 @@ static int boot(struct machine *machine, struct run_options *options)
 	return ret ? ret : devices_add(&options->devices, machine);
 }
 
-/* With all options read. Returns the status to exit with. */
+/* Carry out the command, after the options were read. Returns the status to exit with. */
 static int start(struct run_options *options)
 {
 	struct machine machine;

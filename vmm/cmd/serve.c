@@ -49,7 +49,9 @@ int serve_as(struct serving *serving, const char *name)
 	return EXIT_FAILED;
 }
 
-/* Its helper's alone: what asks there comes by no word of the VMM's. 0 where there is no name. */
+/*
+ * Only the helper gets this socket, so that the VMM cannot fake a request. 0 if there is no name.
+ */
 static int listen_for_upgrades(const struct vm_claim *claim)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -64,7 +66,7 @@ static int listen_for_upgrades(const struct vm_claim *claim)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* The file has the socket's own mode: no chmod(2) too late. */
+	/* The file gets the socket's own mode, so that no chmod(2) comes too late. */
 	if (!fchmod(fd, 0600) && !bind(fd, (struct sockaddr *)&address, sizeof(address)) &&
 	    !listen(fd, 4))
 		return fd;
@@ -86,7 +88,7 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	serving->devices = devices;
 	nets_plan(&devices->nets, &plan);
 	plan.upgrade = listen_for_upgrades(&serving->claim);
-	/* Its file may be another one by the time when it is needed. */
+	/* Open the program now: its path may name another file by the time it is needed. */
 	if (serving->keeps && plan.upgrade > 0)
 		plan.program = open(SELF, O_RDONLY | O_CLOEXEC);
 	serving->keeps = plan.program > 0;
@@ -101,7 +103,7 @@ int serve_with_helper(struct serving *serving, const struct devices *devices,
 	return say_failed(ret, "starting the helper");
 }
 
-/* What it cannot remove any more is recognised as stale by the next one. */
+/* The next VM recognises anything as stale that this one cannot remove any more. */
 void serve_end(struct serving *serving)
 {
 	if (serving->elsewhere) {
@@ -199,7 +201,7 @@ int serve_guest(struct machine *machine, struct serving *serving)
 	}
 	ret = loop.listener < 0 ? 0 : helper_listens(&serving->helper);
 	status = ret ? say_failed(ret, "watching the socket") : run(&loop, serving);
-	/* First: a snapshot that is being written asks the helper by the same channel. */
+	/* Do this first: a snapshot that is being written asks the helper on the same channel. */
 	loop_close(&loop);
 	if (loop.listener >= 0)
 		helper_unlisten(&serving->helper);

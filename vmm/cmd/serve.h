@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the commands have in common that start a guest: it runs, and is served. */
+/* The common part of the commands that start a guest: run it, and serve it. */
 #ifndef VMM_CMD_SERVE_H
 #define VMM_CMD_SERVE_H
 
@@ -12,21 +12,21 @@ struct loop;
 
 /*
  * struct serving - how a guest is served
- * @claim: its name, and so a control socket; or none
- * @helper: does for it what it may not
- * @socket: where another process may ask for it, or NULL
+ * @claim: its name, with which it gets a control socket; or none
+ * @helper: does what the VMM itself may not do
+ * @socket: where another process may ask for the guest, or NULL
  * @snapshot: the directory for snapshots by signal, or NULL
  * @exposes: such a snapshot may expose private memory
- * @snapshot_on: a line with this asks for one as well, or NULL
- * @keeps: the guest is to go on where its VMM dies, if it has a name; @crashes: so often within
- *	a minute; @hang: also where its main loop hangs for so many seconds, if not 0
+ * @snapshot_on: a console line with this text also asks for a snapshot, or NULL
+ * @keeps: the guest goes on if its VMM dies, provided that it has a name; @crashes: at most so
+ *	often within a minute; @hang: if not 0: also if its main loop hangs for so many seconds
  * @no_snapshot: why it can't be kept in a directory, or upgraded, or NULL
- * @devices: what it was given, after serve_with_helper()
- * @arrive: of a VMM that takes the guest over: called, with @data, when all else is done, in
- *	place of starting it. It ends with the exit status
- * @control: of such a one: the socket of the control server, else 0
+ * @devices: its devices, after serve_with_helper()
+ * @arrive: of a VMM that takes the guest over: called with @data instead of starting the guest,
+ *	when everything else is done. Returns the exit status
+ * @control: of such a VMM: the socket of the control server, else 0
  * @manager: the service manager's socket, or negative (common/service.h)
- * @elsewhere: name and helper are another process's
+ * @elsewhere: name and helper belong to another process
  */
 struct serving {
 	struct vm_claim claim;
@@ -60,21 +60,25 @@ struct serving {
 
 #define SERVE_CRASHES	5
 
-/* Will its directory take a snapshot? Says why not. 0, or the status to exit with. */
+/*
+ * Check that its directory can take a snapshot, or print why not. Returns 0, or the status to exit
+ * with.
+ */
 int serve_check(const struct serving *serving);
 
-/* Have the name, if there is one. Says what is wrong. 0, or the status to exit with. */
+/*
+ * Claim the name, if there is one, or print what is wrong. Returns 0, or the status to exit with.
+ */
 int serve_as(struct serving *serving, const char *name);
 
 /*
- * Start the helper, before anything of the guest's is there: it is for the network of
- * @devices, and for the page server at @pager, or NULL. 0, or the status to exit with,
- * after a word on it.
+ * Start the helper, before anything of the guest exists. It serves the network of @devices, and the
+ * page server at @pager, or NULL. Returns 0, or the status to exit with, after an error message.
  */
 int serve_with_helper(struct serving *serving, const struct devices *devices,
 		      const char *pager);
 
-/* Let the helper and the name go. */
+/* Release the helper and the name. */
 void serve_end(struct serving *serving);
 
 /* Run the machine's guest until its end. Returns the status to exit with. */

@@ -15,7 +15,10 @@
 #include "snapshot/files.h"
 #include "snapshot/snapshot.h"
 
-/* The VM's words on it are for anybody. 0, or the status to exit with. */
+/*
+ * Make the path absolute, since anybody may read the VM's messages about it. Returns 0, or the
+ * status to exit with.
+ */
 static int make_absolute(const char *path, char *absolute, size_t size)
 {
 	char here[PATH_MAX] = "";
@@ -48,7 +51,7 @@ static int ask(const char *name, const char *path, int dir, struct snapshot_fds 
 		close(socket);
 	}
 	json_object_put(request);
-	/* It may say so, and have written nothing. */
+	/* The VM may claim success, and have written nothing. */
 	if (!ret && answer_is_ok(answer) && snapshot_check_kept(dir)) {
 		snprintf(why, sizeof(why), "it says that it is kept, and has not written it: "
 			 "its VMM is not to be trusted");
@@ -61,8 +64,8 @@ static int ask(const char *name, const char *path, int dir, struct snapshot_fds 
 }
 
 /*
- * The VM gets two files, and need not be able to make any. Where this command is ended while
- * it waits the VM writes them to the end.
+ * The VM gets two files, and need not be able to make any. If this command is ended while it waits,
+ * the VM writes them to the end.
  */
 static int keep(const char *name, const char *path, bool exposes, bool json)
 {

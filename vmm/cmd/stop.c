@@ -31,7 +31,7 @@ int cmd_stop(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
-	/* Before it is asked: its end counts, not what it answers. */
+	/* Open it before the VM is asked: its end counts, not its answer. */
 	pidfd = vm_open_process(name, why);
 	status = control_ask(name, control_request("stop"), ANSWER_TIMEOUT, json, &answer);
 	if (status) {

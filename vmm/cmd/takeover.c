@@ -21,7 +21,7 @@ struct takeover_options {
 	long report_fd;
 };
 
-/* struct taking - a takeover, and what it is done with */
+/* struct taking - a takeover, and its resources */
 struct taking {
 	struct destination destination;
 	struct loop loop;
@@ -29,8 +29,8 @@ struct taking {
 };
 
 /*
- * The last that can fail before the guest is ours: where it does, it is the source's still.
- * Of the guest's state all is here by then, and nothing of it has run.
+ * The last step that can fail before the guest is ours: if it does, the source still has the guest.
+ * By then all of the guest's state is here, and it has not run.
  */
 static int prepare(void *data)
 {
@@ -49,7 +49,10 @@ static int run_taken(struct taking *taking, const struct takeover_options *optio
 {
 	struct destination *destination = &taking->destination;
 
-	/* Used up, before the guest has a word: the source may have died by itself. */
+	/*
+	 * Use up the right to kill the source before the guest runs: the source may have died by
+	 * itself.
+	 */
 	if (options->kill_source)
 		helper_kill(taking->helper, -1);
 	if (options->check && machine_ask_check(&destination->machine))

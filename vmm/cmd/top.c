@@ -20,13 +20,14 @@
 #include "options.h"
 
 #define EVERY		1000	/* ms */
-#define VMS		256	/* that are remembered from one look to the next */
+#define VMS		256	/* VMs that are remembered from one look to the next */
 #define FORMAT		"%-16s %-10s %4s %8s %8s %8s %8s %5s %10s %7s\n"
 #define CLEAR		"\033[H\033[J"
 
 /*
  * struct seen - of a VM at one look
- * @pid: the process that had it: another one's counts are no continuation
+ * @pid: the process that had it: the counts of another one do not continue
+ *	these
  * @at: when, in ns
  */
 struct seen {
@@ -37,7 +38,7 @@ struct seen {
 };
 
 /*
- * struct look - what is seen at one time
+ * struct look - the state at one time
  * @rows: what is known of each VM, an array
  * @pagers: all that can be seen
  */
@@ -53,7 +54,7 @@ static void keep(struct json_object *row, void *rows)
 	json_object_array_add(rows, json_object_get(row));
 }
 
-/* What the last look had of it, or NULL. */
+/* The VM as the last look has seen it, or NULL. */
 static const struct seen *before(const struct look *last, const struct seen *now)
 {
 	unsigned int i;
@@ -149,7 +150,7 @@ static void show(struct look *look, const struct look *last, bool terminal)
 	fflush(stdout);
 }
 
-/* Of all VMs; 0 or -errno, with @why. */
+/* Look at all VMs. Returns 0, or -errno with @why. */
 static int take(struct look *look, char *why)
 {
 	look->nr = 0;
@@ -158,7 +159,7 @@ static int take(struct look *look, char *why)
 	return listed_each(keep, look->rows, why);
 }
 
-/* For a rate, which takes two looks. */
+/* A rate takes two looks. */
 static void observe_all(struct look *look)
 {
 	struct counts counts;
@@ -187,7 +188,7 @@ static int watch(bool once, char *why)
 		else if (!ret)
 			show(&looks[now], &looks[!now], terminal);
 		json_object_put(looks[now].rows);
-		/* A reader that has gone ends it. */
+		/* A reader that has gone ends the program. */
 		if (ret || ferror(stdout) || (once && now))
 			break;
 		poll(NULL, 0, EVERY);
@@ -211,7 +212,7 @@ int cmd_top(int argc, char **argv)
 
 	if (status)
 		return status < 0 ? EXIT_DONE : status;
-	/* A screen in one piece. */
+	/* Write a screen in one piece. */
 	setvbuf(stdout, NULL, _IOFBF, BUFSIZ);
 	if (!watch(once, why))
 		return EXIT_DONE;

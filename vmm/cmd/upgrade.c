@@ -23,7 +23,7 @@
 
 #define SELF		"/proc/self/exe"
 #define ANSWER		4096
-#define PATIENCE	150000	/* ms without a word: more than a VM takes to give up */
+#define PATIENCE	150000	/* ms without a message: longer than a VM takes to give up */
 
 #define SAY(why, ...) snprintf(why, CONTROL_WHY, __VA_ARGS__)
 
@@ -65,7 +65,7 @@ static int connect_helper(const char *name, char *why)
 	return ret;
 }
 
-/* The next word, an object that is the caller's; or NULL, with @why. */
+/* Returns the next message, an object that the caller must put; or NULL, with @why. */
 static struct json_object *receive(int socket, char *why)
 {
 	struct pollfd answer = { .fd = socket, .events = POLLIN };
@@ -124,7 +124,7 @@ static void show_end(const char *name, struct json_object *answer)
 	printf("\n");
 }
 
-/* Phases, and then what came of it. Returns the exit status. */
+/* Print the phases, and then the result. Returns the exit status. */
 static int follow(const char *name, int socket, bool json)
 {
 	struct json_object *answer, *ok;

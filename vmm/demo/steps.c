@@ -8,8 +8,8 @@
 #define PAGE_BYTES	4096
 
 /*
- * The events of a handover, whose they are, and what they mean. A number of
- * the event, @key, is shown behind that, between @before and @after.
+ * The events of a handover, the process that reports each, and their meaning. A
+ * number of the event, @key, is shown after that, between @before and @after.
  */
 static const struct {
 	char who;
@@ -60,7 +60,7 @@ static int by_time(const void *left, const void *right)
 	return a->ns < b->ns ? -1 : a->ns > b->ns;
 }
 
-/* In the order of their times: A and B have one clock. */
+/* Sort the events by time: A and B have the same clock. */
 void demo_show_steps(const struct child *a, const struct child *b)
 {
 	struct shown shown[NR_STEPS];
@@ -92,9 +92,10 @@ void demo_show_steps(const struct child *a, const struct child *b)
 }
 
 /*
- * Blackout is told from the return of A's last KVM_RUN to the return of B's
- * first, which is after the guest's first instructions there: a little more
- * than the truth. Up to B's entry it would be a little less.
+ * The blackout is measured from the return of A's last KVM_RUN to the return of
+ * B's first, which is after the guest's first instructions there: that is a
+ * little too much. If measured up to B's entry, it would be a little too
+ * little.
  */
 void demo_show_sums(const struct child *a, const struct child *b,
 		    const struct gmem_facts *before,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the demonstration shows of the handover: steps with times, and sums. */
+/* The demonstration's output about the handover: steps with times, and sums. */
 #ifndef VMM_DEMO_STEPS_H
 #define VMM_DEMO_STEPS_H
 

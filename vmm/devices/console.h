@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The guest's console: bytes through a port, and the line that they make. */
+/* The guest's console: bytes through a port, and the line that they form. */
 #ifndef VMM_DEVICES_CONSOLE_H
 #define VMM_DEVICES_CONSOLE_H
 
@@ -10,8 +10,7 @@
 struct terminal;
 
 /*
- * struct console_state - all that the device is; a handover and a snapshot carry
- *	it as it stands
+ * struct console_state - all state of the device; a handover and a snapshot carry it unchanged
  * @used: bytes of the line that is not complete yet
  */
 struct console_state {
@@ -22,11 +21,11 @@ struct console_state {
 /*
  * struct console - the device. Its callers hold the machine's device_lock
  * @now: its state
- * @shown: how many bytes of the line the terminal has; another process that goes on
- *	with the line shows it from its start, unless its reader is the same
- * @awaited: NULL, or words: a line that has them is waited for, once in the guest's life
- * @fired: it has come, in this process or one before
- * @came: it has just come
+ * @shown: how many bytes of the line the terminal has shown; another process that continues the
+ *	line shows it from its start, unless its reader is the same
+ * @awaited: NULL, or a text: a line that contains it is waited for, once in the guest's life
+ * @fired: that line has come, in this process or an earlier one
+ * @came: that line has just come
  * @terminal: where output goes and input comes from, or NULL: nowhere
  */
 struct console {
@@ -39,22 +38,24 @@ struct console {
 };
 
 /*
- * The guest wrote bytes. They are shown by whole lines, so that none is torn where
- * the guest passes to another process; those of a line that does not get complete
- * are shown a little later.
+ * The guest wrote bytes. They are shown in whole lines, so that no line is torn when the guest
+ * passes to another process; an incomplete line is shown a little later.
  */
 void console_write(struct console *console, const void *bytes, size_t size);
 
-/* Show what there is of the line. */
+/* Show the incomplete line. */
 void console_show(struct console *console);
 
 /* The next byte for the guest, or -1: there is none. */
 int console_read(struct console *console);
 
-/* Take over a console of another process. -EINVAL: it is none. */
+/* Take over another process's console. -EINVAL: the state is invalid. */
 int console_restore(struct console *console, const void *saved, size_t size);
 
-/* Behind console_restore(): its reader has had @shown bytes of the line. -EINVAL: it has less. */
+/*
+ * After console_restore(): the reader has seen @shown bytes of the line. -EINVAL: the line is
+ * shorter.
+ */
 int console_go_on(struct console *console, uint32_t shown);
 
 #endif /* VMM_DEVICES_CONSOLE_H */

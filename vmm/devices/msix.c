@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * After the PCI Local Bus Specification 3.0, 6.8.2. KVM knows the messages of vectors
- * that may be signalled as routes; a masked one is never signalled, so that its route
- * may be missing or out of date.
+ * After the PCI Local Bus Specification 3.0, 6.8.2. KVM has routes for the messages of vectors that
+ * may be signalled; a masked vector is never signalled, so its route may be missing or out of date.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -14,7 +13,7 @@
 #include "common/say.h"
 #include "devices/msix.h"
 
-#define FIRST_GSI	24U	/* behind the I/O APIC's pins */
+#define FIRST_GSI	24U	/* after the I/O APIC's pins */
 
 struct capability {
 	uint8_t id;
@@ -24,7 +23,7 @@ struct capability {
 	uint32_t pending;
 };
 
-/* ---- What KVM is to know ---- */
+/* ---- Routes in KVM ---- */
 
 static bool may_signal(const struct msix *msix, uint32_t vector)
 {
@@ -62,7 +61,7 @@ static void set_routes(struct msi_router *router)
 		say_failed(ret, "telling KVM the guest's interrupts");
 }
 
-/* Those that came while they were masked, and are not any more. */
+/* Raise interrupts that came while they were masked, and are not masked any more. */
 static void signal_pending(struct msix *msix)
 {
 	uint32_t i;

@@ -24,8 +24,8 @@ struct msix_entry {
 };
 
 /*
- * struct msix_state - all that it is, the function's configuration space apart
- * @pending: a bit a vector: an interrupt that was masked when it came
+ * struct msix_state - all state except the function's configuration space
+ * @pending: a bit for each vector: an interrupt was masked when it came
  */
 struct msix_state {
 	struct msix_entry table[MSIX_VECTORS];
@@ -35,10 +35,10 @@ struct msix_state {
 struct msix;
 
 /*
- * struct msi_router - the messages of all functions, as KVM is to know them. Called
- *	with the machine's device_lock held.
+ * struct msi_router - the messages of all functions, for KVM. Called with the machine's device_lock
+ * held.
  * @vm: the VM
- * @functions: those that have any
+ * @functions: those that have messages
  */
 struct msi_router {
 	int vm;
@@ -48,13 +48,13 @@ struct msi_router {
 
 /*
  * struct msix - a function's interrupts
- * @lock: guards @now and whether a vector may be signalled; nothing waits with it
+ * @lock: guards @now and whether a vector may be signalled; its holder never waits
  * @nr: vectors, at most MSIX_VECTORS
  * @gsi: the interrupt number of the first
  * @capability: where it is in the configuration space
  * @enabled: as the capability says
- * @masked: all vectors are, likewise
- * @fds: an irqfd a vector
+ * @masked: all vectors are masked, likewise
+ * @fds: an irqfd for each vector
  */
 struct msix {
 	pthread_mutex_t lock;
@@ -77,7 +77,7 @@ int msix_init(struct msix *msix, struct msi_router *router,
 	      struct pci_function *function, uint32_t nr, uint32_t table, uint32_t pending);
 void msix_close(struct msix *msix);
 
-/* The guest reads or writes the table, or the pending bits; within their size. */
+/* The guest reads or writes the table, or the pending bits, within their size. */
 void msix_table_read(struct msix *msix, uint32_t offset, void *data, uint32_t size);
 void msix_table_write(struct msix *msix, uint32_t offset, const void *data, uint32_t size);
 void msix_pending_read(struct msix *msix, uint32_t offset, void *data, uint32_t size);
@@ -85,10 +85,10 @@ void msix_pending_read(struct msix *msix, uint32_t offset, void *data, uint32_t 
 /* The guest has written to the function's configuration space. */
 void msix_configured(struct msix *msix);
 
-/* Raise an interrupt, or remember it where it is masked. Any thread. */
+/* Raise an interrupt, or remember it if it is masked. Any thread. */
 void msix_signal(struct msix *msix, uint32_t vector);
 
-/* Copy the state, or take one over that may be anything; then msix_configured(). */
+/* Copy the state, or take over an untrusted one; call msix_configured() afterwards. */
 void msix_save(struct msix *msix, struct msix_state *state);
 void msix_restore(struct msix *msix, const struct msix_state *state);
 

@@ -4,7 +4,7 @@
 #include "devices/pc.h"
 #include "machine/layout.h"
 
-/* The keyboard controller, of which there is the line to the CPU's reset. */
+/* The keyboard controller, of which only the line to the CPU's reset exists. */
 #define KEYBOARD_COMMAND	0x64
 #define KEYBOARD_RESET		0xfe
 
@@ -33,7 +33,7 @@ static uint8_t in(struct pc *pc, uint16_t port)
 		return rtc_in(&pc->rtc, port - RTC_PORT);
 	if (is_in(port, POWER_PORT, POWER_PORTS))
 		return power_in(&pc->power, port - POWER_PORT);
-	/* Nobody is busy: it would be waited for. */
+	/* The controller is never busy: the guest would wait for it. */
 	return port == KEYBOARD_COMMAND ? 0 : 0xff;
 }
 

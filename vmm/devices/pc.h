@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* As much of a PC as Linux needs; interrupt controllers and timers are KVM's. */
+/* The parts of a PC that Linux needs; KVM has the interrupt controllers and timers. */
 #ifndef VMM_DEVICES_PC_H
 #define VMM_DEVICES_PC_H
 
@@ -21,8 +21,8 @@ struct pc {
 };
 
 /*
- * KVM_EXIT_IO. Where there is no device, bytes go nowhere and ones come back.
- * Returns what the guest asked for: a reset and going off are how it ends.
+ * Handle KVM_EXIT_IO. Without a device, writes are ignored and reads return
+ * ones. Returns the guest's request: a reset or a power-off ends it.
  */
 enum power_request pc_io(struct pc *pc, struct kvm_run *run);
 

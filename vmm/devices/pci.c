@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * After the PCI Local Bus Specification 3.0. The BARs do not move: what the guest
- * writes to one is kept, so that its size can be asked for, and changes nothing.
+ * After the PCI Local Bus Specification 3.0. The BARs do not move: a BAR keeps what the guest
+ * writes to it, so that the guest can find its size, but nothing moves.
  */
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -113,7 +113,7 @@ static struct pci_function *addressed(const struct pci_bus *bus)
 	return bus->slots[ADDRESS_SLOT(bus->address)];
 }
 
-/* A port access that crosses from the address to the data port is none of ours. */
+/* Ignore a port access that crosses from the address to the data port. */
 static bool is_address(uint16_t offset, uint32_t size)
 {
 	return !offset && size == sizeof(uint32_t);
@@ -156,7 +156,7 @@ void pci_port_write(struct pci_bus *bus, uint16_t offset, const void *data, uint
 		function->ops->configured(function, at, size);
 }
 
-/* The function whose BAR all of the access is in, or NULL. */
+/* The function whose BAR contains all of the access, or NULL. */
 static struct pci_function *decoded(const struct pci_bus *bus, uint64_t address,
 				    uint32_t size, uint32_t *offset)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One PCI bus, of conventional PCI: configuration mechanism 1, a memory BAR a function. */
+/* One conventional PCI bus: configuration mechanism 1, one memory BAR for each function. */
 #ifndef VMM_DEVICES_PCI_H
 #define VMM_DEVICES_PCI_H
 
@@ -11,7 +11,7 @@
 #define PCI_SLOTS		32
 #define PCI_CONFIG_SIZE		256
 
-/* Where the BARs are: each function has a fixed place in this window. */
+/* The window with the BARs: each function has a fixed place in it. */
 #define PCI_WINDOW		0xc0000000UL
 #define PCI_WINDOW_SIZE		0x20000000UL
 #define PCI_BAR_SIZE		0x8000UL
@@ -37,8 +37,8 @@ struct pci_ops {
  * @slot: its number, set by pci_add()
  * @config: its configuration space, as the guest reads it
  * @writable: the bits of it that the guest may change
- * @end: where the next capability goes
- * @last: where the last capability is, or 0
+ * @end: the offset of the next capability
+ * @last: the offset of the last capability, or 0
  */
 struct pci_function {
 	const struct pci_ops *ops;
@@ -78,8 +78,8 @@ void pci_function_init(struct pci_function *function, const struct pci_ids *ids,
 		       const struct pci_ops *ops);
 
 /*
- * Add a capability of @size bytes, of which the first two are filled in here. Returns
- * where it is. There is room for what the devices here need.
+ * Add a capability of @size bytes, and fill in the first two. Returns its offset. There is room for
+ * all that the devices here need.
  */
 uint8_t pci_add_capability(struct pci_function *function, const void *capability,
 			   uint8_t size);
@@ -99,7 +99,7 @@ bool pci_mmio_read(struct pci_bus *bus, uint64_t address, void *data, uint32_t s
 bool pci_mmio_write(struct pci_bus *bus, uint64_t address, const void *data,
 		    uint32_t size);
 
-/* Copy the configuration space; take over what a guest can write of one that may be anything. */
+/* Copy the configuration space; take over the guest-writable part of an untrusted one. */
 void pci_function_save(const struct pci_function *function, uint8_t *config);
 void pci_function_restore(struct pci_function *function, const uint8_t *config);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest's power, as ACPI has it for a machine of reduced hardware: registers that
- * turn it off and reset it, and a button that it is told of. docs/vmm.md.
+ * The guest's power, as in ACPI with reduced hardware: registers that turn the machine off and
+ * reset it, and a button that is reported to the guest. See docs/vmm.md.
  */
 #ifndef VMM_DEVICES_POWER_H
 #define VMM_DEVICES_POWER_H
@@ -15,7 +15,7 @@ enum power_register {
 	POWER_SLEEP_CONTROL,	/* written: POWER_SLEEP and the kind of sleep: off */
 	POWER_SLEEP_STATUS,
 	POWER_RESET,		/* written: POWER_RESET_VALUE: reset */
-	POWER_EVENTS,		/* read: what happened; it is no news any more then */
+	POWER_EVENTS,		/* read: the events; reading clears them */
 };
 
 #define POWER_SLEEP		0x20
@@ -24,11 +24,11 @@ enum power_register {
 #define POWER_RESET_VALUE	1
 #define POWER_EVENT_BUTTON	1
 
-/* What the guest has asked for. */
+/* The guest's request. */
 enum power_request { POWER_STAYS, POWER_RESETS, POWER_GOES_OFF };
 
 /*
- * struct power_state - all that the device is
+ * struct power_state - all state of the device
  * @events: POWER_EVENT_*; the interrupt is raised while there are any
  */
 struct power_state {
@@ -37,7 +37,7 @@ struct power_state {
 
 /*
  * struct power - the device
- * @vm: whose interrupt it raises
+ * @vm: the VM whose interrupt it raises
  * @now: its state
  */
 struct power {
@@ -52,12 +52,15 @@ uint8_t power_in(struct power *power, uint16_t reg);
 struct machine;
 
 /*
- * Press the power button, for a moment: a guest that listens shuts down in an orderly
- * way. Called without machine->device_lock. 0 or -errno.
+ * Press the power button for a moment: a guest that listens shuts down in an orderly way. Called
+ * without machine->device_lock. Returns 0 or -errno.
  */
 int power_press(struct machine *machine);
 
-/* Take over the state of another, and its interrupt. -EINVAL: it is none; or -errno. */
+/*
+ * Take over the state of another device, and its interrupt. Returns 0; -EINVAL: the state is
+ * invalid; or -errno.
+ */
 int power_restore(struct power *power, const struct power_state *state);
 
 #endif /* VMM_DEVICES_POWER_H */

@@ -12,7 +12,7 @@ enum {
 	CONTROL_A, CONTROL_B, FLAGS_C, VALID_D, CENTURY = 0x32
 };
 
-#define A_UPDATING	0x80	/* for an instant, which is over here */
+#define A_UPDATING	0x80	/* for an instant, which has passed here */
 #define A_32_KHZ	0x26	/* as firmware leaves it */
 #define B_SETTING	0x80	/* the time stands still, to be written */
 #define B_BINARY	0x04
@@ -20,7 +20,7 @@ enum {
 #define D_VALID		0x80	/* the battery is good */
 #define HOUR_PM		0x80
 
-/* More than any digits in the registers can say. */
+/* More than the digits in the registers can express. */
 #define AHEAD_MOST	(INT64_C(1) << 40)
 
 static bool is_time(uint8_t reg)
@@ -57,7 +57,7 @@ static unsigned int decode_hour(const struct rtc *rtc, uint8_t value)
 	return decode(rtc, value & ~HOUR_PM) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
-/* The time of day, into the registers. */
+/* Write the time of day into the registers. */
 static void show(struct rtc *rtc)
 {
 	uint8_t *registers = rtc->now.registers;
@@ -76,7 +76,7 @@ static void show(struct rtc *rtc)
 	registers[CENTURY] = encode(rtc, (day.tm_year + 1900) / 100);
 }
 
-/* The reverse. Any values that the guest has written make some time. */
+/* The reverse. Any values that the guest has written give some time. */
 static void take(struct rtc *rtc)
 {
 	const uint8_t *registers = rtc->now.registers;
@@ -104,7 +104,7 @@ static void write_control_b(struct rtc *rtc, uint8_t value)
 {
 	bool was = rtc->now.registers[CONTROL_B] & B_SETTING;
 
-	/* It is the form of the digits from now on that counts. */
+	/* The new form of the digits counts from now on. */
 	rtc->now.registers[CONTROL_B] = value;
 	if (!was && value & B_SETTING)
 		show(rtc);
@@ -117,7 +117,7 @@ void rtc_out(struct rtc *rtc, uint16_t reg, uint8_t value)
 	uint8_t selected = rtc->now.selected;
 
 	if (!reg) {
-		rtc->now.selected = value % RTC_REGISTERS;	/* above is the NMI's mask */
+		rtc->now.selected = value % RTC_REGISTERS;	/* bit 7 is the NMI's mask */
 		return;
 	}
 	switch (selected) {

@@ -6,7 +6,7 @@
 
 #include "devices/serial.h"
 
-/* The bits of the FIFO control register that the port has. */
+/* The implemented bits of the FIFO control register. */
 #define FIFO_KEPT	(UART_FCR_ENABLE_FIFO | UART_FCR_TRIGGER_MASK)
 
 static bool has_fifo(const struct serial *serial)
@@ -14,7 +14,7 @@ static bool has_fifo(const struct serial *serial)
 	return serial->now.fifo & UART_FCR_ENABLE_FIFO;
 }
 
-/* At how many bytes the guest wants to hear of them at once. */
+/* The number of bytes at which the guest wants an interrupt at once. */
 static unsigned int trigger_level(const struct serial *serial)
 {
 	static const uint8_t levels[] = { 1, 4, 8, 14 };
@@ -23,8 +23,8 @@ static unsigned int trigger_level(const struct serial *serial)
 }
 
 /*
- * The most urgent reason for an interrupt. Bytes below the trigger level count as
- * having waited for long: no more may come.
+ * The most urgent reason for an interrupt. Bytes below the trigger level count as timed out, since
+ * no more may come.
  */
 static uint8_t pending(const struct serial *serial)
 {
@@ -185,7 +185,7 @@ static uint8_t line_status(struct serial *serial)
 	return status;
 }
 
-/* A drivers' test wires the modem's inputs to its outputs. */
+/* Loopback mode, which a driver's test uses, wires the modem's inputs to its outputs. */
 static uint8_t modem_status(struct serial *serial)
 {
 	uint8_t out = serial->now.modem;

@@ -13,11 +13,11 @@
 #define SERIAL_FIFO	16
 
 /*
- * struct serial_state - all that the device is; a snapshot carries it as it stands
- * @fifo: the FIFO control register: whether there is one, and when it interrupts
+ * struct serial_state - all state of the device; a snapshot carries it unchanged
+ * @fifo: the FIFO control register: whether the FIFO is on, and when it interrupts
  * @empty: the transmitter became empty and the guest has not been told
- * @raised: the interrupt line is
- * @overrun: a byte came for which there was no room, and the guest has not been told
+ * @raised: the interrupt line is raised
+ * @overrun: a byte came without room for it, and the guest has not been told
  * @first, @used: which of @received are there, in a ring
  */
 struct serial_state {
@@ -38,7 +38,7 @@ struct serial_state {
 /*
  * struct serial - the port
  * @console: where the bytes go, and come from
- * @vm: whose interrupt line it raises
+ * @vm: the VM whose interrupt line it raises
  * @now: its state
  */
 struct serial {
@@ -51,12 +51,12 @@ struct serial {
 void serial_out(struct serial *serial, uint16_t reg, uint8_t value);
 uint8_t serial_in(struct serial *serial, uint16_t reg);
 
-/* Take from the console what there is room for. */
+/* Take as many bytes from the console as there is room for. */
 void serial_receive(struct serial *serial);
 
 /*
- * Take over the state of another, and raise the line if that had. -EINVAL: it is
- * none; or -errno.
+ * Take over the state of another port, and raise the line if it was raised there. Returns 0;
+ * -EINVAL: the state is invalid; or -errno.
  */
 int serial_restore(struct serial *serial, const struct serial_state *state);
 

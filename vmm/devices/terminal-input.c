@@ -34,7 +34,7 @@ void terminal_type(struct terminal *terminal, const char *bytes, size_t size)
 		terminal->came(terminal->data);
 }
 
-/* Ctrl-] twice ends it; once, it is the guest's, with what follows. */
+/* Ctrl-] twice ends the VM; a single one goes to the guest, with what follows. */
 static void give_keys(struct terminal *terminal, const char *keys, size_t size)
 {
 	char kept[2 * CHUNK + 1];
@@ -56,14 +56,14 @@ static void give_keys(struct terminal *terminal, const char *keys, size_t size)
 	terminal_type(terminal, kept, used);
 }
 
-/* False: there is no more now, or for ever. */
+/* False: there is no more input now, or for ever. */
 static bool read_some(struct terminal *terminal, struct terminal_end *end)
 {
 	char bytes[CHUNK];
 	unsigned int size = room(terminal);
 	ssize_t got;
 
-	/* A key that was held back may come before each byte: half of the room is for these. */
+	/* A key that was held back may come before each byte: keep half of the room for these. */
 	if (size < 2)
 		return false;
 	size = size / 2 < sizeof(bytes) ? size / 2 : sizeof(bytes);
@@ -84,7 +84,7 @@ static bool read_some(struct terminal *terminal, struct terminal_end *end)
 	return true;
 }
 
-/* While the guest takes nothing, nothing is read: whoever types waits. */
+/* While the guest takes nothing, read nothing: the typist waits. */
 void end_read_stdin(struct terminal *terminal)
 {
 	struct terminal_end *in = &terminal->in;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A terminal's ends: how they are opened and closed, and what is written to them. */
+/* A terminal's ends: opening, closing and writing. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,14 +15,14 @@
 #include "devices/terminal-ends.h"
 
 #define CHUNK		4096U
-#define CHUNKS_AT_ONCE	32	/* then the main loop's other events have their turn */
+#define CHUNKS_AT_ONCE	32	/* after which the main loop handles other events */
 #define LAST_WORDS	1000	/* ms */
 #define LOST_FORMAT	"\r\n[gmem: %" PRIu64 " bytes were not read in time]\r\n"
 
 /*
- * A file of our own on what stdin or stdout is, which can be made not to wait without
- * that happening to others who have it. A regular file's position is of the file: there,
- * and where /proc is not, the descriptor itself.
+ * Opens stdin or stdout again as a file of our own, which can be made non-blocking without
+ * affecting other processes. A regular file must keep its position, so use the descriptor itself
+ * there, and also without /proc.
  */
 void end_open(struct terminal_end *end, int fd, int flags)
 {
@@ -80,8 +80,8 @@ bool end_is_client(const struct terminal *terminal, const struct terminal_end *e
 }
 
 /*
- * Without waiting: a socket is told so, and a file of our own does not wait; where there
- * is none, it is asked first, and given no more than a pipe that has room takes at once.
+ * Writes without waiting: a socket gets MSG_DONTWAIT, and a file of our own is non-blocking. Any
+ * other file is polled first, and gets no more bytes than a pipe with room takes at once.
  */
 static ssize_t end_write(const struct terminal_end *end, const char *bytes, size_t size)
 {
@@ -98,7 +98,7 @@ static ssize_t end_write(const struct terminal_end *end, const char *bytes, size
 	return wrote < 0 ? -errno : wrote;
 }
 
-/* Have the main loop wait for room at stdout, and at a client for keys and its end, too. */
+/* Let the main loop wait for room at stdout, and at a client for keys and its end, too. */
 static void watch(struct terminal *terminal, struct terminal_end *end)
 {
 	if (end_is_client(terminal, end)) {
@@ -128,7 +128,7 @@ void end_set_held(struct terminal *terminal, struct terminal_end *end, bool held
 	watch(terminal, end);
 }
 
-/* The next bytes for this reader. Bytes that it has missed are counted. */
+/* The next bytes for this reader. Counts bytes that it has missed. */
 static size_t next_chunk(struct terminal *terminal, struct terminal_end *end, char *chunk)
 {
 	const struct terminal_memory *memory = terminal->memory;
@@ -155,7 +155,7 @@ static size_t next_chunk(struct terminal *terminal, struct terminal_end *end, ch
 	return size;
 }
 
-/* True: there may be more to write to it at once. */
+/* True: more can possibly be written at once. */
 static bool flush_chunk(struct terminal *terminal, struct terminal_end *end)
 {
 	char chunk[CHUNK];

@@ -24,7 +24,7 @@ void terminal_wake(struct terminal *terminal)
 	if (terminal->woken || terminal->wake.fd < 0)
 		return;
 	terminal->woken = true;
-	/* It cannot overflow: it is read before it is written again. */
+	/* The eventfd cannot overflow: it is read before it is written again. */
 	if (write(terminal->wake.fd, &one, sizeof(one)) < 0)
 		terminal->woken = false;
 }
@@ -99,7 +99,7 @@ int terminal_get(struct terminal *terminal)
 	if (memory->typed_in != memory->typed_out) {
 		byte = (unsigned char)memory->typed[memory->typed_out % TERMINAL_TYPED];
 		memory->typed_out++;
-		/* Where it was full, nobody has read on. */
+		/* If it was full, reading has stopped: continue now. */
 		if (memory->typed_in - memory->typed_out == TERMINAL_TYPED / 2)
 			terminal_wake(terminal);
 	}
@@ -167,7 +167,7 @@ static void woken(struct event *event, uint32_t ready)
 
 	(void)ready;
 	pthread_mutex_lock(&terminal->lock);
-	/* In this order: what is put from here on wakes it again. */
+	/* Keep this order: output that is put from here on wakes the loop again. */
 	if (read(event->fd, &told, sizeof(told)) > 0)
 		terminal->woken = false;
 	partial = terminal->partial;
@@ -190,7 +190,7 @@ static void timer_ready(struct event *event, uint32_t ready)
 		return;
 	terminal->timed = false;
 	pthread_mutex_lock(&terminal->lock);
-	/* The line may be a later one, that is being written. */
+	/* It may be a later line, which is still being written. */
 	same = terminal->lines == terminal->timed_lines;
 	if (same)
 		terminal->partial = false;
@@ -272,7 +272,7 @@ int terminal_attach(struct terminal *terminal, int fd)
 	client->socket = true;
 	client->waits = true;
 	terminal_look_on(terminal);
-	/* Output from before it was attached does not count as missed. */
+	/* Output from before the client was attached does not count as missed. */
 	pthread_mutex_lock(&terminal->lock);
 	if (terminal->memory->put - *client->shown > TERMINAL_KEPT)
 		*client->shown = terminal->memory->put - TERMINAL_KEPT;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host's side of the console. The guest's output is kept in memory, as much as there
- * is room for. The main loop writes it to stdout and to an attached client, each at its own
- * pace. A reader that stalls loses the oldest output, and holds up nobody.
+ * The host's side of the console. As much of the guest's output as there is room for is kept in
+ * memory. The main loop writes it to stdout and to an attached client, each at its own pace. A
+ * reader that stalls loses the oldest output, and holds up nobody.
  */
 #ifndef VMM_DEVICES_TERMINAL_H
 #define VMM_DEVICES_TERMINAL_H
@@ -18,11 +18,11 @@
 #define TERMINAL_TYPED	4096U
 
 /*
- * struct terminal_memory - what the next process needs where this one dies
+ * struct terminal_memory - the data that the next process needs if this one dies
  * @put: how many bytes were ever put into @kept
- * @out_shown, @client_shown: how many of these stdout, and those who were attached, have had
+ * @out_shown, @client_shown: how many of these stdout, and attached clients, have got
  * @typed_in, @typed_out: how many bytes were ever put into @typed, and taken by the guest
- * @typed: what was typed and the guest has not taken, a ring
+ * @typed: typed bytes that the guest has not taken, a ring
  * @kept: the output's last TERMINAL_KEPT bytes, a ring
  */
 struct terminal_memory {
@@ -38,13 +38,13 @@ struct terminal_memory {
 /*
  * struct terminal_end - a descriptor that the console is shown on, or read from
  * @fd: -1: there is none
- * @own: it is ours to close, and no call on it waits
- * @socket: it is one
+ * @own: we must close it, and no call on it waits
+ * @socket: it is a socket
  * @waits: @event is added
  * @full: there was no room for output
- * @held: what is typed there is not read, since there is no room for it
- * @shown: how much of the output it has had, of all that was ever put; or NULL
- * @lost: how many bytes it will never have, and was not told about
+ * @held: its input is not read, since there is no room for it
+ * @shown: how much of all output it has got; or NULL
+ * @lost: how many bytes it has missed, and was not told about
  */
 struct terminal_end {
 	int fd;
@@ -59,21 +59,21 @@ struct terminal_end {
 };
 
 /*
- * struct terminal - the console's other end
- * @lock: over what follows, up to @lines; nobody waits with it
+ * struct terminal - the host's end of the console
+ * @lock: guards the following members, up to @lines; its holder never waits
  * @memory: output and input; @own: it was allocated here
  * @woken: the main loop was told that there is something to do
- * @by_bytes: a person looks on: nothing waits for the end of its line
+ * @by_bytes: a person is watching: show bytes before their line is complete
  * @partial: there is part of a line that nobody has seen
  * @lines: how many lines were put
- * @events: the main loop's; all below is its thread's
+ * @events: the main loop's; its thread owns all members below
  * @timed: @timer runs; @timed_lines: what @lines was when it was started
- * @in: stdin; @reads: it is wanted; @ready: it can't be waited for, as a file; @person:
- *	it is a terminal in raw mode; @quit: the key to end it was the last
+ * @in: stdin; @reads: read it; @ready: it can't be waited for, like a file; @person: it is a
+ *	terminal in raw mode; @quit: the last key was the one to end the VM
  * @out: stdout
- * @client: who is attached
+ * @client: the attached client
  * @came: called when there is input for the guest
- * @show: called when the part of a line is to be put
+ * @show: called when a part of a line must be put
  * @end: called when a person has typed Ctrl-] twice
  * @data: for these three
  */
@@ -104,47 +104,48 @@ struct terminal {
 	void *data;
 };
 
-/* Show the console on stdout. 0 or -errno; to be closed in either case. */
+/* Show the console on stdout. Returns 0 or -errno; close the terminal in either case. */
 int terminal_open(struct terminal *terminal, struct events *events);
 
 /*
- * Have it in this memory from here on, which stays the caller's: before the guest runs. And go
- * on with what the terminal of a process had that is dead, of which anything may be wrong;
- * @taken: how many typed bytes the guest's port has had.
+ * Keep the data in this memory from here on, which stays the caller's. Call it before the guest
+ * runs. The second function continues from the untrusted memory of a dead process's terminal;
+ * @taken: how many typed bytes the guest's port has taken.
  */
 void terminal_use(struct terminal *terminal, struct terminal_memory *memory);
 void terminal_recover(struct terminal *terminal, const struct terminal_memory *memory,
 		      uint32_t taken);
 
-/* Write what there is, if its readers take it within a second, and close. */
+/* Write the rest of the output, if its readers take it within a second, and close. */
 void terminal_close(struct terminal *terminal);
 
 /*
- * Open stdin, which a VMM that has given up files cannot; and read it, in raw mode if it is a
- * terminal.
+ * Open stdin, before the VMM gives up files; and read it, in raw mode if it is a terminal.
  */
 void terminal_open_stdin(struct terminal *terminal);
 void terminal_read_stdin(struct terminal *terminal);
 
 /*
- * Attach the socket @fd, which is the terminal's from then on: it is shown what nobody
- * who was attached has seen yet, as far as that is kept, and what comes. 0 or -errno:
- * -EBUSY: another is attached.
+ * Attach the socket @fd, which belongs to the terminal from then on. It gets the kept output that
+ * no attached client has seen yet, and then new output. Returns 0 or -errno: -EBUSY: another client
+ * is attached.
  */
 int terminal_attach(struct terminal *terminal, int fd);
 bool terminal_is_attached(const struct terminal *terminal);
 
-/* As if it had been typed; what there is no room for is lost. The main loop's thread. */
+/*
+ * Add input as if it had been typed; bytes without room are lost. Called in the main loop's thread.
+ */
 void terminal_type(struct terminal *terminal, const char *bytes, size_t size);
 
-/* Write what can be written without waiting. The main loop's thread. */
+/* Write as much as possible without waiting. Called in the main loop's thread. */
 void terminal_flush(struct terminal *terminal);
 
 /* ---- For the device: any thread, and no wait ---- */
 
 void terminal_put(struct terminal *terminal, const char *bytes, size_t size);
 
-/* Is part of a line to be put? If not, the terminal's @show is called later. */
+/* Should a part of a line be put now? If not, the terminal's @show is called later. */
 bool terminal_wants_bytes(struct terminal *terminal);
 
 /* The next byte that was typed, or -1. */

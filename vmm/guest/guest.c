@@ -3,7 +3,7 @@
  * The guest of the demonstration. It fills its private memory with words that
  * depend on their address and on a seed, counts, and when asked checks every
  * word. It knows nothing of handovers: the VMM may stop it between any two
- * instructions, and nothing here is done to be found in order afterwards.
+ * instructions, and nothing here prepares for that.
  *
  * Seed and counter live in private memory and in registers, so that a VMM that
  * lost either cannot make the guest say that all is well.
@@ -15,7 +15,7 @@
 #define REPORT_BYTES	(64UL << 20)
 #define SHOWN_DIFFERENCES 4
 #define GUEST_PAGE	4096UL
-#define FOUND_STRIDE	1000003UL	/* a prime: in no order that prefetching knows */
+#define FOUND_STRIDE	1000003UL	/* a prime, so that prefetching does not help */
 
 static struct guest_header *const header = (void *)GUEST_PRIVATE_GPA;
 static struct guest_mailbox *const mailbox = (void *)GUEST_MAILBOX;
@@ -59,7 +59,7 @@ static void fill(uint64_t seed, uint64_t size)
 	}
 }
 
-/* From @word to @last: tells of each that differs while @found is small. */
+/* Check the words from @word to @last. Reports each that differs, while @found is small. */
 static uint64_t differences(const uint64_t *word, const uint64_t *last,
 			    uint64_t found)
 {
@@ -80,7 +80,7 @@ static uint64_t differences(const uint64_t *word, const uint64_t *last,
 	return found;
 }
 
-/* All pages, one in @stride after the other: a number that divides none. */
+/* Visit all pages, in steps of @stride, which must not divide the number of pages. */
 static uint64_t all_differences(uint64_t size, uint64_t stride)
 {
 	const char *start = (char *)GUEST_PRIVATE_GPA;
@@ -161,7 +161,7 @@ static uint64_t count_on(uint64_t count, uint32_t answered, uint32_t *wrong)
 	return count;
 }
 
-/* Memory that was a guest's before: it is as that guest left it. */
+/* Memory of an earlier guest: it must be as that guest left it. */
 static uint64_t find(uint64_t size)
 {
 	header->answered = mailbox->request;

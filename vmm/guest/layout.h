@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where things are in the guest's memory: what guest and VMM agree on. */
+/* The layout of the guest's memory, common to guest and VMM. */
 #ifndef GUEST_LAYOUT_H
 #define GUEST_LAYOUT_H
 
@@ -27,10 +27,11 @@
 #include <stdint.h>
 
 /*
- * struct guest_mailbox - what guest and VMM tell each other
- * @request: the VMM's: when it changes, the guest checks all its memory
- * @count: the guest's: how far it has counted, for the VMM to show. The
- *	counter that counts is in a register and in private memory.
+ * struct guest_mailbox - messages between guest and VMM
+ * @request: written by the VMM: when it changes, the guest checks all its
+ *	memory
+ * @count: written by the guest: how far it has counted, for the VMM to show.
+ *	The real counter is in a register and in private memory.
  */
 struct guest_mailbox {
 	volatile uint32_t request;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the guest's private memory holds: of the guest, and of who makes images. */
+/* The content of the guest's private memory, for the guest and for programs that make images. */
 #ifndef GUEST_PATTERN_H
 #define GUEST_PATTERN_H
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A process that is killed stops between two instructions of each of its threads, and what they
- * have stored is there: it is the order of stores that counts, which the compiler and the
- * processor keep across a release. A checksum would tell no more: whoever writes to it by
- * intent has the devices in hand anyway, and their state is believed by nobody unread.
+ * Each thread of a killed process stops between two instructions, and its stores up to there
+ * persist. So only the order of stores matters, which the compiler and the processor keep across a
+ * release. A checksum would not help: a process that can corrupt the page on purpose controls the
+ * devices anyway, and every reader checks their state.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +21,10 @@
 #define ALIGNED(size)	(((size) + 7) & ~(size_t)7)
 #define WHOLE(size)	(((size) + UNIT - 1) & ~(UNIT - 1))
 
-/* struct entry - of a record: bytes for a place in LIVE_KEPT; its end is one of no size */
+/*
+ * struct entry - a record's entry: bytes for a place in LIVE_KEPT; an entry of size 0 ends the
+ * record
+ */
 struct entry {
 	uint64_t at;
 	uint64_t size;
@@ -45,7 +48,7 @@ static size_t lay_out(struct live_header *header, const size_t sizes[LIVE_AREAS]
 	unsigned int i;
 
 	for (i = 0; i < LIVE_AREAS; i++) {
-		/* Room for each place once, with an entry in front of every 8 bytes. */
+		/* Room for each place once, with an entry header in front of every 8 bytes. */
 		size_t size = i == LIVE_JOURNAL ? 3 * ALIGNED(sizes[LIVE_KEPT]) + UNIT :
 						  sizes[i];
 
@@ -115,7 +118,7 @@ void live_write(struct live *live, size_t at, const void *bytes, size_t size)
 	append(live, bytes, size);
 }
 
-/* Of a record that may be anything: entries that are no place's are the end of it. */
+/* Apply an untrusted record: an entry with an invalid place ends it. */
 static void apply(struct live *live)
 {
 	const char *record = live_area(live, LIVE_JOURNAL);
@@ -147,7 +150,7 @@ void live_commit(struct live *live)
 		return;
 	append(live, &end, sizeof(end));
 	__atomic_store_n(&header->committed, next, __ATOMIC_RELEASE);
-	/* What follows is not to come before it, nor the next record before the last word. */
+	/* Later stores must not come before this, nor the next record before the last word. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	apply(live);
 	__atomic_store_n(&header->applied, next, __ATOMIC_RELEASE);
@@ -162,7 +165,7 @@ static bool is_sealed(int fd, size_t *size)
 	int seals = fcntl(fd, F_GET_SEALS);
 	struct stat st;
 
-	/* It has the size that it says, all the while. */
+	/* It is sealed, so that its size stays what it says. */
 	if (seals < 0 || !(seals & F_SEAL_SHRINK) || fstat(fd, &st) ||
 	    st.st_size < (off_t)sizeof(struct live_header) || st.st_size > LIVE_MOST)
 		return false;
@@ -171,8 +174,8 @@ static bool is_sealed(int fd, size_t *size)
 }
 
 /*
- * The areas stand in their order, behind the header and apart, as lay_out() has them: so the
- * journal, which writes to one of them, changes neither the header nor itself.
+ * Check that the areas come after the header, in their order, and do not overlap, as lay_out()
+ * makes them: so the journal, which writes to one of them, cannot change the header or itself.
  */
 static bool makes_sense(const struct live_header *header, size_t size)
 {
@@ -192,7 +195,7 @@ static bool makes_sense(const struct live_header *header, size_t size)
 	       header->committed - header->applied <= 1;
 }
 
-/* Of the file whatever is there now; of the copy what was checked. */
+/* The file may have changed by now, so use the copy, which was checked. */
 static int copy(struct live *live, int fd, size_t size)
 {
 	ssize_t got;

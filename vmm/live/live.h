@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The live page: what a VMM knows of its guest beyond what the kernel and the guest's memory
- * have, in shared memory that outlives the process. At whatever instant the process dies, the
- * next one finds there a state in which the devices were between two accesses of the guest's.
+ * The live page: the VMM's knowledge of its guest that is not in the kernel or the guest's memory,
+ * kept in shared memory that outlives the process. Whenever the process dies, the next one finds a
+ * state there in which the devices were between two accesses of the guest.
  *
- * What must change together is written through a journal: first the record, then the word
- * that says so, then the place. Queues' tables and the console have memory of their own, whose
- * order of writes is their own business.
+ * Changes that belong together are written through a journal: first the record, then the word that
+ * makes it valid, then the place. Queues' tables and the console have memory of their own, and
+ * order their writes themselves.
  */
 #ifndef VMM_LIVE_LIVE_H
 #define VMM_LIVE_LIVE_H
@@ -20,7 +20,7 @@
 
 /* The areas, in their order. */
 enum live_area {
-	LIVE_KEPT,	/* changed by the journal alone */
+	LIVE_KEPT,	/* changed only by the journal */
 	LIVE_JOURNAL,	/* one record */
 	LIVE_TABLES,	/* struct inflight, one a queue of a disk */
 	LIVE_CONSOLE,	/* struct terminal_memory */
@@ -28,14 +28,15 @@ enum live_area {
 };
 
 /*
- * struct live_header - what stands at its beginning. Numbers are the host's: it passes between
- *	processes of one host
- * @ready: the rest is of a guest that this process has; set once
+ * struct live_header - the beginning of the page. Numbers have the host's byte order, since only
+ * processes of one host use the page
+ * @ready: this process has the guest, and the rest is valid; set once
  * @ending: the VMM is about to end, and wants no successor
  * @paused: a person wants the guest to stand still
- * @beat: another number with every beat of the main loop, never 0; 0: there are none
- * @committed, @applied: records of the journal: one is written to its place while they differ
- * @cleared: of each vCPU: that number of its answers is no news any more; see struct live_kept
+ * @beat: changes with every beat of the main loop, never 0; 0: there are no beats
+ * @committed, @applied: counts of journal records: while they differ, a record is being written to
+ *	its place
+ * @cleared: for each vCPU: how many of its answers need no attention any more; see struct live_kept
  */
 struct live_header {
 	char magic[8];
@@ -57,7 +58,7 @@ struct live_header {
 
 /*
  * struct live_kept - the beginning of LIVE_KEPT, in front of the devices' sections
- * @answered: of each vCPU: how many of its exits have changed a device. Where that is not
+ * @answered: for each vCPU: how many of its exits have changed a device. If that differs from
  *	@cleared of the header, the exit in its run page is one of them, and was answered
  * @shown: how many bytes of the console's line its reader has had
  * @taken: how many typed bytes the guest's port has taken
@@ -75,7 +76,7 @@ struct live_kept {
  * struct live - a live page, mapped
  * @fd: of it, or -1
  * @header: its beginning, or NULL
- * @used: bytes of the record that is being written
+ * @used: bytes in the record that is being written
  */
 struct live {
 	int fd;
@@ -85,12 +86,12 @@ struct live {
 
 #define LIVE_NONE { .fd = -1 }
 
-/* Make one with areas of these sizes; the journal's is found out. 0 or -errno. */
+/* Make a page with areas of these sizes; the journal's is computed. Returns 0 or -errno. */
 int live_create(struct live *live, const size_t sizes[LIVE_AREAS]);
 
 /*
- * A copy of one of a process that is dead and may have been anything, in which the record that
- * was on its way has reached its place. @fd stays the caller's. 0 or -errno: EBADMSG: it is none.
+ * Copy the page of a dead, untrusted process, and apply the record that was under way to the copy.
+ * @fd stays the caller's. Returns 0 or -errno: EBADMSG: it is not a live page.
  */
 int live_adopt(struct live *live, int fd);
 void live_close(struct live *live);
@@ -99,15 +100,15 @@ void *live_area(const struct live *live, enum live_area area);
 size_t live_area_size(const struct live *live, enum live_area area);
 
 /*
- * Bytes for a place in LIVE_KEPT, aligned to 8: nothing happens before live_commit(), and
- * then all at once. Callers keep to one at a time. A place is written once a record.
+ * Add bytes for a place in LIVE_KEPT, aligned to 8. Nothing changes before live_commit(), and then
+ * everything at once. Only one caller at a time. A record may have each place only once.
  */
 void live_write(struct live *live, size_t at, const void *bytes, size_t size);
 void live_commit(struct live *live);
 
 /*
- * What a word says, of the descriptor of one that may be anything; false where it is none. These
- * words stand at the same place in every version: the helper may be of another one.
+ * Read a word from the descriptor of an untrusted page; false if it is not a live page. These words
+ * are at the same place in every version, since the helper may be of another one.
  */
 bool live_is_ready(int fd);
 bool live_is_ending(int fd);

@@ -21,7 +21,7 @@
 _Static_assert(sizeof(struct virtio_saved) <= MOST, "room for a section");
 _Static_assert(sizeof(struct live_kept) % 8 == 0, "sections are aligned");
 
-/* struct published - @begun: the page is good to go on from */
+/* struct published - @begun: the next VMM can go on from the page */
 struct published {
 	struct live live;
 	struct terminal *terminal;
@@ -114,7 +114,7 @@ static uint64_t kind_of(const struct section *section, unsigned int number)
 	return strcmp(section->name, "pci") ? PUBLISH_PC : PUBLISH_PCI;
 }
 
-/* What the queues are at is in the guest's memory, and changes without an exit. */
+/* The positions of the queues are in the guest's memory, and change without an exit. */
 static void save(const struct section *section, const struct machine *machine,
 		 unsigned int number, void *state)
 {
@@ -146,7 +146,7 @@ static bool write_console(struct published *published, const struct machine *mac
 	return write_if_new(&published->live, offsetof(struct live_kept, shown), now, sizeof(now));
 }
 
-/* Sections stand there as sections_save() has put them. */
+/* The sections have the layout of sections_save(). */
 static bool write_new(struct machine *machine, uint64_t what)
 {
 	struct published *published = machine->published;
@@ -195,10 +195,10 @@ void publish_begin(struct machine *machine)
 }
 
 /*
- * The exit in the run page is one that KVM has shown, until the word there is another: then it
- * was answered, whatever the page says. Between the two the page says that it was. One that
- * has changed nothing could be answered again, but not later, when others have changed it: the
- * lock is held till the word is another.
+ * The exit in the run page is not answered until its reason there has changed; from then on it is
+ * answered, whatever the live page says. Before that change, the live page already says that it was
+ * answered. An exit that has changed nothing could be answered again, but not later, when other
+ * exits have changed the devices: hold the lock until the reason has changed.
  */
 void publish_answer(struct machine *machine, struct gmem_vcpu *vcpu, uint64_t what)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine's state in a live page, while it runs: after each exit that has changed a device,
- * before the guest goes on. A process that dies in between leaves the state from before the
- * exit, and the exit is shown again to the next one; from then on, the state behind it, and the
- * word that it was answered.
+ * Keeps a machine's state in a live page while it runs: updates the page after each exit that has
+ * changed a device, before the guest goes on. A process that dies before the update leaves the
+ * state from before the exit, and the next process sees the exit again. A process that dies later
+ * leaves the state after the exit, and the word that it was answered.
  */
 #ifndef VMM_LIVE_PUBLISH_H
 #define VMM_LIVE_PUBLISH_H
@@ -24,30 +24,35 @@ struct terminal;
 #define PUBLISH_ALL_VIRTIO	(~3ULL)
 
 /*
- * Make a page for a machine that has all of its devices, and have their tables, and what
- * @terminal has, in it. Nothing is published before publish_begin(). 0 or -errno; closed with
- * the machine.
+ * Make a page for a machine that has all of its devices, and move their tables and @terminal's
+ * memory into it. Nothing is published before publish_begin(). Returns 0 or -errno; the page is
+ * closed with the machine.
  */
 int publish_open(struct machine *machine, struct terminal *terminal);
 void publish_close(struct machine *machine);
 
-/* All of it as it is now: from here on the page is good to go on from. The guest stands still. */
+/*
+ * Publish the complete state: from here on the next VMM can go on from the page. The guest stands
+ * still.
+ */
 void publish_begin(struct machine *machine);
 
-/* With the machine's device_lock held: nothing is done without a page that was begun. */
+/*
+ * Publish changes, with the machine's device_lock held. Does nothing without a page that was begun.
+ */
 void publish(struct machine *machine, uint64_t what);
 
 /*
- * The same, of an exit that was answered, the answer to which stands in the vCPU's run page. It
- * is not taken for one that was not, by whoever looks at the page next.
+ * The same for an exit whose answer is in the vCPU's run page. The next VMM will not take it for an
+ * unanswered one.
  */
 void publish_answer(struct machine *machine, struct gmem_vcpu *vcpu, uint64_t what);
 
-/* Words for the helper: the VMM ends, and the guest with it; the guest is to stand still. */
+/* Tell the helper that the VMM ends, and the guest with it; or that the guest must stand still. */
 void publish_ending(struct machine *machine);
 void publish_paused(struct machine *machine, bool paused);
 
-/* The main loop turns, and comes by the machine's device_lock. */
+/* Show that the main loop turns, and that it can take the machine's device_lock. */
 void publish_beat(struct machine *machine);
 
 /* The page, or NULL. */

@@ -24,15 +24,15 @@
 
 #define SEALED		(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
-/* Of a disk: flags, its serial, and the path, up to the end. */
+/* A disk: flags, its serial, and the path, up to the end. */
 enum { DISK_FLAGS = 0, DISK_SERIAL = 4, DISK_PATH = 32, DISK_READONLY = 1, DISK_DIRECT = 2 };
 
-/* Of a card: whether it is passt's, vhost, MTU, address, and the interface, up to the end. */
+/* A card: whether it is passt's, vhost, MTU, address, and the interface, up to the end. */
 enum { NET_VHOST = 0, NET_MTU = 4, NET_ADDRESS = 8, NET_TAP = 16 };
 
 /* ---- Writing ---- */
 
-/* struct output - room for all, and what went wrong first */
+/* struct output - room for all sections, and the first error */
 struct output {
 	char *bytes;
 	size_t used;
@@ -87,7 +87,7 @@ static void put_net(struct output *output, unsigned int number, const struct net
 {
 	char content[NET_TAP + sizeof(net->tap)] = "";
 	uint32_t vhost = htole32(net->vhost);
-	/* What the guest was told: the interface may have another one by now. */
+	/* Use the value that the guest was told: the interface may have another one by now. */
 	uint16_t mtu = htole16(net->mtu ? net->mtu : port_mtu);
 
 	memcpy(content + NET_VHOST, &vhost, sizeof(vhost));
@@ -102,7 +102,7 @@ static void put_nets(struct output *output, const struct machine *machine,
 {
 	unsigned int i, first = machine->nr_virtio - nets->nr;
 
-	/* They are the last on the bus. */
+	/* The cards are the last devices on the bus. */
 	for (i = 0; i < nets->nr; i++)
 		put_net(output, i, &nets->all[i],
 			net_port_of(machine->virtio[first + i])->mtu);
@@ -121,7 +121,7 @@ unsigned int upgrade_config_slots(const struct machine *machine, struct gmem_slo
 	return machine->nr_memory;
 }
 
-/* The next VMM gets it by OFFER; who sends that for one that died finds it here. */
+/* The next VMM gets it by OFFER; the helper, which sends OFFER for a dead VMM, finds it here. */
 static void put_machine(struct output *output, const struct machine *machine)
 {
 	uint64_t words[3 + 7 * MACHINE_SLOTS];
@@ -168,7 +168,7 @@ static void put_all(struct output *output, const struct machine *machine,
 		put_disk(output, i, &devices->disks.all[i]);
 	put_nets(output, machine, &devices->nets);
 	put_machine(output, machine);
-	/* Where it is not known, such a snapshot is refused, as without it. */
+	/* A reader that does not know this section refuses such a snapshot, as without it. */
 	if (serving->exposes)
 		put_flagged(output, "exposes", 0, NULL, 0, GMEM_SECTION_OPTIONAL);
 	if (serving->keeps)
@@ -191,7 +191,10 @@ int upgrade_config_write(const struct machine *machine, const struct serving *se
 		ret = -errno;
 	if (!ret)
 		ret = write_all(fd, output.bytes, output.used);
-	/* A VMM that is taken over later does not change what the next one begins with. */
+	/*
+	 * Seal it: if somebody takes control of the VMM later, that must not change what the next
+	 * one begins with.
+	 */
 	if (!ret && fcntl(fd, F_ADD_SEALS, SEALED))
 		ret = -errno;
 	free(output.bytes);
@@ -212,7 +215,7 @@ static uint32_t number_at(const struct gmem_section *section, size_t offset)
 	return le32toh(number);
 }
 
-/* A string that ends where the section does. */
+/* A string that ends with the section. */
 static bool is_text(const struct gmem_section *section, size_t from)
 {
 	return section->length > from &&
@@ -353,7 +356,7 @@ static int read_exposes(struct upgrade_config *config, const struct gmem_section
 	return section->length ? -EPROTO : 0;
 }
 
-/* It has come with OFFER. */
+/* This section has come with OFFER. */
 static int read_machine(struct upgrade_config *config, const struct gmem_section *section)
 {
 	(void)config;

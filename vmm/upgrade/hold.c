@@ -17,7 +17,7 @@
 #include "virtio/device.h"
 #include "virtio/net.h"
 
-/* struct holding - how far it is */
+/* struct holding - progress of giving descriptors to the helper */
 struct holding {
 	struct helper *helper;
 	uint32_t count;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* What the helper holds for a guest, so that it goes on where its VMM dies. */
+/* The descriptors that the helper holds for a guest, so that it goes on if its VMM dies. */
 #ifndef VMM_UPGRADE_HOLD_H
 #define VMM_UPGRADE_HOLD_H
 
 struct upgrade;
 
 /*
- * Give the helper all of it, and publish the machine's state from now on, before the VMM gives
- * up its rights. 0 or -errno: then the guest ends with its VMM.
+ * Give the helper these descriptors, and publish the machine's state from now on, before the VMM
+ * gives up its rights. Returns 0, or -errno: then the guest ends with its VMM.
  */
 int upgrade_hold(struct upgrade *upgrade);
 

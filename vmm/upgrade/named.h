@@ -15,10 +15,10 @@ struct named_fds {
 	struct gmem_named_fd all[NAMED_FDS];
 };
 
-/* Add one that is not -1; none is taken over. */
+/* Add a descriptor, unless it is -1; it stays the caller's. */
 void named_add(struct named_fds *fds, int fd, const char *name);
 
-/* One of several of a name, which are numbered from 0 on. */
+/* Add one of several with a common name, numbered from 0 on. */
 void named_add_nth(struct named_fds *fds, int fd, const char *name, unsigned int number);
 
 #endif /* VMM_UPGRADE_NAMED_H */

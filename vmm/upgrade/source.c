@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * While the next VMM builds what it needs, and while the disks come to rest, the guest runs and
- * the loop turns. From there to the end nothing else is done: the guest stands still.
+ * While the next VMM builds what it needs, and while the disks come to rest, the guest runs and the
+ * loop turns. From there to the end the guest stands still, and we do nothing else.
  */
 #include <errno.h>
 #include <json-c/json.h>
@@ -43,7 +43,7 @@
 #define MOVE_WAIT	(10 * SECOND)
 #define KILL_WAIT	5000		/* ms */
 
-/* ---- What whoever has asked is told ---- */
+/* ---- Messages to the client ---- */
 
 static void tell(struct upgrade *upgrade, struct json_object *object)
 {
@@ -102,7 +102,7 @@ static void tell_done(struct upgrade *upgrade, bool runs)
 	tell(upgrade, object);
 }
 
-/* ---- The end of one ---- */
+/* ---- The end of an upgrade ---- */
 
 static void forget(struct upgrade *upgrade)
 {
@@ -119,7 +119,7 @@ static void forget(struct upgrade *upgrade)
 	upgrade->state = UPGRADE_NONE;
 }
 
-/* It holds nothing that the guest needs: the devices go on, if they were held. */
+/* The upgrade holds nothing any more that the guest needs: held devices go on. */
 static void fail(struct upgrade *upgrade, const char *why)
 {
 	struct machine *machine = upgrade->loop->vcpus->machine;
@@ -131,7 +131,9 @@ static void fail(struct upgrade *upgrade, const char *why)
 	forget(upgrade);
 }
 
-/* Before the guest stands still: it is ours, whatever the other side says. */
+/*
+ * The upgrade fails before the guest stands still: the guest is ours, whatever the other side says.
+ */
 static void give_up(struct upgrade *upgrade, int error, const char *why)
 {
 	char reason[GMEM_HANDOVER_REASON];
@@ -207,7 +209,7 @@ static int offer(struct upgrade *upgrade)
 
 /* ---- PAUSED, and what follows ---- */
 
-/* What was typed comes out of the terminal: on a way back it is typed again. */
+/* Takes typed input out of the terminal; if the guest comes back, it is typed again. */
 static void take_typed(struct terminal *terminal, struct upgrade_run *run)
 {
 	int byte;
@@ -251,7 +253,7 @@ static int store(struct upgrade *upgrade, const struct upgrade_run *run)
 	return ret;
 }
 
-/* Nothing is in flight, and nothing comes. */
+/* Nothing is in flight, and no input comes. */
 static int say_paused(struct upgrade *upgrade, struct upgrade_run *run)
 {
 	struct vcpus *vcpus = upgrade->loop->vcpus;
@@ -270,7 +272,7 @@ static int say_paused(struct upgrade *upgrade, struct upgrade_run *run)
 						fds.nr);
 }
 
-/* One that has begun the move and hangs is killed: then the kernel's word is the last. */
+/* Kill a destination that has begun the move and hangs: then the kernel decides. */
 static int find_owner(struct upgrade *upgrade, int error)
 {
 	struct pollfd gone = { .fd = gmem_handover_peer(upgrade->handover), .events = POLLIN };
@@ -304,7 +306,7 @@ static void part(struct upgrade *upgrade, bool runs)
 	forget(upgrade);
 }
 
-/* It is neither here nor there. */
+/* Neither side has the guest. */
 static void lose(struct upgrade *upgrade, int error)
 {
 	tell_failed(upgrade, "the guest is lost");
@@ -362,7 +364,7 @@ static bool is_settled(const struct machine *machine)
 	return virtio_all_idle(machine);
 }
 
-/* What the vCPUs asked of a device last is done: of one that is held, that is soon. */
+/* Carry out the vCPUs' last requests to devices; that is quick if the devices are held. */
 static void pause_guest(struct upgrade *upgrade)
 {
 	struct vcpus *vcpus = upgrade->loop->vcpus;
@@ -377,7 +379,7 @@ static void pause_guest(struct upgrade *upgrade)
 		upgrade_cancel(upgrade, SNAPSHOT_COMES);
 	else
 		hand_over(upgrade);
-	/* For a snapshot it stands still where it is. */
+	/* For a snapshot, the guest stands still here. */
 	if (upgrade->state == UPGRADE_NONE && !upgrade->loop->over && !vcpus_stand_still(vcpus))
 		loop_go_on(upgrade->loop);
 }
@@ -543,11 +545,11 @@ int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct servin
 	if (upgrade->asked.fd < 0 || !server)
 		return 0;
 	upgrade->control = control_server_listener(server);
-	/* A guest is not refused for it. */
+	/* A failure here does not stop the guest from starting. */
 	upgrade->unable = prepare(upgrade);
 	if (!upgrade->unable && serving->keeps && upgrade_hold(upgrade))
 		say("the helper could not be given what it needs to go on where this VMM dies");
-	/* It may hang from its first turn on. */
+	/* The loop may hang from its first turn on. */
 	if (loop->hang)
 		publish_beat(loop->vcpus->machine);
 	return events_add(&loop->vcpus->machine->events, &upgrade->asked, EPOLLIN);

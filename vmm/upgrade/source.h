@@ -12,13 +12,13 @@ struct loop;
 struct serving;
 
 /*
- * struct upgrade - what one needs, and one that is under way
+ * struct upgrade - the resources of an upgrade, and the one under way
  * @state: NONE; TALKS: the next VMM builds what it needs; DRAINS: the devices come to rest. The
- *	guest runs in both. All that follows is done in one go
- * @page, @config, @info: made while that is possible
- * @unable: why that is not possible: -errno, or 0
+ *	guest runs in both. All later phases happen in one step
+ * @page, @config, @info: made at the start, while that is still possible
+ * @unable: why they could not be made: -errno, or 0
  * @handover: with the next VMM, process @pid
- * @client: who has asked for it
+ * @client: the connection that has requested it
  * @began, @until: ns of CLOCK_MONOTONIC
  */
 struct upgrade {
@@ -42,18 +42,18 @@ struct upgrade {
 #define UPGRADE_CLOSED { .page = GMEM_PAGE_NONE, .config = -1, .info = -1, .client = -1 }
 
 /*
- * Be ready for one, before the VMM gives up its rights; @server has the control socket. Where
- * the helper has nobody who asks, that is nothing. 0 or -errno.
+ * Prepare for upgrades, before the VMM gives up its rights; @server has the control socket. Does
+ * nothing if the helper cannot get requests. Returns 0 or -errno.
  */
 int upgrade_open(struct upgrade *upgrade, struct loop *loop, const struct serving *serving,
 		 const struct control_server *server);
 void upgrade_close(struct upgrade *upgrade);
 
-/* Give one up that is under way: the guest stays here. */
+/* Give up an upgrade under way: the guest stays here. */
 void upgrade_cancel(struct upgrade *upgrade, const char *why);
 #define SNAPSHOT_COMES	"the guest has printed what --snapshot-on waits for"
 
-/* See how far it is: in each turn of the loop while there is a state. */
+/* Continue an upgrade: called in each turn of the loop while one is under way. */
 void upgrade_look(struct upgrade *upgrade);
 
 #endif /* VMM_UPGRADE_SOURCE_H */

@@ -44,7 +44,7 @@ static int put_own(char *bytes, size_t *used, const struct upgrade_run *run)
 		ret = put(bytes, used, "typed", run->typed, run->nr_typed);
 	if (!ret)
 		ret = put(bytes, used, "passt", passt, sizeof(passt));
-	/* One that does not know it is armed again. */
+	/* A reader that does not know this section waits for the line again. */
 	if (!ret && run->fired)
 		ret = put_flagged(bytes, used, FIRED, NULL, 0, GMEM_SECTION_OPTIONAL);
 	return ret;
@@ -123,7 +123,7 @@ int upgrade_state_read(struct machine *machine, const void *bytes, size_t size,
 					    section.name, section.version);
 	}
 	*devices = at;
-	/* It need not be there: then it is the first of the devices'. */
+	/* This section need not be there: then it is the devices' first one. */
 	if (gmem_section_next(bytes, size, &at, &section) == 1 && !strcmp(section.name, FIRED)) {
 		run->fired = true;
 		*devices = at;

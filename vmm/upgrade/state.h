@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What stands in the state page: the devices' sections, behind what is the VMM's own. */
+/* The content of the state page: the VMM's own sections, followed by the devices'. */
 #ifndef VMM_UPGRADE_STATE_H
 #define VMM_UPGRADE_STATE_H
 
@@ -11,12 +11,12 @@
 #define UPGRADE_TYPED	TERMINAL_TYPED
 
 /*
- * struct upgrade_run - what goes along with the devices
+ * struct upgrade_run - state that goes along with the devices
  * @paused: a person wants the guest to stand still
  * @shown: how many bytes of the console's line its reader has had
  * @fired: the line that a snapshot was to be made on has come
- * @nr_typed, @typed: what was typed on the console and the guest has not read
- * @passt: of each card that is passt's: the number of its connection, or 0 and @up false
+ * @nr_typed, @typed: console input that the guest has not read
+ * @passt: for each card of passt's: the number of its connection, or 0 with @up false
  */
 struct upgrade_run {
 	uint32_t paused;
@@ -30,12 +30,12 @@ struct upgrade_run {
 	} passt[OPTION_VALUES];
 };
 
-/* All of it, as bytes for free(). 0 or -errno. */
+/* Save everything, as bytes for free(). Returns 0 or -errno. */
 int upgrade_state_save(const struct machine *machine, const struct upgrade_run *run,
 		       void **bytes, size_t *size);
 
 /*
- * Read what is the VMM's own, and where the devices' sections begin. 0 or -errno, with
+ * Read the VMM's own sections, and find where the devices' begin. Returns 0, or -errno with
  * machine->why.
  */
 int upgrade_state_read(struct machine *machine, const void *bytes, size_t size,
