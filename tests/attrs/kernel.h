@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stand-ins for what kmod/attrs' maps take from the kernel. There are no readers under
- * RCU here; an allocation can be made to fail.
+ * Stand-ins for the kernel functions that kmod/attrs' maps use. There are no readers under RCU
+ * here; an allocation can be made to fail.
  */
 #ifndef GMEM_TESTS_ATTRS_KERNEL_H
 #define GMEM_TESTS_ATTRS_KERNEL_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A balloon: what is punched, and what is not. */
+/* A balloon: which pages are punched, and which are not. */
 #include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_ring.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A virtio disk: what driver and device agree on, resets, ends and successors. */
+/* A virtio disk: negotiation, resets, ends and successors. */
 #include <errno.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>

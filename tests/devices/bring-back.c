@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A guest goes on where its VMM has died: what the helper makes of VMMs that end, hang, refuse, or
+ * A guest goes on after its VMM has died: how the helper handles VMMs that end, hang, refuse, or
  * are asked to end. The VMM is a process of this test, and the next one is this program: as
- * "bring-back incoming --handover 3" it connects to where the test listens, and does what it is
- * told there. Which VM has the guest, the kernel's word, is the content of the file that stands
- * for the view.
+ * "bring-back incoming --handover 3" it connects to the test's socket, and does what it is told
+ * there. The file that stands for the view says which VM has the guest, in place of the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a program is linked with that wraps timerfd_settime(): its time goes faster. */
+/* For programs that wrap timerfd_settime(): makes their time go faster. */
 #ifndef TESTS_DEVICES_FAST_TIMERS_H
 #define TESTS_DEVICES_FAST_TIMERS_H
 

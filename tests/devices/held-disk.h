@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An engine of disks whose steps end when, and as, a test wants it. */
+/* A disk engine whose steps end at a time and with a result that a test chooses. */
 #ifndef TESTS_DEVICES_HELD_DISK_H
 #define TESTS_DEVICES_HELD_DISK_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The helper: what it does for a VMM, whether that is well or hostile. */
+/* The helper's work for a VMM, honest or hostile. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The keeper: what it holds comes from VMMs that may be hostile, and which VMM has the guest is
- * the kernel's word, which the test gives in its place.
+ * The keeper: its descriptors come from VMMs that may be hostile, and the kernel says which VMM has
+ * the guest; here the test plays the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A network card whose frames the host's kernel carries, as this test plays it, or can't. */
+/* A network card whose frames the host's kernel, which this test plays, carries or can't carry. */
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>

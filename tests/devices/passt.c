@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* passt as a network card's port; this program plays it where it is started by that name. */
+/* passt as a network card's port; this program plays passt if it is started by that name. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/virtio_net.h>

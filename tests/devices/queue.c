@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Queues that no driver would make, and the bookkeeping of what is in flight. */
+/* Queues that no driver would make, and the table of requests in flight. */
 #include <errno.h>
 #include <linux/virtio_ring.h>
 #include <string.h>

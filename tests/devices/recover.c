@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Devices of a process that died, taken over by the next one: what their queues are at is in
- * the rings, what a disk was asked for in its table, and nothing is asked for again before the
- * dead process's requests are over.
+ * Devices of a process that died, taken over by the next one: the rings have the positions of their
+ * queues, a disk's table has its requests, and no request is issued again before the dead process's
+ * requests are over.
  */
 #include <errno.h>
 #include <fcntl.h>

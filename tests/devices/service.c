@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a service manager is told. */
+/* The messages to a service manager. */
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>

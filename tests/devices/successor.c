@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The helper starts the next VMM, for whoever asks it and by no word of the VMM's, and goes on
- * with that one. The program is this test: as "successor incoming --handover 3" it says that it
- * is there, and does then what it is told: end, or say by a channel that it has the guest.
+ * The helper starts the next VMM for any client that asks, without any message from the VMM, and
+ * goes on with that one. The program that it starts is this test: as "successor incoming --handover
+ * 3" it says that it is there, and then does what it is told: end, or say on a channel that it has
+ * the guest.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What cmocka wants before it, and what tests answer in place of liburing. */
+/* The headers that cmocka needs before its own, and the tests' replacements for liburing. */
 #ifndef TESTS_DEVICES_UNIT_H
 #define TESTS_DEVICES_UNIT_H
 

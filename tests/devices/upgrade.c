@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What one VMM writes down for the next: as it was told at its start, and what goes along with the
- * devices. The next one reads it whoever has written it.
+ * The data that one VMM writes for the next: its options, and what goes along with the devices. The
+ * next one must be able to read it from any writer.
  */
 #include <errno.h>
 #include <linux/kvm.h>

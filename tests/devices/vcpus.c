@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The threads of vCPUs: what KVM_RUN says that is no exit of the guest. */
+/* The threads of vCPUs: results of KVM_RUN that are not exits of the guest. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <poll.h>

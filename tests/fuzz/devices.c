@@ -2,8 +2,8 @@
 /*
  * libFuzzer's input is a hostile guest: a list of what it does to ports, PCI configuration,
  * registers, MSI-X, its own memory and doorbells of virtio devices, and of what the host does
- * meanwhile: steps of the disk end, frames come, keys are pressed. Some of what the guest does
- * is well-formed, so that it gets beyond the first check.
+ * meanwhile: steps of the disk end, frames come, keys are pressed. Some of the guest's actions are
+ * well-formed, so that they get beyond the first check.
  */
 #include <assert.h>
 #include <errno.h>
@@ -94,7 +94,7 @@ static void read_or_write_register(struct input *input)
 		driver_write(&driver, offset, value, size);
 }
 
-/* The common registers, more often than chance would have it. */
+/* Choose the common registers more often than by chance. */
 static void write_common(struct input *input)
 {
 	uint32_t offset = number(input, 1) & 0x3f;
@@ -179,7 +179,7 @@ static void end_step(struct input *input)
 		held_end(nth, how & 0x4000 ? INT64_MAX : how);
 }
 
-/* A request, well-formed but for what the input makes of it. */
+/* A well-formed request, with the changes that the input makes. */
 static void request(struct input *input)
 {
 	static const uint32_t types[] = { 0, 1, 4, 8, 11, 13, 0, 1 };
@@ -303,7 +303,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	assert(fd >= 0);
 	snprintf(disk_path, sizeof(disk_path), "/proc/self/fd/%d", fd);
 	held_use(true);
-	/* What the program says of failing disks is not wanted; libFuzzer's word is. */
+	/* Suppress the program's messages about failing disks, but not libFuzzer's. */
 	nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	assert(nowhere >= 0 && dup2(nowhere, STDOUT_FILENO) >= 0);
 	return 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the fuzzer's network card is plugged into: it reads what is sent, and gives frames. */
+/* The port of the fuzzer's network card: it reads what is sent, and gives frames. */
 #ifndef TESTS_FUZZ_PORT_H
 #define TESTS_FUZZ_PORT_H
 
@@ -8,7 +8,7 @@
 
 #include "net/port.h"
 
-/* A port, anew: nothing waits. */
+/* Reset the port: no frames wait. */
 struct net_port *port_open(struct events *events);
 
 /* So many frames have come, each of so many bytes with its header. */

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 /*
- * Flags that the emulator must not lose: it keeps them as an operation and its operands,
- * and works them out when somebody asks. An instruction that changes some of the flags
- * leaves the others as they are, and sets no bit of RFLAGS that is not a flag: each comes
- * here after a POPF, by which the flags are kept as they are, and a comparison, whose
- * operand looks like flags. An instruction that reads flags and whose access faults finds
- * the same flags when it is tried again. tests/lab/emulator runs this in the lab. Prints
- * KTAP.
+ * Flags that the emulator must not lose: it keeps them as an operation and its operands, and
+ * computes them on demand. An instruction that changes some of the flags leaves the others as they
+ * are, and sets no bit of RFLAGS that is not a flag: each comes here after a POPF, by which the
+ * flags are kept as they are, and a comparison, whose operand looks like flags. An instruction that
+ * reads flags and whose access faults finds the same flags when it is tried again.
+ * tests/lab/emulator runs this in the lab. Prints KTAP.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -20,12 +19,12 @@
 enum { CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800 };
 enum { ALL = CF | PF | AF | ZF | SF | OF };
 
-/* None has TF set (0x100): should that get into RFLAGS, it would end the program. */
+/* None has TF set (0x100), which would end the program if it got into RFLAGS. */
 static const uint64_t operands[] = {
 	0, 1, 0x040470a0, 0x12345678, 0x80000000, 0xfffffeff, 0x8000000000000000, 0xfffffffffffffeff
 };
 
-/* What CMPXCHG16B, or CMPXCHG8B, finds: RDX:RAX, or something else. */
+/* The memory that CMPXCHG16B, or CMPXCHG8B, finds: RDX:RAX, or something else. */
 struct memory {
 	uint64_t low, high;
 } __attribute__((aligned(16)));
@@ -131,7 +130,7 @@ static const struct {
 	{ "RCR", rcr_byte },
 };
 
-/* By the instruction set's definition of a subtraction. */
+/* Computed by the instruction set's definition of a subtraction. */
 static uint64_t flags_of_negation(uint64_t operand)
 {
 	uint64_t result = -operand, flags = 0x202;
@@ -144,7 +143,7 @@ static uint64_t flags_of_negation(uint64_t operand)
 	return flags;
 }
 
-/* Is what INSTRUCTION leaves of the comparison's flags right, whatever it finds in memory? */
+/* Does INSTRUCTION leave the right flags after the comparison, whatever it finds in memory? */
 static bool keeps(size_t instruction)
 {
 	const struct memory *found[] = { &found16, &found8, &other };

@@ -19,7 +19,7 @@ static void hang(void)
 	}
 }
 
-/* Reads through a pointer that is wrong at run time only. */
+/* Reads through a pointer that is only wrong at run time. */
 static void oops(void)
 {
 	unsigned long nowhere = 16;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The ABI is for ever: numbers and layouts as they were when they came. Compiled,
- * not run, as C11 and as C++17, with KVM headers of several ages, by ./abi.
+ * The ABI never changes: checks that numbers and layouts are as they were when they were added.
+ * Compiled, not run, as C11 and as C++17, with KVM headers of several ages, by ./abi.
  */
 #include <linux/kvm_gmem.h>
 #include <stddef.h>

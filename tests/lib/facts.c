@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What the library makes of fdinfo; it has the file under test inside. */
+/* How the library parses fdinfo. This file includes the file under test. */
 #include "../../lib/memory/memfd.c"
 
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The handover's state machines, over a real socket, with a file in place of the kernel's word
- * on the VM: what each side makes of whatever the other one says, and of its death at each step.
+ * The handover's state machines, over a real socket, with a file in place of the VM's state in the
+ * kernel: how each side handles any message of the other one, and its death at each step.
  */
 #include <errno.h>
 #include <fcntl.h>

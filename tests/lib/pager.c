@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the library asks of the kernel for populating and paging, and what it
- * makes of the answers. The kernel is played by the test.
+ * The library's calls to the kernel for populating and paging, and its handling
+ * of the results. The test plays the kernel.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Making and taking connections, and who is at the other end of one. */
+/* Making and accepting connections, and finding the process at the other end. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The pager's side of a ring. The kernel is played by the test, on a file in
- * memory; its counts begin just before they come round.
+ * The pager's side of a ring. The test plays the kernel, on a file in memory;
+ * its counts begin just before they wrap around.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to test with, one of each kind, and what compares them. */
+/* Sample messages, one of each kind, and their comparison. */
 #ifndef TESTS_LIB_SAMPLE_H
 #define TESTS_LIB_SAMPLE_H
 

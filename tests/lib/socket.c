@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Handover messages over a unix socket, from peers that mean well and others. */
+/* Handover messages over a unix socket, from honest and hostile peers. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * softpsp: who may have which ASID, and when.
+ * softpsp: which VM may have which ASID, and when.
  */
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * SEV-ES vCPUs whose guest does what a test says: softpsp has it leave with that,
- * and the test fills the guest-hypervisor communication block (GHCB) as the guest
- * would.
+ * SEV-ES vCPUs whose guest does what a test says: softpsp makes it leave with the given exit, and
+ * the test fills the guest-hypervisor communication block (GHCB) as the guest would.
  */
 #ifndef GMEM_TESTS_SEV_ES_H
 #define GMEM_TESTS_SEV_ES_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Cache flushes when pages leave an encrypted guest. Dirty lines of a page are
- * written back under the guest's key whenever the cache likes: once its
- * mappings are gone, they have to be flushed before anybody else gets the page.
- * softpsp counts how often KVM does that; the kernel's trace tells that it comes first.
+ * Cache flushes when pages leave an encrypted guest. The cache may write back dirty lines of a page
+ * under the guest's key at any time: once its mappings are gone, they must be flushed before
+ * anybody else gets the page. softpsp counts how often KVM does that; the kernel's trace tells that
+ * it comes first.
  *
  * The memslots' userspace_addr is not the inode's mapping: an invalidation of
  * host addresses flushes by itself, and would hide what the engine does not do.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What an SEV-ES guest asks for by its GHCB, and a move in between. KVM keeps that
- * and what it tracks of the guest's registers; no ioctl reads or sets it.
+ * Requests of an SEV-ES guest in its GHCB, and a move in between. KVM keeps these and some of the
+ * guest's registers; no ioctl reads or sets them.
  */
 #include <errno.h>
 #include <string.h>

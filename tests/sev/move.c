@@ -2,7 +2,7 @@
 /*
  * Moves of SEV and SEV-ES guests that fail on their way: SEV's own part takes
  * locks, charges a cgroup and checks, then the memory context's part takes
- * locks and checks. Whichever fails, both VMs are as they were.
+ * locks and checks. Whichever of these fails, both VMs are as they were.
  */
 #include <errno.h>
 #include <string.h>

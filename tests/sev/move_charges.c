@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Moves of SEV and SEV-ES guests from one misc cgroup to another: a guest is
- * charged to that of the process that had it moved.
+ * charged to the cgroup of the process that requested the move.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Moves of SEV and SEV-ES guests whose memory is a guest memory inode: the
- * destination has it by a view of its own, and what does not match is found
- * out by the memory context's part, after all of SEV's.
+ * destination has it by a view of its own, and the memory context's part finds
+ * what does not match, after all of SEV's part.
  */
 #include <errno.h>
 #include <fcntl.h>

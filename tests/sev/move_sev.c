@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What depends on a VM being one of SEV, in one that became so by a move: as if
- * it had been from the beginning. And who may give it commands.
+ * State that depends on a VM being an SEV VM: a VM that became one by a move
+ * behaves as if it had been one from the beginning. And which processes may
+ * give it commands.
  */
 #include <errno.h>
 #include <fcntl.h>

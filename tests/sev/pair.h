@@ -17,16 +17,17 @@ struct charges {
 
 /**
  * struct pair - both VMs
- * @src: launched; SEV's runs, and SEV-ES's is as far as it can come
- * @dst: has never been of any use
+ * @src: launched; an SEV guest runs, and an SEV-ES guest is as far as it can
+ *	get
+ * @dst: has never been used
  * @es: SEV-ES VMs
  * @gmem: their memory is a guest memory inode
  * @vcpu: of the source and of the destination
  * @run: their run pages
  * @handle: the guest's, by the firmware
  * @asid: its ASID
- * @charges: what is charged for encrypted VMs in all
- * @count: how often the guest has left, which it counts too
+ * @charges: the total charge for encrypted VMs
+ * @count: how often the guest has left; the guest counts this, too
  */
 struct pair {
 	struct vm src, dst;

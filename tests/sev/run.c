@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What encrypted VMs do when they are run on a CPU that only pretends.
+ * Running encrypted VMs on a CPU that only pretends to have SEV.
  */
 #include <fcntl.h>
 #include <string.h>

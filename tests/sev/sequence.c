@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * In which order pages leave an encrypted guest: see sequence.h.
+ * The order in which pages leave an encrypted guest: see sequence.h.
  */
 #include <fcntl.h>
 #include <stdio.h>

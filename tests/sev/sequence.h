@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * In which order pages leave an encrypted guest, as the kernel traces it, in a trace instance
+ * The order in which pages leave an encrypted guest, from the kernel's traces, in a trace instance
  * of the claim's own.
  */
 #ifndef GMEM_TESTS_SEV_SEQUENCE_H
@@ -12,7 +12,7 @@
 void sequence_start(uint64_t frame);
 
 /*
- * What happened since, a word each time, but what happens twice at a time once:
+ * The events since then, one word for each; events that happen twice at a time count once:
  *
  *   zap	a VM's stage-2 tables lost pages of an inode
  *   flush	KVM flushed all caches

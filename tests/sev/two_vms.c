@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Operations that lock two VMs, of which one is encrypted: while one of them
- * is in progress, all others of either VM are refused. And a vCPU that waits
- * for a pager makes way.
+ * Operations that lock two VMs, one of which is encrypted: while one of them is
+ * in progress, all others of either VM are refused. And a vCPU that waits for a
+ * pager makes way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +59,10 @@ static void create_default(struct vm *vm)
 	EXPECT(vm->fd >= 0);
 }
 
-/* Whoever waits for a lock instead of being refused waits until the claim's time is over. */
+/*
+ * An operation that waits for a lock instead of being refused waits until the
+ * claim's time is over.
+ */
 static void others_are_refused(struct vm *a, struct vm *b, struct vm *c)
 {
 	for (size_t i = 0; i < OPERATIONS; i++) {

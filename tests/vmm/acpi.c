@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The tables that a Linux guest gets, byte for byte, and as Debian's iasl reads them. */
+/* The tables that a Linux guest gets, byte for byte, and as decoded by Debian's iasl. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

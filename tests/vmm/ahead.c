@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What a page server reads ahead, by what was asked for. */
+/* The pages that a page server reads ahead, depending on the requests. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What was built beside the tests, below .cache. */
+/* Programs that were built beside the tests, below .cache. */
 #ifndef TESTS_VMM_BUILT_H
 #define TESTS_VMM_BUILT_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The gmem program's options, and the errors that its user can make. */
+/* The gmem program's options, and its user's errors. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* confine(): what a page server can still do, and what kills it. */
+/* confine(): actions that a page server can still do, and those that kill it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>

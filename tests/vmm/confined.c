@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* confine_vmm(): what a VMM with a running guest can still do, and what kills it. */
+/* confine_vmm(): actions that a VMM with a running guest can still do, and those that kill it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>

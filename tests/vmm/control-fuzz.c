@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The reader of requests, built with the address sanitizer, on lines that are none: made
- * of good ones and of JSON's words by chance, for GMEM_TEST_SECONDS seconds. Whatever it
- * takes for a request must keep what request.h promises.
+ * The reader of requests, built with the address sanitizer, on invalid lines: random mixtures of
+ * good ones and of JSON's words, for GMEM_TEST_SECONDS seconds. Anything that it accepts as a
+ * request must keep the promises of request.h.
  */
 #include <stdio.h>
 #include <stdlib.h>

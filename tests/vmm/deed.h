@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a process can still do when it was confined, and what kills it. */
+/* Actions that a confined process can still do, and those that kill it. */
 #ifndef TESTS_VMM_DEED_H
 #define TESTS_VMM_DEED_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gmem takeover: that it runs a guest only if that is its own, and whole. */
+/* gmem takeover runs a guest only if it owns all of it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

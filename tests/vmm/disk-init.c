@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The first process of a Linux guest whose disks are under test: says what went right,
- * and resets. On the host: `disk-init check FILE` looks at what a guest has left.
+ * The first process of a Linux guest whose disks are under test: reports what went right, and
+ * resets. On the host, `disk-init check FILE` checks what a guest has left.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Loaded into every gmem of a VM by LD_PRELOAD: an `incoming` dies at the step that the file
- * $GMEM_DIES names. It takes the file away, so that the next one lives.
+ * Loaded into every gmem of a VM by LD_PRELOAD: `gmem incoming` dies at the step that the file
+ * $GMEM_DIES names, and removes the file, so that the next one lives.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

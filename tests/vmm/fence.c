@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A disk's requests outlive the process that made them, and the pipe that its ring has tells when
- * none of them can do anything any more: on a device of the kernel's that delays all by a while.
+ * A disk's requests outlive the process that made them, and the pipe in its ring tells when none of
+ * them can do anything any more. Uses a kernel device that delays all requests.
  */
 #include <fcntl.h>
 #include <linux/dm-ioctl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Commands that ask a VM which somebody has taken over: a process of ours has its name, and
- * answers whatever it likes.
+ * Commands that ask a VM under an attacker's control: a process of the test has its name, and
+ * answers anything.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Reads of an image: by io_uring and by pread(2), in their order, checked; and what the
- * ring can't do.
+ * Reads of an image, by io_uring and by pread(2): their order and their checks; and operations that
+ * the ring must refuse.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The first process of a Linux guest under test: says what it sees, and resets. */
+/* The first process of a Linux guest under test: reports what it sees, and resets. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

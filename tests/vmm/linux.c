@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gmem run --kernel: what cannot be booted. What can: tests/boot/linux. */
+/* gmem run --kernel: files that cannot be booted. tests/boot/linux has those that can. */
 #include <asm/bootparam.h>
 #include <fcntl.h>
 #include <stdio.h>

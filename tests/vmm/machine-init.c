@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The first process of a Linux guest under test: says what machine it sees, and ends as
- * end=off, end=reset or end=button on the kernel's command line says. With touch=GIB it
- * writes to a page in each 64 MiB of so much memory first.
+ * The first process of a Linux guest under test: reports the machine that it sees, and ends as
+ * end=off, end=reset or end=button on the kernel's command line says. With touch=GIB it writes to a
+ * page in each 64 MiB of so much memory first.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A Linux guest's memory: around the hole, and, where it is private, shared by pages. */
+/* A Linux guest's memory: around the hole and, if it is private, shared page by page. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Guests by name: the commands that take a NAME, on guests that run. */
+/* Guests by name: the commands that take a NAME, on running guests. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* VMs by name: who has one, what is left of one that was killed, and what is no name. */
+/* VMs by name: the owner of a name, remains of a killed VM, and invalid names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

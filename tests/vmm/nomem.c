@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Loaded into a page server in front of the C library: its pager has no memory for the
- * first GMEM_TEST_NOMEM answers, or, with GMEM_TEST_NOMEM_RING, times that it has the
- * ring's carried out. Without the latter it has no ring.
+ * Loaded into a page server in front of the C library: its pager has no memory for the first
+ * GMEM_TEST_NOMEM answers or, with GMEM_TEST_NOMEM_RING, for the first so many calls that carry out
+ * the ring's answers. Without the latter it has no ring.
  */
 #include <errno.h>
 #include <linux/kvm_gmem.h>

@@ -25,7 +25,7 @@
 #include "loop.h"
 #include "one-vm.h"
 
-#define FLOOD	(1U << 20)	/* bytes: more than is kept, and than any pipe has room for */
+#define FLOOD	(1U << 20)	/* bytes: more than is kept, and more than any pipe has room for */
 
 pid_t vm;
 int output;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A VM without KVM, with its control socket and console: its guest is a thread that has the
- * serial port, and prints what it is told to. It prints each byte in brackets, without an end
- * of the line, and at a '!' more than anybody has room for, and then "flooded".
+ * serial port, and prints what it is told to. It prints each byte in brackets, without a line end;
+ * for a '!' it prints more than anybody has room for, and then "flooded".
  */
 #ifndef TESTS_VMM_ONE_VM_H
 #define TESTS_VMM_ONE_VM_H

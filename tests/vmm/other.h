@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The other end of a handover, played by a process of the test: it keeps to the
- * protocol up to a point, and there does something else.
+ * The other end of a handover, played by a process of the test: it follows the protocol up to a
+ * point, and then does something else.
  */
 #ifndef TESTS_VMM_OTHER_H
 #define TESTS_VMM_OTHER_H

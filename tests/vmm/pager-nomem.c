@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A page server whose pager has no memory: it tries again, and gives up only when that
- * goes on. nomem.c, loaded into it, answers in place of the kernel.
+ * A page server whose pager has no memory: it tries again, and gives up only if that persists.
+ * nomem.c, loaded into it, answers in place of the kernel.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * VMMs that are no VMMs, or hostile ones: gmem pager says why it turns them
- * away, and goes on listening. And page servers that do so to gmem run.
+ * Fake and hostile VMMs: gmem pager says why it rejects them, and goes on listening. And page
+ * servers that do the same to gmem run.
  */
 #include <errno.h>
 #include <fcntl.h>

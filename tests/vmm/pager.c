@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gmem pager and gmem run --pager: a guest finds in its memory what the image has. */
+/* gmem pager and gmem run --pager: a guest finds the image's content in its memory. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -47,7 +47,7 @@ const char *gmem_program(void)
 	return path;
 }
 
-/* Those that run a guest, or serve one. */
+/* Programs that run a guest, or serve one. */
 static bool has_reports(const char *command)
 {
 	static const char *const commands[] = { "run", "restore", "takeover", "pager" };

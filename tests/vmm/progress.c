@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What gmem pager says of how far it is: to a person at a terminal, to nobody else; and
- * to a program.
+ * The progress messages of gmem pager: to a person only at a terminal, and to a program.
  */
 #include <fcntl.h>
 #include <poll.h>

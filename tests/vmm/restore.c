@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * gmem restore: what is no snapshot, or a hostile one. That a guest goes on from a
- * good one: tests/boot/snapshot.
+ * gmem restore: invalid and hostile snapshots. tests/boot/snapshot restores guests from good ones.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A snapshot takes its time: what its VMM does meanwhile, and what its end leaves. */
+/* A snapshot takes time: what its VMM does meanwhile, and what is left if the VMM ends. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

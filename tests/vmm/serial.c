@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The serial port, register by register; KVM is not asked. */
+/* The serial port, register by register, without KVM. */
 #include <errno.h>
 #include <linux/serial_reg.h>
 #include <pthread.h>

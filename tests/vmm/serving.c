@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What becomes of an answer in the pager's ring that could not be carried out. The ring is
- * the kernel's; what it says of an answer is this test's where it is to be an error.
+ * How an answer in the pager's ring is handled that could not be carried out. The ring is the
+ * kernel's, but this test replaces an answer's result by an error.
  */
 #include <errno.h>
 #include <linux/kvm_gmem.h>

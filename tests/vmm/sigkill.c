@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * SIGKILL of either process at random moments of a handover: the guest goes on
- * in the one that is left, whole, or that one says that it has no guest.
+ * SIGKILL of either process at random moments of a handover: the guest goes on,
+ * intact, in the remaining process, or that one says that it has no guest.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* A snapshot's files, where others than its maker have put something in their place. */
+/* A snapshot's files, if somebody else has replaced them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

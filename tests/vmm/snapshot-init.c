@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The first process of a Linux guest under test: fills memory, says that it is
- * ready, and then checks what a snapshot in between must have kept. With fill=MIB on
- * the kernel's command line it is bench/snapshot.c's: it fills so many, and waits.
+ * ready, and then checks what a snapshot in between must have kept. With fill=MIB on the kernel's
+ * command line it works for bench/snapshot.c: it fills so many MiB, and waits.
  */
 #include <stdint.h>
 #include <stdio.h>

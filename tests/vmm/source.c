@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* gmem run: that a guest is handed over, and that it is kept otherwise. */
+/* gmem run: a guest is handed over, or stays if that fails. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* What of a vCPU's state libgmem carries to another vCPU, on KVM itself. */
+/* The state of a vCPU that libgmem transfers to another vCPU, on KVM itself. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * What 'gmem upgrade' may find in place of a good program: it does what its name says. Each
- * leaves the guest where it is.
+ * Bad programs for 'gmem upgrade': each does what its name says, and leaves the guest where it is.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * What runs in a Linux guest that passes from VMM to VMM, as /work in its first file system: it
- * writes to a disk and reads it again, sends and receives numbers by TCP, looks at its memory,
- * its floating point registers and its clock, and prints a numbered line now and then. A line
- * that is typed ends it: then it says what it found. On the host: `init serve PORT` is the other
- * end of the connection.
+ * The program /work in the first file system of a Linux guest that passes from VMM to VMM: it
+ * writes to a disk and reads it again, sends and receives numbers by TCP, looks at its memory, its
+ * floating point registers and its clock, and prints a numbered line now and then. A typed line
+ * ends it: then it reports what it found. On the host, `init serve PORT` is the other end of the
+ * connection.
  */
 #include <arpa/inet.h>
 #include <errno.h>
