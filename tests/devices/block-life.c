@@ -40,7 +40,7 @@ static void without_flushes(void **state)
 	held_end(0, 0);
 	driver_loop(&driver);
 	answered(0, VIRTIO_BLK_S_OK, 1);
-	/* What was not agreed on is not there. */
+	/* Features that were not negotiated do not work. */
 	offer(0, VIRTIO_BLK_T_DISCARD, 0, DATA, 16);
 	at_once(0, VIRTIO_BLK_S_UNSUPP, 1);
 }

@@ -76,7 +76,7 @@ static void there_is_an_end_to_that(void **state)
 	answered_in(VIRTIO_QUEUES - 1, 0, VIRTIO_BLK_S_OK, 513);
 }
 
-/* The same head, in each of them, at the same time; and whoever asked is told. */
+/* The same head in each queue at the same time; and each queue gets its own answer. */
 static void each_has_requests_of_its_own(void **state)
 {
 	uint16_t queue;
@@ -201,7 +201,7 @@ static void a_driver_need_not_know(void **state)
 	carried_out(0, VIRTIO_BLK_S_OK, 513);
 }
 
-/* What a queue had in flight is asked again there, and nothing else. */
+/* The requests that a queue had in flight are issued again there, and no others. */
 static void a_successor_asks_again_in_each(void **state)
 {
 	struct inflight tables[QUEUES];

@@ -102,7 +102,7 @@ static void errors_of_the_disk(void **state)
 	assert_int_equal(driver_read(&driver, REG_STATUS, 1), STATUS_OK);
 }
 
-/* What is behind the end of the image is an error; no write makes it longer again. */
+/* Accesses beyond the end of the image are errors; no write makes it longer again. */
 static void a_shorter_image(void **state)
 {
 	struct stat st;

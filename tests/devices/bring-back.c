@@ -465,7 +465,7 @@ static void it_is_not_waited_for(void **state)
 	end(vmm, SIGKILL);
 	next = comes_next();
 	hold_at_exit(next.pid);
-	/* Not what a handover begins with: the helper ends it. */
+	/* A handover cannot begin with this: the helper ends the process. */
 	tell(&next, "nonsense");
 	is_at_exit(next.pid);
 	/* It may be moving the guest: another one must not begin. */

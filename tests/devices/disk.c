@@ -360,7 +360,7 @@ static void draining_waits(void **state)
 	free(memory);
 }
 
-/* The ends of requests are not waited for by the one who begins them. */
+/* The thread that begins requests does not wait for their ends. */
 static void a_kernel_without_memory(void **state)
 {
 	char *memory = aligned_alloc(4096, SIZE);

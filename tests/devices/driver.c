@@ -52,7 +52,7 @@ static void add_memory(struct driver *driver, uint64_t gpa, void *host, uint64_t
 	};
 }
 
-/* Its ordinary memory is of the heap: who goes past its end is found out. */
+/* Its ordinary memory is on the heap, so that an access past its end is found. */
 void driver_open(struct driver *driver)
 {
 	static void *huge;
@@ -203,7 +203,7 @@ void driver_ring(struct driver *driver, uint16_t queue)
 	assert(write(driver->device->doorbells[queue].fd, &one, sizeof(one)) == sizeof(one));
 }
 
-/* As the kernel would: take what the devices have raised. */
+/* Take the interrupts that the devices have raised, as the kernel would. */
 static void take_interrupts(struct driver *driver)
 {
 	uint64_t raised;
@@ -219,7 +219,7 @@ void driver_loop(struct driver *driver)
 	struct pollfd more = { .fd = driver->machine.events.epoll, .events = POLLIN };
 	int turns = 0;
 
-	/* What never ends is a fault of its own. */
+	/* A loop that never ends is an error, too. */
 	while (poll(&more, 1, 0) > 0) {
 		assert(!events_wait(&driver->machine.events, 0));
 		assert(++turns < 10000);

@@ -8,7 +8,7 @@
 
 #include "disk/disk.h"
 
-/* What it stands for (ld's --wrap). */
+/* The function that it replaces (ld's --wrap). */
 int __real_disk_ring_open(struct disk *disk);
 
 /* Disks that are started from here on have it (or what the program has). */

@@ -258,7 +258,7 @@ static void a_page_server_that_does_not_accept_keeps_nobody_waiting(void **state
 		fds[i] = helper_connect(helper.pager);
 		if (fds[i] < 0)
 			break;
-		/* What it gives waits, as the VMM wants it to. */
+		/* The sockets that it gives are blocking, as the VMM wants them. */
 		assert_int_equal(fcntl(fds[i], F_GETFL) & O_NONBLOCK, 0);
 	}
 	alarm(0);
@@ -326,7 +326,10 @@ static void one_that_is_killed_is_told(void **state)
 	assert_int_equal(helper_release(&helper), -EPIPE);
 }
 
-/* Of a helper whose snapshot is half done: ask, hear nothing, and die, with an heir. */
+/*
+ * A VMM whose snapshot is half done asks the helper, reads nothing, and dies, while another process
+ * has its channels.
+ */
 static void die_hostile(int told)
 {
 	struct helper_message message = { .kind = HELPER_UNLISTEN };
@@ -425,7 +428,7 @@ static void it_kills_once_where_that_was_asked_for(void **state)
 	assert_int_equal(helper_kill(&helper, second), -EPROTO);
 	assert_true(lives(second));
 	helper_stop(&helper);
-	/* What cannot be killed uses that up as well. */
+	/* A process that cannot be killed uses up the right as well. */
 	assert_int_equal(helper_start(&helper, &plan), 0);
 	assert_int_equal(helper_kill(&helper, -1), -EBADF);
 	assert_int_equal(helper_kill(&helper, second), -EPROTO);

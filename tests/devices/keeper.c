@@ -246,7 +246,7 @@ static void its_page_was_not_good(void **state)
 	assert_false(is_open(other));
 }
 
-/* What it has given is let go of with the next, or when it is known that it has no guest. */
+/* Its descriptors are released with the next one's, or when it is known that it has no guest. */
 static void the_next_one_has_it_not(void **state)
 {
 	int first, vm;

@@ -58,7 +58,7 @@ static void has(const struct live *of, char first, char second)
 	assert_int_equal(kept_of(of)[FIRST + 100], 0);
 }
 
-/* What the next process finds. */
+/* The state that the next process finds. */
 static void next_has(char first, char second)
 {
 	struct live next;
@@ -93,7 +93,7 @@ static void all_or_nothing(void **state)
 	live_commit(&live);
 	has(&live, 'a', 'b');
 	next_has('a', 'b');
-	/* One that was begun, and its process died. */
+	/* A record that was begun when its process died. */
 	put('c', 'd');
 	next_has('a', 'b');
 	/* The word was said, and nothing, or half of it, is in its place. */

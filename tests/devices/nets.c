@@ -62,7 +62,7 @@ static void wrong_options_are_refused(void **state)
 			fail_msg("%s", wrong[i]);
 }
 
-/* What the helper is asked for: a passt for each that has no tap. */
+/* The helper is asked for a passt for each card without a tap. */
 static void only_those_without_a_tap_want_passt(void **state)
 {
 	struct helper_plan plan = { .nr_nets = 0 };

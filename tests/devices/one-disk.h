@@ -38,7 +38,7 @@ int disk_tear_down(void **state);
 /* The header of a request, and a status that no disk gives. */
 void put_header(uint16_t head, uint32_t type, uint64_t sector);
 
-/* As Linux makes one: descriptors @head to @head + 2, data of @size bytes. */
+/* Make a request as Linux does: descriptors @head to @head + 2, data of @size bytes. */
 void offer(uint16_t head, uint32_t type, uint64_t sector, uint64_t data, uint32_t size);
 void offer_in(uint16_t queue, uint16_t head, uint32_t type, uint64_t sector, uint64_t data,
 	      uint32_t size);

@@ -120,7 +120,7 @@ static const char *value_of(char **argv, const char *option)
 	return NULL;
 }
 
-/* As passt does it: what comes before its connection is served is said on stderr as well. */
+/* As passt does, print messages on stderr as well before the connection is served. */
 static void write_log(char **argv, int fd)
 {
 	log_file = fopen(value_of(argv, "--log-file"), "a+");
@@ -206,7 +206,7 @@ static void frames_come_whole(void **state)
 	until(&received, 4);
 	assert_int_equal(sizes[3], NET_HEADER + 65535);
 	assert_int_equal(frame[NET_HEADER + 65534], (NET_HEADER + 65534) % 253);
-	/* One that passt does not take is lost, and tears nothing. */
+	/* A frame that passt does not take is lost, and tears no other frame. */
 	assert_int_equal(send_as(ECHO, NET_HEADER + 65536), 0);
 	assert_int_equal(send_as(ECHO, DATA + 7), 0);
 	until(&received, 6);
@@ -387,7 +387,10 @@ static void a_helper_that_is_killed_takes_nothing_along(void **state)
 	assert_int_equal(links, 1);
 }
 
-/* Of what is in its log gmem tells what was not told, and nothing of the end that it makes. */
+/*
+ * gmem prints those messages of its log that were not printed before, and nothing about an end that
+ * gmem itself causes.
+ */
 static void what_passt_logs_is_told(void **state)
 {
 	int errors = dup(STDERR_FILENO), ends[2];

@@ -46,7 +46,7 @@ static void desc(uint16_t i, uint64_t address, uint32_t size, uint16_t flags, ui
 	driver_desc(&driver, 0, i, address, size, flags, next);
 }
 
-/* What is offered with this head is no request; afterwards nothing is. */
+/* The chain with this head is not a request; afterwards there are no requests. */
 static void breaks(uint16_t head)
 {
 	driver_offer(&driver, 0, head);
@@ -211,7 +211,7 @@ static void an_index_that_jumps(void **state)
 	desc(0, BUFFERS, 1, 0, 0);
 	driver.avail[0] = SIZE;
 	breaks(0);
-	/* As far as the ring goes is well, and around the end of the counter. */
+	/* Indexes up to the ring's size are valid, even around the end of the counter. */
 	queue.now.next_avail = 0xfff8;
 	driver.avail[0] = 0xfff8;
 	while (driver.avail[0] != 8)
@@ -356,7 +356,7 @@ static void a_source_of_random_bytes(void **state)
 	assert_int_equal(id, 0);
 	assert_int_equal(size, 64);
 	assert_int_equal(interrupts[0], before + 1);
-	/* What is broken is told, by the status, until it is reset. */
+	/* The status reports a broken queue until the device is reset. */
 	desc(0, BUFFERS, 64, IN | NEXT, 0);
 	driver_go(&driver, 0, 0);
 	assert_false(driver_used(&driver, 0, &id, &size));

@@ -20,7 +20,7 @@
 
 static struct inflight table;
 
-/* What the next process finds; its own idea of the queue's indexes is of no use. */
+/* The state that the next process finds; it must not use its own idea of the queue's indexes. */
 static void die(void)
 {
 	struct virtio_device *device = driver.device;
@@ -110,7 +110,9 @@ static void all_of_it_is_taken_over(void **state)
 	two_are_asked_again();
 }
 
-/* Of one that was idle, and handed over, nothing is asked again, whatever the table says. */
+/*
+ * If the device was idle and was handed over, no request is issued again, whatever the table says.
+ */
 static void of_one_that_lives_nothing_is_asked_again(void **state)
 {
 	struct virtio_saved saved;
@@ -170,12 +172,12 @@ static void nothing_is_asked_before(void **state)
 	first = pipe_of_the_dead();
 	second = pipe_of_the_dead();
 	begin_to_recover();
-	/* Nor anything new. */
+	/* No new request is issued either. */
 	offer(12, VIRTIO_BLK_T_OUT, 8, DATA, 512);
 	run_disk();
 	assert_int_equal(held_count(), 0);
 	assert_false(driver.device->ops->idle(driver.device));
-	/* What somebody has written there is no end. */
+	/* Bytes in the pipe do not count as its end. */
 	assert_int_equal(write(first, "x", 1), 1);
 	driver_loop(&driver);
 	assert_int_equal(held_count(), 0);
@@ -243,7 +245,7 @@ static void nor_a_reset_from_before(void **state)
 	carried_out(6, VIRTIO_BLK_S_OK, 1);
 }
 
-/* ---- From whoever it was ---- */
+/* ---- From untrusted processes ---- */
 
 static uint64_t capacity(void)
 {

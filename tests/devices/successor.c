@@ -35,7 +35,7 @@ static char path[64];
 static struct vm_claim claim;
 static struct helper helper;
 
-/* A name that lives in a folder of the test's, whoever runs it. */
+/* A name in a folder of the test's, for any user who runs it. */
 static int make_claim(void)
 {
 	claim = (struct vm_claim)VM_CLAIM_NONE;
@@ -124,7 +124,7 @@ static bool is_refused(int client, const char *why)
 	return is;
 }
 
-/* @fds: its end of the handover, its pidfd, and who has asked */
+/* @fds: its end of the handover, its pidfd, and the client's connection */
 static pid_t started(int *fds)
 {
 	struct helper_message message;
@@ -218,7 +218,7 @@ static void one_at_a_time(void **state)
 	another_is_started();
 }
 
-/* The VMM itself is killed by whoever says so. */
+/* The program that announces a wanted end kills the VMM itself. */
 static void a_wanted_end_is_the_next_ones_too(void **state)
 {
 	int client = ask(), end, fds[3];

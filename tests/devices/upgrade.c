@@ -109,7 +109,7 @@ static void put(const char *name, uint32_t version, uint32_t number, const void 
 	assert_int_equal(gmem_section_put(bytes, sizeof(bytes), &used, &section), 0);
 }
 
-/* What must be there, before what is under test. */
+/* The sections that must be there, before those under test. */
 static void begin(void)
 {
 	const uint32_t helper[2] = { HELPER_WIRE, 0 };

@@ -122,7 +122,7 @@ static void ports(struct input *input)
 		pci_port_read(&driver.machine.pci, offset, &value, size);
 }
 
-/* Of the PC's devices: several bytes, and across their ends. */
+/* Accesses to the PC's devices: several bytes, and across their ends. */
 static void pc_ports(struct input *input)
 {
 	static const uint16_t first[] = { 0x3f8, 0x70, 0x600, 0x64 };
@@ -271,7 +271,7 @@ static void press(struct input *input)
 	power_press(&driver.machine);
 }
 
-/* As for a snapshot: nothing of the guest's memory is touched meanwhile. */
+/* Hold the devices, as for a snapshot: no guest memory is touched meanwhile. */
 static void hold(struct input *input)
 {
 	static uint8_t memory[MEMORY];
@@ -309,7 +309,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* Of pages below that end the balloon is heard; the others have no such memory. */
+/* Accept the balloon's pages below that end; the others have no memory. */
 static void add_view(int view)
 {
 	driver.machine.memory[0].slot.shared_fd = view;

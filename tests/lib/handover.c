@@ -943,7 +943,7 @@ static pid_t start(void (*be)(enum step last, bool hangs), int *end, enum step l
 	pid_t pid = fork();
 
 	if (!pid) {
-		/* A claim that fails leaves nobody behind who hangs. */
+		/* A claim that fails must not leave a hanging process behind. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_end(be == be_source ? &pair.destination : &pair.source);
 		be(last, hangs);
@@ -985,7 +985,9 @@ static void a_destination_dies_at_each_step(void **state)
 
 		close_pair(NULL);
 		make_pair(NULL);
-		/* In this order: one that dies at once hears the first message, or does not. */
+		/*
+		 * Keep this order: a side that dies at once hears the first message, or does not.
+		 */
 		source = open_source(NULL);
 		pid = start(be_destination, &pair.destination, last, false);
 		ret = drive_source(source);
@@ -1000,7 +1002,7 @@ static void a_destination_dies_at_each_step(void **state)
 	}
 }
 
-/* One that hangs is given up, or, once it has begun the move, killed. */
+/* A destination that hangs is given up or, once it has begun the move, killed. */
 static void a_destination_hangs_at_each_step(void **state)
 {
 	enum step last;
@@ -1148,7 +1150,7 @@ static void a_source_that_was_first_keeps_the_guest(void **state)
 			 GMEM_OURS);
 	assert_int_equal(gmem_handover_begin_move(destination), -ECANCELED);
 	assert_int_equal(gmem_handover_end(destination, 0, NULL), GMEM_THEIRS);
-	/* What is over can't be won by one who comes late: the next one has another number. */
+	/* A late destination can't win an epoch that is over: the next one has another number. */
 	expect_epoch(3, GMEM_EPOCH_RUNNING);
 	gmem_handover_close(source);
 	gmem_handover_close(destination);

@@ -333,7 +333,7 @@ static void padding_is_zero(void **state)
 	free(bytes.data);
 }
 
-/* What cannot be received is not sent either. */
+/* A message that cannot be received must not be sent either. */
 static void bad_messages_are_not_encoded(void **state)
 {
 	struct sample sample;

@@ -185,7 +185,7 @@ static void reading_events(void **state)
 	assert_int_equal(gmem_pager_read(ends[0], got, 2), 2);
 	assert_memory_equal(got, events, 2 * sizeof(events[0]));
 	assert_int_equal(gmem_pager_read(ends[0], got, 8), 1);
-	/* What is no pager: half an event, the end of a file. */
+	/* Results that no pager gives: half an event, the end of a file. */
 	assert_int_equal(write(ends[1], events, 40), 40);
 	assert_int_equal(gmem_pager_read(ends[0], got, 8), -EPROTO);
 	close(ends[1]);

@@ -194,7 +194,7 @@ static void the_peer_is_the_process_that_sends(void **state)
 	assert_int_equal(gmem_peer_wait_gone(&peer, LATE), 0);
 	gmem_peer_close(&peer);
 	assert_int_equal(waitpid(child, NULL, 0), child);
-	/* What it has sent is there still, and it is known to be gone. */
+	/* Its data is still there, and it is known to be gone. */
 	assert_int_equal(gmem_peer_open(there, &peer, 0), 0);
 	assert_int_equal(gmem_peer_wait_gone(&peer, 0), 0);
 	gmem_peer_close(&peer);

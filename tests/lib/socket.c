@@ -311,7 +311,7 @@ static void the_wrong_number_of_descriptors(void **state)
 	free(commit_bytes);
 }
 
-/* With every byte come as many descriptors as the kernel lets through. */
+/* Send as many descriptors with every byte as the kernel lets through. */
 static void descriptors_without_end(void **state)
 {
 	struct pair pair = connection();
@@ -374,7 +374,7 @@ static void the_end_of_a_connection(void **state)
 	disconnect(&pair);
 }
 
-/* It is for files: over a socket its descriptors could be anything. */
+/* SNAPSHOT is for files: over a socket its descriptors could be anything. */
 static void a_snapshot(void **state)
 {
 	struct pair pair = connection();

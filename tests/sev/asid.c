@@ -101,7 +101,7 @@ static void kvm_runs_out(void)
 	EXPECT(!vm_try_create(&vms[n], true));
 }
 
-/* Else a VM that was given one of its own files for the SEV device would hold itself for good. */
+/* Otherwise a VM that got one of its own files as the SEV device would hold itself for ever. */
 static void kvm_holds_no_other_file(void)
 {
 	struct kvm_sev_launch_start start = { .policy = ES };

@@ -44,11 +44,11 @@ struct es_guest {
 
 /* Two vCPUs, the first of which has id @first. The memory is a guest memory inode. */
 void es_create(struct es_guest *g, int first);
-/* What it can be moved to, likewise. The vCPUs have no CPUID yet. */
+/* Make a VM that it can be moved to, likewise. The vCPUs have no CPUID yet. */
 void es_create_destination(struct es_guest *dst, const struct es_guest *src, int first);
 void es_move(struct es_guest *dst, struct es_guest *src);
 
-/* What KVM supports, with the bit of encryption. */
+/* The CPUID that KVM supports, with the bit of encryption. */
 void es_set_cpuid(int vcpu);
 
 /* The guest fills its GHCB and is about to leave by it. */

@@ -216,7 +216,7 @@ static void hole_of_parts(void)
 	EXPECT_EQ(resident(vm.view), 0);
 }
 
-/* What is held back until the flush is bounded by the machine's memory. */
+/* The machine's memory bounds the pages that are held back until the flush. */
 static void hole_of_many_pages(void)
 {
 	unsigned long part = 256UL << 20, size = part + part / 4;
@@ -296,7 +296,7 @@ static void holes_at_once(void)
 	EXPECT(at_once <= MAX_HOLES * (unsigned long)(size >> 25));
 }
 
-/* What is there already when it ends is flushed and freed. */
+/* Pages that are there already when it ends are flushed and freed. */
 static void killed_hole(void)
 {
 	unsigned long size = LONG_SIZE, free;
@@ -409,7 +409,7 @@ static void moved(void)
 		struct pair p;
 
 		pair_create(&p, PAIR_GMEM | (es ? PAIR_ES : 0), 1);
-		/* What host addresses have flushes by itself. */
+		/* Mappings at host addresses cause flushes by themselves. */
 		munmap(p.src.memory, VM_PAGES * VM_PAGE);
 		munmap(p.dst.memory, VM_PAGES * VM_PAGE);
 		EXPECT_EQ(vm_try_move(&p.dst, &p.src), 0);

@@ -55,7 +55,7 @@ enum lock { DST_VM, SRC_VM, DST_VCPU, SRC_VCPU, DST_SLOTS, SRC_SLOTS };
 /* Whatever it reads in the end is no argument that it could take. */
 static const struct kvm_sev_init refused = { .flags = -1 };
 
-/* By a command that copies its argument under the lock. */
+/* Uses a command that copies its argument under the lock. */
 static void hold_vm(struct held_lock *h, struct vm *vm, int id)
 {
 	static struct kvm_sev_cmd cmd;

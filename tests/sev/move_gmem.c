@@ -188,7 +188,7 @@ static unsigned int taken(void)
 	return n;
 }
 
-/* What the guest counts in is mapped by the source, then by the destination. */
+/* First the source, then the destination maps the page in which the guest counts. */
 static void tables_go_along(void)
 {
 	unsigned int before = taken();

@@ -43,7 +43,7 @@ static void c_bit(void)
 			pair_create(&p, gmem ? PAIR_GMEM : 0, 1);
 			if (!after) {
 				es_set_cpuid(p.vcpu[1]);
-				/* It is none of SEV yet. */
+				/* It is not an SEV VM yet. */
 				EXPECT_EQ(set_encrypted_cr3(p.vcpu[1]), -EINVAL);
 			}
 			EXPECT_EQ(vm_try_move(&p.dst, &p.src), 0);

@@ -72,7 +72,7 @@ static void no_guest(void)
 	EXPECT_EQ(fw_activate(-1, MIN_SEV_ASID), SEV_RET_INVALID_GUEST);
 }
 
-/* What each launch command says of a guest in a state that is not its own. */
+/* The error of each launch command for a guest in a state that is not its own. */
 static void launch_commands(uint32_t handle, unsigned int update, unsigned int measure,
 			    unsigned int secret, unsigned int finish)
 {

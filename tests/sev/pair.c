@@ -132,7 +132,7 @@ static void launch(struct pair *p)
 	struct vm *vm = &p->src;
 
 	memcpy(vm->memory, program, sizeof(program));
-	/* What an SEV guest runs must not be transformed. */
+	/* The code of an SEV guest must not be transformed. */
 	set_transform(p->es ? 'Y' : 'N');
 	EXPECT_EQ(vm_start(vm, NULL, p->es ? ES : 0), SEV_RET_SUCCESS);
 	set_transform('Y');
@@ -172,7 +172,7 @@ void pair_create(struct pair *p, int kind, int vcpus)
 	pair_add_logged_slot(&p->dst);
 }
 
-/* What the fdinfo of a view says of its VM. */
+/* The state of its VM in a view's fdinfo. */
 static void expect_state(int view, const char *state)
 {
 	char path[64], line[64], want[64];

@@ -63,7 +63,7 @@ void pair_move(struct pair *p);
  */
 void pair_expect_as_before(struct pair *p);
 
-/* What is charged to the cgroup at @path, which may be "" for the root. */
+/* The charge of the cgroup at @path, which may be "" for the root. */
 struct charges charges_of(const char *path);
 
 #endif /* GMEM_TESTS_SEV_PAIR_H */

@@ -82,7 +82,7 @@ static void create_launched(struct vm *vm)
 	EXPECT_EQ(vm_start(vm, NULL, 0), SEV_RET_SUCCESS);
 }
 
-/* By a command that stands still while it answers. */
+/* Uses a command that stands still while it answers. */
 static void lock(struct held_lock *h, struct vm *vm)
 {
 	static struct kvm_sev_cmd status = { .id = KVM_SEV_GUEST_STATUS };

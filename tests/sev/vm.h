@@ -39,7 +39,7 @@ void vm_create(struct vm *vm, bool es);
 void vm_create_on_gmem(struct vm *vm, bool es);
 void vm_destroy(struct vm *vm);
 
-/* One that @source can be moved to: the same memory, no encryption of its own. */
+/* Make a VM that @source can be moved to: the same memory, no encryption of its own. */
 void vm_create_destination(struct vm *vm, const struct vm *source, bool es);
 /* The parts of that: a VM without memory; the view of @source's, if it has one; the memslot. */
 void vm_create_bare(struct vm *vm, bool es);

@@ -94,7 +94,7 @@ static void out_of_order_does_not(void **state)
 		assert_int_equal(ask(i * WINDOW + 3), WINDOW);
 }
 
-/* Each has his own place, whoever comes when. */
+/* Each stream has its own place, in any order of requests. */
 static void several_in_order(void **state)
 {
 	static const uint32_t begins[] = { 0, 1024, 2048, 3072 };
@@ -146,7 +146,7 @@ static void at_the_end(void **state)
 	assert_true(is_given(PAGES - 64, 64));
 }
 
-/* By what was recorded as much is given as was when it was. */
+/* A recorded page gets as many neighbours as it got when it was recorded. */
 static void a_set_gives_as_much(void **state)
 {
 	static uint32_t asked[] = { 0, 16, 1003, 48, 1008, 112 };

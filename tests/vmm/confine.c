@@ -87,7 +87,7 @@ static int works(void)
 	if (!memory || pread(deed_file, &byte, 1, 0) != 1 || byte != 0x7f ||
 	    read(0, &byte, 1) || fcntl(deed_file, F_SETFL, O_NONBLOCK))
 		return REFUSED;
-	/* There is no ring here, but who has one may use it. */
+	/* There is no ring here, but a process that has one may use it. */
 	if (syscall(SYS_io_uring_enter, deed_file, 0, 0, 0, NULL, 0) != -1 ||
 	    syscall(SYS_io_uring_enter, deed_file, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) != -1)
 		return REFUSED;

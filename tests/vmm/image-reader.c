@@ -45,7 +45,7 @@ static void close_both(struct image *image, struct image_reader *reader)
 	image_close(image);
 }
 
-/* What is in the buffer is what is in the file. */
+/* The buffer has the content of the file. */
 static void is_right(const struct image_read *read)
 {
 	char *bytes = malloc(read->count * PAGE);
@@ -58,7 +58,9 @@ static void is_right(const struct image_read *read)
 	free(bytes);
 }
 
-/* As many as there is room for, at once; each comes back once, and is right. */
+/*
+ * Begin as many reads as there is room for at once; each comes back once, with the right content.
+ */
 static void many_at_once(void **state)
 {
 	bool by_ring = *state, seen[READER_READS] = { false };
@@ -92,7 +94,9 @@ static void many_at_once(void **state)
 	close_both(&image, &reader);
 }
 
-/* What nobody waits for was begun first, and comes last; unless somebody does now. */
+/*
+ * A read that nobody waits for was begun first, and comes last, unless somebody waits for it now.
+ */
 static void urgent_ones_first(void **state)
 {
 	struct image_reader reader;
@@ -168,7 +172,7 @@ static void what_is_wrong_is_found(void **state)
 	close_both(&image, &reader);
 }
 
-/* What is under way when a guest goes is nothing for the next. */
+/* Reads under way when a guest goes must not reach the next guest. */
 static void reads_that_nobody_takes(void **state)
 {
 	struct image_reader reader;
@@ -365,7 +369,9 @@ static void told_when_another_ends(void **state)
 	close_both(&image, &reader);
 }
 
-/* Not for ever; nor is what was put read into memory that is another's by then. */
+/*
+ * The wait must end; and reads that were put must not go into memory that has another use by then.
+ */
 static void never_told(void **state)
 {
 	struct image_reader reader;

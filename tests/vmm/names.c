@@ -207,7 +207,7 @@ static void what_a_killed_one_left(void **state)
 	int found = 0;
 
 	(void)state;
-	/* Whoever looks removes it ... */
+	/* Any look at the names removes it ... */
 	leave_stale();
 	assert_int_equal(vm_find("web", &pid, why), -ESRCH);
 	assert_int_equal(access(inside("web"), F_OK), -1);

@@ -247,7 +247,7 @@ static void a_set_is_kept(void **state)
 	assert_int_equal(image_open(&image, file_path("image")), 0);
 	set_record(&image, 9, true);
 	set_has(&image, 3, true);
-	/* One that is there is not written over, whoever is served. */
+	/* An existing working set is not overwritten, whatever guest is served. */
 	assert_int_equal(working_set_open(&set, file_path("set"), &image), 0);
 	assert_int_equal(working_set_begin(&set, &image, true), 0);
 	assert_false(set.recording);
@@ -260,7 +260,7 @@ static void a_set_is_kept(void **state)
 	image_close(&image);
 }
 
-/* What a page server has left that was killed: its successor goes on behind that. */
+/* The working set that a killed page server has left: its successor appends to it. */
 static void a_set_is_continued(void **state)
 {
 	struct working_set set;

@@ -49,7 +49,7 @@ static void it_tries_again(void **state)
 	serves_after_all("15", NULL);
 }
 
-/* What is tried again is what somebody waits for. */
+/* Only pages that somebody waits for are tried again. */
 static void on_demand(void **state)
 {
 	(void)state;

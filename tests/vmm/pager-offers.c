@@ -471,7 +471,7 @@ static void nonsense_in_its_ring(void **state)
 
 static int server_socket;
 
-/* A guest, and the pager that it offers to whoever listens. */
+/* A guest, and the pager that it offers to any listener. */
 static struct gmem_pager_message guest_offers(struct program **guest)
 {
 	struct gmem_pager_message message;

@@ -73,7 +73,7 @@ static void neighbours_come_along(void **state)
 	assert_int_equal(number_before(pager, "pages given"), IMAGE_PAGES);
 }
 
-/* What is damaged is not given: the guest stops there, and it is said where. */
+/* A damaged page is not given: the guest stops there, and a message says where. */
 static void damaged_page(const char *prefetch)
 {
 	struct program *pager, *guest;
@@ -133,7 +133,7 @@ static void an_image_that_is_cut_while_it_is_served(void **state)
 	must_have_said(pager, "is not given: the image ends before it");
 }
 
-/* What the first run has asked for the second gets before it asks. */
+/* The second run gets the pages that the first one has asked for before it asks. */
 static void a_working_set(void **state)
 {
 	const char *set = file_path("set");
@@ -259,7 +259,7 @@ static void said_to_a_program(void **state)
 	assert_false(has_said(pager, "gmem: "));
 }
 
-/* A socket that who starts it has made. */
+/* A socket that the starting program has made. */
 static void a_socket_that_is_handed_over(void **state)
 {
 	int own = gmem_listen(socket_path("a"));

@@ -172,7 +172,7 @@ bool has_said(const struct program *program, const char *words)
 	return strstr(program->said, words);
 }
 
-/* What it said, as comments of KTAP, however much that is. */
+/* Its output, as comments of KTAP, however long. */
 static void show(const struct program *program)
 {
 	const char *line = program->said;

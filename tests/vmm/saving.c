@@ -193,7 +193,7 @@ static void a_signal_ends_it_and_leaves_nothing(void **state)
 	assert_int_equal(access(dir, F_OK), -1);
 }
 
-/* The signal comes when all is written: whoever asked hears that it is kept. */
+/* The signal comes when everything is written: the client hears that the guest is kept. */
 static void one_that_is_kept_at_a_signal_is_a_success(void **state)
 {
 	struct program *vm = start(false), *snapshot;

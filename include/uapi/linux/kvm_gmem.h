@@ -120,8 +120,8 @@ struct kvm_gmem_create_filler {
  * @reserved: zero
  *
  * ioctl on a view. Returns the descriptor (O_CLOEXEC) of a pager: from then on
- * a missing page of the range is not zero-filled; who needs it waits, and the
- * pager reads of it.
+ * a missing page of the range is not zero-filled; a task that needs it waits, and the pager reads
+ * an event for it.
  */
 struct kvm_gmem_create_pager {
 	__u64 flags;
@@ -130,13 +130,13 @@ struct kvm_gmem_create_pager {
 	__u64 reserved[5];
 };
 
-/* The pager before died: take what it owed, and all that it did not answer. */
+/* The earlier pager has died: take over what it owed, and every event that it did not answer. */
 #define KVM_GMEM_PAGER_TAKEOVER		(1ULL << 0)
-/* When the pager dies, missing pages fail; else who needs one waits. */
+/* When the pager dies, missing pages fail; otherwise a task that needs one waits. */
 #define KVM_GMEM_PAGER_FAIL		(1ULL << 1)
 /*
  * A vCPU that needs a missing page does not wait: KVM_RUN fails with EFAULT and
- * KVM_EXIT_MEMORY_FAULT, with KVM_MEMORY_EXIT_FLAG_MISSING. There is an event too.
+ * KVM_EXIT_MEMORY_FAULT, with KVM_MEMORY_EXIT_FLAG_MISSING. There is an event, too.
  */
 #define KVM_GMEM_PAGER_EXIT		(1ULL << 2)
 #define KVM_MEMORY_EXIT_FLAG_MISSING	(1ULL << 32)
@@ -150,7 +150,7 @@ struct kvm_gmem_create_pager {
  * @offset: bytes into the inode
  * @size: bytes
  * @when: CLOCK_MONOTONIC, in nanoseconds
- * @vm: who needs it, as "vm" in a view's fdinfo; 0: the host
+ * @vm: the VM that needs it, as "vm" in a view's fdinfo; 0: the host
  * @reserved: zero
  */
 struct kvm_gmem_event {
@@ -168,8 +168,8 @@ struct kvm_gmem_event {
 
 /*
  * The limit of unanswered faults: an access to a further page waits without an event, and
- * asks when half of them are answered. Also that of unread removals: beyond it, one event
- * covers several.
+ * asks when half of them are answered. The same limit holds for unread removals: beyond it, one
+ * event covers several.
  */
 #define KVM_GMEM_MAX_EVENTS		65536
 /* A removal's flag: some pages of the range may still be owed; ENOENT tells which are not. */
