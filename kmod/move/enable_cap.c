@@ -12,27 +12,18 @@
 
 #include "move.h"
 
-/**
- * kvm_move_check_extension() - KVM_CHECK_EXTENSION of the capability
- * @kvm: the VM, or NULL for /dev/kvm
- *
- * Context: Any.
- * Return: 1 where a VM of this type can be moved, on /dev/kvm where any can.
- */
-int kvm_move_check_extension(struct kvm *kvm)
+/* Does a move without a flag do anything for such a VM? */
+static bool kvm_move_has_context(struct kvm *kvm)
 {
-	if (!kvm)
-		return 1;
-
 	switch (kvm->arch.vm_type) {
 	case KVM_X86_SW_PROTECTED_VM:
-		return 1;
+		return true;
 	case KVM_X86_DEFAULT_VM:	/* may become one of SEV by KVM_SEV_INIT */
 	case KVM_X86_SEV_VM:
 	case KVM_X86_SEV_ES_VM:
-		return !!kvm_x86_ops.vm_move_enc_context_from;
+		return kvm_x86_ops.vm_move_enc_context_from;
 	default:
-		return 0;
+		return false;
 	}
 }
 
@@ -49,6 +40,19 @@ bool kvm_move_can_move_vcpus(struct kvm *kvm)
 	return kvm_x86_ops.vcpu_move &&
 	       (!kvm || kvm->arch.vm_type == KVM_X86_SW_PROTECTED_VM ||
 		kvm->arch.vm_type == KVM_X86_DEFAULT_VM);
+}
+
+/**
+ * kvm_move_check_extension() - KVM_CHECK_EXTENSION of the capability
+ * @kvm: the VM, or NULL for /dev/kvm
+ *
+ * Context: Any.
+ * Return: 1 where a VM of this type can be moved, with a flag or without; on /dev/kvm where
+ * any can.
+ */
+int kvm_move_check_extension(struct kvm *kvm)
+{
+	return !kvm || kvm_move_has_context(kvm) || kvm_move_can_move_vcpus(kvm);
 }
 
 /**
@@ -81,7 +85,7 @@ int kvm_move_context_from(struct kvm *kvm, const struct kvm_enable_cap *cap)
 	if ((flags & KVM_MOVE_VCPUS) && !kvm_move_can_move_vcpus(kvm))
 		return -EINVAL;
 
-	if (!flags && !kvm_move_check_extension(kvm))
+	if (!flags && !kvm_move_has_context(kvm))
 		return -EINVAL;
 
 	CLASS(fd, f)(source_fd);

@@ -16,6 +16,7 @@ static void capability(void)
 
 		TEST_ASSERT(vm_check_cap(vm, KVM_CAP_GMEM) & KVM_GMEM_CAP_MOVE_VCPUS,
 			    "VM type %lu", type);
+		TEST_ASSERT_EQ(vm_check_cap(vm, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM), 1);
 	}
 }
 
@@ -102,7 +103,7 @@ static void run_page_is_the_destinations(void)
 }
 
 static const struct claim claims[] = {
-	CLAIM(capability, "KVM_CAP_GMEM tells it, on default and software-protected VMs"),
+	CLAIM(capability, "it is told on default and software-protected VMs, by both capabilities"),
 	CLAIM(guest_goes_on, "a guest goes on in a function, moved at each of its steps"),
 	CLAIM(private_memory_goes_along, "so does private memory"),
 	CLAIM(run_page_is_the_destinations, "what a VMM asks by the run page is not moved"),
