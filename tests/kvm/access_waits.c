@@ -559,6 +559,7 @@ static void steal_time(void)
 
 static void guest_async(uint64_t page)
 {
+	asm volatile("cli");
 	lapic_enable();
 	wrmsr(MSR_KVM_ASYNC_PF_INT, VECTOR);
 	wrmsr(MSR_KVM_ASYNC_PF_EN, page_gpa(page) | KVM_ASYNC_PF_ENABLED |

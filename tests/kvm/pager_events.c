@@ -233,6 +233,7 @@ static void nmi(void)
 /* The stack that an interrupt is to be put on is owed. */
 static void guest_stack_is_owed(void)
 {
+	asm volatile("cli");
 	lapic_enable();
 	taken = 0;
 	x2apic_write_reg(APIC_ICR, APIC_DEST_SELF | APIC_INT_ASSERT | VECTOR);
@@ -273,6 +274,7 @@ static void guest_looks(uint64_t interrupts)
 {
 	volatile uint64_t *data = page_gva(DATA_PAGE);
 
+	asm volatile("cli");
 	lapic_enable();
 	taken = 0;
 	if (interrupts)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A guest that knows asynchronous page faults: see async.h. */
 #include <asm/kvm_para.h>
+#include <asm/processor-flags.h>
 
 #include "async.h"
 #include "interrupts.h"
@@ -155,6 +156,8 @@ struct machine *async_bare(uint32_t type, uint64_t npages)
 					      mapped_create(type, npages, MMAP_SHARED);
 	vm_userspace_mem_region_add(m->vm, VM_MEM_SRC_ANONYMOUS, ASYNC_AREA, ASYNC_SLOT, 1, 0);
 	virt_map(m->vm, ASYNC_AREA, ASYNC_AREA, 1);
+	/* On Intel they are enabled from the start, see interruptible.c. */
+	m->entry.rflags &= ~X86_EFLAGS_IF;
 	vm_install_exception_handler(m->vm, PF_VECTOR, on_page_fault);
 	vm_install_exception_handler(m->vm, READY_VECTOR, on_page_ready);
 	return m;
