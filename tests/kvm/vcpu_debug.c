@@ -92,12 +92,29 @@ static void source_is_stepped(void)
 	expect_end(vcpu, false);
 }
 
+/*
+ * No step leaves for a page then. Bochs 2.7 notes that a step is to trap before the instruction is
+ * done: where that leaves for a page, the entry that follows traps with no step made.
+ */
+static void map_memory(struct kvm_vcpu *vcpu)
+{
+	struct userspace_mem_region *region = memslot2region(vcpu->vm, 0);
+	struct kvm_pre_fault_memory range = {
+		.gpa = region->region.guest_phys_addr,
+		.size = region->region.memory_size,
+	};
+
+	while (range.size)
+		vcpu_ioctl(vcpu, KVM_PRE_FAULT_MEMORY, &range);
+}
+
 static void destination_is_stepped(void)
 {
 	struct kvm_vcpu *src = guest(), *dst = successor(src);
 
 	debug(dst, STEPS);
 	move_vcpus(dst->vm, src->vm);
+	map_memory(dst);
 	TEST_ASSERT(!(rflags(dst) & TF), "the guest is shown TF");
 	expect_steps(dst, 5);
 	debug(dst, 0);
@@ -112,6 +129,7 @@ static void both_are_stepped(void)
 	expect_steps(src, 2);
 	debug(dst, STEPS);
 	move_vcpus(dst->vm, src->vm);
+	map_memory(dst);
 	expect_steps(dst, 3);
 	dst = succeed(dst);
 	expect_end(dst, false);
