@@ -24,13 +24,13 @@ static struct machine *shared_machine(void)
 	return mapped_create(KVM_X86_SW_PROTECTED_VM, PAGES, MMAP_SHARED);
 }
 
-/* LRU batches hold what was faulted just now; on this CPU, and on the other one. */
+/* LRU batches hold what was faulted just now; on this CPU, and on another, if there is one. */
 static void pin_to(int cpu)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &set);
 	TEST_ASSERT(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
 }
 

@@ -243,7 +243,7 @@ static void run_on(int cpu)
 	cpu_set_t cpus;
 
 	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
+	CPU_SET(cpu % sysconf(_SC_NPROCESSORS_ONLN), &cpus);
 	TEST_ASSERT(!sched_setaffinity(0, sizeof(cpus), &cpus), "sched_setaffinity");
 }
 
@@ -269,7 +269,7 @@ static void guest_code_count(void)
 #define PREEMPTED_WORD	(offsetof(struct kvm_steal_time, preempted) / 8)
 _Static_assert(offsetof(struct kvm_steal_time, preempted) % 8 == 0, "its lowest byte");
 
-/* On CPU 0 the guest runs by turns with a thread; on CPU 1 it is looked at. */
+/* On CPU 0 the guest runs by turns with a thread; on CPU 1, if there is one, it is looked at. */
 static void expect_told(struct machine *other, bool private)
 {
 	volatile uint64_t *count = GUEST_VARIABLE(m->vm, interrupts);
