@@ -78,8 +78,8 @@ test-rounds: qemu kmod vmm tests ## boot Linux, and run tests that failed once, 
 	@lab/run --timeout 36000 -- tests/rounds $(ROUNDS) \
 		x86_64/state_test x86_64/xapic_ipi_test x86_64/xen_shinfo_test
 	@lab/run --timeout 36000 -- tests/boot/linux $(ROUNDS)
-test-intel: kmod tests ## run all of tests/kvm on an Intel CPU, which Bochs emulates
-	@tests/run all-intel
+test-intel: kmod tests ## run all of tests/kvm and upstream on an Intel CPU, in Bochs
+	@tests/run all-intel upstream-intel
 test-asan: qemu kmod vmm-asan vmm tests ## run the VMM's tests in the lab, with sanitizers
 	@tests/run --asan vmm boot
 test-debian: qemu guests kmod vmm ## boot Debian 12 and 13 from a disk, on shared and private memory
