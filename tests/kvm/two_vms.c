@@ -26,6 +26,13 @@ static const struct operation {
 
 #define OPERATIONS ARRAY_SIZE(operations)
 
+/* What is SEV's alone is EINVAL on Intel, before it locks anything. */
+static bool locks_vms(const struct operation *op, unsigned long type)
+{
+	return host_cpu_is_amd || op->flags ||
+	       (op->cap == KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM && type == KVM_X86_SW_PROTECTED_VM);
+}
+
 static struct kvm_enable_cap args_of(const struct operation *op, struct kvm_vm *src)
 {
 	return (struct kvm_enable_cap){ .cap = op->cap, .args = { src->fd, op->flags } };
@@ -82,6 +89,8 @@ static void refused_meanwhile(void)
 		async_ioctl_start(&mover, b->fd, KVM_ENABLE_CAP, (unsigned long)&cap);
 		async_ioctl_blocked(&mover);
 		for (size_t i = 0; i < OPERATIONS; i++) {
+			if (!locks_vms(&operations[i], type))
+				continue;
 			refused(&operations[i], a, b);
 			refused(&operations[i], b, a);
 			refused(&operations[i], a, c);
