@@ -55,6 +55,8 @@ static int vmm, helper;	/* pidfds */
 static pid_t vmm_pid;	/* or of the one that has started it */
 static int terminal;	/* its master, or -1 */
 static unsigned int hang;
+static unsigned int nets;	/* cards that have a passt, which this program is as well */
+static pid_t passt;
 static struct live page;
 
 /* ---- The kernel's word, and the rest of what a guest is ---- */
@@ -147,6 +149,39 @@ static void make_claim(void)
 	assert_true(claim.lock >= 0);
 }
 
+/* The first that is asked for by this channel: which process it is. */
+static pid_t connect_to_passt(int channel)
+{
+	struct helper_message message = { .kind = HELPER_PASST_START };
+	socklen_t size = sizeof(struct ucred);
+	int fds[FD_MESSAGE_FDS];
+	struct ucred peer;
+
+	assert_int_equal(helper_send(channel, &message, NULL, 0), 0);
+	assert_int_equal(helper_receive(channel, &message, fds), 1);
+	assert_int_equal(message.kind, HELPER_PASST_UP);
+	assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
+	return peer.pid;
+}
+
+/* One client at a time, of which it takes all. */
+static int be_passt(const char *where)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), client;
+	char bytes[64];
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", where);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) || listen(fd, 0))
+		return 1;
+	while ((client = accept(fd, NULL, NULL)) >= 0) {
+		while (read(client, bytes, sizeof(bytes)) > 0)
+			;
+		close(client);
+	}
+	return 1;
+}
+
 /* Another has the terminal's session: it is hung up when that one ends. */
 static void have_terminal(const char *slave)
 {
@@ -173,6 +208,7 @@ static void be_vmm(int told)
 	if (terminal >= 0)
 		have_terminal(ptsname(terminal));
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	plan.nr_nets = nets;
 	plan.upgrade = listen_at("upgrade");
 	plan.program = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	assert_int_equal(helper_start(&own, &plan), 0);
@@ -184,7 +220,9 @@ static void be_vmm(int told)
 		assert_int_equal(raw_mode_begin(STDIN_FILENO), 0);
 	fds[0] = syscall(SYS_pidfd_open, own.pid, 0);
 	fds[1] = syscall(SYS_pidfd_open, getpid(), 0);
-	assert_int_equal(fd_message_send(told, "", 1, fds, 2), 0);
+	if (nets)
+		passt = connect_to_passt(own.nets[0]);
+	assert_int_equal(fd_message_send(told, &passt, sizeof(passt), fds, 2), 0);
 	for (;;) {
 		if (hang)
 			page.header->beat++;
@@ -207,8 +245,8 @@ static bool comes(int fd)
 static int start(void)
 {
 	int ends[2], fds[FD_MESSAGE_FDS];
-	char byte;
 
+	passt = 0;
 	strcpy(dir, "/tmp/gmem-bring-back-XXXXXX");
 	if (!mkdtemp(dir))
 		return -1;
@@ -220,7 +258,7 @@ static int start(void)
 	if (!vmm_pid)
 		be_vmm(ends[1]);
 	close(ends[1]);
-	assert_int_equal(fd_message_receive(ends[0], &byte, 1, fds), 1);
+	assert_int_equal(fd_message_receive(ends[0], &passt, sizeof(passt), fds), sizeof(passt));
 	helper = fds[0];
 	vmm = fds[1];
 	close(ends[0]);
@@ -231,6 +269,7 @@ static int start(void)
 static int set_up(void **state)
 {
 	(void)state;
+	nets = 0;
 	terminal = -1;
 	hang = 0;
 	return start();
@@ -239,6 +278,7 @@ static int set_up(void **state)
 static int set_up_with_a_pulse(void **state)
 {
 	(void)state;
+	nets = 0;
 	terminal = -1;
 	hang = HANG;
 	return start();
@@ -247,9 +287,23 @@ static int set_up_with_a_pulse(void **state)
 static int set_up_at_terminal(void **state)
 {
 	(void)state;
+	nets = 0;
 	hang = 0;
 	terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 	return grantpt(terminal) || unlockpt(terminal) || start();
+}
+
+/* Where it is looked for first. */
+static char bin[40];
+static char link_to_self[sizeof(bin) + 8];
+
+static int set_up_with_passt(void **state)
+{
+	(void)state;
+	terminal = -1;
+	hang = 0;
+	nets = 1;
+	return start();
 }
 
 static bool is_gone(int pidfd)
@@ -400,6 +454,62 @@ static void and_where_that_dies(void **state)
 	assert_true(is_gone(helper));
 	assert_non_null(strstr(reason(), "--crashes"));
 	assert_true(none_comes());
+}
+
+/* ---- passt goes on as well ---- */
+
+static int watch(pid_t pid)
+{
+	return syscall(SYS_pidfd_open, pid, 0);
+}
+
+static bool has_passt(struct next *next)
+{
+	pid_t pid;
+
+	take(next);
+	return comes(next->socket) && recv(next->socket, &pid, sizeof(pid), 0) == sizeof(pid) &&
+	       pid == passt;
+}
+
+static void so_does_passt(void **state)
+{
+	int pidfd = watch(passt);
+	struct next next;
+
+	(void)state;
+	end(vmm, SIGKILL);
+	next = comes_next();
+	assert_true(has_passt(&next));
+	end(next.pidfd, SIGKILL);
+	forget(&next);
+	/* One that dies before it has asked for a connection, too. */
+	next = comes_next();
+	end(next.pidfd, SIGKILL);
+	forget(&next);
+	next = comes_next();
+	assert_true(has_passt(&next));
+	assert_false(comes_within(pidfd, 0));
+	tell(&next, "end");
+	forget(&next);
+	assert_true(is_gone(pidfd));
+	assert_true(is_gone(helper));
+	close(pidfd);
+}
+
+static void it_ends_where_all_are_killed(void **state)
+{
+	int pidfd = watch(passt);
+
+	(void)state;
+	end(helper, SIGSTOP);
+	end(vmm, SIGKILL);
+	assert_true(is_gone(vmm));
+	assert_false(comes_within(pidfd, SOON));
+	end(helper, SIGKILL);
+	assert_true(is_gone(pidfd));
+	assert_true(none_comes());
+	close(pidfd);
 }
 
 /* ---- One that has just begun is asked to end, as the VMM that it is about to be ---- */
@@ -658,13 +768,14 @@ static void take_over(int told)
 	const int moved = GMEM_VM_MOVED;
 	struct gmem_handover *handover;
 	struct helper own = HELPER_NONE;
-	int view = make_view(), given = dup(view);
+	int view = make_view(), given = dup(view), channel;
 
 	options.role = GMEM_DESTINATION;
 	options.socket = UPGRADE_FD;
 	assert_int_equal(gmem_handover_open(&handover, &options, 0), 0);
 	assert_int_equal(gmem_handover_wait(handover), 1);
 	own.upgrade = gmem_handover_take(handover, "helper.upgrade");
+	channel = gmem_handover_take(handover, "passt0");
 	page = make_page();
 	give(&own, given, page.fd);
 	assert_int_equal(gmem_handover_link(handover, view, view), 0);
@@ -679,6 +790,10 @@ static void take_over(int told)
 	assert_int_equal(gmem_handover_wait(handover), 1);
 	gmem_handover_close(handover);
 	assert_int_equal(send(told, "runs", 4, MSG_NOSIGNAL), 4);
+	if (channel < 0)
+		return;
+	passt = connect_to_passt(channel);
+	assert_int_equal(send(told, &passt, sizeof(passt), MSG_NOSIGNAL), sizeof(passt));
 }
 
 static void refuse(void)
@@ -725,14 +840,32 @@ static int be_next(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 #define WITH_A_PULSE(function) \
 	cmocka_unit_test_setup_teardown(function, set_up_with_a_pulse, tear_down)
+#define WITH_PASST(function) \
+	cmocka_unit_test_setup_teardown(function, set_up_with_passt, tear_down)
 #define AT_TERMINAL(function) \
 	cmocka_unit_test_setup_teardown(function, set_up_at_terminal, tear_down)
+
+static void find_passt(void)
+{
+	char self[256] = "", all_paths[128];
+
+	strcpy(bin, "/tmp/gmem-bring-back-bin-XXXXXX");
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0 && mkdtemp(bin));
+	/* As root, passt is somebody else. */
+	chmod(bin, 0755);
+	snprintf(link_to_self, sizeof(link_to_self), "%s/passt", bin);
+	assert_int_equal(symlink(self, link_to_self), 0);
+	snprintf(all_paths, sizeof(all_paths), "%s:/usr/sbin:/sbin:/usr/bin:/bin", bin);
+	setenv("PATH", all_paths, 1);
+}
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(in_another_one),
 		TEST(and_where_that_dies),
+		WITH_PASST(so_does_passt),
+		WITH_PASST(it_ends_where_all_are_killed),
 		TEST(sigterm_is_an_end),
 		TEST(so_is_sigint),
 		TEST(so_is_gmem_kill),
@@ -748,11 +881,18 @@ int main(int argc, char **argv)
 		AT_TERMINAL(also_at_the_end),
 		AT_TERMINAL(what_another_has_set_stays),
 	};
+	int ret;
 
 	/* A shell has what it runs in the background ignore it. */
 	signal(SIGINT, SIG_DFL);
 	if (argc == 4 && !strcmp(argv[1], "incoming"))
 		return be_next();
+	if (argc > 4 && !strcmp(argv[0], "passt"))
+		return be_passt(argv[4]);
+	find_passt();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	ret = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(link_to_self);
+	rmdir(bin);
+	return ret;
 }

@@ -250,7 +250,7 @@ static int take_fences(struct incoming *incoming)
 	return ret ? fail(incoming, ret, "waiting for the disks of the VMM that died") : 0;
 }
 
-/* Start passt again where it was lost with its VMM. */
+/* passt goes on without its VMM: its next connection is ours. */
 static int connect_again(struct incoming *incoming)
 {
 	struct machine *machine = &incoming->machine;
@@ -260,8 +260,8 @@ static int connect_again(struct incoming *incoming)
 
 	for (i = 0; !ret && recovers(incoming) && i < nets->nr; i++)
 		if (!*nets->all[i].tap)
-			ret = passt_start_again(net_port_of(machine->virtio[first + i]));
-	return ret ? fail(incoming, ret, "starting passt again") : 0;
+			ret = passt_connect_again(net_port_of(machine->virtio[first + i]));
+	return ret ? fail(incoming, ret, "connecting to passt again") : 0;
 }
 
 static int build(struct incoming *incoming)

@@ -25,7 +25,7 @@ static int reopen_channels(struct process *process, struct helper *ours)
 
 	snapshot_files_drop(&process->files);
 	channels_close(process);
-	/* Those of passt end with it, when it is seen that nobody has their other ends. */
+	/* passt goes on: its channels are closed when it has the new ones. */
 	process->theirs = (struct helper)HELPER_NONE;
 	ret = channels_make(ours, &process->theirs, process->plan);
 	if (!ret)

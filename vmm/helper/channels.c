@@ -241,7 +241,6 @@ void channels_close(struct process *process)
 
 void channels_end(struct process *process)
 {
-	const struct helper *theirs = &process->theirs;
 	unsigned int i;
 
 	if (process->files_event.fd >= 0)
@@ -250,8 +249,9 @@ void channels_end(struct process *process)
 		shutdown(process->pager_event.fd, SHUT_RDWR);
 	if (process->successor)
 		successor_let_go(process->successor);
-	for (i = 0; i < theirs->nr_nets; i++)
-		shutdown(theirs->nets[i], SHUT_RDWR);
+	for (i = 0; i < OPTION_VALUES; i++)
+		if (process->passts[i])
+			passt_program_let_go(process->passts[i]);
 }
 
 void process_end(struct process *process)
@@ -296,6 +296,19 @@ static int watch(struct process *process, struct event *event, int fd,
 	return events_add(&process->events, event, EPOLLIN);
 }
 
+/* One that is there, of a VMM before, goes on. */
+static int open_passt(struct process *process, unsigned int nth)
+{
+	static const bool ends;
+	const bool *stays = process->successor ? &process->successor->stays : &ends;
+	struct passt_program **passt = &process->passts[nth];
+	int channel = process->theirs.nets[nth];
+
+	return *passt ? passt_program_reopen(*passt, channel) :
+			passt_program_open(passt, &process->events, channel,
+					   process->plan->mtus[nth], stays, &process->left);
+}
+
 int channels_open(struct process *process)
 {
 	const struct helper *theirs = &process->theirs;
@@ -305,12 +318,8 @@ int channels_open(struct process *process)
 	ret = watch(process, &process->files_event, theirs->files, asked_for_files);
 	if (!ret)
 		ret = watch(process, &process->pager_event, theirs->pager, asked_for_pager);
-	for (i = 0; !ret && i < theirs->nr_nets; i++) {
-		process->left++;
-		if (!passt_program_open(&process->events, theirs->nets[i],
-					process->plan->mtus[i], &process->left))
-			ret = -ENOMEM;
-	}
+	for (i = 0; !ret && i < theirs->nr_nets; i++)
+		ret = open_passt(process, i);
 	return ret;
 }
 

@@ -16,11 +16,21 @@ struct helper_message;
 struct passt_program;
 
 /*
- * One that is started when the VMM says so by @channel, which it has for itself. It ends
- * with that: then *left is one less. NULL: there is no memory.
+ * One that is started when the VMM says so by @channel, which it has for itself. It ends with
+ * that: then *left, one more here, is one less, and *place NULL. While *stays, it does not: it goes
+ * on without a VMM. 0 or -errno.
  */
-struct passt_program *passt_program_open(struct events *events, int channel, uint16_t mtu,
-					 unsigned int *left);
+int passt_program_open(struct passt_program **place, struct events *events, int channel,
+		       uint16_t mtu, const bool *stays, unsigned int *left);
+
+/*
+ * Serve this channel from now on, in place of its, of a VMM that has died: the first start that is
+ * asked for by it is a connection to the program that runs. 0 or -errno.
+ */
+int passt_program_reopen(struct passt_program *passt, int channel);
+
+/* It ends, before long. *stays is false. */
+void passt_program_let_go(struct passt_program *passt);
 
 /* Processes that end: departing.c. None is waited for: one may hang in the kernel */
 

@@ -13,6 +13,7 @@
 #include "helper/terminal.h"
 #include "snapshot/files.h"
 
+struct passt_program;
 struct successor;
 
 /*
@@ -21,6 +22,7 @@ struct successor;
  * @left: channels that are open
  * @vmm_event: a pidfd: the VMM is gone
  * @files_event, @pager_event: channels; those of passt are with the programs
+ * @passts: a card's each, or NULL where that has ended
  * @successor: the next VMM, or NULL: none can be asked for
  * @files: a snapshot that is being written
  * @listener: the socket that is there at the plan's path, while @listens; it is told once
@@ -40,6 +42,7 @@ struct process {
 	struct event vmm_event;
 	struct event files_event;
 	struct event pager_event;
+	struct passt_program *passts[OPTION_VALUES];
 	struct successor *successor;
 	struct keeper keeper;
 	struct pulse pulse;

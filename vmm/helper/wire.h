@@ -21,13 +21,14 @@
  * HELPER_HOLD: a descriptor that the guest needs beyond its VMM, which the @number names; not
  *	answered. Before the VMM runs a guest alone: then
  * HELPER_HELD: those were all, @number of them; not answered
- * HELPER_PASST_START: for the first time
+ * HELPER_PASST_START: for the first time of this VMM
  * HELPER_PASST_LOST: the connection of this @number can't be used any more
  *
  * From the helper:
  *
  * HELPER_ANSWER: @error, and descriptors
- * HELPER_PASST_UP: a connection, a descriptor, and its @number
+ * HELPER_PASST_UP: a connection, a descriptor, and its @number; with a @text, to a passt that a
+ *	VMM before this one has had, and else to one that has just been started
  * HELPER_PASST_ENDED: passt has ended, @text says how; it is started again
  * HELPER_PASST_FAILED: it could not be started, @text says why. After its first start that
  *	is tried again, and told once

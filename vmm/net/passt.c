@@ -290,14 +290,15 @@ static void let_helper_go(struct passt *passt)
 	passt->helper.fd = -1;
 }
 
-static void up_again(struct passt *passt, int fd, uint32_t number)
+static void up_again(struct passt *passt, int fd, uint32_t number, bool new)
 {
 	disconnect(passt);
 	if (connected(passt, fd, number)) {
 		lose(passt);
 		return;
 	}
-	say("passt: it was started again: the guest's connections are lost");
+	if (new)
+		say("passt: it was started again: the guest's connections are lost");
 	passt->port.card->link(passt->port.card);
 }
 
@@ -316,7 +317,7 @@ static void told(struct event *event, uint32_t ready)
 	}
 	switch (message.kind) {
 	case HELPER_PASST_UP:
-		up_again(passt, fds[0], message.number);
+		up_again(passt, fds[0], message.number, !*message.text);
 		break;
 	case HELPER_PASST_ENDED:
 		say("passt: it has ended (%s): it is started again", message.text);
@@ -466,7 +467,7 @@ bool passt_settle(struct net_port *port)
 	return passt->in_from == passt->in_to && flush(passt) != -EAGAIN;
 }
 
-int passt_start_again(struct net_port *port)
+int passt_connect_again(struct net_port *port)
 {
 	const struct helper_message message = { .kind = HELPER_PASST_START };
 

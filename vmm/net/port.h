@@ -105,8 +105,11 @@ struct passt_ends passt_ends(const struct net_port *port);
  */
 bool passt_settle(struct net_port *port);
 
-/* Of one that was adopted: have the helper start it. It comes up later. 0 or -errno. */
-int passt_start_again(struct net_port *port);
+/*
+ * Of one that was adopted: have the helper connect to it, or start it. It comes up later. 0 or
+ * -errno.
+ */
+int passt_connect_again(struct net_port *port);
 
 /* Go on with a connection: its socket, which is taken over in any case. 0 or -errno. */
 int passt_resume(struct net_port *port, int socket, uint32_t number);
