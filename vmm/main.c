@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,29 +10,34 @@
 #include "common/status.h"
 #include "options.h"
 
+/*
+ * struct command - what gmem does
+ * @guest: it runs a guest, which goes on and ends as it does whether or not its output is read
+ */
 struct command {
 	const char *name;
 	int (*run)(int argc, char **argv);
 	const char *help;
+	bool guest;
 };
 
 static const struct command commands[] = {
-	{ "run", cmd_run, "start a guest" },
-	{ "restore", cmd_restore, "have a guest go on from a snapshot" },
-	{ "ps", cmd_ps, "list the VMs that have a name" },
-	{ "top", cmd_top, "watch the VMs that have a name" },
-	{ "console", cmd_console, "attach to a guest's console" },
-	{ "pause", cmd_pause, "have a guest stand still" },
-	{ "resume", cmd_resume, "have a paused guest go on" },
-	{ "snapshot", cmd_snapshot, "keep a guest in a directory" },
-	{ "stop", cmd_stop, "ask a guest to shut down" },
-	{ "kill", cmd_kill, "end a guest as it stands" },
-	{ "upgrade", cmd_upgrade, "put a running guest under another gmem program" },
-	{ "doctor", cmd_doctor, "check what gmem needs of this host" },
-	{ "takeover", cmd_takeover, "take a running guest over from another gmem process" },
-	{ "incoming", cmd_incoming, NULL },	/* internal: 'gmem upgrade' starts this */
-	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed" },
-	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it" },
+	{ "run", cmd_run, "start a guest", true },
+	{ "restore", cmd_restore, "have a guest go on from a snapshot", true },
+	{ "ps", cmd_ps, "list the VMs that have a name", false },
+	{ "top", cmd_top, "watch the VMs that have a name", false },
+	{ "console", cmd_console, "attach to a guest's console", false },
+	{ "pause", cmd_pause, "have a guest stand still", false },
+	{ "resume", cmd_resume, "have a paused guest go on", false },
+	{ "snapshot", cmd_snapshot, "keep a guest in a directory", false },
+	{ "stop", cmd_stop, "ask a guest to shut down", false },
+	{ "kill", cmd_kill, "end a guest as it stands", false },
+	{ "upgrade", cmd_upgrade, "put a running guest under another gmem program", false },
+	{ "doctor", cmd_doctor, "check what gmem needs of this host", false },
+	{ "takeover", cmd_takeover, "take a running guest over from another gmem process", true },
+	{ "incoming", cmd_incoming, NULL, true },	/* internal: 'gmem upgrade' starts this */
+	{ "pager", cmd_pager, "give a guest its memory from a file, when it is needed", false },
+	{ "demo", cmd_demo, "hand a guest over, and kill the process that had it", false },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -48,13 +54,23 @@ static void usage(FILE *to)
 	fprintf(to, "\n'gmem COMMAND --help' tells the options of a command.\n");
 }
 
+/* A file that is made of the output must not be taken for whole if it is not. */
+static int written(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	fprintf(stderr, "gmem: stdout: what was printed could not all be written\n");
+	return status == EXIT_DONE ? EXIT_FAILED : status;
+}
+
 static int run(const char *name, int argc, char **argv)
 {
 	size_t i;
 
 	for (i = 0; i < NR_COMMANDS; i++)
 		if (!strcmp(name, commands[i].name))
-			return commands[i].run(argc, argv);
+			return commands[i].guest ? commands[i].run(argc, argv) :
+						   written(commands[i].run(argc, argv));
 	fprintf(stderr, "gmem: no command '%s': 'gmem help' lists them\n", name);
 	return EXIT_USAGE;
 }
@@ -68,7 +84,7 @@ static int help(int argc, char **argv)
 		return run(argv[1], 2, asked);
 	}
 	usage(stdout);
-	return EXIT_DONE;
+	return written(EXIT_DONE);
 }
 
 /* Otherwise a file of ours could get the number of stdin, stdout or stderr, and their data. */
@@ -102,7 +118,7 @@ int main(int argc, char **argv)
 		return help(1, argv);
 	if (!strcmp(argv[1], "--version")) {
 		options_version();
-		return EXIT_DONE;
+		return written(EXIT_DONE);
 	}
 	return run(argv[1], argc - 1, argv + 1);
 }

@@ -9,6 +9,7 @@
 #include <gmem/version.h>
 
 #include "common/status.h"
+#include "built.h"
 #include "other.h"
 #include "program.h"
 
@@ -167,6 +168,23 @@ static void output_may_be_closed(void **state)
 	wait_for_words(taker, "words whole");
 }
 
+/* What was made of the output would be taken for whole. */
+static void output_may_not_be_cut_off(void **state)
+{
+	static const char *const commands[] = { "help", "ps --help", "--version", "doctor --help" };
+	char line[4096];
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		snprintf(line, sizeof(line), "%s %s >/dev/full 2>/dev/null", built_file("build/vmm/gmem"),
+			 commands[i]);
+		assert_int_equal(WEXITSTATUS(system(line)), EXIT_FAILED);
+		snprintf(line, sizeof(line), "%s %s >/dev/null", built_file("build/vmm/gmem"), commands[i]);
+		assert_int_equal(WEXITSTATUS(system(line)), EXIT_DONE);
+	}
+}
+
 static void the_demo_plays(void **state)
 {
 	struct program *demo = program_start("demo", "demo", "--memory", "16",
@@ -192,6 +210,7 @@ int main(void)
 		TEST(a_socket_that_was_left_behind),
 		TEST(signals_end_it_cleanly),
 		TEST(output_may_be_closed),
+		TEST(output_may_not_be_cut_off),
 		TEST(the_demo_plays),
 	};
 

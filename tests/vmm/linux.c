@@ -65,7 +65,7 @@ static void what_is_no_kernel(void **state)
 static void where_no_snapshot_can_be(void **state)
 {
 	(void)state;
-	ENDS(EXIT_FAILED, "--snapshot /tmp: File exists", "--kernel", built_kernel(),
+	ENDS(EXIT_FAILED, "the snapshot's directory /tmp: File exists", "--kernel", built_kernel(),
 	     "--snapshot", "/tmp");
 	ENDS(EXIT_FAILED, "make the directory above it first", "--kernel", built_kernel(),
 	     "--snapshot", "/nowhere/kept");

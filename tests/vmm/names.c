@@ -200,6 +200,28 @@ static void count(const char *name, pid_t pid, void *data)
 	++*(int *)data;
 }
 
+/* A guest that is lost keeps its name, until somebody has read why. */
+static void one_that_is_lost(void **state)
+{
+	pid_t child = fork(), pid;
+	int status;
+
+	(void)state;
+	if (!child) {
+		struct vm_claim claim;
+
+		_exit(vm_claim(&claim, "web", why) || vm_keep_reason(&claim, "it died too often"));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(vm_find("web", &pid, why), -ESRCH);
+	assert_non_null(strstr(why, "its guest is lost"));
+	assert_non_null(strstr(why, "gmem kill web"));
+	assert_int_equal(vm_find("web2", &pid, why), -ESRCH);
+	assert_non_null(strstr(why, "there is no such VM"));
+	assert_int_equal(vm_forget("web"), 0);
+}
+
 static void what_a_killed_one_left(void **state)
 {
 	struct vm_claim claim;
@@ -324,6 +346,7 @@ int main(void)
 		TEST(the_lock_does_not_grow),
 		TEST(one_that_has_lost_its_lock_removes_nothing),
 		TEST(a_lock_that_is_no_file),
+		TEST(one_that_is_lost),
 		TEST(what_a_killed_one_left),
 		TEST(claims_at_the_same_time),
 		TEST(folders_that_cannot_be),

@@ -422,6 +422,18 @@ static void a_descriptor_that_is_no_socket(void **state)
 	must_have_said(pager, "not a socket that listens");
 }
 
+static void a_file_in_the_place_of_the_socket(void **state)
+{
+	struct program *pager;
+
+	(void)state;
+	image_make(1);
+	pager = program_start("gmem", "pager", "--image", file_path("image"), "--socket",
+			      file_path("image"), "--user", "nobody", NULL);
+	wait_for_exit(pager, EXIT_FAILED);
+	must_have_said(pager, "it is no socket");
+}
+
 #define TEST(function) \
 	cmocka_unit_test_teardown(function, programs_end)
 
@@ -443,6 +455,7 @@ int main(void)
 		TEST(wrong_command_lines),
 		TEST(root_needs_a_user),
 		TEST(a_descriptor_that_is_no_socket),
+		TEST(a_file_in_the_place_of_the_socket),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -34,14 +34,19 @@ struct pager_options {
 	long report_fd;
 };
 
+static bool is_socket(const char *path)
+{
+	struct stat stat;
+
+	return !lstat(path, &stat) && S_ISSOCK(stat.st_mode);
+}
+
 /* A pager that was killed has left its socket behind. */
 static int listen_again(const char *path)
 {
 	int listener = gmem_listen(path), other;
-	struct stat stat;
 
-	if (listener != -EADDRINUSE || lstat(path, &stat) ||
-	    !S_ISSOCK(stat.st_mode))
+	if (listener != -EADDRINUSE || !is_socket(path))
 		return listener;
 	other = gmem_connect(path);
 	if (other >= 0)
@@ -116,7 +121,8 @@ static int open_files(struct page_server *server,
 	if (server->listener < 0) {
 		say_failed(server->listener, "listening on %s", options->socket);
 		if (server->listener == -EADDRINUSE)
-			say_todo("another gmem is listening there");
+			say_todo(is_socket(options->socket) ? "another gmem is listening there" :
+				 "it is no socket: name a path where nothing is");
 		return EXIT_FAILED;
 	}
 	return check_listener(server->listener);
@@ -192,7 +198,7 @@ int cmd_pager(int argc, char **argv)
 		{ .name = "io", .argument = "HOW", .text = &options.io,
 		  .help = "read the image by 'uring', many pages at once, or 'read' (uring)" },
 		{ .name = "on-demand", .number = &options.on_demand,
-		  .help = "give nothing else that is not asked for" },
+		  .help = "do not give the rest of the image when nobody asks" },
 		{ .name = "stay", .number = &options.stay,
 		  .help = "then serve the next guest" },
 		{ .name = "json", .number = &options.json,

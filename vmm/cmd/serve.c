@@ -30,7 +30,7 @@ int serve_check(const struct serving *serving)
 	ret = snapshot_check_place(serving->snapshot, &todo);
 	if (!ret)
 		return 0;
-	say_failed(ret, "--snapshot %s", serving->snapshot);
+	say_failed(ret, "the snapshot's directory %s", serving->snapshot);
 	say_todo(todo);
 	return EXIT_FAILED;
 }

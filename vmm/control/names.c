@@ -440,11 +440,13 @@ static void clean(int base, const char *name)
 int vm_find(const char *name, pid_t *pid, char *why)
 {
 	int base, ret = vm_name_check(name, why);
+	char path[PATH_MAX];
+	bool lost;
 
 	if (ret)
 		return ret;
 	base = open_base(false, why);
-	if (base < 0 && base != -ENOENT)
+	if (base < 0 && (base != -ENOENT || base_path(path, sizeof(path), why)))
 		return base;
 	if (base >= 0 && lives(base, name)) {
 		*pid = pid_in(base, name);
@@ -453,9 +455,14 @@ int vm_find(const char *name, pid_t *pid, char *why)
 	}
 	if (base >= 0 && !faccessat(base, name, F_OK, AT_SYMLINK_NOFOLLOW))
 		clean(base, name);
+	lost = base >= 0 && has_reason(base, name);
 	if (base >= 0)
 		close(base);
-	SAY(why, "there is no such VM: 'gmem ps' lists them");
+	if (lost)
+		SAY(why, "its guest is lost: 'gmem ps' says why, and 'gmem kill %s' frees the name",
+		    name);
+	else
+		SAY(why, "there is no such VM: 'gmem ps' lists them");
 	return -ESRCH;
 }
 
