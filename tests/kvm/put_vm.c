@@ -120,18 +120,23 @@ static void wait_for_end(pid_t pid)
 	close(uffd);
 }
 
-static void a_stranger_closes(void)
+/* Another process has the last reference to the view, and closes it. */
+static pid_t close_elsewhere(void)
 {
-	pid_t pid;
+	pid_t pid = fork();
 
-	begin();
-	pid = fork();
 	if (!pid) {
 		close(view);
 		_exit(0);
 	}
 	close(view);
-	wait_for_end(pid);
+	return pid;
+}
+
+static void a_stranger_closes(void)
+{
+	begin();
+	wait_for_end(close_elsewhere());
 }
 
 static void a_stranger_ends(void)
@@ -170,12 +175,7 @@ static void the_module_stays(void)
 	pid_t pid;
 
 	begin();
-	pid = fork();
-	if (!pid) {
-		close(view);
-		_exit(0);
-	}
-	close(view);
+	pid = close_elsewhere();
 	while (waitpid(pid, NULL, WNOHANG) != pid)
 		TEST_ASSERT(claim_is_patient(&until), "a stranger waits for the VM's end");
 	wait_for_vm();
@@ -194,18 +194,11 @@ static void the_module_stays(void)
 /* Garbage, which a kworker finds that closes the files of all of the host. */
 static void a_kworker_closes(void)
 {
-	int s[2], other[2];
+	int other[2];
 	pid_t pid;
 
 	begin();
-	make_sockets(s);
-	send_fds(s[0], (int[]){ s[1], view }, 2, 0);
-	close(view);
-	close(s[0]);
-	close(s[1]);
-	make_sockets(s);
-	close(s[0]);
-	close(s[1]);
+	close_as_garbage(view);
 	wait_for_vm();
 
 	/* So would this be closed by it. */
@@ -213,15 +206,8 @@ static void a_kworker_closes(void)
 	if (!pid) {
 		char byte;
 
-		make_sockets(s);
 		make_sockets(other);
-		send_fds(s[0], (int[]){ s[1], other[1] }, 2, 0);
-		close(other[1]);
-		close(s[0]);
-		close(s[1]);
-		make_sockets(s);
-		close(s[0]);
-		close(s[1]);
+		close_as_garbage(other[1]);
 		_exit(read(other[0], &byte, 1) ? 1 : 0);
 	}
 	wait_for_end(pid);

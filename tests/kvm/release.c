@@ -128,20 +128,9 @@ static void by_message(int view)
 	close(s[1]);
 }
 
-/* In a message to a socket that only that message refers to: garbage, which a kworker finds. */
 static void by_garbage(int view)
 {
-	int s[2];
-
-	make_sockets(s);
-	send_fds(s[0], (int[]){ s[1], view }, 2, 0);
-	close(view);
-	close(s[0]);
-	close(s[1]);
-	/* Any socket's end has the kernel look for garbage. */
-	make_sockets(s);
-	close(s[0]);
-	close(s[1]);
+	close_as_garbage(view);
 }
 
 /* In a ring's table of files: the ring's end is a kworker's. */

@@ -2,6 +2,7 @@
 /* File descriptors sent to another process: see sendfd.h. */
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "sendfd.h"
 #include "test_util.h"
@@ -41,4 +42,19 @@ bool receive_fds(int socket, int *fds, int nr, uint64_t *word)
 		    cmsg->cmsg_len == CMSG_LEN(nr * sizeof(int)), "not %d fds came", nr);
 	memcpy(fds, CMSG_DATA(cmsg), nr * sizeof(int));
 	return true;
+}
+
+void close_as_garbage(int fd)
+{
+	int s[2];
+
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, s), "socketpair");
+	send_fds(s[0], (int[]){ s[1], fd }, 2, 0);
+	close(fd);
+	close(s[0]);
+	close(s[1]);
+	/* Any socket's end has the kernel look for garbage. */
+	TEST_ASSERT(!socketpair(AF_UNIX, SOCK_STREAM, 0, s), "socketpair");
+	close(s[0]);
+	close(s[1]);
 }
