@@ -34,43 +34,58 @@ static bool gmem_map_is_stale(struct kvm *kvm, gfn_t gfn, unsigned long seq)
 	return stale;
 }
 
-/**
- * kvm_gmem_map() - get an inode's page for kvm_vcpu_map()
- * @kvm: the VM
- * @gfn: the guest frame
- * @pfn: where the page goes, with a reference, or an error pfn
- *
- * Context: Process context, may sleep; kvm->srcu is held for reading, and may have
- * been given up in between: see access.h.
- * Return: whether the memory is in the inode; if not, @pfn is untouched.
- */
-bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
+/* An inode's page, as kvm_gmem_map(). @slot: the gfn's memslot when it was looked for last. */
+static bool gmem_map(struct kvm *kvm, gfn_t gfn, struct kvm_memory_slot **slot, kvm_pfn_t *pfn)
 {
-	struct kvm_memory_slot *slot = gfn_to_memslot(kvm, gfn);
 	int r;
 
-	while (kvm_gmem_holds(kvm, slot, gfn)) {
+	*slot = gfn_to_memslot(kvm, gfn);
+	while (kvm_gmem_holds(kvm, *slot, gfn)) {
 		unsigned long seq = READ_ONCE(kvm->mmu_invalidate_seq);
 
 		/* The sequence before the page: kvm_mmu_invalidate_end() has the other. */
 		smp_rmb();
-		if (kvm->vm_dead || (slot->flags & KVM_MEMSLOT_INVALID) ||
+		if (kvm->vm_dead || ((*slot)->flags & KVM_MEMSLOT_INVALID) ||
 		    fatal_signal_pending(current))
 			r = -EFAULT;
 		else
-			r = gmem_get_pfn_or_wait(kvm, &slot, gfn, pfn);
+			r = gmem_get_pfn_or_wait(kvm, slot, gfn, pfn);
 		if (r == -EAGAIN)
 			continue;
 		if (r) {
 			*pfn = KVM_PFN_ERR_FAULT;
 			return true;
 		}
-		if (!gmem_map_is_stale(kvm, gfn, seq) && kvm_gmem_holds(kvm, slot, gfn))
+		if (!gmem_map_is_stale(kvm, gfn, seq) && kvm_gmem_holds(kvm, *slot, gfn))
 			return true;
 
 		put_page(pfn_to_page(*pfn));
 		cond_resched();
 	}
+	return false;
+}
+
+/**
+ * kvm_gmem_map() - get a page for kvm_vcpu_map()
+ * @kvm: the VM
+ * @gfn: the guest frame
+ * @pfn: where the page goes, with a reference, or an error pfn
+ *
+ * Memory that is not in an inode is looked for in the very memslot that says so: another one may
+ * be there by now whose inode has it, and at whose userspace_addr it is not.
+ *
+ * Context: Process context, may sleep; kvm->srcu is held for reading, and may have
+ * been given up in between: see access.h.
+ * Return: whether the memory is in the inode.
+ */
+bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
+{
+	struct kvm_memory_slot *slot;
+
+	if (gmem_map(kvm, gfn, &slot, pfn))
+		return true;
+
+	*pfn = gfn_to_pfn_memslot(slot, gfn);
 	return false;
 }
 
@@ -85,9 +100,10 @@ bool kvm_gmem_map(struct kvm *kvm, gfn_t gfn, kvm_pfn_t *pfn)
  */
 void kvm_gmem_await(struct kvm *kvm, gpa_t gpa)
 {
+	struct kvm_memory_slot *slot;
 	kvm_pfn_t pfn;
 
-	if (kvm_gmem_map(kvm, gpa_to_gfn(gpa), &pfn) && !is_error_pfn(pfn))
+	if (gmem_map(kvm, gpa_to_gfn(gpa), &slot, &pfn) && !is_error_pfn(pfn))
 		put_page(pfn_to_page(pfn));
 }
 
