@@ -176,10 +176,14 @@ static bool gmem_release_rest(struct gmem_view *view)
 /* With what is left, and what has come meanwhile. Returns whether there is anything. */
 static bool gmem_release_again(struct kvm_gmem_releases *rs, struct list_head *views)
 {
-	guard(spinlock)(&rs->lock);
+	bool queued;
+
+	spin_lock(&rs->lock);
 	list_splice(views, &rs->views);
-	WRITE_ONCE(rs->queued, !list_empty(&rs->views));
-	return rs->queued;
+	queued = !list_empty(&rs->views);
+	WRITE_ONCE(rs->queued, queued);
+	spin_unlock(&rs->lock);
+	return queued;
 }
 
 /*
@@ -196,8 +200,9 @@ static void gmem_release_work(struct work_struct *work)
 	LIST_HEAD(views);
 	LIST_HEAD(left);
 
-	scoped_guard(spinlock, &rs->lock)
-		list_splice_init(&rs->views, &views);
+	spin_lock(&rs->lock);
+	list_splice_init(&rs->views, &views);
+	spin_unlock(&rs->lock);
 	list_for_each_entry_safe(view, next, &views, releasing) {
 		list_del(&view->releasing);
 		if ((held_up && gmem_release_needs_slots(view)) || !gmem_release_rest(view)) {
@@ -217,6 +222,21 @@ static void gmem_release_work(struct work_struct *work)
 	module_put(owner);
 }
 
+/* The first view that is left to the work. */
+static void gmem_release_queue(struct kvm *kvm, struct module *owner)
+{
+	struct kvm_gmem_releases *rs = &kvm->gmem_releases;
+
+	lockdep_assert_held(&rs->lock);
+
+	kvm_get_kvm(kvm);
+	__module_get(owner);
+	rs->owner = owner;
+	rs->delay = GMEM_RELEASE_DELAY_MIN;
+	WRITE_ONCE(rs->queued, true);
+	queue_delayed_work(gmem_release_wq, &rs->work, rs->delay);
+}
+
 /* The file is freed, and lets go of the inode and the module, as soon as this returns. */
 static void gmem_release_later(struct gmem_view *view)
 {
@@ -230,16 +250,11 @@ static void gmem_release_later(struct gmem_view *view)
 	if (gone)
 		gmem_release_tell(gi);
 
-	guard(spinlock)(&rs->lock);
+	spin_lock(&rs->lock);
 	list_add_tail(&view->releasing, &rs->views);
-	if (rs->queued)
-		return;
-	kvm_get_kvm(view->kvm);
-	__module_get(gi->module);
-	rs->owner = gi->module;
-	rs->delay = GMEM_RELEASE_DELAY_MIN;
-	WRITE_ONCE(rs->queued, true);
-	queue_delayed_work(gmem_release_wq, &rs->work, rs->delay);
+	if (!rs->queued)
+		gmem_release_queue(view->kvm, gi->module);
+	spin_unlock(&rs->lock);
 }
 
 /**

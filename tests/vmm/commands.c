@@ -172,15 +172,15 @@ static void output_may_be_closed(void **state)
 static void output_may_not_be_cut_off(void **state)
 {
 	static const char *const commands[] = { "help", "ps --help", "--version", "doctor --help" };
+	const char *program = built_file("build/vmm/gmem");
 	char line[4096];
 	unsigned int i;
 
 	(void)state;
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		snprintf(line, sizeof(line), "%s %s >/dev/full 2>/dev/null", built_file("build/vmm/gmem"),
-			 commands[i]);
+		snprintf(line, sizeof(line), "%s %s >/dev/full 2>/dev/null", program, commands[i]);
 		assert_int_equal(WEXITSTATUS(system(line)), EXIT_FAILED);
-		snprintf(line, sizeof(line), "%s %s >/dev/null", built_file("build/vmm/gmem"), commands[i]);
+		snprintf(line, sizeof(line), "%s %s >/dev/null", program, commands[i]);
 		assert_int_equal(WEXITSTATUS(system(line)), EXIT_DONE);
 	}
 }

@@ -17,7 +17,7 @@
 #define IN_HALT		"kvm_vcpu_block"	/* in a guest's HLT */
 #define IN_POLL		"__x64_sys_poll"
 #define IN_USERFAULT	"handle_userfault"
-#define IN_POPULATE	"gmem_fill_run"		/* for content, or for a lock: the stack has no locks */
+#define IN_POPULATE	"gmem_fill_run"		/* for content or a lock: no stack has locks */
 
 /* The id of a thread of this process, which has not ended. */
 pid_t thread_id(pthread_t thread);

@@ -126,7 +126,8 @@ static void find_function(const char *name, unsigned long *start, unsigned long 
 	rewind(file);
 	*end = ULONG_MAX;
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%lx %c", &address, &type) == 2 && address > *start && address < *end)
+		if (sscanf(line, "%lx %c", &address, &type) == 2 &&
+		    address > *start && address < *end)
 			*end = address;
 	}
 	fclose(file);
