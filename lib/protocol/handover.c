@@ -252,7 +252,8 @@ static ssize_t receive_once(int socket, struct msghdr *header)
 /*
  * Returns 1 with @handover->message and *nr descriptors; 0 if nothing is there; or -errno, and
  * nothing is kept. If the other side closed without reading everything, the socket reports that
- * once, and only then gives what that side had sent before.
+ * once, and only then gives what that side had sent before. It reports an end, too, before it gives
+ * a message that has come with it, if both came after the kernel had found the queue empty.
  */
 static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr)
 {
@@ -268,8 +269,10 @@ static int receive(struct gmem_handover *handover, int *fds, uint32_t *nr)
 	ssize_t got = receive_once(handover->socket, &header);
 	int ret;
 
-	if (got < 0 && errno == ECONNRESET)
+	if (got < 0 ? errno == ECONNRESET : !got && !header.msg_controllen) {
+		header.msg_controllen = sizeof(control);
 		got = receive_once(handover->socket, &header);
+	}
 	if (got < 0)
 		return errno == EAGAIN ? 0 : errno == ECONNRESET ? -EPIPE : -errno;
 	ret = collect(&header, fds, nr);
