@@ -232,6 +232,37 @@ static uint64_t clock_version(void)
 	return kvm_access_found(&o, 3, 0) & 0xffffffff;
 }
 
+/* It was written, and is not being written. Returns which one it is. */
+static uint64_t expect_clock(void)
+{
+	uint64_t version = clock_version();
+
+	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+	return version;
+}
+
+/* The guest has a clock in page 3, which is owed anew. */
+static void share_clock(void)
+{
+	kvm_access_create(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
+	TEST_ASSERT(clock_version(), "no clock");
+	kvm_access_owe_anew(&o, o.m->view, 3);
+}
+
+/* The vCPU that is on its way into the guest waits for the clock's page, with nothing held. */
+static void expect_clock_comes(void)
+{
+	kvm_access_expect_event(&o, 3);
+	kvm_access_expect_others_go_on(&o);
+	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
+	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
+	copy(o.pager, 1, 4, 1);
+	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
+	expect_clock();
+}
+
 static void kvmclock(void)
 {
 	uint64_t version;
@@ -239,8 +270,7 @@ static void kvmclock(void)
 	kvm_access_begin(&o, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW);
 	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
 	kvm_access_result(&o);
-	version = clock_version();
-	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+	version = expect_clock();
 	touch_clock(o.m);
 	TEST_ASSERT(clock_version() > version, "the clock stands still");
 }
@@ -248,24 +278,11 @@ static void kvmclock(void)
 /* And where it is for the next entry to the guest to update it. */
 static void kvmclock_that_is_owed_later(void)
 {
-	uint64_t version;
-
-	kvm_access_create(&o);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
-	TEST_ASSERT(clock_version(), "no clock");
-	kvm_access_owe_anew(&o, o.m->view, 3);
+	share_clock();
 
 	touch_clock(o.m);
 	kvm_access_start(&o, guest_kvm_word, 4, 0);
-	kvm_access_expect_event(&o, 3);
-	kvm_access_expect_others_go_on(&o);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
-	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
-	version = clock_version();
-	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+	expect_clock_comes();
 }
 
 /* The machine's vCPUs go on in another VM. */
@@ -291,25 +308,13 @@ static void move_machine(void)
 /* The destination's vCPU looks it up when it first runs. */
 static void kvmclock_that_is_owed_after_a_move(void)
 {
-	uint64_t version;
-
 	require_move_vcpus();
-	kvm_access_create(&o);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	machine_call(o.m, guest_kvm_share, 3, MSR_KVM_SYSTEM_TIME_NEW, 0);
-	kvm_access_owe_anew(&o, o.m->view, 3);
+	share_clock();
 	machine_prepare(o.m, guest_kvm_word, 4, 0, 0);
 	move_machine();
 
 	kvm_access_resume(&o);
-	kvm_access_expect_event(&o, 3);
-	kvm_access_expect_others_go_on(&o);
-	TEST_ASSERT_EQ(answer(o.pager, KVM_GMEM_ANSWER_ZERO, 3, 1, NULL), 0);
-	expect_event(o.pager, KVM_GMEM_EVENT_FAULT, 4, 1);
-	copy(o.pager, 1, 4, 1);
-	TEST_ASSERT_EQ(kvm_access_result(&o), kvm_access_word(4, 0));
-	version = clock_version();
-	TEST_ASSERT(version && !(version & 1), "version %lu", version);
+	expect_clock_comes();
 }
 
 /* An area that was in one page, and goes on in the next since the guest is one of 64 bits. */

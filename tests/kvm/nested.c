@@ -9,6 +9,7 @@
 #include "huge.h"
 #include "mapped.h"
 #include "moving.h"
+#include "nested.h"
 #include "private.h"
 #include "reuse.h"
 #include "svm_util.h"
@@ -23,31 +24,13 @@ enum { VMCB, SAVE, MSRPM, MSRPM_2, PML4, PDPT, PD, PT, DATA, STACK, PAGES };
 #define NPT_DIRTY	(1 << 6)
 #define REUSE_PAGES	64
 #define FAR		(HUGE_PAGES + 3)	/* in the machine's second 2 MiB */
-#define PORT		0x77
 
 static struct private p;
 static struct reuse reuse;
 
-static uint64_t *table(uint64_t page)
-{
-	return page_gva(page);
-}
-
-/*
- * L2's physical addresses are L1's: the first 1 GiB, where the library's memory is, by
- * large pages; the machine's pages, from 4 GiB on, by a table of small ones.
- */
-static void build_tables(void)
-{
-	for (uint64_t page = PML4; page <= PT; page++)
-		memset(page_gva(page), 0, PAGE_SIZE);
-	table(PML4)[0] = page_gpa(PDPT) | NPT_FLAGS;
-	table(PDPT)[0] = NPT_FLAGS | NPT_LARGE;
-	table(PDPT)[MACHINE_GPA >> 30] = page_gpa(PD) | NPT_FLAGS;
-	table(PD)[0] = page_gpa(PT) | NPT_FLAGS;
-	for (uint64_t page = 0; page < PAGES; page++)
-		table(PT)[page] = page_gpa(page) | NPT_FLAGS;
-}
+static const struct l2_tables tables = {
+	.first = PML4, .pages = PAGES, .table = NPT_FLAGS, .leaf = NPT_FLAGS, .large = NPT_LARGE,
+};
 
 static void l2_exchanges(struct svm_test_data *svm __attribute__((unused)))
 {
@@ -67,7 +50,7 @@ static void l2_setup(struct svm_test_data *svm)
 		.save_area = page_gva(SAVE), .save_area_gpa = page_gpa(SAVE),
 		.msr = page_gva(MSRPM), .msr_gpa = page_gpa(MSRPM),
 	};
-	build_tables();
+	l2_tables_build(&tables);
 	memset(page_gva(MSRPM), 0, 2 * PAGE_SIZE);
 	generic_svm_setup(svm, l2_exchanges, (uint64_t *)page_gva(STACK) + 500);
 	svm->vmcb->control.nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
@@ -89,8 +72,8 @@ static void l1_runs_l2(uint64_t rounds)
 		svm.vmcb->save.rip += 3;
 	}
 	/* KVM has walked the tables, and left its marks there. */
-	GUEST_ASSERT(table(PML4)[0] & NPT_ACCESSED);
-	GUEST_ASSERT_EQ(table(PT)[DATA] & (NPT_ACCESSED | NPT_DIRTY), NPT_ACCESSED | NPT_DIRTY);
+	GUEST_ASSERT(l2_table(PML4)[0] & NPT_ACCESSED);
+	GUEST_ASSERT_EQ(l2_table(PT)[DATA] & (NPT_ACCESSED | NPT_DIRTY), NPT_ACCESSED | NPT_DIRTY);
 	GUEST_RETURN(READ_ONCE(data[0]));
 }
 
@@ -99,7 +82,7 @@ static void l2_asks(struct svm_test_data *svm __attribute__((unused)))
 {
 	volatile uint64_t *data = page_gva(DATA);
 
-	asm volatile("outb %%al, %0" : : "i"(PORT));
+	asm volatile("outb %%al, %0" : : "i"(L2_PORT));
 	data[1] = data[0];
 	data[0]++;
 	vmmcall();
@@ -128,7 +111,7 @@ static void l2_goes_far(struct svm_test_data *svm __attribute__((unused)))
 	volatile uint64_t *data = page_gva(FAR), *beside = page_gva(FAR + 1);
 
 	data[2] = data[0];
-	asm volatile("outb %%al, %0" : : "i"(PORT));
+	asm volatile("outb %%al, %0" : : "i"(L2_PORT));
 	data[1] = data[0];
 	data[0]++;
 	beside[1] = beside[0];
@@ -141,7 +124,7 @@ static void l1_loses_a_part(void)
 	struct svm_test_data svm;
 
 	l2_setup(&svm);
-	table(PD)[1] = page_gpa(HUGE_PAGES) | NPT_FLAGS | NPT_LARGE;
+	l2_table(PD)[1] = page_gpa(HUGE_PAGES) | NPT_FLAGS | NPT_LARGE;
 	svm.vmcb->save.rip = (uintptr_t)l2_goes_far;
 	data[0] = 100;
 	beside[0] = 200;
@@ -171,7 +154,7 @@ static void l1_tries_l2(uint64_t rounds)
 	if (!template[0x400])
 		memcpy(template, svm.vmcb, sizeof(template));
 	for (uint64_t i = 0; i < rounds; i++) {
-		build_tables();
+		l2_tables_build(&tables);
 		memcpy(svm.vmcb, template, sizeof(template));
 		run_guest(svm.vmcb, svm.vmcb_gpa);
 		n += READ_ONCE(svm.vmcb->control.exit_code) == SVM_EXIT_VMMCALL;
@@ -194,57 +177,22 @@ static void all_in_private_memory(void)
 	TEST_ASSERT_EQ(written_behind(&p, 0, PAGES), 0UL);
 }
 
-/* Nothing at userspace_addr; all of it is in the file, and private. */
-static struct machine *in_place(void)
-{
-	struct machine *m;
-
-	__TEST_REQUIRE(kvm_check_cap(KVM_CAP_GMEM) & KVM_GMEM_CAP_CONVERT,
-		       "these modules have no KVM_SET_MEMORY_ATTRIBUTES2");
-	m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
-	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, MMAP_PRIVATE);
-	machine_bind(m, 0);
-	m->host = map_view(m->view, PAGES);
-	return m;
-}
-
 static void in_private_memory_in_place(void)
 {
-	struct machine *m;
-
 	require_nested();
-	m = in_place();
-	for (int i = 0; i < 6; i++) {
-		TEST_ASSERT_EQ(machine_call(m, l1_runs_l2, 20, 0, 0), 120UL);
-		if (i & 1) {
-			make_private(m->view, 0, PAGES);
-			host_expect_sigbus(m, 0, PAGES);
-		} else {
-			make_shared(m->view, 0, PAGES);
-			TEST_ASSERT_EQ(*host_page(m, DATA), 120UL);
-		}
-	}
+	l2_runs_in_place(l1_runs_l2, PAGES, DATA, 6);
 }
 
 static void punched_under_l2(void)
 {
-	struct kvm_vcpu *vcpu;
-
 	require_nested();
 	p = private_create(PAGES);
-	vcpu = p.m->vcpu;
 	for (int i = 0; i < 10; i++) {
-		TEST_ASSERT(!machine_try(p.m, l1_loses_pages, 0, 0, 0), "errno %d", errno);
-		TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_IO);
-		TEST_ASSERT_EQ(vcpu->run->io.port, PORT);
+		l2_run_to_port(p.m, l1_loses_pages);
 		punch_pages(p.m->view, VMCB, 1);
 		punch_pages(p.m->view, DATA, 1);
 		reuse_take(&reuse);
-		vcpu_run(vcpu);
-		if (get_ucall(vcpu, &p.m->said) == UCALL_ABORT)
-			REPORT_GUEST_ASSERT(p.m->said);
-		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(p.m->vm, (vm_vaddr_t)&guest_result), 1UL);
-		vcpu_run_complete_io(vcpu);
+		l2_run_to_end(p.m, 1);
 		reuse_give_back(&reuse);
 	}
 }
@@ -288,8 +236,7 @@ static void destination_in_l2(void)
 	require_move();
 	trace_start("gmem_move_tables");
 	a = machine_create(PAGES);
-	TEST_ASSERT(!machine_try(a, l1_loses_pages, 0, 0, 0), "errno %d", errno);
-	TEST_ASSERT_EQ(a->vcpu->run->io.port, PORT);
+	l2_run_to_port(a, l1_loses_pages);
 	TEST_ASSERT(vm_get_stat(a->vm, "pages_4k") > 0, "the guest has nothing mapped");
 	state->size = 2 * PAGE_SIZE;
 	vcpu_nested_state_get(a->vcpu, state);
@@ -310,29 +257,21 @@ static void destination_in_l2(void)
 /* L2 has a folio of 2 MiB by L1's large page, of which one page goes. */
 static void a_part_of_a_large_page(void)
 {
-	struct kvm_vcpu *vcpu;
 	struct machine *m;
 
 	require_nested();
 	m = machine_create(2 * HUGE_PAGES);
-	vcpu = m->vcpu;
 	for (int i = 0; i < 5; i++) {
 		uint64_t mapped = vm_get_stat(m->vm, "pages_2m");
 
 		TEST_ASSERT_EQ(populate(m, HUGE_PAGES, HUGE_PAGES, NULL), (long)HUGE_PAGES);
-		TEST_ASSERT(!machine_try(m, l1_loses_a_part, 0, 0, 0), "errno %d", errno);
-		TEST_ASSERT_KVM_EXIT_REASON(vcpu, KVM_EXIT_IO);
-		TEST_ASSERT_EQ(vcpu->run->io.port, PORT);
+		l2_run_to_port(m, l1_loses_a_part);
 		/* L1's own entry, and L2's. */
 		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m") - mapped, 2UL);
 		punch_pages(m->view, FAR, 1);
 		TEST_ASSERT_EQ(vm_get_stat(m->vm, "pages_2m"), mapped);
 		reuse_take(&reuse);
-		vcpu_run(vcpu);
-		if (get_ucall(vcpu, &m->said) == UCALL_ABORT)
-			REPORT_GUEST_ASSERT(m->said);
-		TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result), 1UL);
-		vcpu_run_complete_io(vcpu);
+		l2_run_to_end(m, 1);
 		reuse_give_back(&reuse);
 		punch_pages(m->view, HUGE_PAGES, HUGE_PAGES);
 	}
@@ -383,7 +322,7 @@ static void holes_and_conversions(void)
 	struct machine *m;
 
 	require_nested();
-	m = in_place();
+	m = l2_in_place(PAGES);
 	STRESS(((struct stress_op[]){
 		{ "L1", try_l2, m },
 		{ "punch", punch, m },

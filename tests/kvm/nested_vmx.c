@@ -8,6 +8,7 @@
 #include "claims.h"
 #include "mapped.h"
 #include "moving.h"
+#include "nested.h"
 #include "private.h"
 #include "reuse.h"
 #include "vmx.h"
@@ -24,33 +25,15 @@ enum {
 #define EPT_ACCESSED	(1 << 8)
 #define EPT_DIRTY	(1 << 9)
 #define REUSE_PAGES	64
-#define PORT		0x77
 #define VMCALL_SIZE	3
 #define PRIVATE		KVM_MEMORY_ATTRIBUTE_PRIVATE
 
 static struct private p;
 static struct reuse reuse;
 
-static uint64_t *table(uint64_t page)
-{
-	return page_gva(page);
-}
-
-/*
- * L2's physical addresses are L1's: the first 1 GiB, where the library's memory is, by a large
- * page; the machine's pages, from 4 GiB on, by a table of small ones.
- */
-static void build_tables(void)
-{
-	for (uint64_t page = PML4; page <= PT; page++)
-		memset(page_gva(page), 0, PAGE_SIZE);
-	table(PML4)[0] = page_gpa(PDPT) | EPT_FLAGS;
-	table(PDPT)[0] = EPT_LEAF | EPT_LARGE;
-	table(PDPT)[MACHINE_GPA >> 30] = page_gpa(PD) | EPT_FLAGS;
-	table(PD)[0] = page_gpa(PT) | EPT_FLAGS;
-	for (uint64_t page = 0; page < PAGES; page++)
-		table(PT)[page] = page_gpa(page) | EPT_LEAF;
-}
+static const struct l2_tables tables = {
+	.first = PML4, .pages = PAGES, .table = EPT_FLAGS, .leaf = EPT_LEAF, .large = EPT_LARGE,
+};
 
 /* With L1's VMCS loaded, and KVM's pages of each kind in use. */
 static void l2_setup(void *l2)
@@ -64,7 +47,7 @@ static void l2_setup(void *l2)
 		.eptp_gpa = page_gpa(PML4),
 	};
 
-	build_tables();
+	l2_tables_build(&tables);
 	for (uint64_t page = MSRS; page <= VAPIC; page++)
 		memset(page_gva(page), 0, PAGE_SIZE);
 	GUEST_ASSERT(prepare_for_vmx_operation(&vmx));
@@ -108,8 +91,8 @@ static void l1_runs_l2(uint64_t rounds)
 		GUEST_ASSERT_EQ(data[1], 100 + i);
 	}
 	/* KVM has walked the tables, and left its marks there. */
-	GUEST_ASSERT(table(PML4)[0] & EPT_ACCESSED);
-	GUEST_ASSERT_EQ(table(PT)[DATA] & (EPT_ACCESSED | EPT_DIRTY), EPT_ACCESSED | EPT_DIRTY);
+	GUEST_ASSERT(l2_table(PML4)[0] & EPT_ACCESSED);
+	GUEST_ASSERT_EQ(l2_table(PT)[DATA] & (EPT_ACCESSED | EPT_DIRTY), EPT_ACCESSED | EPT_DIRTY);
 	GUEST_ASSERT(!vmclear(page_gpa(VMCS12)));
 	vmxoff();
 	GUEST_RETURN(data[0]);
@@ -120,7 +103,7 @@ static void l2_asks(void)
 {
 	volatile uint64_t *data = page_gva(DATA);
 
-	asm volatile("outb %%al, %0" : : "i"(PORT));
+	asm volatile("outb %%al, %0" : : "i"(L2_PORT));
 	data[1] = data[0];
 	data[0]++;
 	vmcall();
@@ -156,52 +139,10 @@ static void all_in_private_memory(void)
 	TEST_ASSERT_EQ(written_behind(&p, 0, PAGES), 0UL);
 }
 
-/* Nothing at userspace_addr; all of it is in the file, and private. */
-static struct machine *in_place(void)
-{
-	struct machine *m;
-
-	require_convert();
-	m = machine_of_type(KVM_X86_SW_PROTECTED_VM, PAGES);
-	m->view = vm_create_guest_memfd(m->vm, PAGES * PAGE_SIZE, MMAP_PRIVATE);
-	machine_bind(m, 0);
-	m->host = map_view(m->view, PAGES);
-	return m;
-}
-
 static void in_private_memory_in_place(void)
 {
-	struct machine *m;
-
 	require_nested();
-	m = in_place();
-	for (int i = 0; i < 4; i++) {
-		TEST_ASSERT_EQ(machine_call(m, l1_runs_l2, 20, 0, 0), 120UL);
-		if (i & 1) {
-			make_private(m->view, 0, PAGES);
-			host_expect_sigbus(m, 0, PAGES);
-		} else {
-			make_shared(m->view, 0, PAGES);
-			TEST_ASSERT_EQ(*host_page(m, DATA), 120UL);
-		}
-	}
-}
-
-/* To where L2 has asked. */
-static void run_to_port(struct machine *m)
-{
-	TEST_ASSERT(!machine_try(m, l1_asks, 0, 0, 0), "errno %d", errno);
-	TEST_ASSERT_KVM_EXIT_REASON(m->vcpu, KVM_EXIT_IO);
-	TEST_ASSERT_EQ(m->vcpu->run->io.port, PORT);
-}
-
-static void run_to_end(struct machine *m, uint64_t expected)
-{
-	vcpu_run(m->vcpu);
-	if (get_ucall(m->vcpu, &m->said) == UCALL_ABORT)
-		REPORT_GUEST_ASSERT(m->said);
-	TEST_ASSERT_EQ(*(uint64_t *)addr_gva2hva(m->vm, (vm_vaddr_t)&guest_result), expected);
-	vcpu_run_complete_io(m->vcpu);
+	l2_runs_in_place(l1_runs_l2, PAGES, DATA, 4);
 }
 
 /* What KVM has mapped is not freed, and so not somebody else's, as long as L2 runs. */
@@ -212,11 +153,11 @@ static void punched_under_l2(void)
 	require_nested();
 	p = private_create(PAGES);
 	for (int i = 0; i < 5; i++) {
-		run_to_port(p.m);
+		l2_run_to_port(p.m, l1_asks);
 		for (unsigned int j = 0; j < ARRAY_SIZE(pages); j++)
 			punch_pages(p.m->view, pages[j], 1);
 		reuse_take(&reuse);
-		run_to_end(p.m, 1);
+		l2_run_to_end(p.m, 1);
 		reuse_give_back(&reuse);
 	}
 	TEST_ASSERT_EQ(written_behind(&p, 0, PAGES), 0UL);
@@ -229,18 +170,18 @@ static void converted_under_l2(void)
 	uint64_t at;
 
 	require_nested();
-	m = in_place();
+	m = l2_in_place(PAGES);
 	for (int i = 0; i < 3; i++) {
 		make_shared(m->view, 0, PAGES);
-		run_to_port(m);
+		l2_run_to_port(m, l1_asks);
 		TEST_ERRNO(__convert(m->view, VAPIC, 1, PRIVATE, &at), EAGAIN);
 		TEST_ASSERT_EQ(at, (uint64_t)VAPIC);
 		make_private(m->view, DATA, 1);
-		run_to_end(m, 101);
+		l2_run_to_end(m, 101);
 		make_private(m->view, 0, PAGES);
-		run_to_port(m);
+		l2_run_to_port(m, l1_asks);
 		make_shared(m->view, 0, PAGES);
-		run_to_end(m, 101);
+		l2_run_to_end(m, 101);
 		TEST_ASSERT_EQ(*host_page(m, DATA), 101UL);
 	}
 }
@@ -254,7 +195,7 @@ static void moved_under_l2(void)
 	require_move();
 	a = machine_create(PAGES);
 	for (int i = 0; i < 3; i++) {
-		run_to_port(a);
+		l2_run_to_port(a, l1_asks);
 		b = destination(a);
 		move(b, a);
 		guest_write(b, VAPIC, 1, i + 1);
