@@ -80,7 +80,7 @@ static int gmem_drain_all_cpus(void)
 		goto out;
 
 	WRITE_ONCE(gmem_drains, begun + 1);
-	/* Who does not see it yet has looked before the CPUs drain. */
+	/* A task that does not see it yet has looked at its folio before the CPUs drain. */
 	smp_mb();
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
@@ -195,25 +195,19 @@ static bool gmem_folio_is_held(struct folio *folio)
 	return gmem_folio_others(folio) > folio_mapcount(folio);
 }
 
-/* Taken for I/O by name: this is no passer-by. */
-static bool gmem_folio_is_pinned(struct folio *folio)
-{
-	return gmem_folio_is_held(folio) && folio_maybe_dma_pinned(folio);
-}
-
 static int gmem_folio_wait(struct folio *folio)
 {
 	unsigned long deadline;
 
-	/* No drain would change that. */
-	if (gmem_folio_is_pinned(folio))
+	/* Taken for I/O by name: this is no passer-by, and no drain would change that. */
+	if (gmem_folio_is_held(folio) && folio_maybe_dma_pinned(folio))
 		return -EAGAIN;
 	if (gmem_drain_all_cpus())
 		return -EINTR;
 
 	deadline = jiffies + GMEM_FOLIO_PATIENCE;
 	while (gmem_folio_is_held(folio)) {
-		if (gmem_folio_is_pinned(folio) || time_after(jiffies, deadline))
+		if (folio_maybe_dma_pinned(folio) || time_after(jiffies, deadline))
 			return -EAGAIN;
 		if (fatal_signal_pending(current))
 			return -EINTR;

@@ -18,7 +18,10 @@
 #include "put_vm.h"
 #include "view.h"
 
-/* Both are there as long as the vendor module is, whose functions a VM's end calls. */
+/*
+ * Both are there as long as the vendor module is, whose functions a VM's end calls. A task that
+ * keeps the module reads them without the lock.
+ */
 static struct workqueue_struct *gmem_put_wq;
 static struct module *gmem_put_owner;
 static DEFINE_MUTEX(gmem_put_lock); /* against their coming and going */
@@ -43,24 +46,42 @@ static void gmem_put_work(struct work_struct *work)
 {
 	kvm_put_kvm(container_of(work, struct kvm, gmem_put));
 	/* Of the task that left it to us. The end of the workqueue waits for what is left. */
-	module_put(gmem_put_owner);
+	kvm_gmem_put_owner();
 }
 
 /**
  * kvm_gmem_get_owner() - keep the module that a VM's end needs
- * @owner: where it goes, for module_put()
  *
  * For a task that takes references to VMs by itself, and not by a file.
  *
  * Context: Process context, may sleep.
  * Return: false where the module is on its way out, or not there: then there is no VM.
  */
-bool kvm_gmem_get_owner(struct module **owner)
+bool kvm_gmem_get_owner(void)
 {
 	guard(mutex)(&gmem_put_lock);
 
-	*owner = gmem_put_owner;
-	return gmem_put_wq && try_module_get(*owner);
+	return gmem_put_wq && try_module_get(gmem_put_owner);
+}
+
+/**
+ * gmem_keep_owner() - keep that module for somebody else
+ *
+ * Context: Any; the caller keeps it, by a file or by kvm_gmem_get_owner().
+ */
+void gmem_keep_owner(void)
+{
+	__module_get(gmem_put_owner);
+}
+
+/**
+ * kvm_gmem_put_owner() - let that module go
+ *
+ * Context: Any.
+ */
+void kvm_gmem_put_owner(void)
+{
+	module_put(gmem_put_owner);
 }
 
 /**
@@ -83,7 +104,7 @@ void kvm_gmem_put_vm(struct kvm *kvm)
 	 * The last one, which the work takes over: it can't be queued already. Somebody who finds
 	 * the VM in the list of all may get another until it runs, and be the last one in turn.
 	 */
-	__module_get(gmem_put_owner);
+	gmem_keep_owner();
 	queue_work(gmem_put_wq, &kvm->gmem_put);
 }
 

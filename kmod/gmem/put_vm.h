@@ -9,7 +9,9 @@ struct kvm;
 struct module;
 
 /* put_vm.c */
-bool kvm_gmem_get_owner(struct module **owner);
+bool kvm_gmem_get_owner(void);
+void gmem_keep_owner(void);
+void kvm_gmem_put_owner(void);
 void kvm_gmem_put_vm(struct kvm *kvm);
 bool gmem_is_own_vmm(const struct kvm *kvm);
 int gmem_put_init(struct module *module);

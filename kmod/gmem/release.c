@@ -13,7 +13,6 @@
  * last reference to the VM is put_vm.c's.
  */
 #include <linux/delay.h>
-#include <linux/module.h>
 #include <linux/sched/signal.h>
 #include <linux/workqueue.h>
 
@@ -194,7 +193,6 @@ static void gmem_release_work(struct work_struct *work)
 {
 	struct kvm *kvm = container_of(to_delayed_work(work), struct kvm, gmem_releases.work);
 	struct kvm_gmem_releases *rs = &kvm->gmem_releases;
-	struct module *owner = rs->owner;
 	struct gmem_view *view, *next;
 	bool held_up = false;
 	LIST_HEAD(views);
@@ -219,19 +217,18 @@ static void gmem_release_work(struct work_struct *work)
 	}
 	kvm_gmem_put_vm(kvm);
 	/* The end of the workqueue waits for what is left. */
-	module_put(owner);
+	kvm_gmem_put_owner();
 }
 
 /* The first view that is left to the work. */
-static void gmem_release_queue(struct kvm *kvm, struct module *owner)
+static void gmem_release_queue(struct kvm *kvm)
 {
 	struct kvm_gmem_releases *rs = &kvm->gmem_releases;
 
 	lockdep_assert_held(&rs->lock);
 
 	kvm_get_kvm(kvm);
-	__module_get(owner);
-	rs->owner = owner;
+	gmem_keep_owner();
 	rs->delay = GMEM_RELEASE_DELAY_MIN;
 	WRITE_ONCE(rs->queued, true);
 	queue_delayed_work(gmem_release_wq, &rs->work, rs->delay);
@@ -253,7 +250,7 @@ static void gmem_release_later(struct gmem_view *view)
 	spin_lock(&rs->lock);
 	list_add_tail(&view->releasing, &rs->views);
 	if (!rs->queued)
-		gmem_release_queue(view->kvm, gi->module);
+		gmem_release_queue(view->kvm);
 	spin_unlock(&rs->lock);
 }
 

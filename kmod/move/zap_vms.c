@@ -79,11 +79,10 @@ static unsigned long kvm_move_zaps;
 int kvm_move_zap_vms(void (*zap)(struct kvm *kvm))
 {
 	unsigned long change = ++kvm_move_zaps;
-	struct module *owner;
 	int r;
 
 	/* A VM's last reference may be ours. Without the module there is no VM. */
-	if (!kvm_gmem_get_owner(&owner)) {
+	if (!kvm_gmem_get_owner()) {
 		WRITE_ONCE(nx_huge_pages_changing, false);
 		return 0;
 	}
@@ -97,6 +96,6 @@ int kvm_move_zap_vms(void (*zap)(struct kvm *kvm))
 
 	if (!r && change == kvm_move_zaps)
 		WRITE_ONCE(nx_huge_pages_changing, false);
-	module_put(owner);
+	kvm_gmem_put_owner();
 	return r;
 }
