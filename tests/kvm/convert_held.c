@@ -184,8 +184,8 @@ static void *hog_a_cpu(void *arg __maybe_unused)
 }
 
 /*
- * All CPUs are to drain their lists, and one has no time for it at first. Who comes meanwhile
- * waits for the next drain, which is for all of them.
+ * All CPUs are to drain their lists, and one has no time for it at first. Calls that come
+ * meanwhile wait for the next drain, which is for all of them.
  */
 static void calls_share_a_drain(void)
 {

@@ -69,7 +69,7 @@ int passt_place_enter(const struct passt_place *place)
 	return chdir(folder_of(place, path)) ? -errno : 0;
 }
 
-/* Whoever passt is, it has us connect to no other's socket by a link in its folder. */
+/* passt may be another user, and must not have us connect elsewhere by a link in its folder. */
 static int find(struct passt_place *place)
 {
 	char path[LONGEST];

@@ -200,7 +200,7 @@ static enum end serve_to_end(struct page_server *server, struct serving *serving
 	if (end == DONE && serving->socket >= 0)
 		reply(serving->socket, GMEM_PAGER_DONE, NULL);
 	progress_ended(serving, names[end]);
-	/* Whoever stops us starts another page server for this guest. */
+	/* The process that stops us starts another page server for this guest. */
 	if (end == DONE || end == GONE)
 		ret = working_set_end(&server->set);
 	else
